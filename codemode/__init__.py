@@ -1,0 +1,112 @@
+"""Let a language model act by writing Python that calls your tools.
+
+The names below are loaded on first use (PEP 562), so that the sandbox, which
+needs only ``codemode.values`` and ``codemode.sandbox``, never imports gRPC or
+pydantic.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from codemode.config import ClientConfig, ExecutorConfig, Limits, TLSConfig
+    from codemode.core.client import ExecutorClient
+    from codemode.core.codemode import Codemode
+    from codemode.core.context import (
+        RuntimeContext,
+        get_current_context,
+        get_current_execution,
+    )
+    from codemode.core.registry import ComponentRegistry
+    from codemode.core.result import ExecutionResult
+    from codemode.errors import (
+        ClientClosedError,
+        CodemodeError,
+        ConfigurationError,
+        ExecutionError,
+        ExecutorAuthenticationError,
+        ExecutorBusyError,
+        ExecutorClientError,
+        ExecutorConnectionError,
+        ExecutorDeadlineError,
+        ExecutorProtocolError,
+        ExecutorRequestError,
+        ToolRegistrationError,
+        ValueDecodingError,
+        ValueEncodingError,
+    )
+    from codemode.tools import ToolError, tool
+
+__version__ = "0.1.0"
+
+_SOURCES = {
+    "codemode.config": ("ClientConfig", "ExecutorConfig", "Limits", "TLSConfig"),
+    "codemode.core.client": ("ExecutorClient",),
+    "codemode.core.codemode": ("Codemode",),
+    "codemode.core.context": ("RuntimeContext", "get_current_context", "get_current_execution"),
+    "codemode.core.registry": ("ComponentRegistry",),
+    "codemode.core.result": ("ExecutionResult",),
+    "codemode.errors": (
+        "ClientClosedError",
+        "CodemodeError",
+        "ConfigurationError",
+        "ExecutionError",
+        "ExecutorAuthenticationError",
+        "ExecutorBusyError",
+        "ExecutorClientError",
+        "ExecutorConnectionError",
+        "ExecutorDeadlineError",
+        "ExecutorProtocolError",
+        "ExecutorRequestError",
+        "ToolRegistrationError",
+        "ValueDecodingError",
+        "ValueEncodingError",
+    ),
+    "codemode.tools": ("ToolError", "tool"),
+}
+_MODULE_OF = {name: module for module, names in _SOURCES.items() for name in names}
+
+__all__ = [
+    "ClientClosedError",
+    "ClientConfig",
+    "Codemode",
+    "CodemodeError",
+    "ComponentRegistry",
+    "ConfigurationError",
+    "ExecutionError",
+    "ExecutionResult",
+    "ExecutorAuthenticationError",
+    "ExecutorBusyError",
+    "ExecutorClient",
+    "ExecutorClientError",
+    "ExecutorConfig",
+    "ExecutorConnectionError",
+    "ExecutorDeadlineError",
+    "ExecutorProtocolError",
+    "ExecutorRequestError",
+    "Limits",
+    "RuntimeContext",
+    "TLSConfig",
+    "ToolError",
+    "ToolRegistrationError",
+    "ValueDecodingError",
+    "ValueEncodingError",
+    "get_current_context",
+    "get_current_execution",
+    "tool",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

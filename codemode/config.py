@@ -1,0 +1,230 @@
+"""Settings of the client and of the executor.
+
+``ClientConfig()`` and ``ExecutorConfig()`` read no environment;
+``from_env()`` does, by pydantic-settings.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from codemode.errors import ConfigurationError
+
+__all__ = ["CEILINGS", "ClientConfig", "ExecutorConfig", "Limits", "TLSConfig", "Tier"]
+
+Tier = Literal["A", "B", "C", "none", "unsafe"]
+
+KIB = 1024
+MIB = 1024 * KIB
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(gt=0, lt=2**31)]
+Bytes = Annotated[int, Field(gt=0, lt=2**50)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Self:
+        """Build from a mapping; raise ConfigurationError naming the key, the value and the fix."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise _configuration_error(cls, error) from None
+
+
+def _configuration_error(model: type[BaseModel], error: ValidationError) -> ConfigurationError:
+    """Say in one line what is wrong with each key."""
+    parts = []
+    for problem in error.errors(include_url=False, include_context=False):
+        key = ".".join(str(step) for step in problem["loc"]) or model.__name__
+        if problem["type"] == "extra_forbidden":
+            known = ", ".join(sorted(model.model_fields))
+            parts.append(f"{key!r} is not a setting of {model.__name__}; it takes: {known}")
+        else:
+            # A value may be a secret: only harmless kinds are shown.
+            shown = problem["input"]
+            value = f" (got {shown!r})" if isinstance(shown, int | float | bool) else ""
+            parts.append(f"{key}: {problem['msg']}{value}")
+    return ConfigurationError("; ".join(parts))
+
+
+class Limits(_Model):
+    """Bound one execution (or, but for the wall clock, one session).
+
+    Seconds and bytes throughout. ``max_cpu_seconds=None`` follows
+    ``execution_timeout``. ``max_value_bytes`` bounds the result, the inputs
+    and each tool's arguments and result, encoded.
+    """
+
+    execution_timeout: Seconds = 30.0
+    queue_timeout: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
+    idle_timeout: Seconds = 300.0
+    max_cpu_seconds: Seconds | None = None
+    max_memory_bytes: Bytes = 512 * MIB
+    max_threads: Count = 32
+    max_open_files: Count = 64
+    max_disk_bytes: Bytes = 16 * MIB
+    max_output_bytes: Bytes = 1 * MIB
+    max_value_bytes: Bytes = 16 * MIB
+    max_code_bytes: Bytes = 256 * KIB
+    max_tool_calls: Count = 10_000
+    max_tool_calls_in_flight: Count = 100
+
+
+CEILINGS = Limits(
+    execution_timeout=600,
+    queue_timeout=600,
+    idle_timeout=3600,
+    max_cpu_seconds=600,
+    max_memory_bytes=2048 * MIB,
+    max_threads=128,
+    max_open_files=256,
+    max_disk_bytes=256 * MIB,
+    max_output_bytes=64 * MIB,
+    max_value_bytes=64 * MIB,
+    max_code_bytes=4 * MIB,
+    max_tool_calls=1_000_000,
+    max_tool_calls_in_flight=1_000,
+)
+"""The most that an executor grants when its configuration says nothing else."""
+
+
+class TLSConfig(_Model):
+    """Name the PEM files of a TLS connection.
+
+    A client needs ``ca_file`` (None: the system's roots), and ``cert_file``
+    with ``key_file`` for mutual TLS. An executor needs ``cert_file`` with
+    ``key_file``, and ``ca_file`` when clients must show a certificate.
+    """
+
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together: give both or neither")
+        return self
+
+    def read(self, name: Literal["ca_file", "cert_file", "key_file"]) -> bytes | None:
+        """Return the content of one of the files, or None when it is not set."""
+        path: Path | None = getattr(self, name)
+        if path is None:
+            return None
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise ConfigurationError(
+                f"TLS {name} {str(path)!r} cannot be read: {error.strerror}; "
+                "expected a PEM file that this process may read"
+            ) from error
+
+
+class ClientConfig(_Model):
+    """Say how to reach an executor and what each execution may use.
+
+    ``executor_url`` is ``http://host:port``, ``https://host:port``,
+    ``unix:/path`` or any gRPC target; None starts an executor of this process
+    on first use.
+    """
+
+    executor_url: str | None = None
+    executor_api_key: SecretStr | None = None
+    limits: Limits = Limits()
+    tls: TLSConfig | None = None
+    profile: str = "default"
+    min_tier: Tier | None = None
+    executor_log_file: Path | None = None
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Self:
+        """Read ``CODEMODE_EXECUTOR_URL``, ``CODEMODE_EXECUTOR_API_KEY`` and their kin.
+
+        An argument beats the environment. Raises ConfigurationError.
+        """
+        return cls.parse({**_from_env(_ClientEnvironment), **overrides})
+
+
+class ExecutorConfig(_Model):
+    """Say where an executor listens, whom it lets in and what it grants.
+
+    ``listen`` takes ``unix:/path`` and ``host:port``. Beyond a Unix socket an
+    API key is required. ``max_concurrency=None`` is twice the cores, at least 16.
+    """
+
+    listen: tuple[str, ...] = ("127.0.0.1:8001",)
+    api_key: SecretStr | None = None
+    tls: TLSConfig | None = None
+    min_tier: Tier = "none"
+    limits: Limits = Limits()
+    ceilings: Limits = CEILINGS
+    max_concurrency: Count | None = None
+    max_queued: Annotated[int, Field(ge=0)] = 1000
+    pool_size: Count | None = None
+    child_max_age: Seconds = 600.0
+    zygote_max_forks: Count = 10_000
+    zygote_max_age: Seconds = 3600.0
+    parent_pid_fd: int | None = None
+
+    @property
+    def concurrency(self) -> int:
+        """Return how many sandboxes may run at once."""
+        return self.max_concurrency or max(16, 2 * (os.cpu_count() or 1))
+
+    @property
+    def warm_children(self) -> int:
+        """Return how many idle sandboxes wait for work."""
+        return min(self.pool_size or max(4, 2 * (os.cpu_count() or 1)), self.concurrency)
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Self:
+        """Read ``CODEMODE_EXECUTOR_API_KEY`` and its kin. Raises ConfigurationError."""
+        return cls.parse({**_from_env(_ExecutorEnvironment), **overrides})
+
+
+class _ClientEnvironment(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="CODEMODE_", env_nested_delimiter="__", extra="ignore", env_ignore_empty=True
+    )
+
+    executor_url: str | None = None
+    executor_api_key: SecretStr | None = None
+    limits: dict[str, Any] | None = None
+    tls: dict[str, Any] | None = None
+    profile: str | None = None
+    executor_log_file: Path | None = None
+
+
+class _ExecutorEnvironment(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="CODEMODE_EXECUTOR_",
+        env_nested_delimiter="__",
+        extra="ignore",
+        env_ignore_empty=True,
+    )
+
+    api_key: SecretStr | None = None
+    min_tier: Tier | None = None
+    limits: dict[str, Any] | None = None
+    ceilings: dict[str, Any] | None = None
+    tls: dict[str, Any] | None = None
+    max_concurrency: int | None = None
+    max_queued: int | None = None
+    pool_size: int | None = None
+
+
+def _from_env(settings: type[BaseSettings]) -> dict[str, Any]:
+    """Return the fields that the environment sets."""
+    try:
+        values = settings().model_dump(exclude_none=True)
+    except ValidationError as error:
+        raise _configuration_error(settings, error) from None
+    return values

@@ -1,0 +1,224 @@
+"""The async half: an execution that is carried by the caller's own task and loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from codemode.core.dispatch import Dispatcher, ToolCall, ToolOutcome
+from codemode.core.events import Event, ExecutionCompleted, ToolCallStarted
+from codemode.core.failures import client_error
+from codemode.core.request import result_messages
+from codemode.core.transcript import Transcript, call_finished
+from codemode.errors import ExecutorProtocolError
+from codemode.protos import codemode_pb2 as pb
+
+__all__ = ["AsyncLink", "drive"]
+
+logger = logging.getLogger(__name__)
+
+_READ_AHEAD = 64
+_STOP_SECONDS = 1.0
+_OFF_LOOP_BYTES = 64 * 1024
+
+# Tools that did not end in time; kept so that they are not collected half-way.
+_stragglers: set[asyncio.Task[Any]] = set()
+
+
+class AsyncLink:
+    """Be one open stream to one sandbox, carried by tasks of one loop."""
+
+    def __init__(
+        self,
+        stub: Any,
+        *,
+        url: str,
+        metadata: tuple[tuple[str, str], ...],
+        timeout: float | None,
+    ) -> None:
+        self.url = url
+        self.closing = False
+        self.loop = asyncio.get_running_loop()
+        self._writing = asyncio.Lock()
+        self._inbox: asyncio.Queue[Any] | None = None
+        self._pump_task: asyncio.Task[None] | None = None
+        self._tasks: dict[ToolCall, asyncio.Task[None]] = {}
+        self._call = stub.Execute(metadata=metadata, timeout=timeout)
+
+    async def send(self, messages: Sequence[pb.ClientMessage]) -> None:
+        """Send messages that belong together; nothing when the stream has ended.
+
+        What ended it is told by ``receive``.
+        """
+        async with self._writing:
+            for message in messages:
+                if self._call.done():
+                    return
+                try:
+                    await self._call.write(message)
+                except (grpc.RpcError, asyncio.InvalidStateError):
+                    return
+
+    async def receive(self) -> Any:
+        """Return the next message, or a tool that has ended. None is the end."""
+        if self._inbox is None:
+            message = await self._call.read()
+            return None if message is grpc.aio.EOF else message
+        item = await self._inbox.get()
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+    def start(self, call: ToolCall, dispatcher: Dispatcher, run_id: int) -> None:
+        """Run a tool as a task, in the call's own copy of the context."""
+        if self._inbox is None:
+            # From now on there are two things to wait for.
+            self._inbox = asyncio.Queue(_READ_AHEAD)
+            self._pump_task = asyncio.create_task(self._pump(self._inbox))
+        task = asyncio.create_task(
+            self._run(call, dispatcher, run_id, self._inbox), context=call.context
+        )
+        self._tasks[call] = task
+        task.add_done_callback(lambda _: self._tasks.pop(call, None))
+
+    def cancel_call(self, call: ToolCall) -> None:
+        """Cancel a tool that nobody waits for any more."""
+        if (task := self._tasks.get(call)) is not None:
+            task.cancel()
+
+    async def end_run(self) -> None:
+        """Cancel the tools that are still running.
+
+        A sync tool cannot be interrupted: it goes on in its thread, and its
+        result is dropped.
+        """
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            _, pending = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
+            for task in pending:
+                _stragglers.add(task)
+                task.add_done_callback(_stragglers.discard)
+            if pending:
+                logger.warning("%d tools go on although their run has ended", len(pending))
+
+    def abort(self) -> None:
+        """Cancel the stream: the client is being closed. Safe from any thread."""
+        self.closing = True
+        try:
+            running = asyncio.get_running_loop() is self.loop
+        except RuntimeError:
+            running = False
+        if running:
+            self._call.cancel()
+        elif not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._call.cancel)
+
+    async def close(self) -> None:
+        """End the stream, by which the sandbox dies, and the tasks that serve it."""
+        self._call.cancel()
+        if self._pump_task is not None:
+            self._pump_task.cancel()
+        await self.end_run()
+
+    async def _pump(self, inbox: asyncio.Queue[Any]) -> None:
+        try:
+            while (message := await self._call.read()) is not grpc.aio.EOF:
+                await inbox.put(message)
+            await inbox.put(None)
+        except grpc.RpcError as error:
+            await inbox.put(error)
+        except asyncio.CancelledError as error:
+            # The stream was cancelled by abort(), or this task by close().
+            if not self.closing:
+                raise
+            await inbox.put(error)
+
+    async def _run(
+        self, call: ToolCall, dispatcher: Dispatcher, run_id: int, inbox: asyncio.Queue[Any]
+    ) -> None:
+        outcome = await dispatcher.call_in_async_half(call)
+        await self.send(result_messages(run_id, call.call_id, outcome))
+        await inbox.put(_Finished(call, outcome))
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """A tool has ended and the code has its answer."""
+
+    call: ToolCall
+    outcome: ToolOutcome
+
+
+async def drive(
+    link: AsyncLink, transcript: Transcript, run_id: int
+) -> AsyncGenerator[Event, None]:
+    """Carry one run to its end, telling each event. Raises ExecutorClientError."""
+    dispatcher = transcript.dispatcher
+    running: dict[int, ToolCall] = {}
+    try:
+        while True:
+            item = await link.receive()
+            if isinstance(item, _Finished):
+                if running.pop(item.call.call_id, None) is item.call:
+                    yield call_finished(item.call)
+                continue
+            if item is None:
+                raise ExecutorProtocolError(
+                    f"{link.url} ended the stream before the run had ended",
+                    result=transcript.partial(),
+                )
+            match item.WhichOneof("message"):
+                case "tool_call":
+                    call = await _begin(transcript, item.tool_call)
+                    yield ToolCallStarted(
+                        call_id=call.call_id, name=call.name, arguments=call.arguments
+                    )
+                    running[call.call_id] = call
+                    link.start(call, dispatcher, run_id)
+                case "tool_call_cancelled":
+                    if cancelled := running.get(item.tool_call_cancelled.call_id):
+                        link.cancel_call(cancelled)
+                case "completed":
+                    await link.end_run()
+                    yield ExecutionCompleted(result=await _complete(transcript, item.completed))
+                    return
+                case "failed":
+                    await link.end_run()
+                    yield ExecutionCompleted(result=transcript.fail(item.failed))
+                    return
+                case _:
+                    if (event := transcript.event(item)) is not None:
+                        yield event
+    except grpc.RpcError as error:
+        await link.end_run()
+        if not link.closing:
+            raise client_error(error, link.url, transcript.partial()) from error
+        yield ExecutionCompleted(result=transcript.cancelled("the client has been closed"))
+    except asyncio.CancelledError:
+        # Cancelling a stream of ours looks the same as being cancelled by others.
+        task = asyncio.current_task()
+        if not link.closing or (task is not None and task.cancelling()):
+            raise
+        await link.end_run()
+        yield ExecutionCompleted(result=transcript.cancelled("the client has been closed"))
+
+
+async def _begin(transcript: Transcript, message: pb.ToolCall) -> ToolCall:
+    arguments = transcript.whole(message.arguments)
+    begin = transcript.dispatcher.begin
+    if len(arguments) > _OFF_LOOP_BYTES:
+        return await asyncio.to_thread(begin, message.call_id, message.name, arguments)
+    return begin(message.call_id, message.name, arguments)
+
+
+async def _complete(transcript: Transcript, message: pb.Completed) -> Any:
+    if len(message.value) > _OFF_LOOP_BYTES or transcript.has_chunks:
+        return await asyncio.to_thread(transcript.complete, message)
+    return transcript.complete(message)

@@ -1,0 +1,95 @@
+"""The record of a run's tool calls, complete at any moment and bounded in memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from codemode.core.result import ToolCallOutcome, ToolCallRecord
+
+__all__ = ["CallEntry", "CallLog"]
+
+_MAX_ERROR = 500
+_MAX_NAME = 200
+
+# The executed code chooses how much it passes, ten thousand times over; the
+# records keep this much of it (bytes as encoded) and note what they left out.
+_MAX_ARGUMENT_BYTES = 1024 * 1024
+
+
+class CallEntry:
+    """Be the record of one call while it runs and after it; its first end counts."""
+
+    __slots__ = ("_arguments", "_end", "_lock", "_name", "_started", "call_id")
+
+    def __init__(self, call_id: int, name: str) -> None:
+        self.call_id = call_id
+        self._name = name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}..."
+        self._arguments: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self._started = time.monotonic()
+        self._end: tuple[ToolCallOutcome, float, str | None] | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the call has ended."""
+        return self._end is not None
+
+    def end(self, outcome: ToolCallOutcome, error: str | None = None) -> bool:
+        """Note how the call ended; return False when that was known already."""
+        duration_ms = (time.monotonic() - self._started) * 1000
+        if error is not None and len(error) > _MAX_ERROR:
+            error = f"{error[:_MAX_ERROR]}..."
+        with self._lock:
+            if self._end is not None:
+                return False
+            self._end = (outcome, duration_ms, error)
+        return True
+
+    def record(self) -> ToolCallRecord:
+        """Return the record as it stands now."""
+        outcome, duration_ms, error = self._end or ("running", None, None)
+        return ToolCallRecord(
+            call_id=self.call_id,
+            name=self._name,
+            arguments=self._arguments,
+            outcome=outcome,
+            duration_ms=duration_ms,
+            error=error,
+        )
+
+
+class CallLog:
+    """Keep the entries of a run in the order in which the calls began."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: dict[int, CallEntry] = {}
+        self._argument_bytes = 0
+
+    def __contains__(self, call_id: int) -> bool:
+        return call_id in self._entries
+
+    def begin(self, call_id: int, name: str) -> CallEntry | None:
+        """Add an entry; return None when there is one of this id already."""
+        entry = CallEntry(call_id, name)
+        with self._lock:
+            if self._entries.setdefault(call_id, entry) is not entry:
+                return None
+        return entry
+
+    def keep_arguments(self, entry: CallEntry, arguments: dict[str, Any], size: int) -> None:
+        """Let an entry show its arguments, ``size`` bytes as encoded, if there is room."""
+        with self._lock:
+            if self._argument_bytes + size > _MAX_ARGUMENT_BYTES:
+                arguments = {"...": f"{size} bytes of arguments left out of the record"}
+            else:
+                self._argument_bytes += size
+            entry._arguments = arguments
+
+    def records(self) -> tuple[ToolCallRecord, ...]:
+        """Return the records of all calls so far, those still running included."""
+        with self._lock:
+            entries = list(self._entries.values())
+        return tuple(entry.record() for entry in entries)

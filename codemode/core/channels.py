@@ -1,0 +1,188 @@
+"""gRPC channels to one executor: one for threads, one per event loop, none across a fork."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+import weakref
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc
+import grpc.aio
+
+from codemode.config import TLSConfig
+from codemode.errors import ConfigurationError
+from codemode.protos import codemode_pb2_grpc
+
+__all__ = ["Channels", "Target", "parse_target"]
+
+_SERVICE_CONFIG = json.dumps(
+    {
+        "methodConfig": [
+            {
+                "name": [{"service": "codemode.v1.ExecutorService"}],
+                "retryPolicy": {
+                    # gRPC retries until the first message has arrived, which is
+                    # `started`: from then on nothing is ever sent twice.
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.05s",
+                    "maxBackoff": "0.5s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ]
+    }
+)
+_OPTIONS = (
+    ("grpc.service_config", _SERVICE_CONFIG),
+    ("grpc.enable_retries", 1),
+    ("grpc.per_rpc_retry_buffer_size", 4 * 1024 * 1024),
+    # Without it a forked child could pick up its parent's connection.
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+)
+
+
+class Target:
+    """Be a parsed ``executor_url``: the gRPC target and whether it is encrypted."""
+
+    def __init__(self, address: str, *, secure: bool) -> None:
+        self.address = address
+        self.secure = secure
+
+
+def parse_target(url: str, tls: TLSConfig | None) -> Target:
+    """Turn ``http://``, ``https://``, ``unix:`` or any gRPC target into a Target.
+
+    Raises ConfigurationError. ``http`` with a TLSConfig is refused: the options
+    of an encrypted connection would be silently without effect.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme.lower() in ("http", "https") and rest:
+        parts = urlsplit(url)
+        try:
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise ConfigurationError(f"executor_url {url!r}: {error}") from error
+        if not host or parts.path.strip("/") or parts.query or parts.username:
+            raise ConfigurationError(
+                f"executor_url {url!r} is not http(s)://host[:port]; an executor has no path, "
+                "query or user, and the key goes into executor_api_key"
+            )
+        secure = parts.scheme == "https"
+        if tls is not None and not secure:
+            raise ConfigurationError(
+                f"executor_url {url!r} is plain http, but tls is set; use https:// or drop tls"
+            )
+        host = f"[{host}]" if ":" in host else host
+        return Target(f"{host}:{port or (443 if secure else 80)}", secure=secure)
+    if not url.strip() or url != url.strip() or scheme.lower() in ("http", "https"):
+        raise ConfigurationError(
+            f"executor_url {url!r} is not http://host:port, https://host:port, unix:/path or "
+            "another gRPC target"
+        )
+    return Target(url, secure=tls is not None)
+
+
+class Channels:
+    """Hold the channels to one target in one process.
+
+    A grpc.aio channel belongs to the loop in which it was made, so each running
+    loop gets its own; those of closed loops are dropped at the next look-up. In
+    a forked child every channel is dropped unused and made anew.
+    """
+
+    def __init__(self, target: Target, tls: TLSConfig | None) -> None:
+        self._target = target
+        self._tls = tls
+        self._lock = threading.Lock()
+        self._sync: grpc.Channel | None = None
+        self._by_loop: dict[asyncio.AbstractEventLoop, grpc.aio.Channel] = {}
+        _all_channels.add(self)
+
+    def stub(self) -> codemode_pb2_grpc.ExecutorServiceStub:
+        """Return the stub for threads."""
+        with self._lock:
+            if self._sync is None:
+                if self._target.secure:
+                    self._sync = grpc.secure_channel(
+                        self._target.address, self._credentials(), _OPTIONS
+                    )
+                else:
+                    self._sync = grpc.insecure_channel(self._target.address, _OPTIONS)
+            return codemode_pb2_grpc.ExecutorServiceStub(self._sync)
+
+    def async_stub(self) -> codemode_pb2_grpc.ExecutorServiceAsyncStub:
+        """Return the stub for the running loop."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            for other in [other for other in self._by_loop if other.is_closed()]:
+                del self._by_loop[other]
+            channel = self._by_loop.get(loop)
+            if channel is None:
+                if self._target.secure:
+                    channel = grpc.aio.secure_channel(
+                        self._target.address, self._credentials(), _OPTIONS
+                    )
+                else:
+                    channel = grpc.aio.insecure_channel(self._target.address, _OPTIONS)
+                self._by_loop[loop] = channel
+        stub: Any = codemode_pb2_grpc.ExecutorServiceStub(channel)  # type: ignore[arg-type]
+        return stub  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Close what can be closed from this thread; loops close their own channel."""
+        with self._lock:
+            sync, self._sync = self._sync, None
+            by_loop, self._by_loop = self._by_loop, {}
+        if sync is not None:
+            sync.close()
+        for loop, channel in by_loop.items():
+            if loop.is_running():
+                try:
+                    asyncio.run_coroutine_threadsafe(channel.close(), loop)
+                except RuntimeError:
+                    pass  # the loop was closed at the same moment
+
+    async def close_async(self) -> None:
+        """Close all channels and wait for the running loop's."""
+        with self._lock:
+            mine = self._by_loop.pop(asyncio.get_running_loop(), None)
+        if mine is not None:
+            await mine.close()
+        self.close()
+
+    def _credentials(self) -> grpc.ChannelCredentials:
+        tls = self._tls or TLSConfig()
+        return grpc.ssl_channel_credentials(
+            root_certificates=tls.read("ca_file"),
+            private_key=tls.read("key_file"),
+            certificate_chain=tls.read("cert_file"),
+        )
+
+    def _forget(self) -> None:
+        """Drop everything in a forked child, where the parent's channels must not be touched."""
+        self._lock = threading.Lock()
+        # Kept alive on purpose: closing them would speak on the parent's sockets.
+        _graveyard.append((self._sync, self._by_loop))
+        self._sync = None
+        self._by_loop = {}
+
+
+_all_channels: weakref.WeakSet[Channels] = weakref.WeakSet()
+_graveyard: list[object] = []
+
+
+def _after_fork_in_child() -> None:
+    for channels in list(_all_channels):
+        channels._forget()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,259 @@
+"""The facade: one registry and one client, in the words of the model's caller."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from codemode.config import ClientConfig
+from codemode.core.client import ExecutorClient, FairnessKey
+from codemode.core.context import RuntimeContext
+from codemode.core.events import Event
+from codemode.core.registry import ComponentRegistry
+from codemode.core.result import ExecutionResult
+from codemode.core.session import Session
+from codemode.errors import ExecutionError
+
+__all__ = ["Codemode", "EventStream"]
+
+
+class Codemode:
+    """Execute models' code with the tools of a registry.
+
+    Share one per process, between all threads, tasks and loops. Use it in a
+    ``with`` or ``async with`` block, or call ``close()``.
+    """
+
+    def __init__(
+        self, client: ExecutorClient | None = None, registry: ComponentRegistry | None = None
+    ) -> None:
+        if client is None:
+            client = ExecutorClient(registry=registry)
+        self.client = client
+        self.registry = registry if registry is not None else client.registry
+        client.registry = self.registry
+
+    @classmethod
+    def from_client_config(
+        cls,
+        config: ClientConfig,
+        *,
+        registry: ComponentRegistry | None = None,
+        fairness_key: FairnessKey | None = None,
+    ) -> Self:
+        """Make the facade that a ClientConfig describes. Raises ConfigurationError."""
+        client = ExecutorClient.from_config(
+            config, registry=registry, fairness_key=fairness_key
+        )
+        return cls(client, client.registry)
+
+    def with_context(self, **variables: Any) -> Self:
+        """Replace the current task's context by these variables; return the facade."""
+        self.registry.set_context(RuntimeContext(variables))
+        return self
+
+    def execute(
+        self,
+        code: str,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        available_tools: Iterable[str] | None = None,
+        execution_timeout: float | None = None,
+    ) -> str:
+        """Execute code and return its result as text for a model.
+
+        A str comes back as it is, all else as JSON. ``inputs`` become global
+        variables of the code. ``available_tools`` None means all, [] none.
+        ``execution_timeout`` in seconds.
+
+        Raises ExecutionError, with the whole outcome as ``result``, when the
+        code failed, and ExecutorClientError when something else did.
+        """
+        return _text(
+            self.run(
+                code,
+                inputs=inputs,
+                available_tools=available_tools,
+                execution_timeout=execution_timeout,
+            )
+        )
+
+    async def execute_async(
+        self,
+        code: str,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        available_tools: Iterable[str] | None = None,
+        execution_timeout: float | None = None,
+    ) -> str:
+        """Execute code from a task; otherwise as ``execute``."""
+        return _text(
+            await self.run_async(
+                code,
+                inputs=inputs,
+                available_tools=available_tools,
+                execution_timeout=execution_timeout,
+            )
+        )
+
+    def run(
+        self,
+        code: str,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        available_tools: Iterable[str] | None = None,
+        execution_timeout: float | None = None,
+    ) -> ExecutionResult:
+        """Execute code and return the whole outcome; a failure of the code does not raise."""
+        return self.client.execute(
+            code, available_tools, inputs=inputs, execution_timeout=execution_timeout
+        )
+
+    async def run_async(
+        self,
+        code: str,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        available_tools: Iterable[str] | None = None,
+        execution_timeout: float | None = None,
+    ) -> ExecutionResult:
+        """Execute code from a task; otherwise as ``run``."""
+        return await self.client.execute_async(
+            code, available_tools, inputs=inputs, execution_timeout=execution_timeout
+        )
+
+    def stream(
+        self,
+        code: str,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        available_tools: Iterable[str] | None = None,
+        execution_timeout: float | None = None,
+    ) -> EventStream:
+        """Execute code and give the events as they happen, to ``for`` or to ``async for``.
+
+        The last event has the result. Leaving the loop early kills the sandbox
+        when the stream is closed: use ``with`` or ``async with`` for that.
+        """
+        return EventStream(
+            self.client,
+            code,
+            available_tools=available_tools,
+            inputs=inputs,
+            execution_timeout=execution_timeout,
+        )
+
+    def session(
+        self,
+        *,
+        available_tools: Iterable[str] | None = None,
+        execution_timeout: float | None = None,
+        idle_timeout: float | None = None,
+    ) -> Session:
+        """Open one sandbox for several runs that share their variables.
+
+        Use it in a ``with`` or ``async with`` block. It is bound to the context,
+        the user and the tools of its opening. ``execution_timeout`` is per run.
+        """
+        return Session(
+            self.client,
+            available_tools=available_tools,
+            execution_timeout=execution_timeout,
+            idle_timeout=idle_timeout,
+        )
+
+    def close(self) -> None:
+        """Close the client. Idempotent."""
+        self.client.close()
+
+    async def close_async(self) -> None:
+        """Close the client from a task. Idempotent."""
+        await self.client.close_async()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close_async()
+
+
+class EventStream:
+    """Be the events of one execution, started by the first step of ``for`` or ``async for``."""
+
+    def __init__(self, client: ExecutorClient, code: str, **arguments: Any) -> None:
+        self._client = client
+        self._code = code
+        self._arguments = arguments
+        self._sync: Any = None
+        self._async: Any = None
+
+    def __iter__(self) -> Iterator[Event]:
+        self._start_once()
+        self._sync = self._client.stream(self._code, **self._arguments)
+        return self._sync  # type: ignore[no-any-return]
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        self._start_once()
+        self._async = self._client.stream_async(self._code, **self._arguments)
+        return self._async  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """End the execution, if it has not ended. Idempotent."""
+        if self._sync is not None:
+            self._sync.close()
+
+    async def aclose(self) -> None:
+        """End the execution from a task, if it has not ended. Idempotent."""
+        if self._async is not None:
+            await self._async.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def _start_once(self) -> None:
+        if self._sync is not None or self._async is not None:
+            raise RuntimeError(
+                "this stream was iterated already; each stream() is one execution: call it again"
+            )
+
+
+def _text(result: ExecutionResult) -> str:
+    if not result.ok:
+        raise ExecutionError(result)
+    return result.text

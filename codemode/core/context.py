@@ -1,0 +1,155 @@
+"""What a task knows about who it works for, and a tool about the run that calls it."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, NoReturn, Self
+
+__all__ = [
+    "CurrentExecution",
+    "RuntimeContext",
+    "bind_tool",
+    "get_current_context",
+    "get_current_execution",
+    "set_current_context",
+    "use_context",
+]
+
+
+class RuntimeContext(Mapping[str, Any]):
+    """Hold the variables of one caller, such as ``tenant_id`` and ``user``.
+
+    Immutable, so tasks that share one cannot disturb each other: the mapping
+    is copied here and never changes. Two contexts are equal when their
+    variables are. The repr shows names only, for values may be secrets.
+    Raises TypeError when a name is not a str.
+    """
+
+    __slots__ = ("_variables",)
+
+    _variables: Mapping[str, Any]
+
+    def __init__(self, variables: Mapping[str, Any] | None = None) -> None:
+        copied = dict(variables or {})
+        for name in copied:
+            if not isinstance(name, str):
+                raise TypeError(
+                    f"RuntimeContext variable {name!r} is a {type(name).__name__}; "
+                    "expected a str as the name of each variable"
+                )
+        object.__setattr__(self, "_variables", MappingProxyType(copied))
+
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        """Return the variables as a read-only mapping."""
+        return self._variables
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a variable, or ``default`` when it is not set."""
+        return self._variables.get(name, default)
+
+    def merged(self, **variables: Any) -> Self:
+        """Return a context with these variables added; they win over former ones."""
+        return type(self)({**self._variables, **variables})
+
+    def __getitem__(self, name: str) -> Any:
+        return self._variables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise AttributeError(
+            f"RuntimeContext is immutable, so {name!r} cannot be set; "
+            "merged(...) returns a changed copy"
+        )
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"RuntimeContext is immutable, so {name!r} cannot be deleted")
+
+    def __reduce__(self) -> tuple[type[Self], tuple[dict[str, Any]]]:
+        return (type(self), (dict(self._variables),))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {', '.join(self._variables) or 'empty'}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentExecution:
+    """Describe the execution on whose behalf a tool runs.
+
+    ``expires_at`` is an instant of ``time.monotonic()``.
+    """
+
+    execution_id: str
+    tool: str
+    call_id: int
+    expires_at: float = field(repr=False)
+
+    @property
+    def deadline(self) -> float:
+        """Return the seconds left until the execution times out, never below 0."""
+        return max(0.0, self.expires_at - time.monotonic())
+
+
+_context: contextvars.ContextVar[RuntimeContext | None] = contextvars.ContextVar(
+    "codemode_runtime_context", default=None
+)
+_execution: contextvars.ContextVar[CurrentExecution | None] = contextvars.ContextVar(
+    "codemode_current_execution", default=None
+)
+
+
+def get_current_context() -> RuntimeContext | None:
+    """Return the context of the current task or thread, or None when there is none."""
+    return _context.get()
+
+
+def get_current_execution() -> CurrentExecution | None:
+    """Return the execution that called the current tool, or None outside of tools."""
+    return _execution.get()
+
+
+def set_current_context(context: RuntimeContext | None) -> None:
+    """Replace the context of the current task or thread; None clears it.
+
+    Raises TypeError for anything but a RuntimeContext.
+    """
+    _context.set(_checked(context))
+
+
+@contextlib.contextmanager
+def use_context(context: RuntimeContext | None) -> Iterator[RuntimeContext | None]:
+    """Make ``context`` the current one within the block, then restore the former.
+
+    Enter and leave it in the same task or thread. Raises TypeError for
+    anything but a RuntimeContext or None.
+    """
+    token = _context.set(_checked(context))
+    try:
+        yield context
+    finally:
+        _context.reset(token)
+
+
+def bind_tool(context: RuntimeContext | None, execution: CurrentExecution) -> None:
+    """Bind what a tool may ask for; run it inside the copy of a context made for one call."""
+    _context.set(context)
+    _execution.set(execution)
+
+
+def _checked(context: RuntimeContext | None) -> RuntimeContext | None:
+    if context is not None and not isinstance(context, RuntimeContext):
+        raise TypeError(
+            f"a {type(context).__name__} cannot be the current context; "
+            "expected RuntimeContext(variables={...}) or None"
+        )
+    return context

@@ -1,0 +1,294 @@
+"""The only door between executed code and the tools."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import functools
+import threading
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+from codemode.core.call_log import CallEntry, CallLog
+from codemode.core.calls import ToolCall, ToolFailure, ToolOutcome
+from codemode.core.checks import decode_arguments, permit, run_after_hooks, unknown_tool
+from codemode.core.context import CurrentExecution, RuntimeContext, bind_tool
+from codemode.core.perform import CANCELLED, Performer, on_sync_thread, refuse
+from codemode.core.registry import ComponentRegistry
+from codemode.core.result import ToolCallRecord
+from codemode.core.threads import adopt_locals, tool_pool
+from codemode.tools.tool import Tool
+
+__all__ = ["Dispatcher", "ToolCall", "ToolFailure", "ToolOutcome"]
+
+# Looking for near names costs time in this process, and the code decides how often.
+_MAX_SEARCHES = 50
+
+
+class Dispatcher:
+    """Run the tool calls of one run: allow-list, budget, permission, checks, hooks, record.
+
+    ``tools`` is what the run may call, of which ``listed`` was shown to the
+    model (None: all of them); errors name no other tool. ``deadline``, an
+    instant of ``time.monotonic()``, may be set anew when the code starts
+    later than was thought; no tool starts after it. Each tool runs in its
+    own copy of ``captured``, the caller's context at the start of the run.
+
+    Make it in the caller's thread or task. The sync half calls ``call_sync``
+    and ``run_in_pool`` from there; where there is a loop, a task made with
+    ``context=call.context`` awaits ``call_in_async_half``.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: ComponentRegistry,
+        tools: Mapping[str, Tool],
+        execution_id: str,
+        max_calls: int,
+        max_value_bytes: int,
+        deadline: float,
+        captured: contextvars.Context,
+        runtime_context: RuntimeContext | None,
+        listed: Collection[str] | None = None,
+    ) -> None:
+        self._registry = registry
+        self._tools = tools
+        self._listed = {
+            name: tool for name, tool in tools.items() if listed is None or name in listed
+        }
+        self._execution_id = execution_id
+        self._max_calls = max_calls
+        self._max_value_bytes = max_value_bytes
+        self._captured = captured
+        self._thread = threading.get_ident()
+        self._runtime_context = runtime_context
+        self._performer = Performer(
+            registry=registry, max_value_bytes=max_value_bytes, deadline=deadline
+        )
+        self._lock = threading.Lock()
+        self._log = CallLog()
+        self._begun = 0
+        self._searches = 0
+        self._cancelled = False
+        self._open: dict[int, ToolCall] = {}
+
+    @property
+    def deadline(self) -> float:
+        """Return the instant of ``time.monotonic()`` after which no tool starts."""
+        return self._performer.deadline
+
+    @deadline.setter
+    def deadline(self, instant: float) -> None:
+        self._performer.deadline = instant
+
+    def begin(self, call_id: int, name: str, arguments: bytes) -> ToolCall:
+        """Take a call in: count it, decode its arguments and find its tool.
+
+        Never raises for what executed code may send; such a call comes back
+        with its ``failure`` set. Safe from any thread. Takes time in
+        proportion to the arguments.
+        """
+        with self._lock:
+            self._begun += 1
+            begun, cancelled = self._begun, self._cancelled
+        # Of the calls beyond the budget one is recorded: the code decides how many there are.
+        entry = self._log.begin(call_id, name) if begun <= self._max_calls + 1 else None
+        call = ToolCall(
+            call_id=call_id,
+            name=name,
+            execution_id=self._execution_id,
+            tool=None,
+            arguments={},
+            failure=None,
+            context=self._context_for(call_id, name),
+            runtime_context=self._runtime_context or RuntimeContext(),
+            entry=entry or CallEntry(call_id, name),
+        )
+        failure: ToolFailure | None
+        if begun > self._max_calls:
+            failure = _failure(
+                "limit", "ToolCallLimit", f"the run may make at most {self._max_calls} tool calls"
+            )
+        elif entry is None:
+            failure = _failure("error", "ProtocolError", f"call id {call_id} was used before")
+        elif cancelled:
+            failure = CANCELLED
+        else:
+            failure = self._decode(call, arguments) or self._find(call)
+        if failure is not None:
+            refuse(call, failure)
+        else:
+            with self._lock:
+                self._open[call_id] = call
+        return call
+
+    def call_sync(self, call: ToolCall) -> ToolOutcome:
+        """Run a sync tool in this thread, which must be the one that ``captured`` is of.
+
+        Only what is no ordinary failure gets out, such as KeyboardInterrupt;
+        the call is on record by then. Raises TypeError for an async tool.
+        """
+        if call.failure is not None or call.tool is None:
+            return ToolOutcome(failure=call.failure)
+        tool = _sync_tool(call, call.tool)
+        call.started = True
+        try:
+            return call.context.run(self._performer.perform, call, tool)
+        finally:
+            self._close(call)
+
+    def run_in_pool(self, call: ToolCall) -> Future[ToolOutcome]:
+        """Run a sync tool in the pool's threads, its permission checked in this one.
+
+        Raises TypeError for an async tool.
+        """
+        done: Future[ToolOutcome] = Future()
+        if call.failure is not None or call.tool is None:
+            done.set_result(ToolOutcome(failure=call.failure))
+            return done
+        tool = _sync_tool(call, call.tool)
+        call.started = True
+        denied = call.context.run(permit, self._registry, call, tool)
+        if denied is not None:
+            done.set_result(refuse(call, denied))
+            self._close(call)
+            return done
+        perform = functools.partial(self._performer.perform, permitted=True)
+        future = tool_pool().submit(call.context.run, self._performer.in_pool, perform, call, tool)
+        call.stop = future.cancel
+        future.add_done_callback(lambda one: self._pool_ended(call, one.cancelled()))
+        return future
+
+    async def call_async(self, call: ToolCall) -> ToolOutcome:
+        """Run an asynchronous tool in the current task, which was made with ``call.context``.
+
+        Raises CancelledError when the task is cancelled; the call is on record
+        by then. Raises TypeError for a sync tool.
+        """
+        if call.tool is not None and not call.tool.asynchronous:
+            raise TypeError(f"tool {call.name!r} is sync; use call_in_async_half()")
+        return await self.call_in_async_half(call)
+
+    async def call_in_async_half(self, call: ToolCall) -> ToolOutcome:
+        """Run any tool from the current task, which was made with ``call.context``.
+
+        Asynchronous tools are awaited here; sync ones run on the thread for
+        sync code, or in the pool when they are not thread-sensitive.
+        """
+        tool = call.tool
+        if call.failure is not None or tool is None:
+            return ToolOutcome(failure=call.failure)
+        if threading.get_ident() != self._thread:
+            adopt_locals()
+        call.started = True
+        call.stop = _canceller()
+        try:
+            if tool.asynchronous:
+                return await self._performer.perform_async(call, tool)
+            if tool.thread_sensitive:
+                return await on_sync_thread(self._performer.perform, call, tool)
+            return await self._pool_from_loop(call, tool)
+        except asyncio.CancelledError:
+            outcome = call.outcome or refuse(call, CANCELLED)
+            # A sync tool's own thread, once it ran, calls the hooks itself.
+            if call.passed_hooks and (tool.asynchronous or not tool.thread_sensitive):
+                await on_sync_thread(run_after_hooks, call, outcome)
+            raise
+        finally:
+            self._close(call)
+
+    def cancel_all(self) -> None:
+        """Cancel the open calls and refuse those still to come, once the run has ended.
+
+        A sync tool that runs already is not stopped, and stays ``running`` on
+        record until it ends.
+        """
+        with self._lock:
+            self._cancelled = True
+            open_calls = list(self._open.values())
+        for call in open_calls:
+            call.cancelled = True
+            stop = call.stop
+            if stop is not None:
+                stop()
+            elif not call.started:
+                # Its task may have been cancelled before it took a step.
+                refuse(call, CANCELLED)
+                self._close(call)
+
+    def records(self) -> tuple[ToolCallRecord, ...]:
+        """Return the records of all calls so far, in order, those still running included."""
+        return self._log.records()
+
+    def _context_for(self, call_id: int, name: str) -> contextvars.Context:
+        context = self._captured.copy()
+        execution = CurrentExecution(
+            execution_id=self._execution_id, tool=name, call_id=call_id, expires_at=self.deadline
+        )
+        context.run(bind_tool, self._runtime_context, execution)
+        return context
+
+    def _decode(self, call: ToolCall, data: bytes) -> ToolFailure | None:
+        arguments = decode_arguments(data, max_bytes=self._max_value_bytes)
+        if isinstance(arguments, ToolFailure):
+            return arguments
+        call.arguments = arguments
+        self._log.keep_arguments(call.entry, arguments, len(data))
+        return None
+
+    def _find(self, call: ToolCall) -> ToolFailure | None:
+        call.tool = self._tools.get(call.name)
+        if call.tool is not None:
+            return None
+        with self._lock:
+            self._searches += 1
+            search = self._searches <= _MAX_SEARCHES
+        return unknown_tool(call.name, self._listed, search=search)
+
+    async def _pool_from_loop(self, call: ToolCall, tool: Tool) -> ToolOutcome:
+        performer = self._performer
+        in_pool = sync_to_async(performer.in_pool, thread_sensitive=False, executor=tool_pool())
+        if not performer.needs_sync_thread(tool):
+            return await in_pool(performer.perform, call, tool)
+        outcome = await on_sync_thread(performer.admit, call, tool)
+        if outcome is None:
+            outcome = await in_pool(performer.run, call, tool)
+            await on_sync_thread(run_after_hooks, call, outcome)
+        return outcome
+
+    def _pool_ended(self, call: ToolCall, cancelled: bool) -> None:
+        if cancelled:
+            refuse(call, CANCELLED)
+        self._close(call)
+
+    def _close(self, call: ToolCall) -> None:
+        call.stop = None
+        with self._lock:
+            self._open.pop(call.call_id, None)
+
+
+def _canceller() -> Callable[[], object]:
+    """Return what cancels the current task, from any thread."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def cancel() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing runs any more
+            loop.call_soon_threadsafe(task.cancel)
+
+    return cancel
+
+
+def _failure(kind: Any, type_name: str, message: str) -> ToolFailure:
+    return ToolFailure(kind=kind, type=type_name, message=message)
+
+
+def _sync_tool(call: ToolCall, tool: Tool) -> Tool:
+    if tool.asynchronous:
+        raise TypeError(f"tool {call.name!r} is asynchronous; use call_in_async_half()")
+    return tool

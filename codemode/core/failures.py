@@ -1,0 +1,62 @@
+"""gRPC's statuses as this package's exceptions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+
+from codemode.core.result import ExecutionResult
+from codemode.errors import (
+    ExecutorAuthenticationError,
+    ExecutorBusyError,
+    ExecutorClientError,
+    ExecutorConnectionError,
+    ExecutorDeadlineError,
+    ExecutorProtocolError,
+    ExecutorRequestError,
+)
+
+__all__ = ["client_error"]
+
+_RETRY_AFTER = 1.0
+
+
+def client_error(error: Any, url: str, result: ExecutionResult | None) -> ExecutorClientError:
+    """Return the exception for a grpc.RpcError of an executor at ``url``."""
+    code: grpc.StatusCode = error.code()
+    details = error.details() or code.name
+    match code:
+        case grpc.StatusCode.UNAUTHENTICATED | grpc.StatusCode.PERMISSION_DENIED:
+            return ExecutorAuthenticationError(f"{url}: {details}", result=result)
+        case grpc.StatusCode.RESOURCE_EXHAUSTED if details.startswith("busy"):
+            return ExecutorBusyError(
+                f"{url}: {details}", retry_after=_retry_after(error), result=result
+            )
+        case grpc.StatusCode.INVALID_ARGUMENT:
+            return ExecutorRequestError(details, result=result)
+        case grpc.StatusCode.DEADLINE_EXCEEDED:
+            return ExecutorDeadlineError(
+                f"{url}: no answer within the deadline of the request", result=result
+            )
+        case grpc.StatusCode.UNIMPLEMENTED:
+            return ExecutorProtocolError(
+                f"{url} speaks gRPC, but is no codemode executor of this version: {details}",
+                result=result,
+            )
+        case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:
+            began = "was lost during the run" if result is not None else "cannot be reached"
+            return ExecutorConnectionError(
+                f"the executor at {url} {began}: {details}", result=result
+            )
+    return ExecutorProtocolError(f"{url} answered {code.name}: {details}", result=result)
+
+
+def _retry_after(error: Any) -> float:
+    for name, value in error.trailing_metadata() or ():
+        if name == "retry-after":
+            try:
+                return float(value)
+            except ValueError:
+                break
+    return _RETRY_AFTER

@@ -1,0 +1,282 @@
+"""The tools that a process offers, and who may use them."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from types import MappingProxyType, TracebackType
+from typing import Any, Protocol, TypeVar
+
+from asgiref.sync import sync_to_async
+
+from codemode.core.calls import ToolHook
+from codemode.core.context import (
+    RuntimeContext,
+    get_current_context,
+    set_current_context,
+    use_context,
+)
+from codemode.errors import ConfigurationError, ToolRegistrationError
+from codemode.tools.build import default_name, make_tool, same_source
+from codemode.tools.errors import ToolCallRefused
+from codemode.tools.names import check_name, check_namespaces
+from codemode.tools.tool import Tool
+
+__all__ = [
+    "ComponentRegistry",
+    "ContextBlock",
+    "PermissionChecker",
+    "RuntimeContext",
+    "get_current_context",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class PermissionChecker(Protocol):
+    """Decide who may use the tools that carry a permission."""
+
+    def allows(self, tool: Tool, context: RuntimeContext) -> bool:
+        """Tell whether the caller that ``context`` describes may use ``tool``.
+
+        May raise ToolPermissionDenied to refuse in its own words. Anything
+        else it raises refuses too.
+        """
+
+
+class ComponentRegistry:
+    """Hold tools, hooks and the permission checker; safe to change at any time.
+
+    Readers get whole snapshots, which later changes leave as they are. The
+    context methods act on the current task or thread, not on the registry.
+    """
+
+    def __init__(self) -> None:
+        self.permission_checker: PermissionChecker | None = None
+        self._lock = threading.Lock()
+        self._tools: Mapping[str, Tool] = MappingProxyType({})
+        self._hooks: tuple[ToolHook, ...] = ()
+        self.pool_finalizers: list[Callable[[], object]] = []
+        """Called in a pool thread after each tool that ran there, to close what it opened."""
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """Return the tools of this moment, by name, as a read-only snapshot."""
+        return self._tools
+
+    @property
+    def hooks(self) -> tuple[ToolHook, ...]:
+        """Return the hooks, in the order in which they see a call before it runs."""
+        return self._hooks
+
+    def register_tool(self, name: str | None, tool: object, *, overwrite: bool = False) -> Tool:
+        """Add a tool under a name (None: its own) and return its record.
+
+        ``tool`` is a function, a method, an object with ``run()`` or
+        ``run_with_context()``, or a class of such objects. Adding the same
+        object again under its name changes nothing. Raises
+        ToolRegistrationError for a name that is taken (unless ``overwrite``)
+        or not allowed, and for an object that cannot be a tool.
+        """
+        name = check_name(default_name(tool) if name is None else name)
+        source = tool.source if isinstance(tool, Tool) else tool
+        present = self._tools.get(name)
+        if present is not None and same_source(present.source, source):
+            return present
+        # Outside the lock: making a tool may run code of the project's.
+        made = make_tool(name, tool)
+        with self._lock:
+            present = self._tools.get(name)
+            if present is not None:
+                if same_source(present.source, source):
+                    return present
+                if not overwrite:
+                    raise ToolRegistrationError(
+                        f"tool {name!r} is already registered, from {present.origin}, and "
+                        f"{made.origin} wants the same name; choose another name or pass "
+                        "overwrite=True"
+                    )
+            check_namespaces(name, self._tools)
+            self._tools = MappingProxyType({**self._tools, name: made})
+        return made
+
+    def unregister_tool(self, name: str) -> None:
+        """Remove a tool; raise ToolRegistrationError when there is none of that name."""
+        with self._lock:
+            if name not in self._tools:
+                raise ToolRegistrationError(
+                    f"tool {name!r} is not registered{_did_you_mean(name, self._tools)}"
+                )
+            self._tools = MappingProxyType(
+                {key: tool for key, tool in self._tools.items() if key != name}
+            )
+
+    def select(self, available_tools: Iterable[str] | None) -> Mapping[str, Tool]:
+        """Return the tools that an execution may use: None means all, an empty list none.
+
+        ``"orders.*"`` means all tools whose names begin with ``orders.``. Raises
+        ConfigurationError for a name that is not registered.
+        """
+        tools = self._tools
+        if available_tools is None:
+            return tools
+        if isinstance(available_tools, str | bytes):
+            raise ConfigurationError(
+                f"available_tools={available_tools!r} is one text; "
+                f"expected a list of tool names, such as [{available_tools!r}]"
+            )
+        wanted: set[str] = set()
+        for name in available_tools:
+            if not isinstance(name, str):
+                raise ConfigurationError(
+                    f"available_tools has {name!r}, a {type(name).__name__}; "
+                    "expected names of registered tools"
+                )
+            below = _below(name, tools) if name.endswith(".*") else {name} & tools.keys()
+            if not below:
+                raise ConfigurationError(
+                    f"available_tools has {name!r}, which is not registered"
+                    + _did_you_mean(name, tools)
+                )
+            wanted |= below
+        return MappingProxyType({name: tool for name, tool in tools.items() if name in wanted})
+
+    def visible(
+        self, tools: Mapping[str, Tool], context: RuntimeContext | None
+    ) -> Mapping[str, Tool]:
+        """Return those of the tools that the caller may use, for showing them to a model.
+
+        A tool with a permission is left out unless the permission checker
+        allows it. The checker may use the database.
+        """
+        return MappingProxyType(
+            {name: tool for name, tool in tools.items() if self._allows(tool, context)}
+        )
+
+    async def visible_async(
+        self, tools: Mapping[str, Tool], context: RuntimeContext | None
+    ) -> Mapping[str, Tool]:
+        """Do as ``visible``, with the permission checker on the thread for sync code."""
+        if self.permission_checker is None or all(
+            tool.permission is None for tool in tools.values()
+        ):
+            return self.visible(tools, context)
+        return await sync_to_async(self.visible)(tools, context)
+
+    def add_hook(self, hook: ToolHook) -> None:
+        """Let a hook see each tool call before and after it runs; adding it again is a no-op."""
+        with self._lock:
+            if hook not in self._hooks:
+                self._hooks = (*self._hooks, hook)
+
+    def remove_hook(self, hook: ToolHook) -> None:
+        """Remove a hook; raise ConfigurationError when it has not been added."""
+        with self._lock:
+            if hook not in self._hooks:
+                raise ConfigurationError(f"hook {hook!r} cannot be removed: it was never added")
+            self._hooks = tuple(one for one in self._hooks if one != hook)
+
+    def set_context(self, context: RuntimeContext) -> None:
+        """Replace the context of the current task; nothing of the former one stays."""
+        set_current_context(context)
+
+    def get_context(self) -> RuntimeContext | None:
+        """Return the context of the current task, or None."""
+        return get_current_context()
+
+    def clear_context(self) -> None:
+        """Leave the current task without a context."""
+        set_current_context(None)
+
+    def context(self, **variables: Any) -> ContextBlock:
+        """Add variables to the current context for a block or, as a decorator, for each call.
+
+        The former context comes back afterwards.
+        """
+        return ContextBlock(variables)
+
+    def _allows(self, tool: Tool, context: RuntimeContext | None) -> bool:
+        if tool.permission is None:
+            return True
+        if self.permission_checker is None:
+            return False
+        try:
+            return self.permission_checker.allows(
+                tool, RuntimeContext() if context is None else context
+            )
+        except ToolCallRefused:
+            return False
+
+
+class ContextBlock:
+    """Add variables to the current context: ``with``, or a decorator of functions."""
+
+    def __init__(self, variables: Mapping[str, Any]) -> None:
+        self._variables = dict(variables)
+        self._open: AbstractContextManager[RuntimeContext | None] | None = None
+
+    def __enter__(self) -> RuntimeContext:
+        if self._open is not None:
+            raise RuntimeError(
+                "this context block is in use already; call registry.context(...) for each block"
+            )
+        merged = self._merged()
+        self._open = use_context(merged)
+        self._open.__enter__()
+        return merged
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        block, self._open = self._open, None
+        if block is not None:
+            block.__exit__(kind, error, traceback)
+
+    def __call__(self, function: F) -> F:
+        """Return the function, with the variables added in each of its calls."""
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"registry.context() cannot decorate the generator {function.__qualname__}: "
+                "its consumer would see the context; use a with block inside it"
+            )
+        wrapper: Any
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def wrapper(*args: Any, **kwargs: Any) -> Any:
+                with use_context(self._merged()):
+                    return await function(*args, **kwargs)
+
+        else:
+
+            @functools.wraps(function)
+            def wrapper(*args: Any, **kwargs: Any) -> Any:
+                with use_context(self._merged()):
+                    return function(*args, **kwargs)
+
+        decorated: F = wrapper
+        return decorated
+
+    def _merged(self) -> RuntimeContext:
+        return (get_current_context() or RuntimeContext()).merged(**self._variables)
+
+
+def _below(pattern: str, tools: Mapping[str, Tool]) -> set[str]:
+    return {name for name in tools if name.startswith(pattern.removesuffix("*"))}
+
+
+def _did_you_mean(name: str, tools: Mapping[str, Tool]) -> str:
+    if _below(f"{name}.*", tools):
+        return f"; {name!r} is a namespace: {name + '.*'!r} means all tools in it"
+    close = difflib.get_close_matches(name, tools, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    known = ", ".join(sorted(tools)[:10]) or "none"
+    return f"; registered are: {known}" + (", ..." if len(tools) > 10 else "")

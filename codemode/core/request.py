@@ -1,0 +1,184 @@
+"""What a client asks of an executor, as records and as wire messages. Does no IO."""
+
+from __future__ import annotations
+
+import keyword
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from codemode import __version__
+from codemode.config import Limits
+from codemode.core.calls import ToolOutcome
+from codemode.errors import ConfigurationError
+from codemode.protos import codemode_pb2 as pb
+from codemode.tools import Tool
+from codemode.values import encode
+
+__all__ = [
+    "PROTOCOL_VERSION",
+    "RunRequest",
+    "SandboxRequest",
+    "limits_from",
+    "result_messages",
+    "run_messages",
+]
+
+PROTOCOL_VERSION = 1
+_CHUNK_BYTES = 1024 * 1024
+_LIMIT_FIELDS = tuple(field.name for field in pb.Limits.DESCRIPTOR.fields)
+
+
+def limits_from(
+    base: Limits,
+    config: Limits | Mapping[str, Any] | None,
+    execution_timeout: float | None,
+) -> Limits:
+    """Return ``base`` with what one call asks for on top. Raises ConfigurationError."""
+    if isinstance(config, Limits):
+        base = config
+    elif config:
+        base = Limits.parse({**base.model_dump(), **config})
+    if execution_timeout is not None:
+        base = Limits.parse({**base.model_dump(), "execution_timeout": execution_timeout})
+    return base
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """Ask for one run of code. ``inputs`` become global variables of the code."""
+
+    code: str
+    execution_timeout: float
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    run_id: int = 1
+    execution_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def code_bytes(self) -> int:
+        """Return the size of the code in UTF-8."""
+        return len(self.code.encode("utf-8", "surrogatepass"))
+
+    def messages(self, limits: Limits) -> tuple[list[pb.ClientMessage], pb.Run]:
+        """Return the chunks of the inputs, and the run. Raises ValueEncodingError."""
+        data = b""
+        if self.inputs:
+            _check_inputs(self.inputs)
+            data = encode(dict(self.inputs), max_bytes=limits.max_value_bytes, path="inputs")
+        chunks, rest = _split(data)
+        run = pb.Run(
+            run_id=self.run_id,
+            code=self.code,
+            inputs=rest,
+            execution_timeout=self.execution_timeout,
+            execution_id=self.execution_id,
+        )
+        return chunks, run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxRequest:
+    """Ask for one sandbox: its limits, its tools and what it preloads.
+
+    The code may call ``tools``; it is shown ``listed``, which leaves out what
+    the caller's permissions refuse.
+    """
+
+    limits: Limits
+    tools: Mapping[str, Tool]
+    listed: Mapping[str, Tool]
+    profile: str = "default"
+    session: bool = False
+    fairness_key: str = ""
+
+    def messages(self, run: RunRequest | None) -> list[pb.ClientMessage]:
+        """Return the first messages of a stream."""
+        opening = pb.Open(
+            protocol_version=PROTOCOL_VERSION,
+            client_version=__version__,
+            profile=self.profile,
+            limits=pb.Limits(
+                **{name: getattr(self.limits, name) or 0 for name in _LIMIT_FIELDS}
+            ),
+            tools=[_spec(tool) for tool in self.listed.values()],
+            session=self.session,
+            fairness_key=self.fairness_key,
+            queue_timeout=self.limits.queue_timeout or _AT_ONCE,
+            idle_timeout=self.limits.idle_timeout,
+        )
+        chunks = []
+        if run is not None:
+            chunks, first_run = run.messages(self.limits)
+            opening.run.CopyFrom(first_run)
+        return [*chunks, pb.ClientMessage(open=opening)]
+
+    def deadline(self) -> float:
+        """Return the seconds after which a one-shot stream cannot be alive any more.
+
+        The executor keeps its own clocks; this one is for an executor that hangs.
+        """
+        return self.limits.queue_timeout + self.limits.execution_timeout + _DEADLINE_SLACK
+
+
+_DEADLINE_SLACK = 30.0
+_AT_ONCE = 1e-3  # zero means the executor's default on the wire
+
+
+def run_messages(run: RunRequest, limits: Limits) -> list[pb.ClientMessage]:
+    """Return the messages of a later run of a session."""
+    chunks, message = run.messages(limits)
+    return [*chunks, pb.ClientMessage(run=message)]
+
+
+def result_messages(
+    run_id: int, call_id: int, outcome: ToolOutcome
+) -> list[pb.ClientMessage]:
+    """Return the messages that answer one tool call."""
+    failure = outcome.failure
+    if failure is not None:
+        answer = pb.ToolResult(
+            run_id=run_id,
+            call_id=call_id,
+            failure=pb.ToolFailure(
+                kind=failure.kind, type=failure.type, message=failure.message
+            ),
+        )
+        return [pb.ClientMessage(tool_result=answer)]
+    chunks, rest = _split(outcome.value or b"")
+    answer = pb.ToolResult(run_id=run_id, call_id=call_id, value=rest)
+    return [*chunks, pb.ClientMessage(tool_result=answer)]
+
+
+def _split(data: bytes) -> tuple[list[pb.ClientMessage], bytes]:
+    """Return the chunk messages of a large value, and its last part."""
+    chunks = []
+    start = 0
+    while len(data) - start > _CHUNK_BYTES:
+        chunk = pb.Chunk(data=data[start : start + _CHUNK_BYTES])
+        chunks.append(pb.ClientMessage(chunk=chunk))
+        start += _CHUNK_BYTES
+    return chunks, data[start:] if start else data
+
+
+def _spec(tool: Tool) -> pb.ToolSpec:
+    return pb.ToolSpec(
+        name=tool.name,
+        signature=tool.signature,
+        positional_parameters=tool.positional_parameters,
+        description=tool.description,
+        asynchronous=tool.asynchronous,
+    )
+
+
+def _check_inputs(inputs: Mapping[str, Any]) -> None:
+    names: Iterable[Any] = inputs
+    for name in names:
+        if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+            raise ConfigurationError(
+                f"inputs has the name {name!r}, which cannot be a variable of the code; "
+                "expected a Python identifier"
+            )
+        if name.startswith("__"):
+            raise ConfigurationError(
+                f"inputs has the name {name!r}; names with two leading underscores are Python's own"
+            )

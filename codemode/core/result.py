@@ -1,0 +1,101 @@
+"""What an execution came to, as one record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from codemode.values import to_text
+
+__all__ = [
+    "ExecutionFailure",
+    "ExecutionResult",
+    "ExecutionStatus",
+    "ToolCallRecord",
+    "Usage",
+]
+
+ExecutionStatus = Literal["completed", "failed", "timeout", "cancelled", "limit", "crashed"]
+
+ToolCallOutcome = Literal["running", "completed", "failed", "refused", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallRecord:
+    """Describe one tool call of an execution.
+
+    ``outcome`` is ``running`` for a call that had started but not ended when
+    the execution did. ``duration_ms`` is None until the call has ended.
+    """
+
+    call_id: int
+    name: str
+    arguments: dict[str, Any]
+    outcome: ToolCallOutcome
+    duration_ms: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionFailure:
+    """Describe why an execution did not complete.
+
+    ``type`` is the name of the exception (``ZeroDivisionError``) or of the
+    limit (``MemoryLimit``); ``line`` counts the lines of the code from 1;
+    ``traceback`` has the frames of the code only.
+    """
+
+    type: str
+    message: str
+    line: int | None = None
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Say what an execution used: seconds, bytes and tool calls."""
+
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    max_rss_bytes: int = 0
+    output_bytes: int = 0
+    tool_calls: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionResult:
+    """Be the whole outcome of one execution.
+
+    ``status`` says how it ended:
+
+    * ``completed``: ``value`` is the result.
+    * ``failed``: the code raised, or its result cannot travel or was never awaited.
+    * ``timeout``: the wall clock ran out.
+    * ``cancelled``: the caller cancelled it, or closed the client.
+    * ``limit``: it went over a limit, named by ``error.type``.
+    * ``crashed``: the sandboxed process died.
+
+    Whatever the status, ``stdout``, ``stderr`` and ``tool_calls`` hold what
+    there was until the end.
+    """
+
+    status: ExecutionStatus
+    execution_id: str
+    value: Any = None
+    stdout: str = ""
+    stderr: str = ""
+    error: ExecutionFailure | None = None
+    tool_calls: tuple[ToolCallRecord, ...] = ()
+    duration_ms: float = 0.0
+    isolation: str = "none"
+    usage: Usage = field(default_factory=Usage)
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether the code completed."""
+        return self.status == "completed"
+
+    @property
+    def text(self) -> str:
+        """Give the value as text for a model: a str as it is, else JSON."""
+        return to_text(self.value)

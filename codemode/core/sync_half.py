@@ -1,0 +1,327 @@
+"""The sync half: an execution that is carried by the caller's own thread.
+
+Messages are read and sync tools run in the thread that called. The first async
+tool starts a loop for this execution, in a thread of its own; what async tools
+do synchronously (the ORM, above all) comes back to the caller's thread by
+asgiref's ThreadSensitiveContext, so that every tool sees the caller's
+connection and transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+import grpc
+from asgiref.sync import ThreadSensitiveContext
+
+from codemode.core.dispatch import Dispatcher, ToolCall, ToolOutcome
+from codemode.core.events import (
+    Event,
+    ExecutionCompleted,
+    ToolCallStarted,
+)
+from codemode.core.failures import client_error
+from codemode.core.request import result_messages
+from codemode.core.threads import adopt_locals
+from codemode.core.transcript import Transcript, call_finished
+from codemode.errors import ExecutorProtocolError
+from codemode.protos import codemode_pb2 as pb
+
+__all__ = ["SyncLink", "drive"]
+
+logger = logging.getLogger(__name__)
+
+_READ_AHEAD = 64
+_STOP_SECONDS = 5.0
+
+_T = TypeVar("_T")
+
+
+class SyncLink:
+    """Be one open stream to one sandbox, carried by one thread at a time."""
+
+    def __init__(
+        self,
+        stub: Any,
+        messages: Sequence[pb.ClientMessage],
+        *,
+        url: str,
+        metadata: tuple[tuple[str, str], ...],
+        timeout: float | None,
+    ) -> None:
+        self.url = url
+        self.closing = False
+        self._outgoing: SimpleQueue[Sequence[pb.ClientMessage] | None] = SimpleQueue()
+        self._outgoing.put(messages)
+        self._inbox: SimpleQueue[Any] | None = None
+        self._room = threading.Semaphore(_READ_AHEAD)
+        self._tools: _ToolLoop | None = None
+        self._ended = False
+        self._call = stub.Execute(self._requests(), metadata=metadata, timeout=timeout)
+
+    def send(self, messages: Sequence[pb.ClientMessage]) -> None:
+        """Queue messages that belong together. Safe from any thread."""
+        self._outgoing.put(messages)
+
+    def receive(self) -> Any:
+        """Return the next thing to do: a message, or an item of ``inbox``. None is the end."""
+        if self._inbox is None:
+            return next(self._call, None)
+        item = self._inbox.get()
+        if isinstance(item, pb.ExecutorMessage):
+            self._room.release()
+        elif isinstance(item, grpc.RpcError):
+            raise item
+        return item
+
+    @property
+    def inbox(self) -> SimpleQueue[Any]:
+        """Return the queue of all that the caller's thread has to do.
+
+        Until something runs beside the caller's thread there is none, and
+        messages are read without the detour over a thread.
+        """
+        if self._inbox is None:
+            self._inbox = SimpleQueue()
+            threading.Thread(target=self._pump, name="codemode-stream", daemon=True).start()
+        return self._inbox
+
+    @property
+    def tools(self) -> _ToolLoop:
+        """Return the loop of the async tools, starting it when there is none."""
+        if self._tools is None:
+            self._tools = _ToolLoop(self.inbox)
+        return self._tools
+
+    def cancel_call(self, call: ToolCall) -> None:
+        """Cancel an async tool that nobody waits for any more."""
+        if self._tools is not None:
+            self._tools.cancel(call)
+
+    def end_run(self) -> None:
+        """Cancel the async tools that are still running, and wait for their end."""
+        if self._tools is not None:
+            self._tools.cancel_all()
+
+    def abort(self) -> None:
+        """Cancel the stream from another thread: the client is being closed."""
+        self.closing = True
+        self._call.cancel()
+
+    def close(self) -> None:
+        """End the stream, by which the sandbox dies, and what runs for it here. Idempotent."""
+        if self._ended:
+            return
+        self._ended = True
+        self._outgoing.put(None)
+        self._call.cancel()
+        if self._tools is not None:
+            self._tools.stop()
+
+    def _requests(self) -> Iterator[pb.ClientMessage]:
+        while (messages := self._outgoing.get()) is not None:
+            yield from messages
+
+    def _pump(self) -> None:
+        inbox = self._inbox
+        assert inbox is not None
+        try:
+            for message in self._call:
+                # A slow reader of the events holds back the sandbox, not memory.
+                self._room.acquire()
+                inbox.put(message)
+            inbox.put(None)
+        except grpc.RpcError as error:
+            inbox.put(error)
+
+
+def drive(link: SyncLink, transcript: Transcript, run_id: int) -> Generator[Event, None, None]:
+    """Carry one run to its end, telling each event. Raises ExecutorClientError."""
+    dispatcher = transcript.dispatcher
+    running: dict[int, ToolCall] = {}
+    try:
+        while True:
+            item = link.receive()
+            if isinstance(item, _Work):
+                item.run()
+            elif isinstance(item, _Finished):
+                if running.pop(item.call.call_id, None) is item.call:
+                    yield from _answer(link, run_id, item.call, item.outcome)
+            elif item is None:
+                raise ExecutorProtocolError(
+                    f"{link.url} ended the stream before the run had ended",
+                    result=transcript.partial(),
+                )
+            else:
+                match item.WhichOneof("message"):
+                    case "tool_call":
+                        message = item.tool_call
+                        call = dispatcher.begin(
+                            message.call_id, message.name, transcript.whole(message.arguments)
+                        )
+                        yield ToolCallStarted(
+                            call_id=call.call_id, name=call.name, arguments=call.arguments
+                        )
+                        if call.failure is None and call.asynchronous:
+                            running[call.call_id] = call
+                            link.tools.start(call, dispatcher)
+                        elif call.failure is None and not call.thread_sensitive:
+                            running[call.call_id] = call
+                            _report(link.inbox, call, dispatcher.run_in_pool(call))
+                        else:
+                            yield from _answer(link, run_id, call, dispatcher.call_sync(call))
+                    case "tool_call_cancelled":
+                        if cancelled := running.pop(item.tool_call_cancelled.call_id, None):
+                            link.cancel_call(cancelled)
+                    case "completed":
+                        link.end_run()
+                        yield ExecutionCompleted(result=transcript.complete(item.completed))
+                        return
+                    case "failed":
+                        link.end_run()
+                        yield ExecutionCompleted(result=transcript.fail(item.failed))
+                        return
+                    case _:
+                        if (event := transcript.event(item)) is not None:
+                            yield event
+    except grpc.RpcError as error:
+        link.end_run()
+        if not link.closing:
+            raise client_error(error, link.url, transcript.partial()) from error
+        yield ExecutionCompleted(result=transcript.cancelled("the client has been closed"))
+
+
+def _answer(
+    link: SyncLink, run_id: int, call: ToolCall, outcome: ToolOutcome
+) -> Iterator[Event]:
+    link.send(result_messages(run_id, call.call_id, outcome))
+    yield call_finished(call)
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """A tool that ran beside the caller's thread has ended."""
+
+    call: ToolCall
+    outcome: ToolOutcome
+
+
+def _report(inbox: SimpleQueue[Any], call: ToolCall, future: Future[ToolOutcome]) -> None:
+    future.add_done_callback(lambda done: inbox.put(_Finished(call, done.result())))
+
+
+class _Work:
+    """A function that must run in the caller's thread."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self.future: Future[Any] = Future()
+        self._function = function
+
+    def run(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            result = self._function()
+        except BaseException as error:
+            self.future.set_exception(error)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+        else:
+            self.future.set_result(result)
+
+
+class _CallerThread(Executor):
+    """Run what is submitted in the caller's thread, which serves the inbox."""
+
+    def __init__(self, inbox: SimpleQueue[Any]) -> None:
+        self._inbox = inbox
+
+    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future[_T]:
+        work = _Work(lambda: fn(*args, **kwargs))
+        self._inbox.put(work)
+        return work.future
+
+
+class _ToolLoop:
+    """The event loop of one execution's async tools, in a thread of its own."""
+
+    def __init__(self, inbox: SimpleQueue[Any]) -> None:
+        self._inbox = inbox
+        self._caller = _CallerThread(inbox)
+        self._tasks: dict[ToolCall, asyncio.Task[None]] = {}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._run,
+            name="codemode-tools",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def start(self, call: ToolCall, dispatcher: Dispatcher) -> None:
+        self._loop.call_soon_threadsafe(self._start, call, dispatcher)
+
+    def cancel(self, call: ToolCall) -> None:
+        self._loop.call_soon_threadsafe(self._cancel, call)
+
+    def cancel_all(self) -> None:
+        """Cancel every tool and serve the caller's thread until they have ended."""
+        ended = asyncio.run_coroutine_threadsafe(self._cancel_tasks(), self._loop)
+        ended.add_done_callback(lambda _: self._inbox.put(_ENDED))
+        # The tools may need this thread to unwind: serve it meanwhile.
+        kept = []
+        while (item := self._inbox.get()) is not _ENDED:
+            if isinstance(item, _Work):
+                item.run()
+            else:
+                kept.append(item)
+        for item in kept:
+            self._inbox.put(item)
+        ended.result()
+
+    def stop(self) -> None:
+        self.cancel_all()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_STOP_SECONDS)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            asyncio.set_event_loop(None)
+            self._loop.close()
+
+    def _start(self, call: ToolCall, dispatcher: Dispatcher) -> None:
+        task = self._loop.create_task(self._call(call, dispatcher), context=call.context)
+        self._tasks[call] = task
+        task.add_done_callback(lambda _: self._tasks.pop(call, None))
+
+    async def _call(self, call: ToolCall, dispatcher: Dispatcher) -> None:
+        adopt_locals()
+        async with ThreadSensitiveContext(executor=self._caller):
+            outcome = await dispatcher.call_in_async_half(call)
+        self._inbox.put(_Finished(call, outcome))
+
+    def _cancel(self, call: ToolCall) -> None:
+        if (task := self._tasks.get(call)) is not None:
+            task.cancel()
+
+    async def _cancel_tasks(self) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            _, pending = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
+            if pending:
+                logger.warning("%d async tools go on although they were cancelled", len(pending))
+
+
+_ENDED = object()

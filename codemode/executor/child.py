@@ -1,0 +1,284 @@
+"""The executor's end of one sandboxed child: its channel, its life and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from codemode.sandbox.frames import HEADER, LENGTH, Frame, pack
+
+__all__ = ["Child", "ChildStartError", "Exit", "ReceivedFrame"]
+
+_HIGH_WATER = 1024 * 1024
+_RAW_OUTPUT_KEPT = 64 * 1024
+_FRAME_SLACK = 64 * 1024
+
+_FROM_CHILD = frozenset(kind for kind in Frame if kind >= Frame.READY)
+_KINDS = {int(kind): kind for kind in _FROM_CHILD}
+
+
+class ReceivedFrame(NamedTuple):
+    """Hold one frame of a child, its header checked, its body unread."""
+
+    kind: Frame
+    run: int
+    call: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """Say how a child ended: its wait status, CPU seconds and peak memory in bytes."""
+
+    status: int
+    cpu_seconds: float
+    max_rss_bytes: int
+
+    @property
+    def signal(self) -> int | None:
+        """Return the signal that killed it, if one did."""
+        return os.WTERMSIG(self.status) if os.WIFSIGNALED(self.status) else None
+
+    @property
+    def code(self) -> int | None:
+        """Return its exit status, if it exited."""
+        return os.WEXITSTATUS(self.status) if os.WIFEXITED(self.status) else None
+
+
+class Child(asyncio.Protocol):
+    """Be one sandboxed child.
+
+    ``frames()`` gives what it sends, with back-pressure: while nobody takes
+    them, the child blocks in its own write. Every byte is taken as hostile: a
+    frame that is too long or of an unknown kind ends the channel and is named
+    by ``violation``.
+    """
+
+    def __init__(self, slot: int, max_frame_bytes: int) -> None:
+        loop = asyncio.get_running_loop()
+        self.slot = slot
+        self.pid = 0
+        self.pidfd = -1
+        self.born = time.monotonic()
+        self.ready: asyncio.Future[None] = loop.create_future()
+        self.exited: asyncio.Future[Exit | None] = loop.create_future()
+        self.violation: str | None = None
+        self.closed = False
+        self.max_frame_bytes = max_frame_bytes
+        self._loop = loop
+        self._said_ready = False
+        self._buffer = bytearray()
+        self._frames: deque[ReceivedFrame] = deque()
+        self._queued_bytes = 0
+        self._paused = False
+        self._ended = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._raw_output = bytearray()
+        self._raw_fd = -1
+
+    async def attach(self, channel: socket.socket, raw_fd: int) -> None:
+        """Start to read from the channel and to drain the raw output."""
+        channel.setblocking(False)
+        await self._loop.connect_accepted_socket(lambda: self, channel)
+        os.set_blocking(raw_fd, False)
+        self._raw_fd = raw_fd
+        self._loop.add_reader(raw_fd, self._drain_raw_output)
+
+    def set_process(self, pid: int, pidfd: int) -> None:
+        """Note which process the zygote has forked for this child."""
+        self.pid, self.pidfd = pid, pidfd
+        if self.closed:
+            self.kill()
+        self._become_ready()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        buffer = self._buffer
+        while len(buffer) >= LENGTH.size + HEADER.size:
+            (size,) = LENGTH.unpack_from(buffer)
+            number, run, call = HEADER.unpack_from(buffer, LENGTH.size)
+            kind = _KINDS.get(number)
+            if kind is None:
+                return self._violate(f"a frame of unknown kind {number}")
+            if not HEADER.size <= size <= self.max_frame_bytes + _FRAME_SLACK:
+                return self._violate(f"a {kind.name} frame of {size} bytes")
+            end = LENGTH.size + size
+            if len(buffer) < end:
+                break
+            self._take(ReceivedFrame(kind, run, call, bytes(buffer[LENGTH.size + HEADER.size : end])))
+            del buffer[:end]
+        self._wake()
+
+    def eof_received(self) -> bool:
+        self._end()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end()
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        self._drained = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._drained = None
+
+    # the executor's side
+
+    async def frames(self) -> list[ReceivedFrame]:
+        """Wait for frames and return all there are; an empty list is the end."""
+        while not self._frames:
+            if self._ended:
+                return []
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        frames = list(self._frames)
+        self._frames.clear()
+        self._queued_bytes = 0
+        if self._paused and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+        return frames
+
+    async def send(self, *frames: bytes) -> None:
+        """Send frames, waiting while the child does not read them."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return  # frames() reports the end
+        transport.writelines(frames)
+        if self._drained is not None:
+            await self._drained
+
+    async def send_frame(self, kind: Frame, run: int, call: int, *body: bytes) -> None:
+        """Pack and send one frame."""
+        await self.send(pack(kind, run, call, *body))
+
+    def cpu_seconds(self) -> float | None:
+        """Return the CPU time it has used, or None when it is gone."""
+        try:
+            # The id of another process's CPU clock, as clock_getcpuclockid(3) makes it.
+            return time.clock_gettime((~self.pid << 3) | 2)
+        except OSError:
+            return None
+
+    def max_rss_bytes(self) -> int | None:
+        """Return its peak resident memory, or None when it is gone."""
+        try:
+            with open(f"/proc/{self.pid}/status", "rb") as file:
+                for line in file:
+                    if line.startswith(b"VmHWM:"):
+                        return int(line.split()[1]) * 1024
+        except (OSError, ValueError):
+            pass
+        return None
+
+    def raw_output(self) -> str:
+        """Return the last that was written to file descriptors 1 and 2 themselves."""
+        if self._raw_fd >= 0:
+            self._drain_raw_output()
+        return self._raw_output.decode("utf-8", "replace")
+
+    def kill(self) -> None:
+        """Kill the child at once; the zygote reaps it and kills what it left behind."""
+        if self.pidfd >= 0 and not self.exited.done():
+            try:
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def close(self) -> None:
+        """Kill the child and let go of its channel and descriptors."""
+        self.closed = True
+        self.kill()
+        if self._transport is not None:
+            self._transport.abort()
+        if self._raw_fd >= 0:
+            self._loop.remove_reader(self._raw_fd)
+            os.close(self._raw_fd)
+            self._raw_fd = -1
+        self._end()
+
+    def set_exited(self, exit: Exit | None) -> None:
+        """Note that the process is reaped (None: its zygote is gone and it with it)."""
+        if not self.exited.done():
+            self.exited.set_result(exit)
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+        if not self.ready.done():
+            self.ready.set_exception(ChildStartError(self._start_failure(exit)))
+            self.ready.exception()  # seen: nobody may be waiting
+
+    def _start_failure(self, exit: Exit | None) -> str:
+        said = self.raw_output().strip()
+        how = "its zygote died" if exit is None else f"wait status {exit.status}"
+        return f"a sandbox did not start ({how}){': ' + said if said else ''}"
+
+    def _take(self, frame: ReceivedFrame) -> None:
+        if frame.kind is Frame.READY:
+            if self._said_ready:
+                return self._violate("a second READY frame")
+            self._said_ready = True
+            return self._become_ready()
+        self._frames.append(frame)
+        self._queued_bytes += len(frame.body) + 64
+        if self._queued_bytes > _HIGH_WATER and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+        return None
+
+    def _become_ready(self) -> None:
+        # The zygote's report and the child's own word come on two sockets.
+        if self._said_ready and self.pid and not self.ready.done():
+            self.ready.set_result(None)
+
+    def _violate(self, what: str) -> None:
+        self.violation = what
+        self._buffer.clear()
+        if self._transport is not None:
+            self._transport.abort()
+        self._end()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done() and (self._frames or self._ended):
+            self._waiter.set_result(None)
+
+    def _drain_raw_output(self) -> None:
+        # Bounded: a child that writes without end must not hold this loop.
+        for _ in range(16):
+            try:
+                data = os.read(self._raw_fd, 65536)
+            except (BlockingIOError, InterruptedError):
+                return
+            if not data:
+                self._loop.remove_reader(self._raw_fd)
+                return
+            self._raw_output += data
+            del self._raw_output[:-_RAW_OUTPUT_KEPT]
+
+
+class ChildStartError(RuntimeError):
+    """Tell that a child ended before it was ready; no code has run in it."""

@@ -1,0 +1,66 @@
+"""A request's limits, checked against what the executor grants."""
+
+from __future__ import annotations
+
+import math
+import resource
+from collections.abc import Mapping
+
+from codemode.config import Limits
+from codemode.protos import codemode_pb2 as pb
+
+__all__ = ["LimitRefusedError", "hard_rlimits", "resolve_limits", "resolve_seconds", "to_message"]
+
+# Each limit of the wire message; the seconds of a run travel on their own.
+_FIELDS = tuple(field.name for field in pb.Limits.DESCRIPTOR.fields)
+
+
+class LimitRefusedError(ValueError):
+    """Tell which limit was asked for above its ceiling."""
+
+
+def resolve_limits(asked: pb.Limits, config_limits: Limits, ceilings: Limits) -> Limits:
+    """Return the limits of one sandbox. Raises LimitRefusedError."""
+    values = {}
+    for name in _FIELDS:
+        value = getattr(asked, name)
+        if value:
+            values[name] = _checked(name, value, getattr(ceilings, name))
+    return config_limits.model_copy(update=values)
+
+
+def resolve_seconds(name: str, asked: float, default: float, ceiling: float) -> float:
+    """Return a duration of the request, its default when it has none."""
+    return _checked(name, asked, ceiling) if asked else default
+
+
+def _checked(name: str, value: float, ceiling: float | None) -> float:
+    if not (math.isfinite(value) and value > 0):
+        raise LimitRefusedError(f"{name}={value!r} is not a positive number")
+    if ceiling is not None and value > ceiling:
+        raise LimitRefusedError(
+            f"{name}={value:g} is above this executor's ceiling of {ceiling:g}; "
+            "ask for less, or raise the ceiling in the executor's configuration"
+        )
+    return value
+
+
+def to_message(limits: Limits) -> pb.Limits:
+    """Return the limits as a wire message."""
+    return pb.Limits(**{name: getattr(limits, name) or 0 for name in _FIELDS})
+
+
+def hard_rlimits(ceilings: Limits) -> Mapping[str, int]:
+    """Return the hard limits with which children wait; each run lowers them to its own.
+
+    Memory is lowered by the run alone: its base, the size of the forked
+    process, is known only in the child.
+    """
+    limits = {
+        "RLIMIT_CORE": 0,
+        "RLIMIT_NOFILE": ceilings.max_open_files,
+        "RLIMIT_FSIZE": ceilings.max_disk_bytes,
+    }
+    if ceilings.max_cpu_seconds is not None:
+        limits["RLIMIT_CPU"] = math.ceil(ceilings.max_cpu_seconds)
+    return {name: value for name, value in limits.items() if hasattr(resource, name)}

@@ -1,0 +1,380 @@
+"""One run of code in a sandbox, told to the client event by event."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from typing import Any, Protocol
+
+from codemode.config import Limits
+from codemode.executor.child import Child, ReceivedFrame
+from codemode.executor.outcome import Ending, ending_of_exit, status_of_failure
+from codemode.protos import codemode_pb2 as pb
+from codemode.sandbox.frames import (
+    PROGRESS,
+    Frame,
+    FrameError,
+    pack_texts,
+    unpack_texts,
+)
+
+__all__ = [
+    "CHUNK_BYTES",
+    "PROTOCOL_VERSION",
+    "ChildLostError",
+    "Client",
+    "Run",
+    "refuse_stale_call",
+]
+
+logger = logging.getLogger(__name__)
+
+PROTOCOL_VERSION = 1
+CHUNK_BYTES = 1024 * 1024
+_EXIT_WAIT = 1.0
+
+_STREAMS = {Frame.STDOUT: pb.Output.STREAM_STDOUT, Frame.STDERR: pb.Output.STREAM_STDERR}
+
+
+class ChildLostError(RuntimeError):
+    """Tell that the child died before it took the code, which has not run."""
+
+
+class Client(Protocol):
+    """Be the part of grpc.aio's servicer context that a stream uses."""
+
+    async def read(self) -> Any: ...
+    async def write(self, message: pb.ExecutorMessage) -> None: ...
+    async def abort(
+        self, code: Any, details: str = "", trailing_metadata: tuple[Any, ...] = ()
+    ) -> None: ...
+
+
+class Run:
+    """Carry one run: send the code, pass on what comes back, enforce the limits.
+
+    ``serve()`` returns whether the sandbox survived. What ends a run from this
+    side (``cancel``, the clock, a limit) kills the child; what it had said
+    before is still passed on, and the client is told the reason.
+    """
+
+    def __init__(
+        self,
+        *,
+        request: pb.Run,
+        child: Child,
+        client: Client,
+        limits: Limits,
+        timeout: float,
+        cpu_limit: float,
+        tool_calls_before: int,
+        isolation: str,
+        version: str,
+    ) -> None:
+        self.run_id = request.run_id
+        self.tool_calls = tool_calls_before
+        self._request = request
+        self._child = child
+        self._client = client
+        self._limits = limits
+        self._timeout = timeout
+        self._cpu_limit = cpu_limit
+        self._calls_before = tool_calls_before
+        self._isolation = isolation
+        self._version = version
+        self._in_flight: set[int] = set()
+        self._room = asyncio.Event()
+        self._ending: Ending | None = None
+        self._taken = False
+        self._finished = False
+        self._output_bytes = 0
+        self._started_at = time.monotonic()
+        self._cpu_before = 0.0
+
+    async def serve(self) -> bool:
+        """Run the code to its end. Returns False when the sandbox is spent."""
+        code = self._request.code.encode("utf-8", "surrogatepass")
+        if len(code) > self._limits.max_code_bytes:
+            self._ending = Ending(
+                status="limit",
+                type="CodeSizeLimit",
+                message=(
+                    f"the code has {len(code)} bytes; max_code_bytes is "
+                    f"{self._limits.max_code_bytes}"
+                ),
+            )
+            await self._tell_ending()
+            return True
+        self._cpu_before = self._child.cpu_seconds() or 0.0
+        await self._child.send_frame(
+            Frame.RUN, self.run_id, 0, pack_texts(self._request.code), self._request.inputs
+        )
+        loop = asyncio.get_running_loop()
+        clock = loop.call_later(self._timeout, self._time_is_up)
+        self._started_at = time.monotonic()
+        try:
+            while frames := await self._child.frames():
+                await self._handle(frames)
+                if self._finished:
+                    return self._ending is None
+            await self._explain_end()
+            if not self._taken and self._ending is None:
+                raise ChildLostError
+            await self._tell_ending()
+            return False
+        finally:
+            clock.cancel()
+
+    def cancel(self) -> None:
+        """Stop the run at the client's wish."""
+        self._stop("cancelled", "Cancelled", "the caller cancelled the execution")
+
+    def answers(self, run_id: int, call_id: int) -> bool:
+        """Tell whether the code waits for this call; if so, it is answered now."""
+        if run_id != self.run_id or call_id not in self._in_flight:
+            return False
+        self._in_flight.discard(call_id)
+        self._room.set()
+        return True
+
+    async def _handle(self, frames: list[ReceivedFrame]) -> None:
+        index = 0
+        while index < len(frames) and not self._finished:
+            frame = frames[index]
+            index += 1
+            if frame.kind in _STREAMS:
+                body = [frame.body]
+                # One event for what was printed in one go.
+                while index < len(frames) and frames[index].kind is frame.kind:
+                    body.append(frames[index].body)
+                    index += 1
+                await self._output(frame.kind, b"".join(body))
+            elif self._ending is None:
+                try:
+                    await self._take(frame)
+                except FrameError as error:
+                    self._violation(str(error))
+
+    async def _take(self, frame: ReceivedFrame) -> None:
+        if frame.run != self.run_id:
+            if frame.kind is Frame.CALL and frame.run < self.run_id:
+                await refuse_stale_call(self._child, frame)
+                return
+            raise FrameError(f"a {frame.kind.name} frame of run {frame.run}")
+        if frame.kind is Frame.TAKEN:
+            if self._taken:
+                raise FrameError("a second TAKEN frame")
+            self._taken = True
+            await self._tell_started()
+            return
+        if not self._taken:
+            raise FrameError(f"a {frame.kind.name} frame before TAKEN")
+        match frame.kind:
+            case Frame.CALL:
+                await self._call(frame)
+            case Frame.CANCEL_CALL:
+                await self._cancel_call(frame)
+            case Frame.PROGRESS:
+                await self._progress(frame)
+            case Frame.COMPLETED:
+                await self._complete(frame)
+            case Frame.FAILED:
+                await self._fail(frame)
+            case _:
+                raise FrameError(f"a {frame.kind.name} frame during a run")
+
+    async def _tell_started(self) -> None:
+        await self._client.write(
+            pb.ExecutorMessage(
+                started=pb.Started(
+                    run_id=self.run_id,
+                    execution_id=self._request.execution_id,
+                    isolation=self._isolation,
+                    protocol_version=PROTOCOL_VERSION,
+                    executor_version=self._version,
+                )
+            )
+        )
+
+    async def _output(self, kind: Frame, data: bytes) -> None:
+        room = self._limits.max_output_bytes - self._output_bytes
+        kept = data[:room]
+        self._output_bytes += len(kept)
+        if kept:
+            text = kept.decode("utf-8", "replace")
+            await self._client.write(
+                pb.ExecutorMessage(
+                    output=pb.Output(run_id=self.run_id, stream=_STREAMS[kind], text=text)
+                )
+            )
+        if len(data) > room:
+            self._stop(
+                "limit",
+                "OutputLimit",
+                f"the code printed more than max_output_bytes={self._limits.max_output_bytes}; "
+                "what is beyond it is cut",
+            )
+
+    async def _call(self, frame: ReceivedFrame) -> None:
+        (name,), arguments = unpack_texts(frame.body, 1)
+        if frame.call in self._in_flight:
+            raise FrameError(f"a second call {frame.call}")
+        self.tool_calls += 1
+        if self.tool_calls > self._limits.max_tool_calls:
+            self._stop(
+                "limit",
+                "ToolCallLimit",
+                f"the code made more than max_tool_calls={self._limits.max_tool_calls} calls",
+            )
+            return
+        # The guest waits by itself; one that does not is not read on.
+        while len(self._in_flight) >= self._limits.max_tool_calls_in_flight:
+            self._room.clear()
+            await self._room.wait()
+            if self._ending is not None:
+                return
+        self._in_flight.add(frame.call)
+        value = await self._send_chunks(bytes(arguments))
+        await self._client.write(
+            pb.ExecutorMessage(
+                tool_call=pb.ToolCall(
+                    run_id=self.run_id, call_id=frame.call, name=name, arguments=value
+                )
+            )
+        )
+
+    async def _cancel_call(self, frame: ReceivedFrame) -> None:
+        if self.answers(frame.run, frame.call):
+            await self._client.write(
+                pb.ExecutorMessage(
+                    tool_call_cancelled=pb.ToolCallCancelled(
+                        run_id=self.run_id, call_id=frame.call
+                    )
+                )
+            )
+
+    async def _progress(self, frame: ReceivedFrame) -> None:
+        if len(frame.body) < PROGRESS.size:
+            raise FrameError("a PROGRESS frame that is cut short")
+        done, total = PROGRESS.unpack_from(frame.body)
+        (note,), _ = unpack_texts(memoryview(frame.body)[PROGRESS.size :], 1)
+        message = pb.Progress(run_id=self.run_id, done=done, note=note)
+        if not math.isnan(total):
+            message.total = total
+        await self._client.write(pb.ExecutorMessage(progress=message))
+
+    async def _complete(self, frame: ReceivedFrame) -> None:
+        usage = self._usage()
+        value = await self._send_chunks(frame.body)
+        self._finished = True
+        await self._client.write(
+            pb.ExecutorMessage(
+                completed=pb.Completed(run_id=self.run_id, value=value, usage=usage)
+            )
+        )
+
+    async def _fail(self, frame: ReceivedFrame) -> None:
+        (kind, message, line, traceback), _ = unpack_texts(frame.body, 4)
+        self._finished = True
+        await self._client.write(
+            pb.ExecutorMessage(
+                failed=pb.Failed(
+                    run_id=self.run_id,
+                    status=status_of_failure(kind),
+                    type=kind,
+                    message=message,
+                    line=int(line) if line.isascii() and line.isdigit() and len(line) < 9 else 0,
+                    traceback=traceback,
+                    usage=self._usage(),
+                )
+            )
+        )
+
+    async def _explain_end(self) -> None:
+        """Find out why the child is gone, unless this side ended it."""
+        if self._child.violation is not None:
+            self._violation(self._child.violation)
+        if self._ending is not None:
+            return
+        try:
+            exit = await asyncio.wait_for(asyncio.shield(self._child.exited), _EXIT_WAIT)
+        except TimeoutError:
+            # The channel is closed but the process lives on: nothing it says can be heard.
+            self._child.kill()
+            exit = await self._child.exited
+        if not self._taken:
+            said = self._child.raw_output()
+            logger.warning("a sandbox was lost before it took its code: %s\n%s", exit, said)
+            return
+        self._ending = ending_of_exit(
+            exit, self._limits, self._cpu_limit, self._child.raw_output()
+        )
+
+    async def _tell_ending(self) -> None:
+        ending = self._ending
+        assert ending is not None
+        self._finished = True
+        await self._client.write(
+            pb.ExecutorMessage(
+                failed=pb.Failed(
+                    run_id=self.run_id,
+                    status=ending.status,
+                    type=ending.type,
+                    message=ending.message,
+                    usage=self._usage(),
+                )
+            )
+        )
+
+    async def _send_chunks(self, value: bytes) -> bytes:
+        """Send all but the last chunk of a large value; return the last."""
+        start = 0
+        while len(value) - start > CHUNK_BYTES:
+            chunk = pb.Chunk(data=value[start : start + CHUNK_BYTES])
+            await self._client.write(pb.ExecutorMessage(chunk=chunk))
+            start += CHUNK_BYTES
+        return value[start:] if start else value
+
+    def _usage(self) -> pb.Usage:
+        exit = self._child.exited.result() if self._child.exited.done() else None
+        cpu = self._child.cpu_seconds()
+        if cpu is None:
+            cpu = exit.cpu_seconds if exit else 0.0
+        rss = self._child.max_rss_bytes() or (exit.max_rss_bytes if exit else 0)
+        return pb.Usage(
+            wall_seconds=time.monotonic() - self._started_at,
+            cpu_seconds=max(0.0, cpu - self._cpu_before),
+            max_rss_bytes=rss,
+            output_bytes=self._output_bytes,
+            tool_calls=self.tool_calls - self._calls_before,
+        )
+
+    def _time_is_up(self) -> None:
+        self._stop(
+            "timeout", "Timeout", f"the code ran longer than execution_timeout={self._timeout:g} s"
+        )
+
+    def _violation(self, what: str) -> None:
+        self._stop("crashed", "ProtocolError", f"the sandbox broke the protocol: {what}")
+
+    def _stop(self, status: str, type: str, message: str) -> None:
+        """End the run from this side; the first reason counts."""
+        if self._ending is None and not self._finished:
+            self._ending = Ending(status=status, type=type, message=message)
+            self._room.set()
+            self._child.kill()
+            # A process that the code forked may hold the channel open for longer.
+            asyncio.get_running_loop().call_later(_EXIT_WAIT, self._child.close)
+
+
+async def refuse_stale_call(child: Child, frame: ReceivedFrame) -> None:
+    """Tell a caller in the sandbox that its run is over; drop all else it says."""
+    if frame.kind is Frame.CALL:
+        await child.send_frame(
+            Frame.TOOL_FAILURE,
+            frame.run,
+            frame.call,
+            pack_texts("error", "RunIsOver", "the run that this call belongs to is over"),
+        )

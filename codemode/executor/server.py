@@ -1,0 +1,216 @@
+"""The executor process: its pools, its gRPC server and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from codemode.config import ExecutorConfig
+from codemode.errors import ConfigurationError
+from codemode.executor.limits import hard_rlimits
+from codemode.executor.pool import Pool
+from codemode.executor.profiles import PROFILES
+from codemode.executor.service import ExecutorService
+from codemode.protos import codemode_pb2 as pb
+from codemode.protos import codemode_pb2_grpc
+
+__all__ = ["ExecutorServer"]
+
+logger = logging.getLogger(__name__)
+
+_SERVICE_NAME = pb.DESCRIPTOR.services_by_name["ExecutorService"].full_name
+_SHUTDOWN_GRACE = 5.0
+_TIERS = ("unsafe", "none", "C", "B", "A")
+
+# One stream a run: the default of 100 per connection would be a hidden limit.
+_OPTIONS = (
+    ("grpc.max_concurrent_streams", 10_000),
+    ("grpc.so_reuseport", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+)
+
+ISOLATION = "none"
+ISOLATION_DETAIL = (
+    "the code runs in a process of its own with resource limits, but with this user's rights, "
+    "files and network: run only code that you would run yourself"
+)
+
+
+class ExecutorServer:
+    """Serve executions until ``stop()``. Use as an async context manager, or ``run()``.
+
+    Raises ConfigurationError when the configuration cannot be kept, such as a
+    TCP address without an API key or a tier that this host does not offer.
+    """
+
+    def __init__(self, config: ExecutorConfig) -> None:
+        self.config = config
+        self._pools: dict[str, Pool] = {}
+        self._server: grpc.aio.Server | None = None
+        self._health = health.aio.HealthServicer()
+        self._watcher: asyncio.Task[None] | None = None
+        self.addresses: list[str] = []
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Make the sandboxes and listen."""
+        config = self.config
+        _check_tier(config)
+        logger.warning("isolation: %s: %s", ISOLATION, ISOLATION_DETAIL)
+        for profile in PROFILES:
+            self._pools[profile] = pool = Pool(
+                profile=profile,
+                tier=ISOLATION,
+                size=config.warm_children,
+                rlimits=hard_rlimits(config.ceilings),
+                max_frame_bytes=config.limits.max_value_bytes,
+                child_max_age=config.child_max_age,
+                zygote_max_forks=config.zygote_max_forks,
+                zygote_max_age=config.zygote_max_age,
+            )
+        try:
+            await asyncio.gather(*(pool.start() for pool in self._pools.values()))
+            await self._listen()
+        except BaseException:
+            await self.stop()
+            raise
+        self._watcher = asyncio.create_task(self._watch_health())
+
+    async def stop(self, grace: float = 0.0) -> None:
+        """Take no more work, give running executions ``grace`` seconds, end all processes."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+        await self._health.enter_graceful_shutdown()
+        if self._server is not None:
+            await self._server.stop(grace)
+        await asyncio.gather(*(pool.close() for pool in self._pools.values()))
+
+    async def run(self, on_ready: Callable[[list[str]], None]) -> None:
+        """Serve until SIGTERM or SIGINT, or until the parent named by the configuration ends."""
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        parent = self.config.parent_pid_fd
+        if parent is not None:
+            # Readable once the process has ended, however it ended.
+            loop.add_reader(parent, stopping.set)
+        async with self:
+            on_ready(self.addresses)
+            await stopping.wait()
+            if parent is not None:
+                loop.remove_reader(parent)
+            logger.info("stopping")
+            await self.stop(0.0 if parent is not None else _SHUTDOWN_GRACE)
+
+    async def _listen(self) -> None:
+        config = self.config
+        service = ExecutorService(
+            config, self._pools, isolation=ISOLATION, isolation_detail=ISOLATION_DETAIL
+        )
+        self._server = server = grpc.aio.server(options=_OPTIONS)
+        codemode_pb2_grpc.add_ExecutorServiceServicer_to_server(service, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = (_SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)
+        for address in config.listen:
+            self.addresses.append(self._bind(server, address))
+        await server.start()
+        for address in config.listen:
+            if address.startswith("unix:"):
+                os.chmod(_socket_path(address), 0o600)
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+
+    def _bind(self, server: grpc.aio.Server, address: str) -> str:
+        unix = address.startswith("unix:")
+        if not unix and self.config.api_key is None:
+            raise ConfigurationError(
+                f"listening on {address!r} needs an API key: anybody who reaches the address could "
+                "run code; set CODEMODE_EXECUTOR_API_KEY or --api-key-file, or listen on unix:/path"
+            )
+        if unix:
+            _check_socket_path(address)
+        try:
+            if self.config.tls is not None and not unix:
+                port = server.add_secure_port(address, self._credentials())
+            else:
+                port = server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise ConfigurationError(
+                f"cannot listen on {address!r}: {error}; expected host:port or unix:/path that is "
+                "free and allowed"
+            ) from error
+        return address if unix else f"{address.rpartition(':')[0]}:{port}"
+
+    def _credentials(self) -> grpc.ServerCredentials:
+        tls = self.config.tls
+        assert tls is not None
+        key, certificate, roots = tls.read("key_file"), tls.read("cert_file"), tls.read("ca_file")
+        if key is None or certificate is None:
+            raise ConfigurationError("TLS on the executor needs cert_file and key_file")
+        return grpc.ssl_server_credentials(
+            [(key, certificate)], root_certificates=roots, require_client_auth=roots is not None
+        )
+
+    async def _watch_health(self) -> None:
+        """Say NOT_SERVING while no sandbox can be made."""
+        status = health_pb2.HealthCheckResponse.SERVING
+        while True:
+            await asyncio.sleep(0.5)
+            failing = any(pool.failure is not None for pool in self._pools.values())
+            now = (
+                health_pb2.HealthCheckResponse.NOT_SERVING
+                if failing
+                else health_pb2.HealthCheckResponse.SERVING
+            )
+            if now != status:
+                status = now
+                await self._set_health(status)
+
+    async def _set_health(self, status: int) -> None:
+        for name in ("", _SERVICE_NAME):
+            await self._health.set(name, status)
+
+
+def _check_tier(config: ExecutorConfig) -> None:
+    if _TIERS.index(config.min_tier) > _TIERS.index(ISOLATION):
+        raise ConfigurationError(
+            f"min_tier is {config.min_tier!r} (CODEMODE_EXECUTOR_MIN_TIER), but this executor "
+            f"isolates nothing: {ISOLATION_DETAIL}. Set it to 'none' to accept that"
+        )
+
+
+def _socket_path(address: str) -> Path:
+    return Path(address.removeprefix("unix:").removeprefix("//"))
+
+
+def _check_socket_path(address: str) -> None:
+    path = _socket_path(address)
+    if len(os.fsencode(path)) > 107:
+        raise ConfigurationError(
+            f"the socket path {str(path)!r} has {len(os.fsencode(path))} bytes; Linux allows 107"
+        )
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"the folder of the socket {str(path)!r} does not exist")

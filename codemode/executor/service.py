@@ -1,0 +1,95 @@
+"""The gRPC service of the executor: authentication, info and Execute streams."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+
+from codemode import __version__
+from codemode.config import ExecutorConfig
+from codemode.executor.admission import Admission
+from codemode.executor.limits import to_message
+from codemode.executor.pool import Pool
+from codemode.executor.profiles import PROFILES
+from codemode.executor.run import PROTOCOL_VERSION
+from codemode.executor.stream import ExecuteStream
+from codemode.protos import codemode_pb2 as pb
+from codemode.protos import codemode_pb2_grpc
+
+__all__ = ["ExecutorService"]
+
+logger = logging.getLogger(__name__)
+
+
+class ExecutorService(codemode_pb2_grpc.ExecutorServiceServicer):
+    """Serve ``codemode.v1.ExecutorService`` from the given pools."""
+
+    version = __version__
+
+    def __init__(
+        self,
+        config: ExecutorConfig,
+        pools: Mapping[str, Pool],
+        *,
+        isolation: str,
+        isolation_detail: str,
+    ) -> None:
+        self.config = config
+        self.pools = pools
+        self.isolation = isolation
+        self.isolation_detail = isolation_detail
+        self.admission = Admission(slots=config.concurrency, max_queued=config.max_queued)
+        key = config.api_key
+        self._authorization = (
+            b"Bearer " + key.get_secret_value().encode() if key is not None else None
+        )
+
+    def free_slot(self, _: asyncio.Future[Any]) -> None:
+        """Give back the slot of a sandbox whose process is gone."""
+        self.admission.release()
+
+    async def Execute(self, request_iterator: Any, context: Any) -> None:
+        """Carry one sandbox, as the wire contract says."""
+        await self._authenticate(context)
+        await ExecuteStream(self, context).serve()
+
+    async def GetInfo(self, request: pb.GetInfoRequest, context: Any) -> pb.GetInfoResponse:
+        """Describe this executor."""
+        await self._authenticate(context)
+        config = self.config
+        return pb.GetInfoResponse(
+            protocol_version=PROTOCOL_VERSION,
+            executor_version=self.version,
+            python_version=platform.python_version(),
+            isolation=self.isolation,
+            isolation_detail=self.isolation_detail,
+            default_limits=to_message(config.limits),
+            ceilings=to_message(config.ceilings),
+            max_execution_timeout=config.ceilings.execution_timeout,
+            profiles=[
+                pb.Profile(name=name, preloaded_modules=PROFILES[name]) for name in self.pools
+            ],
+            max_concurrency=config.concurrency,
+            max_queued=config.max_queued,
+        )
+
+    async def _authenticate(self, context: Any) -> None:
+        """Let only callers with the key pass; the abort ends the call."""
+        if self._authorization is None:
+            return
+        given = b""
+        for name, value in context.invocation_metadata() or ():
+            if name == "authorization":
+                given = value if isinstance(value, bytes) else value.encode()
+        if not hmac.compare_digest(given, self._authorization):
+            await context.abort(
+                grpc.StatusCode.UNAUTHENTICATED,
+                "the API key is missing or wrong; the client's executor_api_key must be the "
+                "executor's CODEMODE_EXECUTOR_API_KEY",
+            )

@@ -1,0 +1,302 @@
+"""One Execute stream: one sandbox, from its opening to its death."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import uuid
+from typing import TYPE_CHECKING
+
+import cbor2
+import grpc
+
+from codemode.config import Limits
+from codemode.executor.admission import BusyError
+from codemode.executor.child import Child
+from codemode.executor.limits import LimitRefusedError, resolve_limits, resolve_seconds
+from codemode.executor.pool import PoolUnavailableError
+from codemode.executor.run import (
+    PROTOCOL_VERSION,
+    ChildLostError,
+    Client,
+    Run,
+    refuse_stale_call,
+)
+from codemode.protos import codemode_pb2 as pb
+from codemode.sandbox.frames import Frame, pack, pack_texts
+
+if TYPE_CHECKING:
+    from codemode.executor.service import ExecutorService
+
+__all__ = ["ExecuteStream"]
+
+_TAKE_ATTEMPTS = 3
+
+
+class RequestRefusedError(ValueError):
+    """Tell that a message of the client breaks the contract or a limit."""
+
+
+class ExecuteStream:
+    """Serve one stream: admit it, give it a sandbox and carry its runs."""
+
+    def __init__(self, service: ExecutorService, context: Client) -> None:
+        self._service = service
+        self._context = context
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._limits = service.config.limits
+        self._runs: asyncio.Queue[pb.Run | None] = asyncio.Queue(maxsize=1)
+        self._current: Run | None = None
+        self._child: Child | None = None
+        self._refusal: RequestRefusedError | None = None
+
+    async def serve(self) -> None:
+        """Carry the stream to its end; problems of the request abort it with a status."""
+        try:
+            opening = await self._read_opening()
+            await self._admitted(opening)
+        except (RequestRefusedError, LimitRefusedError) as error:
+            await self._context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except BusyError as error:
+            await self._context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"busy: {error}",
+                (("retry-after", f"{error.retry_after:g}"),),
+            )
+        except PoolUnavailableError as error:
+            await self._context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+
+    async def _read_opening(self) -> pb.Open:
+        first = await self._context.read()
+        while first is not grpc.aio.EOF and first.WhichOneof("message") == "chunk":
+            self._keep_chunk(first.chunk)
+            first = await self._context.read()
+        if first is grpc.aio.EOF or first.WhichOneof("message") != "open":
+            raise RequestRefusedError("the first message of an Execute stream must be `open`")
+        opening: pb.Open = first.open
+        if opening.protocol_version != PROTOCOL_VERSION:
+            raise RequestRefusedError(
+                f"protocol_version {opening.protocol_version} is not spoken here; this executor "
+                f"(version {self._service.version}) speaks {PROTOCOL_VERSION}: use a client and an "
+                "executor of the same release"
+            )
+        profile = opening.profile or "default"
+        if profile not in self._service.pools:
+            known = ", ".join(sorted(self._service.pools))
+            raise RequestRefusedError(f"there is no profile {profile!r}; this executor has: {known}")
+        if not opening.session and not opening.HasField("run"):
+            raise RequestRefusedError("an `open` that is no session must carry its `run`")
+        return opening
+
+    async def _admitted(self, opening: pb.Open) -> None:
+        config = self._service.config
+        self._limits = resolve_limits(opening.limits, config.limits, config.ceilings)
+        queue_timeout = resolve_seconds(
+            "queue_timeout",
+            opening.queue_timeout,
+            config.limits.queue_timeout,
+            config.ceilings.queue_timeout,
+        )
+        if opening.HasField("run"):
+            self._runs.put_nowait(self._checked_run(opening.run))
+        await self._service.admission.acquire(opening.fairness_key, queue_timeout)
+        reader = asyncio.create_task(self._read_client(session=opening.session))
+        try:
+            await self._serve_runs(opening)
+        finally:
+            reader.cancel()
+            if self._child is None:
+                self._service.admission.release()
+            else:
+                # The slot is free when the process is really gone.
+                self._child.exited.add_done_callback(self._service.free_slot)
+                self._child.close()
+        if self._refusal is not None:
+            raise self._refusal
+
+    async def _take_child(self, opening: pb.Open) -> Child:
+        pool = self._service.pools[opening.profile or "default"]
+        self._child = child = await pool.acquire()
+        child.max_frame_bytes = self._limits.max_value_bytes
+        await child.send(pack(Frame.OPEN, 0, 0, _opening_body(opening, self._limits)))
+        return child
+
+    async def _serve_runs(self, opening: pb.Open) -> None:
+        config = self._service.config
+        idle_timeout = resolve_seconds(
+            "idle_timeout",
+            opening.idle_timeout,
+            config.limits.idle_timeout,
+            config.ceilings.idle_timeout,
+        )
+        child = await self._take_child(opening)
+        attempts = 1
+        tool_calls = 0
+        request = await self._next_run(child, idle_timeout)
+        while request is not None:
+            self._current = run = Run(
+                request=request,
+                child=child,
+                client=self._context,
+                limits=self._limits,
+                timeout=self._execution_timeout(request),
+                cpu_limit=_cpu_limit(opening, self._limits),
+                tool_calls_before=tool_calls,
+                isolation=self._service.isolation,
+                version=self._service.version,
+            )
+            try:
+                survived = await run.serve()
+            except ChildLostError:
+                # Nothing has run yet, so another sandbox may take the code.
+                child.close()
+                if attempts == _TAKE_ATTEMPTS or run.run_id != opening.run.run_id:
+                    raise PoolUnavailableError("the sandbox died before it took the code") from None
+                attempts += 1
+                child = await self._take_child(opening)
+                continue
+            finally:
+                self._current = None
+                tool_calls = run.tool_calls
+            if not (survived and opening.session) or self._refusal is not None:
+                return
+            request = await self._next_run(child, idle_timeout)
+
+    async def _next_run(self, child: Child, idle_timeout: float) -> pb.Run | None:
+        """Return the next run to do; None when the session has ended."""
+        if not self._runs.empty():
+            return self._runs.get_nowait()
+        wanted = asyncio.create_task(self._runs.get())
+        leftovers = asyncio.create_task(_refuse_leftovers(child))
+        try:
+            await asyncio.wait(
+                (wanted, leftovers), timeout=idle_timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+            if wanted.done():
+                return wanted.result()
+            if leftovers.done():
+                raise RequestRefusedError("the session's sandbox has died between two runs")
+            raise RequestRefusedError(
+                f"the session was idle for longer than its idle_timeout of {idle_timeout:g} s"
+            )
+        finally:
+            wanted.cancel()
+            leftovers.cancel()
+            await asyncio.gather(leftovers, return_exceptions=True)
+
+    async def _read_client(self, *, session: bool) -> None:
+        """Take the client's messages until it closes its side."""
+        try:
+            while (message := await self._context.read()) is not grpc.aio.EOF:
+                match message.WhichOneof("message"):
+                    case "tool_result":
+                        await self._pass_result(message.tool_result)
+                    case "chunk":
+                        self._keep_chunk(message.chunk)
+                    case "cancel_run":
+                        if self._current and self._current.run_id == message.cancel_run.run_id:
+                            self._current.cancel()
+                    case "run" if session:
+                        await self._runs.put(self._checked_run(message.run))
+                    case "run" | "open":
+                        raise RequestRefusedError("this stream is open, and it is no session")
+                    case _:
+                        pass  # of a newer client
+        except RequestRefusedError as error:
+            self._refusal = error
+            if self._child is not None:
+                self._child.kill()
+        await self._runs.put(None)
+
+    async def _pass_result(self, result: pb.ToolResult) -> None:
+        run = self._current
+        value = self._whole(result.value)
+        if run is None or not run.answers(result.run_id, result.call_id):
+            return  # the code no longer waits for it
+        if result.WhichOneof("outcome") == "failure":
+            failure = result.failure
+            kind, body = Frame.TOOL_FAILURE, pack_texts(failure.kind, failure.type, failure.message)
+        else:
+            kind, body = Frame.TOOL_VALUE, value
+        assert self._child is not None
+        await self._child.send_frame(kind, result.run_id, result.call_id, body)
+
+    def _checked_run(self, run: pb.Run) -> pb.Run:
+        run.inputs = self._whole(run.inputs)
+        if not run.execution_id:
+            run.execution_id = uuid.uuid4().hex
+        self._execution_timeout(run)
+        return run
+
+    def _execution_timeout(self, run: pb.Run) -> float:
+        config = self._service.config
+        return resolve_seconds(
+            "execution_timeout",
+            run.execution_timeout,
+            config.limits.execution_timeout,
+            config.ceilings.execution_timeout,
+        )
+
+    def _keep_chunk(self, chunk: pb.Chunk) -> None:
+        self._pending.append(chunk.data)
+        self._pending_bytes += len(chunk.data)
+        # Before `open` the limit is not known yet; the ceiling holds always.
+        most = self._service.config.ceilings.max_value_bytes
+        if self._pending_bytes > most:
+            raise RequestRefusedError(f"a value is larger than {most} bytes")
+
+    def _whole(self, last: bytes) -> bytes:
+        """Return a value with the chunks that came before it."""
+        if self._pending:
+            last = b"".join((*self._pending, last))
+            self._pending.clear()
+            self._pending_bytes = 0
+        if len(last) > self._limits.max_value_bytes:
+            raise RequestRefusedError(
+                f"a value of {len(last)} bytes is above max_value_bytes "
+                f"({self._limits.max_value_bytes})"
+            )
+        return last
+
+
+async def _refuse_leftovers(child: Child) -> None:
+    """Between two runs: answer the calls of threads and tasks that a run left behind."""
+    while frames := await child.frames():
+        for frame in frames:
+            await refuse_stale_call(child, frame)
+
+
+def _cpu_limit(opening: pb.Open, limits: Limits) -> float:
+    """Return the CPU seconds of the sandbox: by default as many as of wall clock."""
+    if limits.max_cpu_seconds is not None:
+        return limits.max_cpu_seconds
+    return opening.run.execution_timeout or limits.execution_timeout
+
+
+def _opening_body(opening: pb.Open, limits: Limits) -> bytes:
+    return cbor2.dumps(
+        {
+            "session": opening.session,
+            "tools": [
+                {
+                    "name": tool.name,
+                    "signature": tool.signature,
+                    "positional": list(tool.positional_parameters),
+                    "description": tool.description,
+                    "asynchronous": tool.asynchronous,
+                }
+                for tool in opening.tools
+            ],
+            "limits": {
+                "memory_bytes": limits.max_memory_bytes,
+                "cpu_seconds": math.ceil(_cpu_limit(opening, limits)),
+                "threads": limits.max_threads,
+                "open_files": limits.max_open_files,
+                "disk_bytes": limits.max_disk_bytes,
+                "value_bytes": limits.max_value_bytes,
+                "output_bytes": limits.max_output_bytes,
+                "tool_calls_in_flight": limits.max_tool_calls_in_flight,
+            },
+        }
+    )

@@ -1,0 +1,227 @@
+"""The executor's handle of one zygote process and of the children it forked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import cbor2
+
+import codemode
+from codemode.executor.child import Child, Exit
+from codemode.executor.interpreter import find_python
+from codemode.executor.profiles import PROFILES
+from codemode.sandbox.zygote import EXITED, FAILED, FORKED, READY, SPAWN
+
+__all__ = ["Zygote", "ZygoteStartError"]
+
+logger = logging.getLogger(__name__)
+
+_START_TIMEOUT = 30.0
+
+# Nothing of the executor's own environment reaches a sandbox.
+_ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    "TZ": "UTC",
+    "HOME": "/tmp",
+    "TMPDIR": "/tmp",
+    "MALLOC_ARENA_MAX": "2",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+}
+
+
+class ZygoteStartError(RuntimeError):
+    """Tell that a zygote did not come up; the message has what it said."""
+
+
+class Zygote:
+    """Start one zygote and fork children by it.
+
+    ``on_death`` is called once, when the process is gone; by then each of its
+    children has ``exited`` set.
+    """
+
+    def __init__(
+        self,
+        *,
+        profile: str,
+        tier: str,
+        workdir: Path,
+        rlimits: Mapping[str, int],
+        max_frame_bytes: int,
+        on_death: Callable[[Zygote], None],
+    ) -> None:
+        self.profile = profile
+        self.born = time.monotonic()
+        self.forks = 0
+        self.children: dict[int, Child] = {}
+        self.alive = False
+        self._max_frame_bytes = max_frame_bytes
+        self._workdir = workdir
+        self._settings: dict[str, Any] = {
+            "tier": tier,
+            "modules": list(PROFILES[profile]),
+            "import_path": sorted({_parent(cbor2), _parent(codemode)}),
+            "workdir": str(workdir),
+            "rlimits": dict(rlimits),
+        }
+        self._on_death = on_death
+        self._loop = asyncio.get_running_loop()
+        self._process: asyncio.subprocess.Process | None = None
+        self._control: socket.socket | None = None
+
+    @property
+    def pid(self) -> int:
+        """Return the process id; 0 before the start."""
+        return self._process.pid if self._process else 0
+
+    async def start(self) -> None:
+        """Start the process and wait until it can fork. Raises ZygoteStartError."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        script = Path(__file__).parent.parent / "sandbox" / "zygote.py"
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                *(find_python(), "-I", "-S", "-B", "-X", "utf8", str(script)),
+                *(str(theirs.fileno()), json.dumps(self._settings)),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env=_ENVIRONMENT,
+                cwd="/",
+                start_new_session=True,
+            )
+        self._control = ours
+        try:
+            async with asyncio.timeout(_START_TIMEOUT):
+                said = await self._loop.sock_recv(ours, 64)
+        except TimeoutError:
+            said = b""
+        if said != READY:
+            await self.close()
+            raise ZygoteStartError(
+                f"the zygote (profile {self.profile!r}) did not start within {_START_TIMEOUT:g} s; "
+                "what it printed stands above in the log"
+            )
+        self.alive = True
+        self._loop.add_reader(ours.fileno(), self._receive)
+
+    async def spawn(self, slot: int) -> Child:
+        """Ask for one child; it may be used once its ``ready`` is done."""
+        assert self._control is not None
+        channel, theirs = socket.socketpair()
+        raw_read, raw_write = os.pipe2(os.O_CLOEXEC)
+        child = Child(slot, self._max_frame_bytes)
+        self.children[slot] = child
+        self.forks += 1
+        try:
+            await child.attach(channel, raw_read)
+            socket.send_fds(
+                self._control, [SPAWN.pack(b"S", slot)], [theirs.fileno(), raw_write]
+            )
+        except OSError as error:
+            logger.warning("zygote %d takes no more work: %s", self.pid, error)
+            self._forget(child, None)
+        finally:
+            theirs.close()
+            os.close(raw_write)
+        return child
+
+    def retire(self) -> None:
+        """End the process as soon as its last child has ended."""
+        if not self.children:
+            self._die()
+
+    async def close(self) -> None:
+        """Kill the process and its children, and reap it."""
+        for child in list(self.children.values()):
+            child.close()
+        self._die()
+        if self._process is not None:
+            if self._process.returncode is None:
+                try:
+                    self._process.kill()
+                except ProcessLookupError:
+                    pass
+            await self._process.wait()
+
+    def _receive(self) -> None:
+        assert self._control is not None
+        for _ in range(64):
+            try:
+                message, fds, _, _ = socket.recv_fds(self._control, 64, 1)
+            except BlockingIOError:
+                return
+            except OSError:
+                message, fds = b"", []
+            if not message:
+                return self._die()
+            self._handle(message, fds)
+
+    def _handle(self, message: bytes, fds: list[int]) -> None:
+        match message[:1]:
+            case b"F":
+                _, slot, pid = FORKED.unpack(message)
+                self.children[slot].set_process(pid, fds[0])
+            case b"N":
+                _, slot, number = FAILED.unpack(message)
+                logger.error("fork failed: %s", os.strerror(number))
+                self._forget(self.children[slot], None)
+            case b"X":
+                _, slot, status, cpu_us, max_rss_kb = EXITED.unpack(message)
+                self._forget(
+                    self.children[slot],
+                    Exit(
+                        status=status,
+                        cpu_seconds=cpu_us / 1_000_000,
+                        max_rss_bytes=max_rss_kb * 1024,
+                    ),
+                )
+            case _:
+                logger.error("zygote %d sent %r, which is no message", self.pid, message[:16])
+                self._die()
+
+    def _forget(self, child: Child, exit: Exit | None) -> None:
+        self.children.pop(child.slot, None)
+        child.set_exited(exit)
+        _remove_workdir(self._workdir / str(child.slot))
+
+    def _die(self) -> None:
+        control, self._control = self._control, None
+        if control is None:
+            return
+        self._loop.remove_reader(control.fileno())
+        control.close()
+        self.alive = False
+        for child in list(self.children.values()):
+            child.kill()
+            self._forget(child, None)
+        self._on_death(self)
+
+
+def _remove_workdir(path: Path) -> None:
+    """Remove what a child wrote. Never follows a link that it made."""
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        # rmtree opens each folder by descriptor and without following links.
+        shutil.rmtree(path, ignore_errors=True)
+        if path.exists():
+            logger.error("the work folder %s could not be removed", path)
+
+
+def _parent(module: Any) -> str:
+    return str(Path(module.__file__).resolve().parent.parent)

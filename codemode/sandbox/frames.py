@@ -1,0 +1,80 @@
+"""The frames between the executor and a sandboxed child.
+
+A frame is ``length (4 bytes) | kind (1) | run (4) | call (4) | body``, all
+big-endian; the length counts what follows it. Bodies are bytes that the
+executor passes on unread, or fixed fields as each kind says. There is no
+general decoder on the executor's side: every byte from a child is hostile, so
+its frames can be checked by a handful of comparisons.
+
+Imported by the child, so only the standard library may be imported here.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+
+__all__ = ["HEADER", "LENGTH", "Frame", "FrameError", "pack", "pack_texts", "unpack_texts"]
+
+LENGTH = struct.Struct("!I")
+HEADER = struct.Struct("!BII")
+_PREFIX = struct.Struct("!IBII")
+
+
+class Frame(IntEnum):
+    """Name the kinds of frames."""
+
+    # executor to child
+    OPEN = 1  # body: CBOR map {"tools": [...], "limits": {...}}
+    RUN = 2  # body: texts(code) + inputs (CBOR map)
+    TOOL_VALUE = 3  # body: CBOR value
+    TOOL_FAILURE = 4  # body: texts(kind, type, message)
+
+    # child to executor
+    READY = 16  # body: empty; sent once, when the child is locked down
+    TAKEN = 17  # body: empty; the child has taken this run's code
+    STDOUT = 18  # body: UTF-8
+    STDERR = 19  # body: UTF-8
+    CALL = 20  # body: texts(name) + arguments (CBOR map)
+    CANCEL_CALL = 21  # body: empty
+    PROGRESS = 22  # body: PROGRESS struct + texts(note)
+    COMPLETED = 23  # body: CBOR value
+    FAILED = 24  # body: texts(type, message, line, traceback)
+
+
+PROGRESS = struct.Struct("!dd")
+"""``done`` and ``total``; a total of nan means that it is not known."""
+
+
+class FrameError(ValueError):
+    """Tell that bytes are no frame."""
+
+
+def pack(kind: Frame, run: int, call: int, *body: bytes) -> bytes:
+    """Return one frame."""
+    size = HEADER.size + sum(map(len, body))
+    return b"".join((_PREFIX.pack(size, kind, run, call), *body))
+
+
+def pack_texts(*texts: str) -> bytes:
+    """Return texts one after the other, each after its length in bytes."""
+    parts = []
+    for text in texts:
+        data = text.encode("utf-8", "surrogatepass")
+        parts += (LENGTH.pack(len(data)), data)
+    return b"".join(parts)
+
+
+def unpack_texts(body: bytes | memoryview, count: int) -> tuple[list[str], memoryview]:
+    """Return ``count`` texts and what follows them. Raises FrameError."""
+    view = memoryview(body)
+    texts = []
+    for _ in range(count):
+        if len(view) < LENGTH.size:
+            raise FrameError("a text is missing")
+        (size,) = LENGTH.unpack_from(view)
+        if len(view) < LENGTH.size + size:
+            raise FrameError(f"a text of {size} bytes is cut short")
+        texts.append(str(view[LENGTH.size : LENGTH.size + size], "utf-8", "replace"))
+        view = view[LENGTH.size + size :]
+    return texts, view

@@ -1,0 +1,166 @@
+"""The guest: what a sandboxed child does from its first frame to its last.
+
+It takes the tools and limits (OPEN), then code (RUN), executes it, and answers
+with its value or failure. Everything here runs in the same process as the
+hostile code: what guards others lies outside. What lies here serves the code.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from codemode.sandbox.calling import Caller, ToolSpec
+from codemode.sandbox.channel import Channel
+from codemode.sandbox.conveniences import Help, leave
+from codemode.sandbox.failure import MEMORY_MESSAGE, describe, near_note, strip
+from codemode.sandbox.frames import Frame, pack, pack_texts, unpack_texts
+from codemode.sandbox.limits import MemoryReserve, lower
+from codemode.sandbox.output import Output
+from codemode.sandbox.program import Program, filename_of
+from codemode.sandbox.progress import Progress
+from codemode.sandbox.result import encode_result
+from codemode.sandbox.scope import RunScope
+from codemode.sandbox.toolbox import Tools
+from codemode.sandbox.toolerrors import TOOL_ERRORS
+from codemode.values import decode
+
+__all__ = ["serve"]
+
+# Kept here: the code may replace what the modules have.
+_exit = os._exit
+_alarm = signal.alarm
+_setrecursionlimit = sys.setrecursionlimit
+_settrace = sys.settrace
+_setprofile = sys.setprofile
+
+RECURSION_LIMIT = sys.getrecursionlimit()
+
+
+def serve(sock: socket.socket, *, raw_memory_base: int | None = None) -> NoReturn:
+    """Serve one stream on a blocking socket; end the process with it.
+
+    ``raw_memory_base`` is the process's address space in bytes before any code
+    ran, for a sandbox that cannot read /proc.
+    """
+    channel = Channel(sock)
+    kind, _, body = channel.receive()
+    if kind != Frame.OPEN:
+        raise RuntimeError(f"the first frame must be OPEN ({Frame.OPEN:d}), not {kind}")
+    opened = decode(body, max_bytes=max(len(body), 1))
+    reserve = lower(opened["limits"], raw_memory_base=raw_memory_base)
+    guest = _Guest(channel, opened, reserve)
+    number = 0
+    while True:
+        kind, run, body = channel.receive()
+        if kind == Frame.RUN:
+            number += 1
+            guest.run(run, number, body)
+
+
+class _Guest:
+    """All parts of one sandbox."""
+
+    def __init__(self, channel: Channel, opened: Mapping[str, Any], reserve: MemoryReserve) -> None:
+        limits = opened["limits"]
+        self._session: bool = opened["session"]
+        self._max_bytes: int = limits["value_bytes"]
+        self._reserve = reserve
+        self._channel = channel
+        channel.set_calls_in_flight(limits["tool_calls_in_flight"])
+        self._scope = RunScope()
+        self._output = Output(channel, self._scope)
+        self._progress = Progress(channel, self._output, self._scope)
+        caller = Caller(channel, self._output, self._scope)
+        caller.set_max_bytes(limits["value_bytes"])
+        self._tools = Tools((ToolSpec(**tool) for tool in opened["tools"]), caller)
+        names = self._tools.functions()
+        names |= {"tools": self._tools, "progress": self._progress.report}
+        fallback: dict[str, Any] = {error.__name__: error for error in TOOL_ERRORS}
+        fallback |= {"help": Help(self._tools), "exit": leave, "quit": leave}
+        self._program = Program(names, fallback)
+        self._output.install()
+        threading.excepthook = self._report_thread
+
+    def run(self, run: int, number: int, body: bytes) -> None:
+        """Execute one run and report how it ended; unless in a session, end the process."""
+        self._channel.send(Frame.TAKEN, run, 0)
+        filename = filename_of(number)
+        out_of_memory = pack(
+            Frame.FAILED, run, 0, pack_texts("MemoryLimit", MEMORY_MESSAGE, "", "")
+        )
+        self._begin(run)
+        try:
+            frame = self._execute(run, filename, body)
+            self._finish()
+        except MemoryError as error:
+            self._reserve.release()
+            try:
+                frame = self._failed(run, error, filename)
+                self._finish()
+            except MemoryError:
+                frame = out_of_memory
+        if self._channel.forked:
+            _exit(0)
+        self._scope.end()
+        self._channel.send_packed(frame)
+        if not self._session:
+            _exit(0)
+        self._channel.end_run(run)
+        self._reserve.restore()
+
+    def _begin(self, run: int) -> None:
+        self._scope.begin(run)
+        self._program.context.run(self._scope.begin, run)
+        self._output.begin_run()
+        self._progress.begin_run()
+
+    def _execute(self, run: int, filename: str, body: bytes) -> bytes:
+        """Return the run's last frame."""
+        try:
+            (source,), rest = unpack_texts(body, 1)
+            inputs = decode(bytes(rest), max_bytes=len(rest)) if rest else {}
+            value = self._program.run(source, filename, inputs)
+            self._disarm()
+            data = encode_result(value, self._max_bytes)
+            if not self._session:
+                for warning in self._program.close_unawaited():
+                    self._output.stderr.write(f"RuntimeWarning: {warning}\n")
+        except MemoryError:
+            self._disarm()
+            raise
+        except BaseException as error:  # noqa: BLE001  # whatever ends the code is its outcome
+            self._disarm()
+            return self._failed(run, error, filename)
+        return pack(Frame.COMPLETED, run, 0, data)
+
+    def _failed(self, run: int, error: BaseException, filename: str) -> bytes:
+        near_note(error, self._tools.near)
+        return pack(Frame.FAILED, run, 0, pack_texts(*describe(error, filename)))
+
+    def _disarm(self) -> None:
+        """Keep what the code set up from reaching into its own report."""
+        _alarm(0)
+        _settrace(None)
+        _setprofile(None)
+        _setrecursionlimit(RECURSION_LIMIT)
+
+    def _report_thread(self, args: threading.ExceptHookArgs) -> None:
+        """Print what ended a thread of the code, without frames of ours."""
+        error = args.exc_value
+        if error is None or isinstance(error, SystemExit):
+            return
+        strip(error)
+        name = args.thread.name if args.thread else "?"
+        sys.stderr.write(f"Exception in thread {name}:\n")
+        traceback.print_exception(error, file=sys.stderr)
+
+    def _finish(self) -> None:
+        self._progress.flush()
+        self._output.flush()

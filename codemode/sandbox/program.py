@@ -1,0 +1,123 @@
+"""The code of a run: compiled, executed, and what its value is."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import builtins
+import contextvars
+import inspect
+import linecache
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import CodeType, CoroutineType, ModuleType
+from typing import Any
+
+__all__ = ["Program", "compile_code", "filename_of"]
+
+_VALUE = "<value>"
+"""Where the last expression is kept: no code can have a variable of this name."""
+
+_FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+
+_compile = compile
+_exec = exec
+_eval = eval
+
+
+def filename_of(number: int) -> str:
+    """Return the file name of a session's code, which counts from 1."""
+    return "<code>" if number == 1 else f"<code {number}>"
+
+
+def compile_code(source: str, filename: str) -> CodeType:
+    """Compile code so that its last expression, if it ends with one, is kept.
+
+    Raises SyntaxError, also where the parser runs out of stack.
+    """
+    # Tracebacks and warnings show lines from here.
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    try:
+        tree = _compile(source, filename, "exec", _FLAGS | ast.PyCF_ONLY_AST, dont_inherit=True)
+        if tree.body and isinstance(tree.body[-1], ast.Expr):
+            last = tree.body[-1]
+            target = ast.Name(_VALUE, ast.Store())
+            kept = ast.Assign([target], last.value)
+            ast.copy_location(target, last)
+            tree.body[-1] = ast.copy_location(kept, last)
+        code: CodeType = _compile(tree, filename, "exec", _FLAGS, dont_inherit=True)
+    except (MemoryError, RecursionError):
+        raise SyntaxError("the code is nested too deeply for Python to compile") from None
+    return code
+
+
+class Program:
+    """The module that the code of a sandbox runs in, with its event loop."""
+
+    def __init__(self, names: Mapping[str, Any], fallback: Mapping[str, Any]) -> None:
+        self._module = ModuleType("__main__")
+        self._names = self._module.__dict__
+        self._names["__builtins__"] = builtins
+        self._names.update(names)
+        self._fallback = builtins.__dict__
+        self._fallback.update(fallback)
+        self.context = contextvars.copy_context()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._executor: ThreadPoolExecutor | None = None
+        sys.modules["__main__"] = self._module
+
+    def run(self, source: str, filename: str, inputs: Mapping[str, Any]) -> Any:
+        """Execute the code and return its value: ``result``, last expression or None."""
+        code = compile_code(source, filename)
+        self._prepare(inputs)
+        try:
+            if code.co_flags & inspect.CO_COROUTINE:
+                self._run_on_loop(code)
+            else:
+                self.context.run(_exec, code, self._names)
+        finally:
+            last = self._names.pop(_VALUE, None)
+        return self._names.get("result", last)
+
+    def _prepare(self, inputs: Mapping[str, Any]) -> None:
+        # An earlier run's result stays readable from there, and a new one is told by its presence.
+        if "result" in self._names:
+            self._fallback["result"] = self._names.pop("result")
+        self._names.update(inputs)
+
+    def _run_on_loop(self, code: CodeType) -> None:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        elif self._executor is not None:
+            self._executor.shutdown(wait=False)
+        # A new one for each run, as threads of an earlier run may not call tools.
+        self._executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
+        self._loop.set_default_executor(self._executor)
+        coroutine = _eval(code, self._names)
+        task = self._loop.create_task(coroutine, context=self.context)
+        try:
+            self._loop.run_until_complete(task)
+        finally:
+            if task.done() and not task.cancelled():
+                # Asked for, so that the task does not log it as never retrieved.
+                task.exception()
+
+    def close_unawaited(self) -> Iterator[str]:
+        """Close coroutines that the code made, kept and never awaited; yield a warning for each."""
+        for name, coroutine in _coroutines(self._names):
+            if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+                coroutine.close()
+                called = coroutine.__qualname__
+                yield f"coroutine {called!r} in {name} was never awaited: write await {called}(...)"
+
+
+def _coroutines(names: Mapping[str, Any]) -> Iterator[tuple[str, CoroutineType[Any, Any, Any]]]:
+    """Find coroutines in variables, and in lists, tuples, sets and dicts of variables."""
+    for name, value in list(names.items()):
+        if isinstance(value, CoroutineType):
+            yield name, value
+        elif type(value) in (list, tuple, set):
+            yield from ((name, one) for one in value if isinstance(one, CoroutineType))
+        elif type(value) is dict and name != "__builtins__":
+            yield from ((name, one) for one in value.values() if isinstance(one, CoroutineType))

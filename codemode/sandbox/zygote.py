@@ -1,0 +1,156 @@
+"""The zygote: a small single-threaded process that forks sandboxed children.
+
+It is started as ``python -I -S -B zygote.py CONTROL_FD SETTINGS`` with a clean
+environment, imports what children need once, and then forks a child for each
+request of the executor. It never sees a tenant's data: the executor sends it
+only fixed commands, each with the file descriptors of one child's channel.
+
+Control messages (SOCK_SEQPACKET; fields big-endian):
+
+    executor to zygote   b"S" slot:u32            + fds (channel, raw output)
+    zygote to executor   b"R"                     ready
+                         b"F" slot:u32 pid:u32    + fd (pidfd of the child)
+                         b"N" slot:u32 errno:u32  fork failed
+                         b"X" slot:u32 status:i32 cpu_us:u64 max_rss_kb:u64
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+from typing import NoReturn
+
+__all__ = ["EXITED", "FAILED", "FORKED", "READY", "SPAWN", "main"]
+
+SPAWN = struct.Struct("!cI")
+READY = b"R"
+FORKED = struct.Struct("!cII")
+FAILED = struct.Struct("!cII")
+EXITED = struct.Struct("!cIiQQ")
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def main(control_fd: int, settings: dict[str, object]) -> NoReturn:
+    """Serve the executor until its end of the control socket closes."""
+    control = socket.socket(fileno=control_fd)
+    control.set_inheritable(False)
+    # The terminal's Ctrl-C is the executor's business.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _adopt_orphans()
+    for module in settings["modules"]:  # type: ignore[attr-defined]  # JSON list
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # keeps the objects' pages shared: no collection touches them
+    gc.disable()
+    threads = len(os.listdir("/proc/self/task"))
+    if threads != 1:
+        raise RuntimeError(f"a preloaded module started {threads - 1} threads; forks need one")
+    control.send(READY)
+    _Zygote(control, {**settings, "zygote_pid": os.getpid()}).serve()
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of whatever a dead child leaves behind, so it can be killed."""
+    from codemode.sandbox.syscalls import prctl
+
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+class _Zygote:
+    def __init__(self, control: socket.socket, settings: dict[str, object]) -> None:
+        self._control = control
+        self._settings = settings
+        self._poll = select.poll()
+        self._poll.register(control.fileno(), select.POLLIN)
+        self._children: dict[int, tuple[int, int]] = {}  # pidfd -> (pid, slot)
+
+    def serve(self) -> NoReturn:
+        while True:
+            for fd, _ in self._poll.poll():
+                if fd == self._control.fileno():
+                    self._command()
+                else:
+                    self._exited(fd)
+
+    def _command(self) -> None:
+        message, fds, _, _ = socket.recv_fds(self._control, SPAWN.size, 2)
+        if not message:
+            os._exit(0)  # the executor is gone; children follow by PDEATHSIG
+        kind, slot = SPAWN.unpack(message)
+        if kind != b"S" or len(fds) != 2:
+            raise RuntimeError(f"unknown command {message!r} with {len(fds)} descriptors")
+        try:
+            pid = os.fork()
+        except OSError as error:
+            for fd in fds:
+                os.close(fd)
+            self._send(FAILED.pack(b"N", slot, error.errno or 0))
+            return
+        if pid == 0:
+            from codemode.sandbox.child import start
+
+            start(fds[0], fds[1], slot=slot, settings=self._settings)
+        for fd in fds:
+            os.close(fd)
+        pidfd = os.pidfd_open(pid)
+        self._children[pidfd] = (pid, slot)
+        self._poll.register(pidfd, select.POLLIN)
+        self._send(FORKED.pack(b"F", slot, pid), pidfd)
+
+    def _exited(self, pidfd: int) -> None:
+        pid, slot = self._children.pop(pidfd)
+        self._poll.unregister(pidfd)
+        os.close(pidfd)
+        _, status, usage = os.wait4(pid, 0)
+        self._kill_leftovers(pid)
+        cpu = int((usage.ru_utime + usage.ru_stime) * 1_000_000)
+        self._send(EXITED.pack(b"X", slot, status, cpu, usage.ru_maxrss))
+
+    def _kill_leftovers(self, leader: int) -> None:
+        """Kill the dead child's process group and every orphan that came to us."""
+        try:
+            os.killpg(leader, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        known = {pid for pid, _ in self._children.values()}
+        # Each round makes the next layer of a process tree ours. A tree that
+        # grows faster than this is what the PID namespace is for.
+        for _ in range(64):
+            orphans = [pid for pid in _children_of_self() if pid not in known]
+            if not orphans:
+                return
+            for pid in orphans:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+    def _send(self, message: bytes, *fds: int) -> None:
+        try:
+            socket.send_fds(self._control, [message], fds)
+        except (BrokenPipeError, ConnectionResetError):
+            os._exit(0)
+
+
+def _children_of_self() -> list[int]:
+    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+        return [int(pid) for pid in file.read().split()]
+
+
+if __name__ == "__main__":
+    _settings = json.loads(sys.argv[2])
+    # The installed packages are importable only until ours are loaded: the
+    # model's code sees the standard library and what the profile exposes.
+    _paths = list(sys.path)
+    sys.path += _settings["import_path"]
+    for _name in ("guest", "child"):
+        importlib.import_module(f"codemode.sandbox.{_name}")
+    _main = importlib.import_module("codemode.sandbox.zygote").main
+    sys.path[:] = _paths
+    _main(int(sys.argv[1]), _settings)

@@ -1,0 +1,206 @@
+"""The arguments that a tool takes: checked before it runs, described for a model."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import (
+    PydanticInvalidForJsonSchema,
+    PydanticSchemaGenerationError,
+    PydanticUndefinedAnnotation,
+    PydanticUserError,
+)
+
+from codemode.errors import ToolRegistrationError
+from codemode.tools.complaints import explain, shorten
+from codemode.tools.errors import InvalidArguments
+from codemode.tools.signature import render_hint
+
+__all__ = ["Arguments", "Parameter", "build_arguments", "json_schema_of"]
+
+Adapter = TypeAdapter[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """Describe one parameter; ``adapter`` is None where any value will do."""
+
+    name: str
+    hint: Any
+    required: bool
+    default: Any
+    doc: str
+    adapter: Adapter | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """Check the arguments of calls by the parameters of one tool.
+
+    ``extra`` stands for ``**kwargs`` and is None where there are none;
+    ``reserved`` names no call may use, since the host passes that one itself.
+    """
+
+    parameters: Mapping[str, Parameter]
+    extra: Parameter | None
+    reserved: str | None
+    signature: str
+
+    def validate(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments converted to their types, without those left out.
+
+        Conversion is lenient where Python programs are: ``"5"`` is an int, an
+        ISO text is a date. A parameter left out keeps the function's own
+        default. Raises InvalidArguments, in plain words and with the signature.
+        """
+        problems: list[str] = []
+        checked: dict[str, Any] = {}
+        for name, value in arguments.items():
+            parameter = self.parameters.get(name)
+            if parameter is None and name != self.reserved:
+                parameter = self.extra
+            if parameter is None:
+                problems.append(self._unexpected(name))
+            elif parameter.adapter is None:
+                checked[name] = value
+            else:
+                try:
+                    checked[name] = parameter.adapter.validate_python(value)
+                except ValidationError as error:
+                    problems += explain(name, value, parameter.hint, error)
+        problems += (
+            f"argument {name!r} is missing"
+            for name, parameter in self.parameters.items()
+            if parameter.required and name not in arguments
+        )
+        if problems:
+            shown = "; ".join(problems[:5])
+            more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+            raise InvalidArguments(f"{shown}{more}. The signature is {self.signature}")
+        return checked
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of the arguments as one object."""
+        keyed = [
+            (name, parameter.adapter or TypeAdapter(Any))
+            for name, parameter in self.parameters.items()
+        ]
+        properties, definitions = _schemas(keyed)
+        for name, parameter in self.parameters.items():
+            if parameter.doc:
+                properties[name].setdefault("description", parameter.doc)
+            if not parameter.required:
+                _add_default(properties[name], parameter.default)
+        schema: dict[str, Any] = {
+            "type": "object",
+            "properties": properties,
+            "required": [one.name for one in self.parameters.values() if one.required],
+            "additionalProperties": self.extra is not None,
+        }
+        if definitions:
+            schema["$defs"] = definitions
+        return schema
+
+    def _unexpected(self, name: str) -> str:
+        close = difflib.get_close_matches(name[:100], self.parameters, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        return f"there is no argument {shorten(name)}{hint}"
+
+
+def build_arguments(
+    *,
+    tool_name: str,
+    parameters: list[inspect.Parameter],
+    hints: Mapping[str, Any],
+    docs: Mapping[str, str],
+    reserved: str | None,
+    signature: str,
+) -> Arguments:
+    """Return the Arguments of a function's parameters. Raises ToolRegistrationError."""
+    named: dict[str, Parameter] = {}
+    extra = None
+    for one in parameters:
+        hint = hints.get(one.name, Any)
+        if one.default is None and hint is not Any:
+            # Many write ``city: str = None``; passing that None must be fine too.
+            hint = typing.Optional[hint]  # noqa: UP045 - works for every kind of hint
+        parameter = Parameter(
+            name=one.name,
+            hint=hint,
+            required=one.default is one.empty,
+            default=None if one.default is one.empty else one.default,
+            doc=docs.get(one.name, ""),
+            adapter=_adapter(tool_name, one.name, hint),
+        )
+        if one.kind is one.VAR_KEYWORD:
+            extra = parameter
+        else:
+            named[one.name] = parameter
+    return Arguments(parameters=named, extra=extra, reserved=reserved, signature=signature)
+
+
+def json_schema_of(hint: Any) -> dict[str, Any]:
+    """Return the JSON Schema of a return type; empty where it has none."""
+    try:
+        return _try_adapter(hint).json_schema(mode="serialization")
+    except PydanticUserError:
+        return {}
+
+
+def _adapter(tool_name: str, name: str, hint: Any) -> Adapter | None:
+    if hint is Any or hint is inspect.Parameter.empty:
+        return None
+    try:
+        return _try_adapter(hint)
+    except PydanticUndefinedAnnotation as error:
+        raise ToolRegistrationError(
+            f"tool {tool_name!r}: the hint {render_hint(hint)} of parameter {name!r} names "
+            f"{error.name!r}, which cannot be found; import it where the type is defined"
+        ) from error
+    except PydanticUserError as error:
+        raise ToolRegistrationError(
+            f"tool {tool_name!r}: no value can be checked against the hint "
+            f"{render_hint(hint)} of parameter {name!r}; use plain types, a dataclass, "
+            "a pydantic model, or Any"
+        ) from error
+
+
+def _try_adapter(hint: Any) -> Adapter:
+    try:
+        adapter: Adapter = TypeAdapter(hint)
+    except PydanticSchemaGenerationError:
+        # A class that pydantic does not know: an instance of it will do.
+        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+    if not adapter.pydantic_complete:
+        adapter.rebuild(raise_errors=True)
+    return adapter
+
+
+def _schemas(keyed: list[tuple[str, Adapter]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the schema of each parameter, and the definitions they share."""
+    usable: list[tuple[str, Adapter]] = []
+    for name, adapter in keyed:
+        try:
+            adapter.json_schema()
+        except PydanticInvalidForJsonSchema:
+            usable.append((name, TypeAdapter(Any)))
+        else:
+            usable.append((name, adapter))
+    if not usable:
+        return {}, {}
+    found, shared = TypeAdapter.json_schemas(
+        [(name, "validation", adapter) for name, adapter in usable]
+    )
+    properties = {name: dict(found[name, "validation"]) for name, _ in usable}
+    return properties, shared.get("$defs", {})
+
+
+def _add_default(schema: dict[str, Any], default: Any) -> None:
+    if default is None or isinstance(default, bool | int | float | str):
+        schema.setdefault("default", default)

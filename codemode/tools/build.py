@@ -1,0 +1,239 @@
+"""From anything that can be a tool to its Tool record, once, at registration."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from codemode.errors import ToolRegistrationError
+from codemode.tools.arguments import build_arguments
+from codemode.tools.decorator import ToolOptions, options_of
+from codemode.tools.docstring import argument_docs, first_paragraph
+from codemode.tools.names import check_name, snake_case
+from codemode.tools.signature import render_signature
+from codemode.tools.tool import Tool
+
+__all__ = ["default_name", "make_tool", "same_source"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Target:
+    """Say what of an object runs, and which docstrings speak of it."""
+
+    function: Callable[..., Any]
+    wants_context: bool
+    docs: tuple[str | None, ...]
+
+
+def make_tool(name: str | None, obj: object) -> Tool:
+    """Build the Tool record of a function, a method, an object or a class.
+
+    An object needs ``run(**kwargs)``, ``run_with_context(context, **kwargs)``
+    or ``__call__``; a class is instantiated without arguments. None as a name
+    takes the object's own. Raises ToolRegistrationError, which says the fix.
+    """
+    if isinstance(obj, Tool):
+        if name is None or name == obj.name:
+            return obj
+        obj = obj.source
+    name = check_name(default_name(obj) if name is None else name)
+    instance = _instance(name, obj) if isinstance(obj, type) else obj
+    target = _target(name, instance)
+    options = _options(name, obj, instance, target)
+    plain = _plain_function(target.function)
+    hints = _hints(name, plain)
+    parameters = _parameters(name, target, plain)
+    reserved = parameters.pop(0).name if target.wants_context else None
+    shown = {one.name: hints[one.name] for one in parameters if one.name in hints}
+    if "return" in hints:
+        shown["return"] = hints["return"]
+    signature = render_signature(name, parameters, shown)
+    documented = next((doc for doc in target.docs if doc), None)
+    return Tool(
+        name=name,
+        description=options.description or first_paragraph(documented),
+        signature=signature,
+        positional_parameters=tuple(
+            one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD
+        ),
+        asynchronous=_is_async(target.function),
+        thread_sensitive=options.thread_sensitive,
+        wants_context=target.wants_context,
+        permission=options.permission,
+        function=target.function,
+        arguments=build_arguments(
+            tool_name=name,
+            parameters=parameters,
+            hints=shown,
+            docs={key: text for doc in reversed(target.docs) for key, text in _docs(doc)},
+            reserved=reserved,
+            signature=signature,
+        ),
+        returns=hints.get("return", Any),
+        source=obj,
+        origin=_origin(obj),
+    )
+
+
+def default_name(obj: object) -> str:
+    """Return the name that an object goes by when none is given.
+
+    Raises ToolRegistrationError where it has none.
+    """
+    if isinstance(obj, Tool):
+        return obj.name
+    options = options_of(obj)
+    if options and options.name:
+        return options.name
+    while isinstance(obj, functools.partial):
+        obj = obj.func
+    if isinstance(obj, type):
+        return snake_case(obj.__name__)
+    if inspect.isroutine(obj):
+        if obj.__name__ == "<lambda>":
+            raise ToolRegistrationError("a lambda has no name; register it with one")
+        return obj.__name__
+    return snake_case(type(obj).__name__)
+
+
+def same_source(one: object, other: object) -> bool:
+    """Tell whether two objects are the same tool; each access makes a new bound method."""
+    return one is other or (inspect.ismethod(one) and inspect.ismethod(other) and one == other)
+
+
+def _instance(name: str, cls: type) -> object:
+    try:
+        return cls()
+    except TypeError as error:
+        raise ToolRegistrationError(
+            f"tool {name!r}: the class {cls.__qualname__} cannot be instantiated without "
+            f"arguments ({error}); register an instance of it"
+        ) from error
+
+
+def _target(name: str, obj: Any) -> _Target:
+    with_context = getattr(obj, "run_with_context", None)
+    run = getattr(obj, "run", None)
+    for function, wants_context in ((with_context, True), (run, False)):
+        if callable(function) and not inspect.isroutine(obj):
+            docs = (_doc(function), _doc(type(obj)))
+            return _Target(function=function, wants_context=wants_context, docs=docs)
+    if inspect.isroutine(obj) or isinstance(obj, functools.partial):
+        return _Target(function=obj, wants_context=False, docs=(_doc(obj),))
+    if callable(obj):
+        docs = (_doc(type(obj).__call__), _doc(type(obj)))
+        return _Target(function=obj, wants_context=False, docs=docs)
+    raise ToolRegistrationError(
+        f"tool {name!r}: {type(obj).__name__} is neither a function nor an object with run() "
+        "or run_with_context(); give it one of them"
+    )
+
+
+def _options(name: str, obj: object, instance: object, target: _Target) -> ToolOptions:
+    """Return what @tool said of the object or of the method that runs, but not of both."""
+    own = options_of(obj) or options_of(instance)
+    method = options_of(target.function) if target.function is not instance else None
+    if own and method:
+        raise ToolRegistrationError(
+            f"tool {name!r}: both the class and its method carry @tool; decorate one of them"
+        )
+    return own or method or ToolOptions()
+
+
+def _plain_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function that carries hints and globals."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not inspect.isroutine(function) and not hasattr(function, "__wrapped__"):
+        function = type(function).__call__
+    plain: Callable[..., Any] = inspect.unwrap(
+        function, stop=lambda one: hasattr(one, "__signature__")
+    )
+    return plain
+
+
+def _hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise ToolRegistrationError(
+            f"tool {name!r}: its hints name {error.name!r}, which cannot be found in "
+            f"{getattr(function, '__module__', None)}; import it there, and not only under "
+            "TYPE_CHECKING"
+        ) from error
+    except TypeError as error:
+        raise ToolRegistrationError(
+            f"tool {name!r}: its hints cannot be read ({error}); correct or remove them"
+        ) from error
+
+
+def _parameters(name: str, target: _Target, plain: Callable[..., Any]) -> list[inspect.Parameter]:
+    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
+        raise ToolRegistrationError(
+            f"tool {name!r} is a generator, which cannot travel; return a list instead"
+        )
+    try:
+        found = list(inspect.signature(target.function).parameters.values())
+    except (ValueError, TypeError) as error:
+        raise ToolRegistrationError(
+            f"tool {name!r}: Python cannot tell its parameters ({error}); "
+            "wrap it in a function that names them"
+        ) from error
+    # What a partial binds by keyword is the host's decision; no call may change it.
+    bound = _bound_keywords(target.function)
+    found = [one for one in found if one.name not in bound]
+    if target.wants_context and (not found or found[0].kind > inspect.Parameter.VAR_POSITIONAL):
+        raise ToolRegistrationError(
+            f"tool {name!r}: run_with_context() takes no context; "
+            "write run_with_context(self, context, ...)"
+        )
+    for position, one in enumerate(found):
+        context_itself = target.wants_context and position == 0
+        if one.kind is one.VAR_POSITIONAL:
+            raise ToolRegistrationError(
+                f"tool {name!r} takes *{one.name}, but arguments travel by name; "
+                f"write {one.name}: list instead"
+            )
+        if one.kind is one.POSITIONAL_ONLY and not context_itself:
+            raise ToolRegistrationError(
+                f"tool {name!r}: parameter {one.name!r} is positional-only, but arguments travel "
+                "by name; remove the '/' or wrap it in a function"
+            )
+    return found
+
+
+def _bound_keywords(function: Callable[..., Any]) -> set[str]:
+    bound: set[str] = set()
+    while isinstance(function, functools.partial):
+        bound |= function.keywords.keys()
+        function = function.func
+    return bound
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    while isinstance(function, functools.partial):
+        function = function.func
+    if inspect.iscoroutinefunction(function):
+        return True
+    return not inspect.isroutine(function) and inspect.iscoroutinefunction(type(function).__call__)
+
+
+def _doc(obj: Any) -> str | None:
+    while isinstance(obj, functools.partial):
+        obj = obj.func
+    return inspect.getdoc(obj)
+
+
+def _docs(doc: str | None) -> list[tuple[str, str]]:
+    return list(argument_docs(doc).items())
+
+
+def _origin(obj: Any) -> str:
+    while isinstance(obj, functools.partial):
+        obj = obj.func
+    named = obj if hasattr(obj, "__qualname__") else type(obj)
+    return f"{named.__module__}.{named.__qualname__}"

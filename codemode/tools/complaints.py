@@ -1,0 +1,98 @@
+"""What is wrong with an argument, in words that help a model to repair its call."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from codemode.tools.signature import render_hint
+
+__all__ = ["explain", "shorten"]
+
+_WORDS = {
+    "bool_parsing": "must be true or false (bool)",
+    "bool_type": "must be true or false (bool)",
+    "bytes_type": "must be bytes",
+    "dict_type": "must be a dict",
+    "extra_forbidden": "is not expected",
+    "float_parsing": "must be a number (float)",
+    "float_type": "must be a number (float)",
+    "int_from_float": "must be a whole number (int)",
+    "int_parsing": "must be a whole number (int)",
+    "int_type": "must be a whole number (int)",
+    "list_type": "must be a list",
+    "missing": "is missing",
+    "none_required": "must be None",
+    "set_type": "must be a set",
+    "string_type": "must be a text (str)",
+    "tuple_type": "must be a list",
+}
+
+_short = reprlib.Repr(maxstring=60, maxother=60, maxlong=60, maxlevel=2)
+
+
+def shorten(value: object) -> str:
+    """Return a repr of at most some sixty characters."""
+    try:
+        text = _short.repr(value)
+    except Exception:  # noqa: BLE001 - __repr__ of others may do anything
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def explain(name: str, value: Any, hint: Any, error: ValidationError) -> list[str]:
+    """Return a sentence for each thing that is wrong with the value of an argument."""
+    problems: dict[str, list[str]] = {}
+    inputs: dict[str, str] = {}
+    details = error.errors(include_url=False, include_context=False)
+    for detail in details:
+        path = _path(name, value, detail["loc"])
+        words = problems.setdefault(path, [])
+        text = _WORDS.get(detail["type"]) or _plain(detail["msg"])
+        if text not in words:
+            words.append(text)
+        if detail["type"] != "missing":
+            inputs[path] = f", got {shorten(detail['input'])} ({type(detail['input']).__name__})"
+    if len(details) > 1 and list(problems) == [name] and _is_union(hint):
+        problems = {name: [f"must be {render_hint(hint)}"]}
+    return [
+        f"argument {path!r} {' or '.join(words)}{inputs.get(path, '')}"
+        for path, words in problems.items()
+    ]
+
+
+def _path(name: str, value: Any, steps: tuple[int | str, ...]) -> str:
+    """Return where the fault lies, such as ``items[2].price``.
+
+    Pydantic mixes steps into the value with names of the types that it tried;
+    only those that lead somewhere, or to a missing last one, are the value's.
+    """
+    path = name
+    for step in steps:
+        if isinstance(step, int):
+            if isinstance(value, Sequence) and step < len(value):
+                path, value = f"{path}[{step}]", value[step]
+            elif isinstance(value, set | frozenset):
+                return path
+        elif isinstance(value, Mapping):
+            path += f".{step}"
+            value = value.get(step)
+    return path
+
+
+def _plain(message: str) -> str:
+    """Return a message of pydantic's as the end of a sentence about the argument."""
+    message = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    return re.sub(r"^\w+ should ", "must ", message)
+
+
+def _is_union(hint: Any) -> bool:
+    if typing.get_origin(hint) is typing.Annotated:
+        hint = typing.get_args(hint)[0]
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)

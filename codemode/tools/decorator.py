@@ -1,0 +1,113 @@
+"""The mark that makes an object a tool."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, overload
+
+from codemode.errors import ToolRegistrationError
+
+__all__ = ["MARK", "ToolOptions", "options_of", "tool"]
+
+MARK = "__codemode_tool__"
+
+
+class _Mark(Protocol):
+    def __call__[T](self, obj: T, /) -> T: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolOptions:
+    """Hold what ``@tool`` was told; registration reads it."""
+
+    name: str | None = None
+    description: str | None = None
+    permission: Any = None
+    thread_sensitive: bool = True
+
+
+@overload
+def tool[T](obj: T, /) -> T: ...
+
+
+@overload
+def tool(
+    obj: None = None,
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    permission: Any = None,
+    thread_sensitive: bool = True,
+) -> _Mark: ...
+
+
+def tool(
+    obj: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    permission: Any = None,
+    thread_sensitive: bool = True,
+) -> Any:
+    """Mark a function, method or class as a tool and return it unchanged.
+
+    Use it bare or with arguments. ``name`` defaults to the function's own, or
+    to the class's in snake case without ``Tool`` at its end; ``description``
+    to the first paragraph of the docstring. ``permission`` is what the caller
+    must have, in terms of the registry's permission checker.
+    ``thread_sensitive=False`` lets a sync tool run in a pool of threads,
+    several at once, away from the caller's thread and database connection. A
+    class is instantiated once, without arguments, when it is registered.
+    Raises ToolRegistrationError.
+    """
+    if isinstance(obj, str):
+        raise ToolRegistrationError(
+            f"@tool({obj!r}) gives the name by position; write @tool(name={obj!r})"
+        )
+    options = ToolOptions(
+        name=name,
+        description=description,
+        permission=permission,
+        thread_sensitive=thread_sensitive,
+    )
+    if obj is None:
+        return functools.partial(_mark, options)
+    return _mark(options, obj)
+
+
+def options_of(obj: object) -> ToolOptions | None:
+    """Return the options that ``@tool`` left on an object, or None.
+
+    A subclass and a partial inherit them but for name and description, so
+    that a permission is never lost on the way.
+    """
+    inherited = False
+    while isinstance(obj, functools.partial):
+        obj, inherited = obj.func, True
+    options = getattr(obj, MARK, None)
+    if not isinstance(options, ToolOptions):
+        return None
+    owner = obj if isinstance(obj, type) else type(obj)
+    if not inspect.isroutine(obj) and MARK not in vars(owner):
+        inherited = inherited or MARK not in getattr(obj, "__dict__", {})
+    return replace(options, name=None, description=None) if inherited else options
+
+
+def _mark(options: ToolOptions, obj: Any) -> Any:
+    target = obj.__func__ if isinstance(obj, staticmethod | classmethod) else obj
+    if not callable(target) and not hasattr(target, "run"):
+        raise ToolRegistrationError(
+            f"@tool cannot mark {obj!r}; expected a function, a method or a class with run()"
+        )
+    try:
+        setattr(target, MARK, options)
+    except (AttributeError, TypeError) as error:
+        raise ToolRegistrationError(
+            f"@tool cannot mark {obj!r}, which takes no attributes; "
+            "wrap it in a function of your own"
+        ) from error
+    return obj

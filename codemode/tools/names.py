@@ -1,0 +1,87 @@
+"""Which names a tool may have."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from codemode.errors import ToolRegistrationError
+
+__all__ = ["check_name", "check_namespaces", "snake_case"]
+
+_GUEST_NAMES = frozenset({"progress", "result", "tools"})
+
+# Some of these exist only where the interpreter has imported ``site``.
+_BUILTINS = frozenset(dir(builtins)) | {"copyright", "credits", "exit", "help", "license", "quit"}
+
+
+def check_name(name: object) -> str:
+    """Return the name when a tool may have it; raise ToolRegistrationError with the fix.
+
+    A name is one identifier or several joined by dots, such as ``orders.get``.
+    """
+    if not isinstance(name, str):
+        raise ToolRegistrationError(
+            f"tool name {name!r} is a {type(name).__name__}; expected a str such as 'orders.get'"
+        )
+    for part in name.split("."):
+        if not part.isidentifier() or unicodedata.normalize("NFKC", part) != part:
+            raise ToolRegistrationError(
+                f"tool name {name!r} is not a dotted identifier; "
+                "expected letters, digits and underscores, such as 'orders.get'" + _suggestion(name)
+            )
+        if keyword.iskeyword(part):
+            raise ToolRegistrationError(
+                f"tool name {name!r} contains the Python keyword {part!r}, "
+                f"so no code could call it; use {part + '_'!r} or another word"
+            )
+        if part.startswith("_"):
+            raise ToolRegistrationError(
+                f"tool name {name!r} has a part that begins with an underscore; "
+                "begin each part with a letter"
+            )
+    first = name.partition(".")[0]
+    if first in _GUEST_NAMES:
+        raise ToolRegistrationError(
+            f"tool name {name!r} would hide {first!r}, which the executed code uses for "
+            "something else; choose another name"
+        )
+    if first in _BUILTINS:
+        raise ToolRegistrationError(
+            f"tool name {name!r} would hide Python's built-in {first!r}; "
+            f"put it into a namespace, such as {'shop.' + name!r}, or choose another name"
+        )
+    return name
+
+
+def check_namespaces(name: str, others: Iterable[str]) -> None:
+    """Refuse a name that is a namespace of another tool, or lies within one."""
+    for other in others:
+        if other.startswith(name + "."):
+            raise ToolRegistrationError(
+                f"tool name {name!r} is already the namespace of {other!r}; "
+                f"a name cannot be both, so use one such as {name + '.get'!r}"
+            )
+        if name.startswith(other + "."):
+            raise ToolRegistrationError(
+                f"tool name {name!r} needs {other!r} as a namespace, but that is a tool already; "
+                "choose another namespace"
+            )
+
+
+def snake_case(class_name: str) -> str:
+    """Return the tool name that a class name stands for: ``WeatherTool`` is ``weather``."""
+    stem = class_name.removesuffix("Tool") or class_name
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", stem)
+    return words.lower().strip("_")
+
+
+def _suggestion(name: str) -> str:
+    """Return a proposal made of the usable characters, or nothing."""
+    cleaned = re.sub(r"[^A-Za-z0-9_.]+", "_", name).strip("_.")
+    if cleaned and all(part.isidentifier() for part in cleaned.split(".")):
+        return f"; {cleaned!r} would do"
+    return ""

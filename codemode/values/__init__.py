@@ -1,0 +1,77 @@
+"""Values on the wire: exact where it counts, bounded whatever arrives.
+
+Travels exactly, type and value: ``int``, ``float`` (nan, inf and -0.0
+included), ``str``, ``bytes``, ``None``, ``bool``, ``list``, ``dict`` (order
+kept; any scalar of this list as a key), ``set`` (of such scalars),
+``Decimal`` (special values, signed zero and trailing zeros included),
+``datetime`` and ``time`` (naive; aware with the key of their ``ZoneInfo`` or
+with their fixed offset; fold kept), ``date``, ``timedelta``, ``UUID``.
+
+Travels as something simpler:
+
+==============================================  ==============================
+tuple, namedtuple                               list
+frozenset                                       set
+Enum member                                     its value
+dataclass, pydantic model                       dict (``model_dump()``)
+subclass of one of the exact types              its base
+bytearray, memoryview                           bytes
+lazy string of Django                           str
+other tzinfo, name of a ``timezone``            the fixed offset at that moment
+==============================================  ==============================
+
+A dict or set whose keys become equal on the way (``Color.RED`` and ``"red"``)
+is refused, and so is everything else, with an error that names the path to
+the value and says what to write instead. Other packages teach their own
+types by ``register_converter``.
+
+The bytes are CBOR (RFC 8949) of definite lengths, with the tags 2 and 3
+(bignums), 37 (UUID), 1004 (date, RFC 8943) and some of ours, which lie
+unassigned in the registry's first-come-first-served range (RFC 8949 §9.2):
+
+=====  =========  ==========================================================
+49374  dict       array key, value, key, value, …; when a key is not text or
+                  bytes
+49375  set        array of its members
+49376  Decimal    text as ``str`` gives it
+49377  datetime   text ISO 8601, or array of that text without offset or with
+                  it, key of the zone or null, fold
+49378  time       like datetime
+49379  timedelta  array of days, seconds, microseconds
+=====  =========  ==========================================================
+
+``decode`` takes bytes from a stranger. Whatever they say, it needs time and
+memory in proportion to their length, or refuses: every other tag, indefinite
+lengths, simple values beyond false, true and null, duplicate keys, trailing
+bytes, more than ``MAX_ITEMS`` items, big numbers beyond ``MAX_INT_BITS``,
+``MAX_DECIMAL_DIGITS`` and ``MAX_DECIMAL_EXPONENT``, and keys chosen so that
+their hashes collide.
+"""
+
+from __future__ import annotations
+
+from codemode.values.convert import register_converter
+from codemode.values.decoding import decode
+from codemode.values.encoding import encode
+from codemode.values.limits import (
+    MAX_BYTES,
+    MAX_DECIMAL_DIGITS,
+    MAX_DECIMAL_EXPONENT,
+    MAX_DEPTH,
+    MAX_INT_BITS,
+    MAX_ITEMS,
+)
+from codemode.values.text import to_text
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DECIMAL_DIGITS",
+    "MAX_DECIMAL_EXPONENT",
+    "MAX_DEPTH",
+    "MAX_INT_BITS",
+    "MAX_ITEMS",
+    "decode",
+    "encode",
+    "register_converter",
+    "to_text",
+]

@@ -1,0 +1,136 @@
+"""What becomes simpler on the wire."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final
+from uuid import UUID
+
+from codemode.values.advice import advice
+from codemode.values.limits import KEY_TYPES
+from codemode.values.refusal import Refusal
+
+__all__ = ["convert", "convert_key", "register_converter"]
+
+type Matcher = type | Callable[[Any], bool]
+type Converter = Callable[[Any], Any]
+
+_converters: tuple[tuple[Matcher, Converter], ...] = ()
+_registration = threading.Lock()
+
+
+def register_converter(type_or_predicate: Matcher, function: Converter) -> None:
+    """Teach ``encode`` a type: ``function(value)`` returns what travels for it.
+
+    Give a type, which covers its subclasses, or a predicate. A later
+    registration goes before an earlier one, and replaces it when it is for
+    the same type or predicate. The types that travel as they are never reach
+    a converter. Safe from any thread at any time. What ``function`` raises
+    reaches the caller of ``encode``; a ValueEncodingError gets the path.
+    """
+    global _converters
+    with _registration:
+        kept = (pair for pair in _converters if pair[0] is not type_or_predicate)
+        _converters = ((type_or_predicate, function), *kept)
+
+
+_BASES: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = (
+    # By the base's own methods: a subclass may have overridden them.
+    (str, str.__str__),
+    (int, int.__int__),
+    (float, float.__float__),
+    (list, lambda value: list.__getitem__(value, slice(None))),
+    (tuple, lambda value: list(tuple.__iter__(value))),
+    (dict, lambda value: dict(dict.items(value))),
+    (set, lambda value: set(set.__iter__(value))),
+    (frozenset, lambda value: set(frozenset.__iter__(value))),
+    (bytes, lambda value: bytes.__getitem__(value, slice(None))),
+    (bytearray, lambda value: bytes(memoryview(value))),
+    (memoryview, memoryview.tobytes),
+    (Decimal, Decimal),
+    (
+        datetime,
+        lambda value: datetime(
+            value.year,
+            value.month,
+            value.day,
+            value.hour,
+            value.minute,
+            value.second,
+            value.microsecond,
+            value.tzinfo,
+            fold=value.fold,
+        ),
+    ),
+    (date, lambda value: date(value.year, value.month, value.day)),
+    (
+        time,
+        lambda value: time(
+            value.hour,
+            value.minute,
+            value.second,
+            value.microsecond,
+            value.tzinfo,
+            fold=value.fold,
+        ),
+    ),
+    (timedelta, lambda value: timedelta(value.days, value.seconds, value.microseconds)),
+    (UUID, lambda value: UUID(int=value.int)),
+)
+
+
+def convert(value: Any) -> tuple[Any, int]:
+    """Return what travels for a value, and how many levels deeper that counts.
+
+    A conversion whose outcome its author chooses counts one, so that two
+    which answer each other end. Raises Refusal.
+    """
+    # Types are asked, never instances: a lazy object of Django would be
+    # evaluated, on a thread that may not be allowed to, by isinstance().
+    kind = type(value)
+    for matcher, function in _converters:
+        if issubclass(kind, matcher) if isinstance(matcher, type) else matcher(value):
+            return function(value), 1
+    if issubclass(kind, Enum):
+        return value.value, 1
+    for base, simplify in _BASES:
+        if issubclass(kind, base):
+            return simplify(value), 0
+    fields = getattr(kind, "__dataclass_fields__", None)
+    if fields is not None:
+        return _dataclass(value), 0
+    pydantic = sys.modules.get("pydantic")
+    if pydantic is not None and issubclass(kind, pydantic.BaseModel):
+        return value.model_dump(), 0
+    functional = sys.modules.get("django.utils.functional")
+    if functional is not None and issubclass(kind, functional.Promise):
+        return str(value), 0
+    raise Refusal(advice(value))
+
+
+def convert_key(key: Any, role: str) -> Any:
+    """Return what travels for a dict's key or a set's member. Raises Refusal."""
+    kind = type(key)
+    if issubclass(kind, tuple | frozenset) and not issubclass(kind, Enum):
+        raise Refusal(
+            f"a {kind.__name__} cannot be a {role}, for it travels as a "
+            f"{'list' if issubclass(kind, tuple) else 'set'}; "
+            + ("join it to a str, or nest dicts" if role == "key" else "use a list of lists")
+        )
+    converted, _ = convert(key)
+    if type(converted) in KEY_TYPES:
+        return converted
+    if type(converted) is kind or not issubclass(kind, Enum):
+        raise Refusal(f"a {kind.__name__} object cannot be a {role}; use a str or a number")
+    return convert_key(converted, role)
+
+
+def _dataclass(value: Any) -> dict[str, Any]:
+    # A class with fields has loaded the module, which is slow to load.
+    fields = sys.modules["dataclasses"].fields(value)
+    return {field.name: getattr(value, field.name) for field in fields}

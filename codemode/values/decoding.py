@@ -1,0 +1,245 @@
+"""Bytes to Python values, whoever wrote the bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta, tzinfo
+from decimal import Decimal
+from io import BytesIO
+from typing import Any, Final
+from uuid import UUID
+
+import cbor2
+
+from codemode.errors import ValueDecodingError
+from codemode.values.floods import check_dict, check_set
+from codemode.values.limits import (
+    KEY_TYPES,
+    MAX_BYTES,
+    MAX_DECIMAL_DIGITS,
+    MAX_DECIMAL_EXPONENT,
+    MAX_DEPTH,
+    MAX_INT_BITS,
+    MAX_ITEMS,
+    TAG_DATE,
+    TAG_DATETIME,
+    TAG_DECIMAL,
+    TAG_MAP,
+    TAG_NEGATIVE,
+    TAG_POSITIVE,
+    TAG_SET,
+    TAG_TIME,
+    TAG_TIMEDELTA,
+    TAG_UUID,
+)
+from codemode.values.scan import scan
+
+__all__ = ["decode"]
+
+_ODD_SIMPLE: Final = re.compile(rb"[\xe0-\xf3\xf7\xf8]")
+"""A head of a simple value that is not false, true or null, if it is a head."""
+_ZONE_KEY: Final = re.compile(r"[A-Za-z0-9_+-]{1,40}(?:/[A-Za-z0-9_+-]{1,40}){0,3}")
+_MAX_MOMENT: Final = 64
+_DECIMAL: Final = re.compile(
+    r"-?(?:[0-9]{1,%d}(?:\.[0-9]{0,%d})?(?:E[+-][0-9]{1,7})?|Infinity|s?NaN[0-9]{0,%d})"
+    % ((MAX_DECIMAL_DIGITS,) * 3)
+)
+_NUMBERED: Final = frozenset({int, float, Decimal, datetime, time, timedelta, UUID, date})
+"""Key types whose hash a stranger can compute; text and bytes are hashed under a secret."""
+
+
+def decode(
+    data: bytes,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_depth: int = MAX_DEPTH,
+    trusted: bool = False,
+) -> Any:
+    """Return the value that ``encode`` gave the bytes for.
+
+    ``trusted=True`` leaves out the checks against bytes that were made to
+    cost time or memory: only for bytes of one's own host. Raises
+    ValueDecodingError for what is no value within the limits.
+    """
+    if len(data) > max_bytes:
+        raise ValueDecodingError(
+            f"{len(data):,} bytes are over the limit of {max_bytes:,}; send a smaller value"
+        )
+    if not trusted and (len(data) > MAX_ITEMS or _ODD_SIMPLE.search(data)):
+        scan(data)
+    tags = _TRUSTED_TAGS if trusted else _TAGS
+    try:
+        return _decode(data, tags, max_depth)
+    except cbor2.CBORDecodeError as error:
+        if "nesting depth" not in str(error):
+            raise _reason(error) from error
+    # A tag counts as a level for cbor2, not for us: count exactly, then allow for tags.
+    scan(data, max_depth=max_depth)
+    try:
+        return _decode(data, tags, 2 * max_depth + 2)
+    except cbor2.CBORDecodeError as error:
+        raise _reason(error) from error
+
+
+def _decode(data: bytes, tags: _Tags, max_depth: int) -> Any:
+    source = BytesIO(data)
+    decoder = cbor2.CBORDecoder(
+        source,
+        semantic_decoders=tags,
+        max_depth=max_depth,
+        allow_indefinite=False,
+        allow_duplicate_keys=False,
+        strict_hashable_types=True,
+    )
+    value = decoder.decode()
+    left = len(data) - source.tell()
+    if left:
+        raise ValueDecodingError(f"{left} bytes follow the value; expected none")
+    return value
+
+
+def _reason(error: BaseException) -> ValueDecodingError:
+    """Return the innermost reason: cbor2 wraps what a tag's reader raised at each level."""
+    cause: BaseException | None = error
+    text = str(error)
+    while cause is not None:
+        if isinstance(cause, ValueDecodingError):
+            return cause
+        text = str(cause) or text
+        cause = cause.__cause__
+    return ValueDecodingError(f"not a value: {text}")
+
+
+class _Tags(dict[int, Callable[[Any, bool], Any]]):
+    """Answer every tag that is not listed with a refusal, those that cbor2 knows included."""
+
+    def __missing__(self, tag: int) -> Callable[[Any, bool], Any]:
+        raise ValueDecodingError(f"the tag {tag} is not one that values use")
+
+
+def _map(checked: bool) -> Callable[[Any, bool], Any]:
+    def read(flat: Any, immutable: bool) -> dict[Any, Any]:
+        if type(flat) is not list or len(flat) % 2:
+            raise ValueDecodingError("a dict's tag holds no array of keys and values")
+        keys = flat[::2]
+        _check_keys(keys, check_dict if checked else None)
+        value = dict(zip(keys, flat[1::2], strict=True))
+        if len(value) != len(keys):
+            raise ValueDecodingError("a dict has a key twice")
+        return value
+
+    return read
+
+
+def _set(checked: bool) -> Callable[[Any, bool], Any]:
+    def read(members: Any, immutable: bool) -> set[Any]:
+        if type(members) is not list:
+            raise ValueDecodingError("a set's tag holds no array")
+        _check_keys(members, check_set if checked else None)
+        value = set(members)
+        if len(value) != len(members):
+            raise ValueDecodingError("a set has a member twice")
+        return value
+
+    return read
+
+
+def _check_keys(keys: list[Any], check: Callable[[list[Any]], None] | None) -> None:
+    kinds = set(map(type, keys))
+    if not kinds <= KEY_TYPES:
+        names = ", ".join(sorted(kind.__name__ for kind in kinds - KEY_TYPES))
+        raise ValueDecodingError(f"{names} cannot be a key or a member of a set")
+    if check is not None and not kinds.isdisjoint(_NUMBERED):
+        check(keys)
+
+
+def _positive(body: Any, immutable: bool) -> int:
+    if type(body) is not bytes or len(body) > MAX_INT_BITS // 8:
+        raise ValueDecodingError(f"no integer of at most {MAX_INT_BITS:,} bits")
+    return int.from_bytes(body)
+
+
+def _negative(body: Any, immutable: bool) -> int:
+    return -1 - _positive(body, immutable)
+
+
+def _decimal(text: Any, immutable: bool) -> Decimal:
+    if type(text) is not str or not _DECIMAL.fullmatch(text):
+        raise ValueDecodingError(f"no Decimal as str() writes it: {str(text)[:40]!r}")
+    value = Decimal(text)
+    if value.is_finite() and abs(value.adjusted()) > MAX_DECIMAL_EXPONENT + MAX_DECIMAL_DIGITS:
+        raise ValueDecodingError(
+            f"a Decimal of the magnitude 1E{value.adjusted():+}; "
+            f"exponents travel up to {MAX_DECIMAL_EXPONENT:,} either way"
+        )
+    return value
+
+
+def _moment[T: (datetime, time)](kind: type[T]) -> Callable[[Any, bool], T]:
+    def read(body: Any, immutable: bool) -> T:
+        text, key, fold = body if type(body) is list and len(body) == 3 else (body, None, 0)
+        if type(text) is not str or len(text) > _MAX_MOMENT or fold not in (0, 1):
+            raise ValueDecodingError(f"no {kind.__name__}: {str(body)[:80]!r}")
+        try:
+            value = kind.fromisoformat(text)
+        except ValueError as error:
+            raise ValueDecodingError(f"no {kind.__name__}: {error}") from None
+        if key is not None:
+            return value.replace(tzinfo=_zone(key), fold=fold)
+        return value.replace(fold=fold) if fold else value
+
+    return read
+
+
+def _zone(key: Any) -> tzinfo:
+    from zoneinfo import ZoneInfo  # here: most values carry none, and it is slow to load
+
+    if type(key) is str and _ZONE_KEY.fullmatch(key):
+        try:
+            return ZoneInfo(key)
+        except (ValueError, OSError, LookupError, ImportError):
+            # LookupError: no such zone. OSError: a directory such as "Europe".
+            raise ValueDecodingError(
+                f"the time zone {key!r} is not known here; install tzdata, or send an offset"
+            ) from None
+    raise ValueDecodingError(f"no key of a time zone: {str(key)[:40]!r}")
+
+
+def _date(text: Any, immutable: bool) -> date:
+    if type(text) is not str or len(text) > _MAX_MOMENT:
+        raise ValueDecodingError("a date's tag holds no date")
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ValueDecodingError(f"no date: {error}") from None
+
+
+def _timedelta(parts: Any, immutable: bool) -> timedelta:
+    if type(parts) is list and list(map(type, parts)) == [int, int, int]:
+        days, seconds, microseconds = parts
+        if abs(days) < 10**9 and 0 <= seconds < 86_400 and 0 <= microseconds < 10**6:
+            return timedelta(days, seconds, microseconds)
+    raise ValueDecodingError("no timedelta of days, seconds and microseconds in their ranges")
+
+
+def _uuid(body: Any, immutable: bool) -> UUID:
+    if type(body) is not bytes or len(body) != 16:
+        raise ValueDecodingError("a UUID's tag holds no 16 bytes")
+    return UUID(bytes=body)
+
+
+_SCALARS: Final[dict[int, Callable[[Any, bool], Any]]] = {
+    TAG_POSITIVE: _positive,
+    TAG_NEGATIVE: _negative,
+    TAG_UUID: _uuid,
+    TAG_DATE: _date,
+    TAG_DECIMAL: _decimal,
+    TAG_DATETIME: _moment(datetime),
+    TAG_TIME: _moment(time),
+    TAG_TIMEDELTA: _timedelta,
+}
+_TAGS: Final = _Tags({**_SCALARS, TAG_MAP: _map(checked=True), TAG_SET: _set(checked=True)})
+_TRUSTED_TAGS: Final = _Tags(
+    {**_SCALARS, TAG_MAP: _map(checked=False), TAG_SET: _set(checked=False)}
+)

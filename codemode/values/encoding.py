@@ -1,0 +1,284 @@
+"""Python values to bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta, tzinfo
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+import cbor2
+
+from codemode.errors import ValueEncodingError
+from codemode.values.convert import convert, convert_key
+from codemode.values.limits import (
+    KEY_TYPES,
+    MAX_BYTES,
+    MAX_DECIMAL_DIGITS,
+    MAX_DECIMAL_EXPONENT,
+    MAX_DEPTH,
+    MAX_INT_BITS,
+    MAX_ITEMS,
+    TAG_DATE,
+    TAG_DATETIME,
+    TAG_DECIMAL,
+    TAG_MAP,
+    TAG_SET,
+    TAG_TIME,
+    TAG_TIMEDELTA,
+    TAG_UUID,
+)
+from codemode.values.refusal import Refusal, shown
+
+__all__ = ["encode"]
+
+_ATOMS: Final = frozenset({type(None), bool, float})
+_WORD: Final = 2**63
+
+
+def encode(
+    value: Any,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_depth: int = MAX_DEPTH,
+    path: str = "value",
+) -> bytes:
+    """Return a value as CBOR bytes, by the rules of ``codemode.values``.
+
+    ``max_bytes`` bounds the outcome, ``max_depth`` the containers inside each
+    other, and ``path`` is how messages call the value. Raises
+    ValueEncodingError with the path to what cannot travel.
+    """
+    try:
+        data = _encode(value, max_bytes, max_depth)
+    except Refusal as refusal:
+        raise ValueEncodingError(refusal.message(path)) from refusal.__cause__
+    if len(data) > max_bytes:
+        raise ValueEncodingError(f"{path}: {_too_large(max_bytes)}")
+    return data
+
+
+def _encode(value: Any, max_bytes: int, max_depth: int) -> bytes:
+    if type(value) in _ATOMS:
+        return cbor2.dumps(value)
+    try:
+        return cbor2.dumps(_Preparation(max_bytes, max_depth).prepare(value, 0))
+    except UnicodeEncodeError:
+        # Text is looked at one by one only when some of it is known to be bad.
+        strict = _Preparation(max_bytes, max_depth, check_text=True)
+        return cbor2.dumps(strict.prepare(value, 0))
+
+
+def _too_large(max_bytes: int) -> str:
+    return f"larger than {max_bytes:,} bytes encoded; send less of it, or a summary"
+
+
+class _Preparation:
+    """One walk over a value that makes of it what cbor2 writes without loss.
+
+    cbor2 is handed exact builtin types and tags only: on its own it has
+    another idea of some types and recurses without a limit.
+    """
+
+    __slots__ = ("_check_text", "_items", "_max_bytes", "_max_depth", "_size")
+
+    def __init__(self, max_bytes: int, max_depth: int, *, check_text: bool = False) -> None:
+        self._max_bytes = max_bytes
+        self._max_depth = max_depth
+        self._check_text = check_text
+        self._items = 0
+        self._size = 0
+
+    def prepare(self, value: Any, depth: int) -> Any:
+        kind = type(value)
+        if kind in _ATOMS:
+            return value
+        writer = _WRITERS.get(kind)
+        if writer is not None:
+            return writer(self, value, depth)
+        try:
+            converted, deeper = convert(value)
+        except ValueEncodingError as error:
+            raise Refusal(str(error)) from error
+        if depth + deeper > self._max_depth + 1:
+            raise self._too_deep(value)
+        try:
+            return self.prepare(converted, depth + deeper)
+        except Refusal as refusal:
+            raise refusal.within(value) from refusal.__cause__
+
+    def _too_deep(self, value: Any) -> Refusal:
+        return Refusal(f"nested over {self._max_depth} deep; flatten it").within(value)
+
+    def _enter(self, value: Any, items: int, depth: int) -> None:
+        """Count a container before anything is made of it."""
+        if depth >= self._max_depth:
+            raise self._too_deep(value)
+        self._items += items
+        if self._items > MAX_ITEMS:
+            raise Refusal(f"more than {MAX_ITEMS:,} items; send fewer, or a summary", whole=True)
+        self._grow(items)
+
+    def _grow(self, size: int) -> None:
+        self._size += size
+        if self._size > self._max_bytes:
+            raise Refusal(_too_large(self._max_bytes), whole=True)
+
+    def _list(self, value: list[Any], depth: int) -> Any:
+        self._enter(value, len(value), depth)
+        prepared: list[Any] = []
+        add = prepared.append
+        try:
+            for item in value:
+                kind = type(item)
+                if kind in _ATOMS or (kind is int and -_WORD <= item < _WORD):
+                    add(item)
+                else:
+                    add(self.prepare(item, depth + 1))
+        except Refusal as refusal:
+            raise refusal.within(value, f"[{len(prepared)}]") from refusal.__cause__
+        return prepared
+
+    def _dict(self, value: dict[Any, Any], depth: int) -> Any:
+        self._enter(value, 2 * len(value), depth)
+        prepared: dict[Any, Any] = {}
+        only_text = True
+        for key, item in value.items():
+            if type(key) is str and not self._check_text:
+                self._size += len(key)
+            else:
+                key = self._key(key, value)  # noqa: PLW2901
+                only_text = only_text and type(key) in (str, bytes)
+            if key in prepared:
+                raise Refusal(f"two keys become {shown(key)}; make them differ")
+            kind = type(item)
+            if kind in _ATOMS or (kind is int and -_WORD <= item < _WORD):
+                prepared[key] = item
+                continue
+            try:
+                prepared[key] = self.prepare(item, depth + 1)
+            except Refusal as refusal:
+                raise refusal.within(value, f"[{shown(key)}]") from refusal.__cause__
+        self._grow(0)
+        if only_text:
+            return prepared
+        flat: list[Any] = []
+        for key, item in prepared.items():
+            flat += (self.prepare(key, depth + 1), item)
+        return cbor2.CBORTag(TAG_MAP, flat)
+
+    def _set(self, value: set[Any], depth: int) -> Any:
+        self._enter(value, len(value), depth)
+        members = {self._key(member, value, "member"): None for member in value}
+        if len(members) != len(value):
+            raise Refusal("two members of the set become equal; make them differ, or use a list")
+        return cbor2.CBORTag(TAG_SET, [self.prepare(member, depth + 1) for member in members])
+
+    def _key(self, key: Any, container: Any, role: str = "key") -> Any:
+        """Return a key or member as one of the types that may be one, and check it."""
+        try:
+            if type(key) not in KEY_TYPES:
+                key = convert_key(key, role)
+            if type(key) not in _ATOMS:
+                self.prepare(key, 0)
+        except Refusal as refusal:
+            refusal.problem = f"the {role} {shown(key)}: {refusal.problem}"
+            raise refusal.within(container) from refusal.__cause__
+        return key
+
+    def _str(self, value: str, depth: int) -> str:
+        self._grow(len(value))
+        if self._check_text:
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise Refusal(
+                    f"the text has a lone surrogate {value[error.start]!r} at {error.start}, "
+                    "which is no character; "
+                    'use text.encode("utf-8", "replace").decode() or send the bytes'
+                ) from None
+        return value
+
+    def _bytes(self, value: bytes, depth: int) -> bytes:
+        self._grow(len(value))
+        return value
+
+    def _int(self, value: int, depth: int) -> int:
+        bits = value.bit_length()
+        if bits > MAX_INT_BITS:
+            raise Refusal(f"an integer of {bits:,} bits; at most {MAX_INT_BITS:,} travel")
+        self._grow(bits >> 3)
+        return value
+
+    def _decimal(self, value: Decimal, depth: int) -> Any:
+        _, digits, exponent = value.as_tuple()
+        if len(digits) > MAX_DECIMAL_DIGITS:
+            raise Refusal(
+                f"a Decimal of {len(digits):,} digits; at most {MAX_DECIMAL_DIGITS:,} travel"
+            )
+        if isinstance(exponent, int) and abs(exponent) > MAX_DECIMAL_EXPONENT:
+            raise Refusal(
+                f"a Decimal with the exponent {exponent}; "
+                f"at most {MAX_DECIMAL_EXPONENT:,} either way travels"
+            )
+        self._items += 1
+        self._grow(len(digits))
+        return cbor2.CBORTag(TAG_DECIMAL, str(value))
+
+    def _datetime(self, value: datetime, depth: int) -> Any:
+        self._items += 1
+        return cbor2.CBORTag(TAG_DATETIME, _moment(value, value.tzinfo))
+
+    def _time(self, value: time, depth: int) -> Any:
+        self._items += 1
+        return cbor2.CBORTag(TAG_TIME, _moment(value, value.tzinfo))
+
+    def _date(self, value: date, depth: int) -> Any:
+        self._items += 1
+        return cbor2.CBORTag(TAG_DATE, value.isoformat())
+
+    def _timedelta(self, value: timedelta, depth: int) -> Any:
+        self._items += 4
+        return cbor2.CBORTag(TAG_TIMEDELTA, [value.days, value.seconds, value.microseconds])
+
+    def _uuid(self, value: UUID, depth: int) -> Any:
+        self._items += 1
+        return cbor2.CBORTag(TAG_UUID, value.bytes)
+
+
+_WRITERS: Final[dict[type, Callable[[_Preparation, Any, int], Any]]] = {
+    int: _Preparation._int,
+    str: _Preparation._str,
+    bytes: _Preparation._bytes,
+    list: _Preparation._list,
+    dict: _Preparation._dict,
+    set: _Preparation._set,
+    Decimal: _Preparation._decimal,
+    datetime: _Preparation._datetime,
+    date: _Preparation._date,
+    time: _Preparation._time,
+    timedelta: _Preparation._timedelta,
+    UUID: _Preparation._uuid,
+}
+
+
+def _moment(value: datetime | time, zone: tzinfo | None) -> str | list[Any]:
+    """Return the text of a datetime or time; with its zone or fold where it has one."""
+    if zone is None:
+        return [value.isoformat(), None, 1] if value.fold else value.isoformat()
+    key = getattr(zone, "key", None)
+    if type(key) is str and _is_zone_info(zone):
+        return [value.replace(tzinfo=None).isoformat(), key, value.fold]
+    if value.utcoffset() is None:
+        raise Refusal(
+            f"a {type(value).__name__} whose zone {zone!r} has no offset without a date; "
+            "use a ZoneInfo, or value.replace(tzinfo=None)"
+        )
+    return [value.isoformat(), None, 1] if value.fold else value.isoformat()
+
+
+def _is_zone_info(zone: tzinfo) -> bool:
+    from zoneinfo import ZoneInfo  # here: most values carry none, and it is slow to load
+
+    return isinstance(zone, ZoneInfo)

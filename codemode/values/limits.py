@@ -1,0 +1,65 @@
+"""What a value may measure, and the tags that both directions share."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Final
+from uuid import UUID
+
+__all__ = [
+    "KEY_TYPES",
+    "MAX_BYTES",
+    "MAX_DECIMAL_DIGITS",
+    "MAX_DECIMAL_EXPONENT",
+    "MAX_DEPTH",
+    "MAX_INT_BITS",
+    "MAX_ITEMS",
+    "TAG_DATE",
+    "TAG_DATETIME",
+    "TAG_DECIMAL",
+    "TAG_MAP",
+    "TAG_NEGATIVE",
+    "TAG_POSITIVE",
+    "TAG_SET",
+    "TAG_TIME",
+    "TAG_TIMEDELTA",
+    "TAG_UUID",
+]
+
+MAX_BYTES: Final = 16 * 1024 * 1024
+MAX_DEPTH: Final = 64
+MAX_ITEMS: Final = 2 * 1024 * 1024
+"""CBOR items in one value: each container, key, member, tag and scalar is one."""
+MAX_INT_BITS: Final = 1024 * 1024
+MAX_DECIMAL_DIGITS: Final = 100_000
+MAX_DECIMAL_EXPONENT: Final = 100_000
+
+KEY_TYPES: Final = frozenset(
+    {
+        type(None),
+        bool,
+        int,
+        float,
+        str,
+        bytes,
+        Decimal,
+        datetime,
+        date,
+        time,
+        timedelta,
+        UUID,
+    }
+)
+"""The exact types of a dict's keys and a set's members."""
+
+TAG_POSITIVE: Final = 2
+TAG_NEGATIVE: Final = 3
+TAG_UUID: Final = 37
+TAG_DATE: Final = 1004
+TAG_MAP: Final = 49374
+TAG_SET: Final = 49375
+TAG_DECIMAL: Final = 49376
+TAG_DATETIME: Final = 49377
+TAG_TIME: Final = 49378
+TAG_TIMEDELTA: Final = 49379

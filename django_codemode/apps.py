@@ -1,0 +1,57 @@
+"""The app: it finds the tools, registers the checks, and shows the shared objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+from codemode.core.registry import ComponentRegistry
+from django_codemode.shared import shared
+
+if TYPE_CHECKING:
+    from codemode.core.client import ExecutorClient
+    from codemode.core.codemode import Codemode
+
+__all__ = ["CodemodeConfig"]
+
+
+class CodemodeConfig(AppConfig):
+    """Register every tool of the installed apps' ``codemode_tools`` modules.
+
+    ``codemode``, ``registry`` and ``client`` are the objects that the process
+    shares; each is built on first use.
+    """
+
+    name = "django_codemode"
+    verbose_name = _("Codemode")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Find the tools and register the checks; open, start and query nothing."""
+        # Models must not be imported before the apps are ready.
+        from django_codemode.autodiscover import autodiscover
+        from django_codemode.checks import register_checks
+        from django_codemode.database import register_converters, release_connections
+
+        register_checks()
+        register_converters()
+        if release_connections not in self.registry.pool_finalizers:
+            self.registry.pool_finalizers.append(release_connections)
+        autodiscover(self.registry)
+
+    @property
+    def codemode(self) -> Codemode:
+        """Return the process's Codemode. Raises ConfigurationError for a bad setting."""
+        return shared.codemode
+
+    @property
+    def registry(self) -> ComponentRegistry:
+        """Return the registry of the project's tools."""
+        return shared.registry
+
+    @property
+    def client(self) -> ExecutorClient:
+        """Return the Codemode's client. Raises ConfigurationError for a bad setting."""
+        return shared.codemode.client

@@ -1,0 +1,90 @@
+"""The middleware for ASGI applications: HTTP, websockets, and whatever streams."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.http.request import split_domain_port, validate_host
+
+from codemode.core.context import RuntimeContext, use_context
+from django_codemode.conf import get_settings
+from django_codemode.context import as_context, call_provider, request_id_from
+
+__all__ = ["CodemodeASGIMiddleware", "default_scope_provider"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class CodemodeASGIMiddleware:
+    """Run each HTTP request and websocket of an ASGI application in a RuntimeContext.
+
+    ``provider`` takes the scope and returns a mapping of names to values, or a
+    RuntimeContext; it may be asynchronous. The setting ``CONTEXT_PROVIDER``
+    takes requests and is not asked here. The context holds for the whole scope,
+    streaming bodies and every message of a websocket included, and is at
+    ``scope["codemode_context"]``. Other scopes pass untouched.
+    """
+
+    def __init__(
+        self, app: ASGIApplication, *, provider: Callable[[Scope], Any] | None = None
+    ) -> None:
+        self.app = app
+        self.provider = provider or default_scope_provider
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in {"http", "websocket"}:
+            await self.app(scope, receive, send)
+            return
+        context = await self._context(scope)
+        with use_context(context):
+            await self.app({**scope, "codemode_context": context}, receive, send)
+
+    async def _context(self, scope: Scope) -> RuntimeContext:
+        if self.provider is default_scope_provider:
+            # Reads the scope and nothing else: no thread is needed.
+            return as_context(default_scope_provider(scope), self.provider)
+        return as_context(await call_provider(self.provider, scope), self.provider)
+
+
+def default_scope_provider(scope: Scope) -> dict[str, Any]:
+    """Return what a scope tells: ``request_id``, ``user`` and ``tenant_id``.
+
+    ``user`` is there when a middleware around this one has put it into the
+    scope. A host that ``ALLOWED_HOSTS`` does not name is no tenant.
+    """
+    headers = _headers(scope)
+    settings = get_settings()
+    variables: dict[str, Any] = {"request_id": request_id_from(headers.get("x-request-id"))}
+    if scope.get("user") is not None:
+        variables["user"] = scope["user"]
+    tenant = None
+    if settings.tenant_header:
+        tenant = headers.get(settings.tenant_header.lower())
+    elif settings.tenant_from_host:
+        tenant = _allowed_host(headers.get("host", ""))
+    if tenant:
+        variables["tenant_id"] = tenant
+    return variables
+
+
+def _headers(scope: Scope) -> Mapping[str, str]:
+    # Django joins a repeated header by commas too, so that both see one value.
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope.get("headers", ()):
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers
+
+
+def _allowed_host(host: str) -> str | None:
+    domain, _port = split_domain_port(host)
+    allowed = django_settings.ALLOWED_HOSTS
+    if django_settings.DEBUG and not allowed:
+        allowed = [".localhost", "127.0.0.1", "[::1]"]
+    return domain if domain and validate_host(domain, allowed) else None

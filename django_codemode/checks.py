@@ -1,0 +1,156 @@
+"""System checks of the setting, the middleware and the tools. None of them opens a connection."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from django.apps.config import AppConfig
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.utils.module_loading import import_string
+
+from codemode.errors import ConfigurationError
+from codemode.tools import Tool
+from django_codemode.conf import get_settings, problems
+from django_codemode.middleware import CodemodeMiddleware
+from django_codemode.shared import shared
+
+__all__ = [
+    "check_deployment",
+    "check_middleware",
+    "check_setting",
+    "check_tools",
+    "register_checks",
+]
+
+TAG = "codemode"
+_AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+_LOCAL_HOSTS = ("localhost", "127.", "[::1]")
+
+
+def register_checks() -> None:
+    """Register the checks. Idempotent."""
+    for check in (check_setting, check_middleware, check_tools):
+        register(check, TAG)
+    register(check_deployment, TAG, Tags.security, deploy=True)
+
+
+def check_setting(
+    *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
+) -> list[CheckMessage]:
+    """Report a bad key (E001), context provider (E002) or executor URL (E003)."""
+    found: list[CheckMessage] = [
+        Error(problem, id="django_codemode.E001")
+        for problem in problems(getattr(django_settings, "CODEMODE", {}))
+    ]
+    if found:
+        return found
+    settings = get_settings()
+    try:
+        settings.provider()
+    except ConfigurationError as error:
+        found.append(Error(str(error), id="django_codemode.E002"))
+    if settings.executor_url is not None:
+        # Brings gRPC with it, which a project with the embedded default need not load here.
+        from codemode.core.channels import parse_target
+
+        try:
+            parse_target(settings.executor_url, settings.tls)
+        except ConfigurationError as error:
+            found.append(Error(f"CODEMODE: {error}", id="django_codemode.E003"))
+    return found
+
+
+def check_middleware(
+    *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
+) -> list[CheckMessage]:
+    """Warn where requests have no context (W001), or one without the user (W002)."""
+    paths = list(django_settings.MIDDLEWARE)
+    ours = [path for path in paths if _is_ours(path)]
+    if not ours:
+        return [
+            Warning(
+                "CodemodeMiddleware is not in MIDDLEWARE, so that tools called from views have no "
+                "context: neither user nor tenant.",
+                hint="Add 'django_codemode.middleware.CodemodeMiddleware' after "
+                "AuthenticationMiddleware. ExecuteView does without it.",
+                id="django_codemode.W001",
+            )
+        ]
+    if _AUTHENTICATION in paths and paths.index(ours[0]) < paths.index(_AUTHENTICATION):
+        return [
+            Warning(
+                f"{ours[0]!r} comes before AuthenticationMiddleware in MIDDLEWARE, so that its "
+                "context has no user.",
+                hint="Move it below AuthenticationMiddleware.",
+                id="django_codemode.W002",
+            )
+        ]
+    return []
+
+
+def check_tools(
+    *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
+) -> list[CheckMessage]:
+    """Warn of tools whose parameters (W003) or return value (W004) have no type."""
+    return [message for tool in shared.registry.tools.values() for message in _untyped_parts(tool)]
+
+
+def check_deployment(
+    *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
+) -> list[CheckMessage]:
+    """Warn when the API key would leave this host in the clear (W005)."""
+    try:
+        config = get_settings().client_config()
+    except ConfigurationError:
+        return []  # E001 has told.
+    url = config.executor_url
+    if url is None or config.executor_api_key is None or config.tls is not None:
+        return []
+    scheme, _, rest = url.partition("://")
+    if scheme in {"https", "unix"} or url.startswith(("unix:", "unix-abstract:")):
+        return []
+    target = (rest or url).rpartition("/")[2] if scheme == "dns" else (rest or url)
+    if target.startswith(_LOCAL_HOSTS):
+        return []
+    return [
+        Warning(
+            f"The executor's API key travels unencrypted to {url!r}.",
+            hint="Use an https:// URL, or set CODEMODE['TLS'], or make the executor listen on a "
+            "Unix socket.",
+            id="django_codemode.W005",
+        )
+    ]
+
+
+def _is_ours(path: str) -> bool:
+    # A path that cannot be imported is for Django to report, when it loads it.
+    with suppress(ImportError):
+        middleware = import_string(path)
+        return inspect.isclass(middleware) and issubclass(middleware, CodemodeMiddleware)
+    return False
+
+
+def _untyped_parts(tool: Tool) -> Iterator[CheckMessage]:
+    parameters = list(inspect.signature(tool.function).parameters.values())
+    if tool.wants_context:
+        del parameters[0]
+    untyped = [one.name for one in parameters if one.annotation is one.empty]
+    if untyped:
+        yield Warning(
+            f"Tool {tool.name!r}: {', '.join(untyped)} without a type, so that arguments are not "
+            "checked and a model has to guess.",
+            hint="Annotate the parameters.",
+            obj=tool.origin,
+            id="django_codemode.W003",
+        )
+    if inspect.signature(tool.function).return_annotation is inspect.Signature.empty:
+        yield Warning(
+            f"Tool {tool.name!r} has no return type, so that a model does not know what it gets.",
+            hint="Annotate what it returns, such as -> list[dict[str, str]].",
+            obj=tool.origin,
+            id="django_codemode.W004",
+        )

@@ -1,0 +1,202 @@
+"""The ``CODEMODE`` setting as one validated record."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from django.conf import settings as django_settings
+from django.utils.crypto import salted_hmac
+from django.utils.module_loading import import_string
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from codemode.config import ClientConfig, Limits, Tier, TLSConfig
+from codemode.core.context import RuntimeContext
+from codemode.errors import ConfigurationError
+
+__all__ = ["CodemodeSettings", "ContextProvider", "get_settings", "parse", "problems"]
+
+Provided = Mapping[str, Any] | RuntimeContext
+ContextProvider = Callable[[Any], Provided | Awaitable[Provided]]
+
+_FAIRNESS_SALT = "django_codemode.fairness_key"
+_OF_THE_CLIENT = (
+    "executor_url",
+    "executor_api_key",
+    "executor_log_file",
+    "tls",
+    "profile",
+    "min_tier",
+)
+
+
+class CodemodeSettings(BaseModel):
+    """Hold what ``settings.CODEMODE`` says, by the names of its keys in lower case.
+
+    Seconds, bytes and rows. A key that is not set leaves the matter to the
+    environment variables of ``ClientConfig.from_env()``, then to the default.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=str.upper,
+        hide_input_in_errors=True,
+    )
+
+    executor_url: str | None = None
+    executor_api_key: SecretStr | None = None
+    executor_log_file: Path | None = None
+    execution_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    limits: Limits | None = None
+    tls: TLSConfig | None = None
+    profile: str | None = None
+    min_tier: Tier | None = None
+    context_provider: Any = None
+    tenant_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] | None = None
+    tenant_from_host: bool = False
+    fairness_key: SecretStr | None = None
+    max_rows: Annotated[int, Field(gt=0, strict=True)] = 10_000
+    max_request_bytes: Annotated[int, Field(gt=0, strict=True)] = 1024 * 1024
+
+    @field_validator("context_provider")
+    @classmethod
+    def _path_or_callable(cls, value: object) -> object:
+        if value is None or isinstance(value, str) or callable(value):
+            return value
+        raise ValueError(
+            f"a {type(value).__name__} was given; expected a callable that takes the request, "
+            "or the dotted path of one"
+        )
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Self:
+        if self.tenant_header and self.tenant_from_host:
+            raise ValueError(
+                "TENANT_HEADER and TENANT_FROM_HOST exclude each other, because a client could "
+                "override its host by the header: set one of them"
+            )
+        limits = self.limits.model_fields_set if self.limits else set()
+        if self.execution_timeout and "execution_timeout" in limits:
+            raise ValueError(
+                "EXECUTION_TIMEOUT and LIMITS['execution_timeout'] say the same: set one of them"
+            )
+        return self
+
+    def client_config(self) -> ClientConfig:
+        """Return the client's configuration, each set key above its environment variable.
+
+        Raises ConfigurationError for a bad environment variable.
+        """
+        chosen = {name: getattr(self, name) for name in _OF_THE_CLIENT}
+        config = ClientConfig.from_env(
+            **{name: value for name, value in chosen.items() if value is not None}
+        )
+        limits = config.limits.model_dump(exclude_unset=True)
+        if self.limits is not None:
+            limits |= self.limits.model_dump(exclude_unset=True)
+        if self.execution_timeout is not None:
+            limits["execution_timeout"] = self.execution_timeout
+        return config.model_copy(update={"limits": Limits.parse(limits)})
+
+    def provider(self) -> ContextProvider:
+        """Return the project's CONTEXT_PROVIDER, or the default one.
+
+        Raises ConfigurationError when it cannot be imported or called.
+        """
+        provider: Any = self.context_provider
+        if provider is None:
+            from django_codemode.context import default_provider
+
+            return default_provider
+        if isinstance(provider, str):
+            try:
+                provider = import_string(provider)
+            except ImportError as error:
+                raise ConfigurationError(
+                    f"CODEMODE['CONTEXT_PROVIDER'] {self.context_provider!r} cannot be imported "
+                    f"({error}); expected the dotted path of a callable that takes the request"
+                ) from error
+        if not callable(provider):
+            raise ConfigurationError(
+                f"CODEMODE['CONTEXT_PROVIDER'] {self.context_provider!r} is a "
+                f"{type(provider).__name__}; expected a callable that takes the request"
+            )
+        found: ContextProvider = provider
+        return found
+
+    def fairness_key_of(self, context: RuntimeContext | None) -> str:
+        """Return the opaque key by which the executor is fair between tenants.
+
+        An HMAC of ``tenant_id``, so that the executor cannot tell who that is;
+        empty without a tenant.
+        """
+        tenant = None if context is None else context.get("tenant_id")
+        if tenant is None:
+            return ""
+        secret = self.fairness_key.get_secret_value() if self.fairness_key else None
+        digest = salted_hmac(_FAIRNESS_SALT, str(tenant), secret=secret, algorithm="sha256")
+        return digest.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> CodemodeSettings:
+    """Return the validated setting. Raises ConfigurationError, naming every bad key."""
+    return parse(getattr(django_settings, "CODEMODE", {}))
+
+
+def parse(raw: object) -> CodemodeSettings:
+    """Return a value of ``CODEMODE`` as a record. Raises ConfigurationError."""
+    validated = _validate(raw)
+    if isinstance(validated, CodemodeSettings):
+        return validated
+    raise ConfigurationError("; ".join(validated))
+
+
+def problems(raw: object) -> list[str]:
+    """Return a sentence for each thing that is wrong with a value of ``CODEMODE``."""
+    validated = _validate(raw)
+    return [] if isinstance(validated, CodemodeSettings) else validated
+
+
+def _validate(raw: object) -> CodemodeSettings | list[str]:
+    if not isinstance(raw, Mapping):
+        given = type(raw).__name__
+        return [f"CODEMODE is a {given}; expected a dict, such as {{'MAX_ROWS': 1000}}"]
+    try:
+        return CodemodeSettings.model_validate(dict(raw))
+    except ValidationError as error:
+        return [_sentence(one) for one in error.errors(include_url=False, include_context=False)]
+
+
+_KEYS: dict[tuple[str, ...], list[str]] = {
+    (): sorted(name.upper() for name in CodemodeSettings.model_fields),
+    ("LIMITS",): sorted(Limits.model_fields),
+    ("TLS",): sorted(TLSConfig.model_fields),
+}
+
+
+def _sentence(problem: ErrorDetails) -> str:
+    *path, last = (str(step) for step in problem["loc"]) if problem["loc"] else ("",)
+    name = "CODEMODE" + "".join(f"[{step!r}]" for step in (*path, last) if step)
+    if problem["type"] == "extra_forbidden":
+        known = _KEYS[tuple(path)]
+        close = get_close_matches(last if path else last.upper(), known, n=1)
+        advice = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
+        return f"{name} is no setting; {advice}"
+    value = problem["input"]
+    # Only what cannot be a secret is shown: settings end up in logs and issues.
+    shown = f" (got {value!r})" if isinstance(value, int | float) else ""
+    return f"{name}: {problem['msg'].removeprefix('Value error, ')}{shown}"

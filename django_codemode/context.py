@@ -1,0 +1,133 @@
+"""What a request's RuntimeContext holds, and who decides that."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from uuid import uuid4
+
+from asgiref.sync import async_to_sync, sync_to_async
+from django.conf import settings as django_settings
+from django.http import HttpRequest
+from django.http.request import split_domain_port
+
+from codemode.core.context import RuntimeContext
+from codemode.errors import ConfigurationError
+from django_codemode.conf import get_settings
+
+__all__ = [
+    "adefault_provider",
+    "aprovide",
+    "as_context",
+    "call_provider",
+    "default_provider",
+    "provide",
+    "request_id_from",
+]
+
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
+
+
+def default_provider(request: HttpRequest) -> dict[str, Any]:
+    """Return ``request_id``, ``user`` and ``tenant_id``, as far as they are known.
+
+    ``user`` is ``request.user``, still lazy, when AuthenticationMiddleware has
+    set it. ``tenant_id`` is there when ``TENANT_HEADER`` or
+    ``TENANT_FROM_HOST`` says where from.
+    """
+    variables: dict[str, Any] = {"request_id": _request_id(request)}
+    if hasattr(request, "user"):
+        variables["user"] = request.user
+    tenant = _tenant_id(request)
+    if tenant is not None:
+        variables["tenant_id"] = tenant
+    return variables
+
+
+async def adefault_provider(request: HttpRequest) -> dict[str, Any]:
+    """Return what ``default_provider`` does, with the user already loaded.
+
+    An asynchronous tool could not load it without an error. A request without a
+    session cookie is left lazy: that needs no query, and does not make the
+    response vary on cookies.
+    """
+    variables = default_provider(request)
+    if "user" in variables and django_settings.SESSION_COOKIE_NAME in request.COOKIES:
+        variables["user"] = await request.auser()
+    return variables
+
+
+def provide(request: HttpRequest) -> RuntimeContext:
+    """Return the request's context, from synchronous code.
+
+    Raises ConfigurationError when CONTEXT_PROVIDER cannot be used.
+    """
+    provider = get_settings().provider()
+    provided = provider(request)
+    if inspect.isawaitable(provided):
+        provided = async_to_sync(_wait_for)(provided)
+    return as_context(provided, provider)
+
+
+async def aprovide(request: HttpRequest) -> RuntimeContext:
+    """Return the request's context, from asynchronous code.
+
+    A synchronous CONTEXT_PROVIDER runs in the request's thread, where it may
+    query the database. Raises ConfigurationError when it cannot be used.
+    """
+    provider = get_settings().provider()
+    if provider is default_provider:
+        return as_context(await adefault_provider(request), provider)
+    return as_context(await call_provider(provider, request), provider)
+
+
+async def call_provider(provider: Callable[[Any], Any], argument: object) -> object:
+    """Call a provider of either kind, a synchronous one in the request's thread."""
+    if inspect.iscoroutinefunction(provider):
+        return await provider(argument)
+    provided = await sync_to_async(provider)(argument)
+    # A callable object, or a lambda, shows only now that it is asynchronous.
+    return await provided if inspect.isawaitable(provided) else provided
+
+
+async def _wait_for(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
+def request_id_from(header: str | None) -> str:
+    """Return the request's own id when it is a sane one, else a new one."""
+    if header and _SANE_REQUEST_ID.fullmatch(header):
+        return header
+    return str(uuid4())
+
+
+def as_context(provided: object, provider: object) -> RuntimeContext:
+    """Return what a provider gave as a RuntimeContext. Raises ConfigurationError."""
+    if isinstance(provided, RuntimeContext):
+        return provided
+    if isinstance(provided, Mapping) and all(isinstance(name, str) for name in provided):
+        return RuntimeContext(variables=provided)
+    name = getattr(provider, "__qualname__", type(provider).__qualname__)
+    raise ConfigurationError(
+        f"the CONTEXT_PROVIDER {name} returned a {type(provided).__name__}; expected a mapping of "
+        "names to values, such as {'tenant_id': 'acme'}, or a RuntimeContext"
+    )
+
+
+def _request_id(request: HttpRequest) -> str:
+    # The ASGI middleware, when it is around this request, has chosen one before.
+    outer = getattr(request, "scope", {}).get("codemode_context")
+    if isinstance(outer, RuntimeContext) and "request_id" in outer:
+        return str(outer["request_id"])
+    return request_id_from(request.headers.get("X-Request-ID"))
+
+
+def _tenant_id(request: HttpRequest) -> str | None:
+    settings = get_settings()
+    if settings.tenant_header:
+        return request.headers.get(settings.tenant_header) or None
+    if settings.tenant_from_host:
+        return split_domain_port(request.get_host())[0] or None
+    return None

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    """Create no table: the model is unmanaged and carries a permission."""
+
+    initial = True
+
+    dependencies = []
+
+    operations = [
+        migrations.CreateModel(
+            name="CodePermission",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "code execution",
+                "verbose_name_plural": "code execution",
+                "permissions": [("execute_code", "Can execute code")],
+                "managed": False,
+                "default_permissions": (),
+            },
+        ),
+    ]

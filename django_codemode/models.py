@@ -1,0 +1,19 @@
+"""No table: only the permission to execute code."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+__all__ = ["CodePermission"]
+
+
+class CodePermission(models.Model):  # noqa: DJ008  there are no rows to show
+    """Carry ``django_codemode.execute_code``, which nobody has by default but superusers."""
+
+    class Meta:
+        managed = False
+        default_permissions = ()
+        permissions = [("execute_code", _("Can execute code"))]
+        verbose_name = _("code execution")
+        verbose_name_plural = _("code execution")

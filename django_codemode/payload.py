@@ -1,0 +1,131 @@
+"""The JSON of the execute view: what comes in, checked, and what goes out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+from codemode.core.result import ExecutionResult
+from codemode.values import to_text
+
+__all__ = ["BadRequestError", "ExecutePayload", "parse_payload", "result_as_json"]
+
+
+class BadRequestError(Exception):
+    """Refuse a request: ``code`` is for programs and stable, the message for people."""
+
+    def __init__(self, code: str, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutePayload:
+    """Hold the checked body of a request. ``execution_timeout`` is in seconds."""
+
+    code: str
+    inputs: dict[str, Any] = field(default_factory=dict)
+    available_tools: list[str] | None = None
+    execution_timeout: float | None = None
+
+
+_KEYS = ("code", "inputs", "available_tools", "execution_timeout")
+
+
+def parse_payload(body: bytes) -> ExecutePayload:
+    """Read the body of a request. Raises BadRequestError, which names the key and the fix."""
+    try:
+        data = json.loads(body.decode(), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadRequestError("invalid_json", f"the body is not JSON in UTF-8: {error}") from error
+    if not isinstance(data, dict):
+        raise BadRequestError(
+            "invalid_json",
+            f"the body is a JSON {_json_name(data)}; expected an object such as "
+            '{"code": "result = 1 + 1"}',
+        )
+    for key in data:
+        if key not in _KEYS:
+            close = get_close_matches(key, _KEYS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"expected {', '.join(_KEYS)}"
+            raise BadRequestError("unknown_key", f"the body has the key {key[:100]!r}; {hint}")
+    if "code" not in data:
+        raise BadRequestError("missing_code", "the body has no 'code'; put the Python to run there")
+    values = {key: value for key, value in data.items() if value is not None or key == "code"}
+    for key, (is_right, expected) in _EXPECTED.items():
+        if key in values and not is_right(values[key]):
+            raise BadRequestError(
+                f"invalid_{key}",
+                f"{key!r} is a JSON {_json_name(values[key])}; expected {expected}",
+            )
+    try:
+        data["code"].encode()
+    except UnicodeEncodeError as error:
+        raise BadRequestError(
+            "invalid_code",
+            f"'code' has half of a surrogate pair at {error.start}; expected valid Unicode text",
+        ) from error
+    return ExecutePayload(**values)
+
+
+def result_as_json(result: ExecutionResult) -> dict[str, Any]:
+    """Return the whole outcome as JSON values, by the rules of ``codemode.values.to_text``."""
+    return {
+        "status": result.status,
+        "value": _plain(result.value),
+        "text": result.text,
+        "stdout": result.stdout,
+        "stderr": result.stderr,
+        "error": asdict(result.error) if result.error else None,
+        "tool_calls": [
+            {
+                "name": call.name,
+                "arguments": _plain(call.arguments),
+                "outcome": call.outcome,
+                "duration_ms": call.duration_ms,
+                "error": call.error,
+            }
+            for call in result.tool_calls
+        ],
+        "execution_id": result.execution_id,
+        "duration_ms": result.duration_ms,
+        "isolation": result.isolation,
+        "usage": asdict(result.usage),
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str) else json.loads(to_text(value))
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON; use null")
+
+
+def _is_seconds(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 < value < math.inf
+
+
+_EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "code": (lambda value: isinstance(value, str), "a string of Python"),
+    "inputs": (
+        lambda value: isinstance(value, dict),
+        "an object of variable names and their values",
+    ),
+    "available_tools": (
+        lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+        "an array of tool names; [] for none, null for all",
+    ),
+    "execution_timeout": (_is_seconds, "a number of seconds above 0"),
+}
+
+
+def _json_name(value: object) -> str:
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return names.get(type(value), f"number ({value!r:.50})")

@@ -1,0 +1,75 @@
+"""Who may call a tool: the user in the RuntimeContext, by Django's permissions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final, final
+
+from codemode.core.context import RuntimeContext
+from codemode.tools import Tool
+
+__all__ = ["SYSTEM", "DjangoPermissionChecker", "System"]
+
+
+@final
+class System:
+    """Be the type of ``SYSTEM``, the one actor that may call every tool.
+
+    It is no user: code that asks it for a permission gets an AttributeError.
+    """
+
+    __slots__ = ()
+    _instance: System | None = None
+
+    def __new__(cls) -> System:
+        if cls._instance is None:
+            cls._instance = super().__new__(cls)
+        return cls._instance
+
+    def __repr__(self) -> str:
+        return "django_codemode.SYSTEM"
+
+    def __reduce__(self) -> str:
+        return "SYSTEM"
+
+
+SYSTEM: Final = System()
+"""Put this in a RuntimeContext as ``user`` to act as the system, above all permissions.
+
+Only ``codemode_exec`` without ``--user`` sets it, and the project's own code.
+"""
+
+
+class DjangoPermissionChecker:
+    """Let a tool's ``permission`` be decided by the context's ``user``.
+
+    ``permission`` is a Django permission (``"shop.add_refund"``), several, all
+    of which are needed, or a callable that takes the RuntimeContext and the
+    user and returns a bool. Without a user, and for an anonymous or inactive
+    one, the answer is no. May query the database.
+    """
+
+    def allows(self, tool: Tool, context: RuntimeContext | None) -> bool:
+        """Tell whether the context's user may see and call the tool."""
+        if tool.permission is None:
+            return True
+        user = None if context is None else context.get("user")
+        if user is SYSTEM:
+            return True
+        if context is None or user is None:
+            return False
+        if not (getattr(user, "is_authenticated", False) and getattr(user, "is_active", False)):
+            return False
+        return _decide(tool.permission, context, user)
+
+
+def _decide(
+    permission: str | Iterable[str] | Callable[[RuntimeContext, Any], bool],
+    context: RuntimeContext,
+    user: Any,
+) -> bool:
+    if isinstance(permission, str):
+        return bool(user.has_perm(permission))
+    if callable(permission):
+        return bool(permission(context, user))
+    return bool(user.has_perms(tuple(permission)))

@@ -1,0 +1,112 @@
+"""The objects that a process shares: one registry, one Codemode with its client."""
+
+from __future__ import annotations
+
+import os
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+from django.core.signals import setting_changed
+
+from codemode.core.registry import ComponentRegistry
+from django_codemode import conf
+from django_codemode.permissions import DjangoPermissionChecker
+
+if TYPE_CHECKING:
+    from codemode.core.codemode import Codemode
+
+__all__ = ["Shared", "get_codemode", "register_tool", "shared"]
+
+
+class Shared:
+    """Build the shared objects on first use, one per process.
+
+    The registry outlives ``override_settings`` and a fork: tools are the same
+    there. The Codemode does not, because its client holds connections.
+    """
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._pid = os.getpid()
+        self._registry: ComponentRegistry | None = None
+        self._codemode: Codemode | None = None
+        self._inherited: list[Codemode] = []
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget)
+
+    @property
+    def registry(self) -> ComponentRegistry:
+        """Return the registry; building it starts nothing and reads no setting."""
+        with self._lock:
+            if self._registry is None:
+                self._registry = ComponentRegistry()
+                self._registry.permission_checker = DjangoPermissionChecker()
+            return self._registry
+
+    @property
+    def codemode(self) -> Codemode:
+        """Return this process's Codemode. Raises ConfigurationError for a bad setting."""
+        if self._pid != os.getpid():  # Forked by something that runs no Python hooks.
+            self._forget()
+        with self._lock:
+            if self._codemode is None:
+                self._codemode = _build_codemode(self.registry)
+            return self._codemode
+
+    def close(self) -> None:
+        """Close the Codemode, if there is one; the next use builds another."""
+        if self._pid != os.getpid():
+            self._forget()
+        with self._lock:
+            codemode, self._codemode = self._codemode, None
+        if codemode is not None:
+            codemode.close()
+
+    def _forget(self) -> None:
+        # Another thread may have held the lock, and it does not exist here.
+        self._lock = RLock()
+        self._pid = os.getpid()
+        if self._codemode is not None:
+            # Neither closed nor collected: its connections belong to the parent.
+            self._inherited.append(self._codemode)
+            self._codemode = None
+
+
+shared = Shared()
+
+
+def get_codemode() -> Codemode:
+    """Return the process's shared Codemode, built on first use.
+
+    Raises ConfigurationError when the ``CODEMODE`` setting is wrong. Nobody
+    needs to close it: ``override_settings`` and the end of the process do.
+    """
+    return shared.codemode
+
+
+def register_tool(name: str | None, tool: object, *, overwrite: bool = False) -> None:
+    """Register a tool with the shared registry, at any time and from any thread.
+
+    ``name=None`` takes the tool's own name. Raises ToolRegistrationError.
+    Starts nothing, so that the ``ready()`` of any app may call it, in any order.
+    """
+    shared.registry.register_tool(name, tool, overwrite=overwrite)
+
+
+def _build_codemode(registry: ComponentRegistry) -> Codemode:
+    # Not before the first use: gRPC takes long to import, and most commands need none.
+    from codemode.core.codemode import Codemode
+
+    settings = conf.get_settings()
+    return Codemode.from_client_config(
+        settings.client_config(), registry=registry, fairness_key=settings.fairness_key_of
+    )
+
+
+def _on_setting_changed(*, setting: str, **_kwargs: Any) -> None:
+    if setting in {"CODEMODE", "SECRET_KEY"}:
+        conf.get_settings.cache_clear()
+        shared.close()
+
+
+setting_changed.connect(_on_setting_changed, dispatch_uid="django_codemode.setting_changed")

@@ -1,0 +1,13 @@
+"""URLs to include: ``path("codemode/", include("django_codemode.urls"))``."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from django_codemode.views import ExecuteView
+
+__all__ = ["app_name", "urlpatterns"]
+
+app_name = "codemode"
+
+urlpatterns = [path("execute/", ExecuteView.as_view(), name="execute")]

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.codemode.sandbox.guest_driver import Forker
+
+
+@pytest.fixture(scope="session")
+def forker() -> Iterator[Forker]:
+    """The process that this session's guests are forked from."""
+    forker = Forker()
+    yield forker
+    forker.close()

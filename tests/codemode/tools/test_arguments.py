@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import datetime
+import enum
+import pickle
+import uuid
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import BaseModel, BeforeValidator, Field
+
+from codemode.tools import InvalidArguments, ToolCallRefused, make_tool
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+@dataclass
+class Line:
+    sku: str
+    count: int = 1
+
+
+class Filter(BaseModel):
+    status: Literal["open", "closed"]
+    lines: list[Line] = []
+
+
+def everything(
+    number: int = 1,
+    price: Decimal = Decimal(2),
+    day: datetime.date | None = None,
+    key: uuid.UUID | None = None,
+    colour: Colour = Colour.RED,
+    lines: list[Line] | None = None,
+    where: Filter | None = None,
+    size: Annotated[int, Field(gt=0)] = 1,
+    either: int | str = 1,
+    many: list[int | str] | None = None,
+    flag: bool = False,
+    name: str = None,  # type: ignore[assignment] - as many write it
+) -> None: ...
+
+
+EVERYTHING = make_tool("everything", everything)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "checked"),
+    [
+        ("number", 5, 5),
+        ("number", "6", 6),
+        ("number", 5.0, 5),
+        ("price", 3, Decimal(3)),
+        ("price", "1.10", Decimal("1.10")),
+        ("day", "2024-02-29", datetime.date(2024, 2, 29)),
+        ("key", str(uuid.UUID(int=7)), uuid.UUID(int=7)),
+        ("colour", "red", Colour.RED),
+        ("lines", [{"sku": "a"}], [Line(sku="a")]),
+        ("where", {"status": "open"}, Filter(status="open")),
+        ("either", "5", "5"),
+        ("name", None, None),
+    ],
+)
+def test_values_become_what_the_hint_says(name: str, value: Any, checked: Any) -> None:
+    assert EVERYTHING.validate({name: value}) == {name: checked}
+
+
+def test_left_out_arguments_keep_the_functions_own_defaults() -> None:
+    assert EVERYTHING.validate({}) == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"number": "five"}, "argument 'number' must be a whole number (int), got 'five' (str)"),
+        ({"number": 1.5}, "argument 'number' must be a whole number (int), got 1.5 (float)"),
+        ({"name": 5}, "argument 'name' must be a text (str), got 5 (int)"),
+        ({"flag": "maybe"}, "argument 'flag' must be true or false (bool)"),
+        ({"size": 0}, "argument 'size' must be greater than 0, got 0 (int)"),
+        ({"colour": "blue"}, "argument 'colour' must be 'red'"),
+        ({"either": [1]}, "argument 'either' must be int | str, got [1] (list)"),
+        ({"many": [1, None]}, "argument 'many[1]' must be a whole number (int) or must be a text"),
+        ({"lines": [{"sku": "a"}, {}]}, "argument 'lines[1].sku' is missing"),
+        ({"where": {"status": "lost"}}, "argument 'where.status' must be 'open' or 'closed'"),
+        ({"numbr": 1}, "there is no argument 'numbr'; did you mean 'number'?"),
+        ({"zzz": 1}, "there is no argument 'zzz'."),
+    ],
+)
+def test_wrong_arguments_are_told_in_plain_words(arguments: dict[str, Any], text: str) -> None:
+    with pytest.raises(InvalidArguments) as caught:
+        EVERYTHING.validate(arguments)
+
+    message = str(caught.value)
+    assert text in message
+    assert f"The signature is {EVERYTHING.signature}" in message
+    assert "pydantic" not in message
+
+
+def test_missing_arguments_are_named() -> None:
+    def refund(order_id: int, reason: str) -> None: ...
+
+    with pytest.raises(InvalidArguments) as caught:
+        make_tool("refund", refund).validate({"reason": "late"})
+
+    assert str(caught.value) == (
+        "argument 'order_id' is missing. "
+        "The signature is refund(order_id: int, reason: str) -> None"
+    )
+
+
+def test_many_faults_stay_one_short_message() -> None:
+    with pytest.raises(InvalidArguments, match="and 95 more") as caught:
+        EVERYTHING.validate({f"x{number}" * 100: "y" * 10_000 for number in range(100)})
+
+    assert len(str(caught.value)) < 2_000
+
+
+def test_extra_arguments_are_checked_by_the_hint_of_kwargs() -> None:
+    def note(**labels: int) -> None: ...
+
+    made = make_tool("note", note)
+
+    assert made.validate({"a": "1"}) == {"a": 1}
+    with pytest.raises(InvalidArguments, match="argument 'b' must be a whole number"):
+        made.validate({"b": "x"})
+    assert made.input_schema["additionalProperties"] is True
+
+
+def test_a_validators_value_error_speaks_for_itself() -> None:
+    def even(value: int) -> int:
+        if value % 2:
+            raise ValueError("must be even")
+        return value
+
+    def tool(x: Any) -> None: ...
+
+    tool.__annotations__["x"] = Annotated[int, BeforeValidator(even)]
+
+    with pytest.raises(InvalidArguments, match="argument 'x' must be even, got 3"):
+        make_tool("t", tool).validate({"x": 3})
+
+
+def test_parameter_names_of_pydantic_are_no_problem() -> None:
+    def odd(schema: int, copy: int, model_config: int, _hidden: int = 1) -> None: ...
+
+    arguments = {"schema": 1, "copy": 2, "model_config": 3, "_hidden": 4}
+    assert make_tool("odd", odd).validate(arguments) == arguments
+
+
+def test_refusals_survive_pickling_and_know_their_kind() -> None:
+    refused = pickle.loads(pickle.dumps(InvalidArguments("no")))
+
+    assert (type(refused), str(refused), refused.kind) == (
+        InvalidArguments,
+        "no",
+        "invalid_arguments",
+    )
+    assert ToolCallRefused("x").kind == "permission_denied"
+    assert ToolCallRefused("x", kind="limit").kind == "limit"
+    with pytest.raises(ValueError, match="no kind of failure"):
+        ToolCallRefused("x", kind="nonsense")  # type: ignore[arg-type] - what is tested

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from codemode.errors import ToolRegistrationError
+from codemode.tools import make_tool, tool
+from codemode.tools.decorator import options_of
+
+
+def test_bare_decorator_returns_the_same_function() -> None:
+    def double(x: int) -> int:
+        return 2 * x
+
+    assert tool(double) is double
+    assert double(4) == 8
+    assert options_of(double) is not None
+
+
+def test_decorator_with_arguments_keeps_them_and_the_function() -> None:
+    @tool(name="math.double", description="Twice.", permission="x", thread_sensitive=False)
+    def double(x: int) -> int:
+        return 2 * x
+
+    made = make_tool(None, double)
+
+    assert double(4) == 8
+    assert made.name == "math.double"
+    assert made.description == "Twice."
+    assert made.permission == "x"
+    assert made.thread_sensitive is False
+
+
+async def test_async_function_stays_awaitable() -> None:
+    @tool
+    async def double(x: int) -> int:
+        return 2 * x
+
+    assert await double(4) == 8
+    assert make_tool(None, double).asynchronous
+
+
+def test_class_stays_a_class_and_is_named_in_snake_case_without_tool() -> None:
+    @tool
+    class HTTPStatusTool:
+        def run(self, code: int) -> str:
+            return str(code)
+
+    made = make_tool(None, HTTPStatusTool)
+
+    assert isinstance(HTTPStatusTool(), HTTPStatusTool)
+    assert made.name == "http_status"
+    assert made.function(code=3) == "3"
+
+
+def test_methods_static_and_class_methods_can_be_marked() -> None:
+    class Orders:
+        @tool(permission="a")
+        def get(self, order_id: int) -> int:
+            return order_id
+
+        @tool(permission="b")
+        @staticmethod
+        def count() -> int:
+            return 2
+
+        @tool(permission="c")
+        @classmethod
+        def first(cls) -> str:
+            return cls.__name__
+
+    orders = Orders()
+    made = [make_tool(f"orders.{one.__name__}", one) for one in (orders.get, orders.count)]
+    made.append(make_tool("orders.first", orders.first))
+
+    assert [one.permission for one in made] == ["a", "b", "c"]
+    assert made[0].signature == "orders.get(order_id: int) -> int"
+    assert made[2].function() == "Orders"
+
+
+def test_a_subclass_inherits_the_permission_but_not_the_name() -> None:
+    @tool(name="parent", permission="x", thread_sensitive=False)
+    class Parent:
+        def run(self) -> None: ...
+
+    class ChildTool(Parent): ...
+
+    made = make_tool(None, ChildTool)
+
+    assert (made.name, made.permission, made.thread_sensitive) == ("child", "x", False)
+    assert make_tool(None, ChildTool()).permission == "x"
+    assert make_tool(None, Parent()).name == "parent"
+
+
+def test_a_partial_keeps_the_permission_and_hides_what_it_binds() -> None:
+    @tool(name="find", permission="x")
+    def search(text: str, *, tenant: str) -> str:
+        return f"{tenant}:{text}"
+
+    made = make_tool(None, functools.partial(search, tenant="acme"))
+
+    assert (made.name, made.permission) == ("search", "x")
+    assert made.signature == "search(text: str) -> str"
+    assert made.function(text="a") == "acme:a"
+
+
+def test_the_run_method_may_carry_the_mark() -> None:
+    class Refund:
+        @tool(permission="refund")
+        def run(self) -> None: ...
+
+    assert make_tool(None, Refund).permission == "refund"
+
+
+def test_marks_on_both_class_and_method_are_refused() -> None:
+    @tool
+    class Refund:
+        @tool(permission="refund")
+        def run(self) -> None: ...
+
+    with pytest.raises(ToolRegistrationError, match="decorate one of them"):
+        make_tool(None, Refund)
+
+
+def test_a_name_given_by_position_is_refused_with_the_fix() -> None:
+    with pytest.raises(ToolRegistrationError, match=r"write @tool\(name='x'\)"):
+        tool("x")
+
+
+@pytest.mark.parametrize("obj", [3, len, object()])
+def test_what_cannot_be_marked_is_refused(obj: object) -> None:
+    with pytest.raises(ToolRegistrationError, match="@tool cannot mark"):
+        tool(obj)

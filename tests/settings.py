@@ -1,0 +1,42 @@
+"""Settings of the test suite: the example's apps over a database file of this process."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+SECRET_KEY = "for-tests-only"
+USE_TZ = True
+TIME_ZONE = "UTC"
+ALLOWED_HOSTS = ["testserver", "127.0.0.1", "localhost"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django_codemode",
+    "shop",
+]
+
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+
+# A file, because threads cannot share a database in memory without locking
+# each other out; of this process, because suites may run side by side.
+_DATABASE = Path(tempfile.gettempdir()) / f"codemode-tests-{os.getpid()}.sqlite3"
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": _DATABASE,
+        "OPTIONS": {"timeout": 20},
+        "TEST": {"NAME": _DATABASE},
+    }
+}
+
+CODEMODE: dict[str, object] = {}

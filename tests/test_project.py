@@ -1,0 +1,133 @@
+"""Promises of the tree as a whole."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+GENERATED = ("codemode_pb2.py", "codemode_pb2.pyi", "codemode_pb2_grpc.py")
+
+
+def modules(package: str) -> list[Path]:
+    return [path for path in sorted((ROOT / package).rglob("*.py")) if path.name not in GENERATED]
+
+
+def imports(path: Path) -> set[str]:
+    """Return the top-level packages that a module imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def offenders(package: str, forbidden: set[str]) -> list[str]:
+    return [
+        f"{path.relative_to(ROOT)} imports {', '.join(sorted(found))}"
+        for path in modules(package)
+        if (found := imports(path) & forbidden)
+    ]
+
+
+def test_the_sdk_imports_neither_django_nor_the_app() -> None:
+    assert offenders("codemode", {"django", "django_codemode", "config", "shop", "tests"}) == []
+
+
+def test_the_app_imports_no_project() -> None:
+    assert offenders("django_codemode", {"config", "shop", "tests"}) == []
+
+
+def test_the_sandbox_imports_no_more_than_it_needs() -> None:
+    """Every child pays for what the guest imports, in memory and in attack surface."""
+    heavy = {"asgiref", "google", "grpc", "httpx", "pydantic", "pydantic_settings"}
+    assert offenders("codemode/sandbox", heavy) == []
+    assert offenders("codemode/values", heavy) == []
+
+
+def test_the_generated_modules_are_those_of_the_contract(tmp_path: Path) -> None:
+    runpy.run_path(str(ROOT / "protos" / "generate.py"))["generate"](tmp_path)
+
+    for name in GENERATED:
+        fresh = (tmp_path / "codemode" / "protos" / name).read_text("utf-8")
+        committed = (ROOT / "codemode" / "protos" / name).read_text("utf-8")
+        assert committed == fresh, f"{name} is stale: run python protos/generate.py"
+
+
+@pytest.mark.parametrize("path", modules("codemode"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_of_the_sdk_exports_what_it_has(path: Path) -> None:
+    check_exports(path)
+
+
+@pytest.mark.parametrize(
+    "path", modules("django_codemode"), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_every_module_of_the_app_exports_what_it_has(path: Path) -> None:
+    check_exports(path)
+
+
+def check_exports(path: Path) -> None:
+    """Find ``__all__`` sorted, without repetition, and made of names that are there."""
+    text = path.read_text("utf-8")
+    if "__all__ = " not in text:
+        pytest.skip("exports nothing")
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    module = importlib.import_module(".".join(part for part in parts if part != "__init__"))
+    names = module.__all__
+    assert list(names) == sorted(set(names), key=isort_key)
+    for name in names:
+        assert getattr(module, name) is not None
+
+
+def isort_key(name: str) -> tuple[int, str]:
+    """Order as ruff does: constants, then classes, then the rest."""
+    return (0 if name.isupper() else 1 if name[:1].isupper() else 2, name)
+
+
+@pytest.mark.parametrize("name", ["codemode", "django_codemode"])
+def test_a_package_is_what_its_all_says(name: str) -> None:
+    package = importlib.import_module(name)
+    for export in package.__all__:
+        getattr(package, export)
+
+    public = {
+        key
+        for key, value in vars(package).items()
+        if not key.startswith("_") and not hasattr(value, "__path__") and key != "annotations"
+    }
+    submodules = {path.stem for path in (ROOT / name).glob("*.py")}
+    helpers = {"Any", "TYPE_CHECKING", "import_module"}
+    assert public - submodules - helpers == set(package.__all__)
+
+
+def test_every_package_is_typed() -> None:
+    assert (ROOT / "codemode" / "py.typed").is_file()
+    assert (ROOT / "django_codemode" / "py.typed").is_file()
+
+
+def test_the_readme_opens_with_two_commands_of_one_line() -> None:
+    commands = runpy.run_path(str(ROOT / ".ci" / "readme_commands.py"))["readme_commands"]()
+    assert len(commands) == 2
+
+
+def test_the_links_of_the_readme_lead_somewhere() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_the_changelog_opens_with_the_version() -> None:
+    import codemode
+
+    versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    pyproject = (ROOT / "pyproject.toml").read_text("utf-8")
+    assert versions[0] == codemode.__version__
+    assert f'version = "{codemode.__version__}"' in pyproject

@@ -1,19 +1,19 @@
 """Every exception that Codemode raises.
 
-    CodemodeError
-    ├── ExecutionError                 the code failed; .result has the whole outcome
-    ├── ExecutorClientError            something went wrong outside the code
-    │   ├── ExecutorConnectionError    the executor is not there, or went away
-    │   ├── ExecutorAuthenticationError
-    │   ├── ExecutorBusyError          no free sandbox in time; .retry_after seconds
-    │   ├── ExecutorDeadlineError      the executor did not answer in time
-    │   ├── ExecutorRequestError       the executor refused the request (also ValueError)
-    │   ├── ExecutorProtocolError      the other side broke the wire contract
-    │   └── ClientClosedError          use after close
-    ├── ConfigurationError             a setting is wrong (also ValueError)
-    ├── ToolRegistrationError          a tool cannot be registered (also ValueError)
-    └── ValueEncodingError             a value cannot travel (also ValueError)
-        └── ValueDecodingError         bytes that are no honest value
+CodemodeError
+├── ExecutionError                 the code failed; .result has the whole outcome
+├── ExecutorClientError            something went wrong outside the code
+│   ├── ExecutorConnectionError    the executor is not there, or went away
+│   ├── ExecutorAuthenticationError
+│   ├── ExecutorBusyError          no free sandbox in time; .retry_after seconds
+│   ├── ExecutorDeadlineError      the executor did not answer in time
+│   ├── ExecutorRequestError       the executor refused the request (also ValueError)
+│   ├── ExecutorProtocolError      the other side broke the wire contract
+│   └── ClientClosedError          use after close
+├── ConfigurationError             a setting is wrong (also ValueError)
+├── ToolRegistrationError          a tool cannot be registered (also ValueError)
+└── ValueEncodingError             a value cannot travel (also ValueError)
+└── ValueDecodingError         bytes that are no honest value
 """
 
 from __future__ import annotations

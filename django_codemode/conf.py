@@ -77,7 +77,7 @@ class CodemodeSettings(BaseModel):
         if value is None or isinstance(value, str) or callable(value):
             return value
         raise ValueError(
-            f"a {type(value).__name__} was given; expected a callable that takes the request, "
+            f"the type {type(value).__name__} was given; expected a callable that takes the request, "
             "or the dotted path of one"
         )
 

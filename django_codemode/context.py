@@ -87,7 +87,8 @@ async def call_provider(provider: Callable[[Any], Any], argument: object) -> obj
     """Call a provider of either kind, a synchronous one in the request's thread."""
     if inspect.iscoroutinefunction(provider):
         return await provider(argument)
-    provided = await sync_to_async(provider)(argument)
+    # In a function of its own, because asgiref refuses what it takes for asynchronous.
+    provided = await sync_to_async(lambda: provider(argument))()
     # A callable object, or a lambda, shows only now that it is asynchronous.
     return await provided if inspect.isawaitable(provided) else provided
 

@@ -18,13 +18,16 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django_codemode",
     "shop",
+    "tests.testapp",
 ]
 
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_codemode.middleware.CodemodeMiddleware",
 ]
+ROOT_URLCONF = "tests.urls"
 
 # A file, because threads cannot share a database in memory without locking
 # each other out; of this process, because suites may run side by side.

@@ -17,6 +17,7 @@ from codemode.core.request import result_messages
 from codemode.core.transcript import Transcript, call_finished
 from codemode.errors import ExecutorProtocolError
 from codemode.protos import codemode_pb2 as pb
+from codemode.wire import EOF
 
 __all__ = ["AsyncLink", "drive"]
 
@@ -68,7 +69,7 @@ class AsyncLink:
         """Return the next message, or a tool that has ended. None is the end."""
         if self._inbox is None:
             message = await self._call.read()
-            return None if message is grpc.aio.EOF else message
+            return None if message is EOF else message
         item = await self._inbox.get()
         if isinstance(item, BaseException):
             raise item
@@ -129,7 +130,7 @@ class AsyncLink:
 
     async def _pump(self, inbox: asyncio.Queue[Any]) -> None:
         try:
-            while (message := await self._call.read()) is not grpc.aio.EOF:
+            while (message := await self._call.read()) is not EOF:
                 await inbox.put(message)
             await inbox.put(None)
         except grpc.RpcError as error:
@@ -211,7 +212,7 @@ async def drive(
 
 
 async def _begin(transcript: Transcript, message: pb.ToolCall) -> ToolCall:
-    arguments = transcript.whole(message.arguments)
+    arguments = transcript.chunks.whole(message.arguments)
     begin = transcript.dispatcher.begin
     if len(arguments) > _OFF_LOOP_BYTES:
         return await asyncio.to_thread(begin, message.call_id, message.name, arguments)
@@ -219,6 +220,6 @@ async def _begin(transcript: Transcript, message: pb.ToolCall) -> ToolCall:
 
 
 async def _complete(transcript: Transcript, message: pb.Completed) -> Any:
-    if len(message.value) > _OFF_LOOP_BYTES or transcript.has_chunks:
+    if len(message.value) > _OFF_LOOP_BYTES or transcript.chunks:
         return await asyncio.to_thread(transcript.complete, message)
     return transcript.complete(message)

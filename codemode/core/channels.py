@@ -15,7 +15,7 @@ import grpc.aio
 
 from codemode.config import TLSConfig
 from codemode.errors import ConfigurationError
-from codemode.protos import codemode_pb2_grpc
+from codemode.wire import make_stub
 
 __all__ = ["Channels", "Target", "parse_target"]
 
@@ -107,7 +107,7 @@ class Channels:
         self._by_loop: dict[asyncio.AbstractEventLoop, grpc.aio.Channel] = {}
         _all_channels.add(self)
 
-    def stub(self) -> codemode_pb2_grpc.ExecutorServiceStub:
+    def stub(self) -> Any:
         """Return the stub for threads."""
         with self._lock:
             if self._sync is None:
@@ -117,9 +117,9 @@ class Channels:
                     )
                 else:
                     self._sync = grpc.insecure_channel(self._target.address, _OPTIONS)
-            return codemode_pb2_grpc.ExecutorServiceStub(self._sync)
+            return make_stub(self._sync)
 
-    def async_stub(self) -> codemode_pb2_grpc.ExecutorServiceAsyncStub:
+    def async_stub(self) -> Any:
         """Return the stub for the running loop."""
         loop = asyncio.get_running_loop()
         with self._lock:
@@ -134,8 +134,7 @@ class Channels:
                 else:
                     channel = grpc.aio.insecure_channel(self._target.address, _OPTIONS)
                 self._by_loop[loop] = channel
-        stub: Any = codemode_pb2_grpc.ExecutorServiceStub(channel)  # type: ignore[arg-type]
-        return stub  # type: ignore[no-any-return]
+        return make_stub(channel)
 
     def close(self) -> None:
         """Close what can be closed from this thread; loops close their own channel."""
@@ -147,7 +146,7 @@ class Channels:
         for loop, channel in by_loop.items():
             if loop.is_running():
                 try:
-                    asyncio.run_coroutine_threadsafe(channel.close(), loop)
+                    asyncio.run_coroutine_threadsafe(channel.close(None), loop)
                 except RuntimeError:
                     pass  # the loop was closed at the same moment
 
@@ -156,7 +155,7 @@ class Channels:
         with self._lock:
             mine = self._by_loop.pop(asyncio.get_running_loop(), None)
         if mine is not None:
-            await mine.close()
+            await mine.close(None)
         self.close()
 
     def _credentials(self) -> grpc.ChannelCredentials:

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import grpc
 from pydantic import SecretStr
@@ -27,7 +27,7 @@ from codemode.core.events import Event, ExecutionCompleted
 from codemode.core.failures import client_error
 from codemode.core.info import ExecutorInfo, info_from
 from codemode.core.registry import ComponentRegistry
-from codemode.core.request import PROTOCOL_VERSION, RunRequest, SandboxRequest, limits_from
+from codemode.core.request import RunRequest, SandboxRequest, limits_from
 from codemode.core.result import ExecutionResult
 from codemode.core.threads import adopt_locals
 from codemode.core.transcript import Transcript
@@ -35,12 +35,12 @@ from codemode.errors import ClientClosedError
 from codemode.executor.embedded import EmbeddedExecutor
 from codemode.protos import codemode_pb2 as pb
 from codemode.tools import Tool
+from codemode.wire import PROTOCOL_VERSION
 
 __all__ = ["ExecutorClient"]
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
 FairnessKey = Callable[[RuntimeContext | None], str]
 _INFO_TIMEOUT = 10.0
 
@@ -197,9 +197,7 @@ class ExecutorClient:
         tools = self.registry.select(available_tools)
         listed = self.registry.visible(tools, context)
         sandbox = self.sandbox_request(limits, tools, listed, context)
-        run = RunRequest(
-            code=code, inputs=inputs or {}, execution_timeout=limits.execution_timeout
-        )
+        run = RunRequest(code=code, inputs=inputs or {}, execution_timeout=limits.execution_timeout)
         transcript = self.transcript(sandbox, run, context)
         if (refusal := _too_large(run, limits, transcript)) is not None:
             yield refusal
@@ -230,9 +228,7 @@ class ExecutorClient:
         tools = self.registry.select(available_tools)
         listed = await self.registry.visible_async(tools, context)
         sandbox = self.sandbox_request(limits, tools, listed, context)
-        run = RunRequest(
-            code=code, inputs=inputs or {}, execution_timeout=limits.execution_timeout
-        )
+        run = RunRequest(code=code, inputs=inputs or {}, execution_timeout=limits.execution_timeout)
         transcript = self.transcript(sandbox, run, context)
         if (refusal := _too_large(run, limits, transcript)) is not None:
             yield refusal
@@ -303,7 +299,7 @@ class ExecutorClient:
 
     # For the facade and its sessions.
 
-    def run_sync(self, function: Callable[[], T]) -> T:
+    def run_sync[T](self, function: Callable[[], T]) -> T:
         """Call ``function`` here, or in a worker thread when an event loop runs here."""
         try:
             asyncio.get_running_loop()
@@ -384,8 +380,10 @@ class ExecutorClient:
     def _info(self) -> ExecutorInfo:
         self._check_open()
         try:
-            answer = self._connect().stub().GetInfo(
-                _info_request(), metadata=self._metadata, timeout=_INFO_TIMEOUT
+            answer = (
+                self._connect()
+                .stub()
+                .GetInfo(_info_request(), metadata=self._metadata, timeout=_INFO_TIMEOUT)
             )
         except grpc.RpcError as error:
             raise client_error(error, self.url, None) from error
@@ -467,7 +465,7 @@ def _info_request() -> pb.GetInfoRequest:
     return pb.GetInfoRequest(protocol_version=PROTOCOL_VERSION)
 
 
-def _in_worker_thread(function: Callable[[], T], registry: ComponentRegistry) -> T:
+def _in_worker_thread[T](function: Callable[[], T], registry: ComponentRegistry) -> T:
     context = contextvars.copy_context()
 
     def adopted() -> T:
@@ -480,11 +478,11 @@ def _in_worker_thread(function: Callable[[], T], registry: ComponentRegistry) ->
     def work() -> None:
         try:
             outcome.append(context.run(adopted))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  # raised in the caller's thread
             failure.append(error)
         finally:
-            # Its database connections end with this thread.
-            registry.finalize_pool_thread()
+            for finalizer in registry.pool_finalizers:
+                finalizer()
 
     thread = threading.Thread(target=work, name="codemode-execute")
     thread.start()

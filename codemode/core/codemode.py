@@ -43,9 +43,7 @@ class Codemode:
         fairness_key: FairnessKey | None = None,
     ) -> Self:
         """Make the facade that a ClientConfig describes. Raises ConfigurationError."""
-        client = ExecutorClient.from_config(
-            config, registry=registry, fairness_key=fairness_key
-        )
+        client = ExecutorClient.from_config(config, registry=registry, fairness_key=fairness_key)
         return cls(client, client.registry)
 
     def with_context(self, **variables: Any) -> Self:

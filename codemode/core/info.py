@@ -38,9 +38,7 @@ def info_from(answer: pb.GetInfoResponse) -> ExecutorInfo:
         default_limits=_limits(answer.default_limits),
         ceilings=_limits(answer.ceilings),
         max_execution_timeout=answer.max_execution_timeout,
-        profiles={
-            profile.name: tuple(profile.preloaded_modules) for profile in answer.profiles
-        },
+        profiles={profile.name: tuple(profile.preloaded_modules) for profile in answer.profiles},
         max_concurrency=answer.max_concurrency,
         max_queued=answer.max_queued,
     )

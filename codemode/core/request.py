@@ -15,9 +15,9 @@ from codemode.errors import ConfigurationError
 from codemode.protos import codemode_pb2 as pb
 from codemode.tools import Tool
 from codemode.values import encode
+from codemode.wire import PROTOCOL_VERSION, split
 
 __all__ = [
-    "PROTOCOL_VERSION",
     "RunRequest",
     "SandboxRequest",
     "limits_from",
@@ -25,8 +25,6 @@ __all__ = [
     "run_messages",
 ]
 
-PROTOCOL_VERSION = 1
-_CHUNK_BYTES = 1024 * 1024
 _LIMIT_FIELDS = tuple(field.name for field in pb.Limits.DESCRIPTOR.fields)
 
 
@@ -97,16 +95,14 @@ class SandboxRequest:
             protocol_version=PROTOCOL_VERSION,
             client_version=__version__,
             profile=self.profile,
-            limits=pb.Limits(
-                **{name: getattr(self.limits, name) or 0 for name in _LIMIT_FIELDS}
-            ),
+            limits=pb.Limits(**{name: getattr(self.limits, name) or 0 for name in _LIMIT_FIELDS}),
             tools=[_spec(tool) for tool in self.listed.values()],
             session=self.session,
             fairness_key=self.fairness_key,
             queue_timeout=self.limits.queue_timeout or _AT_ONCE,
             idle_timeout=self.limits.idle_timeout,
         )
-        chunks = []
+        chunks: list[pb.ClientMessage] = []
         if run is not None:
             chunks, first_run = run.messages(self.limits)
             opening.run.CopyFrom(first_run)
@@ -130,18 +126,14 @@ def run_messages(run: RunRequest, limits: Limits) -> list[pb.ClientMessage]:
     return [*chunks, pb.ClientMessage(run=message)]
 
 
-def result_messages(
-    run_id: int, call_id: int, outcome: ToolOutcome
-) -> list[pb.ClientMessage]:
+def result_messages(run_id: int, call_id: int, outcome: ToolOutcome) -> list[pb.ClientMessage]:
     """Return the messages that answer one tool call."""
     failure = outcome.failure
     if failure is not None:
         answer = pb.ToolResult(
             run_id=run_id,
             call_id=call_id,
-            failure=pb.ToolFailure(
-                kind=failure.kind, type=failure.type, message=failure.message
-            ),
+            failure=pb.ToolFailure(kind=failure.kind, type=failure.type, message=failure.message),
         )
         return [pb.ClientMessage(tool_result=answer)]
     chunks, rest = _split(outcome.value or b"")
@@ -151,13 +143,8 @@ def result_messages(
 
 def _split(data: bytes) -> tuple[list[pb.ClientMessage], bytes]:
     """Return the chunk messages of a large value, and its last part."""
-    chunks = []
-    start = 0
-    while len(data) - start > _CHUNK_BYTES:
-        chunk = pb.Chunk(data=data[start : start + _CHUNK_BYTES])
-        chunks.append(pb.ClientMessage(chunk=chunk))
-        start += _CHUNK_BYTES
-    return chunks, data[start:] if start else data
+    chunks, rest = split(data)
+    return [pb.ClientMessage(chunk=pb.Chunk(data=chunk)) for chunk in chunks], rest
 
 
 def _spec(tool: Tool) -> pb.ToolSpec:

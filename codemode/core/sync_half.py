@@ -164,7 +164,9 @@ def drive(link: SyncLink, transcript: Transcript, run_id: int) -> Generator[Even
                     case "tool_call":
                         message = item.tool_call
                         call = dispatcher.begin(
-                            message.call_id, message.name, transcript.whole(message.arguments)
+                            message.call_id,
+                            message.name,
+                            transcript.chunks.whole(message.arguments),
                         )
                         yield ToolCallStarted(
                             call_id=call.call_id, name=call.name, arguments=call.arguments
@@ -198,9 +200,7 @@ def drive(link: SyncLink, transcript: Transcript, run_id: int) -> Generator[Even
         yield ExecutionCompleted(result=transcript.cancelled("the client has been closed"))
 
 
-def _answer(
-    link: SyncLink, run_id: int, call: ToolCall, outcome: ToolOutcome
-) -> Iterator[Event]:
+def _answer(link: SyncLink, run_id: int, call: ToolCall, outcome: ToolOutcome) -> Iterator[Event]:
     link.send(result_messages(run_id, call.call_id, outcome))
     yield call_finished(call)
 

@@ -22,6 +22,7 @@ from codemode.core.result import (
 from codemode.errors import ExecutorProtocolError, ValueDecodingError
 from codemode.protos import codemode_pb2 as pb
 from codemode.values import decode
+from codemode.wire import ChunkBuffer
 
 __all__ = ["Transcript", "call_finished"]
 
@@ -40,32 +41,17 @@ class Transcript:
         self.final: ExecutionResult | None = None
         self._isolation = "none"
         self._output: dict[str, list[str]] = {"stdout": [], "stderr": []}
-        self._chunks: list[bytes] = []
-        self._chunk_bytes = 0
+        self.chunks = ChunkBuffer()
         self._began = time.monotonic()
 
     def keep_chunk(self, data: bytes) -> None:
-        """Keep the beginning of a large value."""
-        self._chunk_bytes += len(data)
-        if self._chunk_bytes > self.max_value_bytes:
+        """Keep the beginning of a large value. Raises ExecutorProtocolError."""
+        self.chunks.add(data)
+        if self.chunks.size > self.max_value_bytes:
             raise ExecutorProtocolError(
                 f"the executor sent a value above max_value_bytes ({self.max_value_bytes})",
                 result=self.partial(),
             )
-        self._chunks.append(data)
-
-    @property
-    def has_chunks(self) -> bool:
-        """Tell whether the next value is larger than one message."""
-        return bool(self._chunks)
-
-    def whole(self, last: bytes) -> bytes:
-        """Return a value with the chunks that came before it."""
-        if self._chunks:
-            last = b"".join((*self._chunks, last))
-            self._chunks.clear()
-            self._chunk_bytes = 0
-        return last
 
     def event(self, message: pb.ExecutorMessage) -> Event | None:
         """Note a message that needs no answer; return the event that it is, if it is one."""
@@ -79,9 +65,7 @@ class Transcript:
             case "started":
                 self.started = True
                 self._isolation = message.started.isolation
-                return ExecutionStarted(
-                    execution_id=self.execution_id, isolation=self._isolation
-                )
+                return ExecutionStarted(execution_id=self.execution_id, isolation=self._isolation)
             case "chunk":
                 self.keep_chunk(message.chunk.data)
         return None  # of a newer executor
@@ -95,7 +79,7 @@ class Transcript:
 
     def complete(self, message: pb.Completed) -> ExecutionResult:
         """Decode the result, which is hostile bytes. May take long for large ones."""
-        data = self.whole(message.value)
+        data = self.chunks.whole(message.value)
         try:
             value = decode(data, max_bytes=self.max_value_bytes)
         except ValueDecodingError as error:

@@ -15,8 +15,8 @@ from typing import Any
 from codemode import __version__
 from codemode.config import ExecutorConfig
 from codemode.errors import ConfigurationError
-from codemode.executor.server import ExecutorServer
 from codemode.executor.interpreter import InterpreterNotFoundError
+from codemode.executor.server import ExecutorServer
 from codemode.executor.zygote import ZygoteStartError
 
 __all__ = ["build_parser", "main"]
@@ -50,7 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="PEM certificate chain")
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="PEM private key")
     parser.add_argument(
-        "--tls-client-ca", type=Path, metavar="FILE", help="ask clients for a certificate of this CA"
+        "--tls-client-ca",
+        type=Path,
+        metavar="FILE",
+        help="ask clients for a certificate of this CA",
     )
     parser.add_argument(
         "--max-concurrency", type=int, metavar="N", help="sandboxes that run at once"
@@ -92,7 +95,7 @@ def serve(options: argparse.Namespace) -> int:
         server = ExecutorServer(_config(options))
         asyncio.run(server.run(lambda addresses: _announce(addresses, options.ready_fd)))
     except (ConfigurationError, InterpreterNotFoundError, ZygoteStartError) as error:
-        print(f"codemode-executor: {error}", file=sys.stderr)
+        sys.stderr.write(f"codemode-executor: {error}\n")
         return EXIT_CANNOT_SERVE
     finally:
         if options.private_dir is not None:

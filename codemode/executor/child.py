@@ -119,7 +119,9 @@ class Child(asyncio.Protocol):
             end = LENGTH.size + size
             if len(buffer) < end:
                 break
-            self._take(ReceivedFrame(kind, run, call, bytes(buffer[LENGTH.size + HEADER.size : end])))
+            self._take(
+                ReceivedFrame(kind, run, call, bytes(buffer[LENGTH.size + HEADER.size : end]))
+            )
             del buffer[:end]
         self._wake()
 

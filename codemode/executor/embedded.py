@@ -88,8 +88,8 @@ class _Process:
     def __init__(self, log_file: Path | None, min_tier: str | None) -> None:
         if not hasattr(os, "pidfd_open") or sys.platform != "linux":
             raise ExecutorConnectionError(
-                f"an embedded executor needs Linux, and this is {sys.platform}; run codemode-executor "
-                "in a Linux container or host and set executor_url"
+                f"an embedded executor needs Linux, and this is {sys.platform}; run "
+                "codemode-executor on a Linux host or in a container and set executor_url"
             )
         self._folder = _private_folder()
         self.log_path = log_file or self._folder / "executor.log"
@@ -213,8 +213,9 @@ class _Process:
 
 def _private_folder() -> Path:
     """Make a folder that only this user may enter and whose path is short enough."""
+    shared = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  # mkdtemp makes it private
     for parent in dict.fromkeys(
-        (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), "/tmp", "/var/tmp", "/dev/shm")
+        (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), *shared)
     ):
         if parent and len(os.fsencode(parent)) <= _LONGEST_FOLDER and os.access(parent, os.W_OK):
             return Path(tempfile.mkdtemp(prefix="codemode-", dir=parent))

@@ -217,8 +217,7 @@ class Pool:
             now = time.monotonic()
             zygote = self._zygote
             if zygote is not None and (
-                zygote.forks >= self._zygote_max_forks
-                or now - zygote.born >= self._zygote_max_age
+                zygote.forks >= self._zygote_max_forks or now - zygote.born >= self._zygote_max_age
             ):
                 await self._recycle(zygote)
             while self._idle and now - self._idle[0][1].born >= self._child_max_age:

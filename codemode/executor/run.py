@@ -19,10 +19,9 @@ from codemode.sandbox.frames import (
     pack_texts,
     unpack_texts,
 )
+from codemode.wire import PROTOCOL_VERSION, split
 
 __all__ = [
-    "CHUNK_BYTES",
-    "PROTOCOL_VERSION",
     "ChildLostError",
     "Client",
     "Run",
@@ -31,8 +30,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-PROTOCOL_VERSION = 1
-CHUNK_BYTES = 1024 * 1024
 _EXIT_WAIT = 1.0
 
 _STREAMS = {Frame.STDOUT: pb.Output.STREAM_STDOUT, Frame.STDERR: pb.Output.STREAM_STDERR}
@@ -120,7 +117,7 @@ class Run:
                 if self._finished:
                     return self._ending is None
             await self._explain_end()
-            if not self._taken and self._ending is None:
+            if self._ending is None:
                 raise ChildLostError
             await self._tell_ending()
             return False
@@ -249,9 +246,7 @@ class Run:
         if self.answers(frame.run, frame.call):
             await self._client.write(
                 pb.ExecutorMessage(
-                    tool_call_cancelled=pb.ToolCallCancelled(
-                        run_id=self.run_id, call_id=frame.call
-                    )
+                    tool_call_cancelled=pb.ToolCallCancelled(run_id=self.run_id, call_id=frame.call)
                 )
             )
 
@@ -270,9 +265,7 @@ class Run:
         value = await self._send_chunks(frame.body)
         self._finished = True
         await self._client.write(
-            pb.ExecutorMessage(
-                completed=pb.Completed(run_id=self.run_id, value=value, usage=usage)
-            )
+            pb.ExecutorMessage(completed=pb.Completed(run_id=self.run_id, value=value, usage=usage))
         )
 
     async def _fail(self, frame: ReceivedFrame) -> None:
@@ -293,24 +286,20 @@ class Run:
         )
 
     async def _explain_end(self) -> None:
-        """Find out why the child is gone, unless this side ended it."""
+        """Wait until the child is gone, and find out why unless this side ended it."""
         if self._child.violation is not None:
             self._violation(self._child.violation)
-        if self._ending is not None:
-            return
         try:
             exit = await asyncio.wait_for(asyncio.shield(self._child.exited), _EXIT_WAIT)
         except TimeoutError:
             # The channel is closed but the process lives on: nothing it says can be heard.
             self._child.kill()
             exit = await self._child.exited
-        if not self._taken:
-            said = self._child.raw_output()
+        said = self._child.raw_output()
+        if self._ending is None and self._taken:
+            self._ending = ending_of_exit(exit, self._limits, self._cpu_limit, said)
+        elif self._ending is None:
             logger.warning("a sandbox was lost before it took its code: %s\n%s", exit, said)
-            return
-        self._ending = ending_of_exit(
-            exit, self._limits, self._cpu_limit, self._child.raw_output()
-        )
 
     async def _tell_ending(self) -> None:
         ending = self._ending
@@ -330,12 +319,10 @@ class Run:
 
     async def _send_chunks(self, value: bytes) -> bytes:
         """Send all but the last chunk of a large value; return the last."""
-        start = 0
-        while len(value) - start > CHUNK_BYTES:
-            chunk = pb.Chunk(data=value[start : start + CHUNK_BYTES])
-            await self._client.write(pb.ExecutorMessage(chunk=chunk))
-            start += CHUNK_BYTES
-        return value[start:] if start else value
+        chunks, rest = split(value)
+        for chunk in chunks:
+            await self._client.write(pb.ExecutorMessage(chunk=pb.Chunk(data=chunk)))
+        return rest
 
     def _usage(self) -> pb.Usage:
         exit = self._child.exited.result() if self._child.exited.done() else None

@@ -13,6 +13,7 @@ from typing import Self
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined]  # as above
 from grpc_reflection.v1alpha import reflection
 
 from codemode.config import ExecutorConfig
@@ -36,6 +37,8 @@ _TIERS = ("unsafe", "none", "C", "B", "A")
 _OPTIONS = (
     ("grpc.max_concurrent_streams", 10_000),
     ("grpc.so_reuseport", 0),
+    # Values travel in chunks of 1 MiB; code and tool descriptions do not.
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
 )
@@ -58,7 +61,7 @@ class ExecutorServer:
         self.config = config
         self._pools: dict[str, Pool] = {}
         self._server: grpc.aio.Server | None = None
-        self._health = health.aio.HealthServicer()
+        self._health = health_aio.HealthServicer()
         self._watcher: asyncio.Task[None] | None = None
         self.addresses: list[str] = []
 
@@ -80,7 +83,7 @@ class ExecutorServer:
         _check_tier(config)
         logger.warning("isolation: %s: %s", ISOLATION, ISOLATION_DETAIL)
         for profile in PROFILES:
-            self._pools[profile] = pool = Pool(
+            self._pools[profile] = Pool(
                 profile=profile,
                 tier=ISOLATION,
                 size=config.warm_children,
@@ -131,7 +134,7 @@ class ExecutorServer:
             config, self._pools, isolation=ISOLATION, isolation_detail=ISOLATION_DETAIL
         )
         self._server = server = grpc.aio.server(options=_OPTIONS)
-        codemode_pb2_grpc.add_ExecutorServiceServicer_to_server(service, server)
+        codemode_pb2_grpc.add_ExecutorServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]  # generated
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = (_SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)

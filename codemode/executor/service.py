@@ -7,7 +7,7 @@ import hmac
 import logging
 import platform
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, override
 
 import grpc
 
@@ -17,10 +17,10 @@ from codemode.executor.admission import Admission
 from codemode.executor.limits import to_message
 from codemode.executor.pool import Pool
 from codemode.executor.profiles import PROFILES
-from codemode.executor.run import PROTOCOL_VERSION
 from codemode.executor.stream import ExecuteStream
 from codemode.protos import codemode_pb2 as pb
 from codemode.protos import codemode_pb2_grpc
+from codemode.wire import PROTOCOL_VERSION
 
 __all__ = ["ExecutorService"]
 
@@ -54,11 +54,13 @@ class ExecutorService(codemode_pb2_grpc.ExecutorServiceServicer):
         """Give back the slot of a sandbox whose process is gone."""
         self.admission.release()
 
+    @override
     async def Execute(self, request_iterator: Any, context: Any) -> None:
         """Carry one sandbox, as the wire contract says."""
         await self._authenticate(context)
         await ExecuteStream(self, context).serve()
 
+    @override
     async def GetInfo(self, request: pb.GetInfoRequest, context: Any) -> pb.GetInfoResponse:
         """Describe this executor."""
         await self._authenticate(context)

@@ -16,7 +16,6 @@ from codemode.executor.child import Child
 from codemode.executor.limits import LimitRefusedError, resolve_limits, resolve_seconds
 from codemode.executor.pool import PoolUnavailableError
 from codemode.executor.run import (
-    PROTOCOL_VERSION,
     ChildLostError,
     Client,
     Run,
@@ -24,6 +23,7 @@ from codemode.executor.run import (
 )
 from codemode.protos import codemode_pb2 as pb
 from codemode.sandbox.frames import Frame, pack, pack_texts
+from codemode.wire import EOF, PROTOCOL_VERSION, ChunkBuffer
 
 if TYPE_CHECKING:
     from codemode.executor.service import ExecutorService
@@ -43,8 +43,7 @@ class ExecuteStream:
     def __init__(self, service: ExecutorService, context: Client) -> None:
         self._service = service
         self._context = context
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
+        self._chunks = ChunkBuffer()
         self._limits = service.config.limits
         self._runs: asyncio.Queue[pb.Run | None] = asyncio.Queue(maxsize=1)
         self._current: Run | None = None
@@ -69,10 +68,10 @@ class ExecuteStream:
 
     async def _read_opening(self) -> pb.Open:
         first = await self._context.read()
-        while first is not grpc.aio.EOF and first.WhichOneof("message") == "chunk":
+        while first is not EOF and first.WhichOneof("message") == "chunk":
             self._keep_chunk(first.chunk)
             first = await self._context.read()
-        if first is grpc.aio.EOF or first.WhichOneof("message") != "open":
+        if first is EOF or first.WhichOneof("message") != "open":
             raise RequestRefusedError("the first message of an Execute stream must be `open`")
         opening: pb.Open = first.open
         if opening.protocol_version != PROTOCOL_VERSION:
@@ -84,7 +83,9 @@ class ExecuteStream:
         profile = opening.profile or "default"
         if profile not in self._service.pools:
             known = ", ".join(sorted(self._service.pools))
-            raise RequestRefusedError(f"there is no profile {profile!r}; this executor has: {known}")
+            raise RequestRefusedError(
+                f"there is no profile {profile!r}; this executor has: {known}"
+            )
         if not opening.session and not opening.HasField("run"):
             raise RequestRefusedError("an `open` that is no session must carry its `run`")
         return opening
@@ -188,7 +189,7 @@ class ExecuteStream:
     async def _read_client(self, *, session: bool) -> None:
         """Take the client's messages until it closes its side."""
         try:
-            while (message := await self._context.read()) is not grpc.aio.EOF:
+            while (message := await self._context.read()) is not EOF:
                 match message.WhichOneof("message"):
                     case "tool_result":
                         await self._pass_result(message.tool_result)
@@ -239,19 +240,15 @@ class ExecuteStream:
         )
 
     def _keep_chunk(self, chunk: pb.Chunk) -> None:
-        self._pending.append(chunk.data)
-        self._pending_bytes += len(chunk.data)
+        self._chunks.add(chunk.data)
         # Before `open` the limit is not known yet; the ceiling holds always.
         most = self._service.config.ceilings.max_value_bytes
-        if self._pending_bytes > most:
+        if self._chunks.size > most:
             raise RequestRefusedError(f"a value is larger than {most} bytes")
 
     def _whole(self, last: bytes) -> bytes:
         """Return a value with the chunks that came before it."""
-        if self._pending:
-            last = b"".join((*self._pending, last))
-            self._pending.clear()
-            self._pending_bytes = 0
+        last = self._chunks.whole(last)
         if len(last) > self._limits.max_value_bytes:
             raise RequestRefusedError(
                 f"a value of {len(last)} bytes is above max_value_bytes "

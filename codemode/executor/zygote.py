@@ -32,8 +32,8 @@ _ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
     "LANG": "C.UTF-8",
     "TZ": "UTC",
-    "HOME": "/tmp",
-    "TMPDIR": "/tmp",
+    "HOME": "/tmp",  # noqa: S108  # each child gets a folder of its own
+    "TMPDIR": "/tmp",  # noqa: S108  # likewise
     "MALLOC_ARENA_MAX": "2",
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
@@ -127,9 +127,7 @@ class Zygote:
         self.forks += 1
         try:
             await child.attach(channel, raw_read)
-            socket.send_fds(
-                self._control, [SPAWN.pack(b"S", slot)], [theirs.fileno(), raw_write]
-            )
+            socket.send_fds(self._control, [SPAWN.pack(b"S", slot)], [theirs.fileno(), raw_write])
         except OSError as error:
             logger.warning("zygote %d takes no more work: %s", self.pid, error)
             self._forget(child, None)
@@ -162,7 +160,7 @@ class Zygote:
             try:
                 message, fds, _, _ = socket.recv_fds(self._control, 64, 1)
             except BlockingIOError:
-                return
+                return None
             except OSError:
                 message, fds = b"", []
             if not message:

@@ -84,12 +84,12 @@ def start(channel: int, raw_output: int, *, slot: int, settings: Settings) -> No
         gc.enable()
         sock = socket.socket(fileno=CHANNEL_FD)
         sock.sendall(pack(Frame.READY, 0, 0))
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  # reported, then fatal
         os.write(2, f"sandbox start failed: {type(error).__name__}: {error}\n".encode())
         os._exit(LOCK_FAILED)
     try:
         guest.serve(sock)
-    except BaseException:
+    except BaseException:  # noqa: BLE001  # reported, then fatal
         os.write(2, traceback.format_exc().encode("utf-8", "replace"))
     finally:
         os._exit(1)

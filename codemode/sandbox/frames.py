@@ -58,7 +58,7 @@ def pack(kind: Frame, run: int, call: int, *body: bytes) -> bytes:
 
 def pack_texts(*texts: str) -> bytes:
     """Return texts one after the other, each after its length in bytes."""
-    parts = []
+    parts: list[bytes] = []
     for text in texts:
         data = text.encode("utf-8", "surrogatepass")
         parts += (LENGTH.pack(len(data)), data)

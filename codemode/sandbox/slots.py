@@ -3,101 +3,134 @@
 from __future__ import annotations
 
 import threading
-from asyncio import get_running_loop
+from asyncio import AbstractEventLoop, Future, get_running_loop
 from collections import deque
 from collections.abc import Callable
 
 __all__ = ["Slots"]
 
+_allocate_lock = threading.Lock
 
-class _Ticket:
-    """A place in the queue; ``wake`` is called once, when its slot is there."""
 
-    __slots__ = ("wake",)
+class _Waiter:
+    __slots__ = ("wake", "woken")
 
-    def __init__(self, wake: Callable[[], object]) -> None:
-        self.wake = wake
+    def __init__(self) -> None:
+        self.wake: Callable[[], object]
+        self.woken = False
 
 
 class Slots:
-    """Be a fair semaphore for threads and coroutines of any event loop at once."""
+    """Be a semaphore for threads and coroutines of any number of event loops.
+
+    A waiter is woken and then takes a free slot itself: a slot handed to a
+    coroutine would be lost for as long as its loop is blocked, perhaps by a
+    thread's call that waits for that very slot. So threads go first, and of each
+    loop the first in line is woken.
+    """
 
     def __init__(self, count: int) -> None:
         self._free = count
-        self._queue: deque[_Ticket] = deque()
+        self._queues: dict[AbstractEventLoop | None, deque[_Waiter]] = {None: deque()}
         # Reentrant: a finalizer that calls a tool may run inside the few lines it guards.
         self._lock = threading.RLock()
 
     def take(self) -> None:
         """Take a slot, waiting in this thread for one."""
-        awake = threading.Lock()
-        ticket = self._take_or_queue(awake.release, awake)
-        if ticket is None:
-            return
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            waiter = self._queue(None)
+            awake = _arm(waiter)
         try:
-            awake.acquire()
+            while True:
+                awake.acquire()
+                with self._lock:
+                    if self._take_woken(None, waiter):
+                        return
+                    awake = _arm(waiter)
         except BaseException:
-            self._withdraw(ticket)
+            self._leave(None, waiter)
             raise
 
     async def take_async(self) -> None:
         """Take a slot, awaiting one."""
-        if self._take_if_free():
-            return
         loop = get_running_loop()
-        awake = loop.create_future()
-
-        def resolve() -> None:
-            if not awake.done():
-                awake.set_result(None)
-
-        ticket = self._take_or_queue(lambda: loop.call_soon_threadsafe(resolve))
-        if ticket is None:
-            return
+        with self._lock:
+            if self._free and loop not in self._queues:
+                self._free -= 1
+                return
+            waiter = self._queue(loop)
+            awake = _arm_async(waiter, loop)
+            self._wake_first()
         try:
-            await awake
+            while True:
+                await awake
+                with self._lock:
+                    if self._take_woken(loop, waiter):
+                        return
+                    awake = _arm_async(waiter, loop)
         except BaseException:
-            self._withdraw(ticket)
+            self._leave(loop, waiter)
             raise
 
     def give(self) -> None:
-        """Give a slot back, or hand it to whoever waits longest."""
-        while True:
-            with self._lock:
-                if not self._queue:
-                    self._free += 1
-                    return
-                ticket = self._queue.popleft()
-            try:
-                ticket.wake()
-            except RuntimeError:
-                # Its event loop was closed: the slot is for the next in line.
-                continue
-            return
-
-    def _take_if_free(self) -> bool:
+        """Give a slot back."""
         with self._lock:
-            if self._free and not self._queue:
-                self._free -= 1
-                return True
+            self._free += 1
+            self._wake_first()
+
+    def _queue(self, owner: AbstractEventLoop | None) -> _Waiter:
+        waiter = _Waiter()
+        self._queues.setdefault(owner, deque()).append(waiter)
+        return waiter
+
+    def _take_woken(self, owner: AbstractEventLoop | None, waiter: _Waiter) -> bool:
+        waiter.woken = False
+        if not self._free:
             return False
+        self._free -= 1
+        self._leave(owner, waiter)
+        return True
 
-    def _take_or_queue(
-        self, wake: Callable[[], object], locked: threading.Lock | None = None
-    ) -> _Ticket | None:
+    def _leave(self, owner: AbstractEventLoop | None, waiter: _Waiter) -> None:
+        """Leave the queue; whoever is first now may find a slot."""
         with self._lock:
-            if self._take_if_free():
-                return None
-            if locked is not None:
-                locked.acquire()
-            ticket = _Ticket(wake)
-            self._queue.append(ticket)
-            return ticket
+            queue = self._queues.get(owner)
+            if queue is not None and waiter in queue:
+                queue.remove(waiter)
+                if not queue and owner is not None:
+                    del self._queues[owner]
+            self._wake_first()
 
-    def _withdraw(self, ticket: _Ticket) -> None:
-        with self._lock:
-            if ticket in self._queue:
-                self._queue.remove(ticket)
-                return
-        # It was handed a slot in the meantime.
-        self.give()
+    def _wake_first(self) -> None:
+        if not self._free:
+            return
+        for owner, queue in list(self._queues.items()):
+            if not queue or queue[0].woken:
+                continue
+            queue[0].woken = True
+            try:
+                queue[0].wake()
+            except RuntimeError:
+                # The loop was closed: nobody there waits any more.
+                del self._queues[owner]
+
+
+def _arm(waiter: _Waiter) -> threading.Lock:
+    awake = _allocate_lock()
+    awake.acquire()
+    waiter.wake = awake.release
+    return awake
+
+
+def _arm_async(waiter: _Waiter, loop: AbstractEventLoop) -> Future[None]:
+    awake: Future[None] = loop.create_future()
+
+    def resolve() -> None:
+        if not awake.done():
+            awake.set_result(None)
+
+    waiter.wake = lambda: loop.call_soon_threadsafe(resolve)
+    return awake

@@ -175,11 +175,26 @@ def _try_adapter(hint: Any) -> Adapter:
     try:
         adapter: Adapter = TypeAdapter(hint)
     except PydanticSchemaGenerationError:
+        if not _made_of_types(hint):
+            raise
         # A class that pydantic does not know: an instance of it will do.
         adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
     if not adapter.pydantic_complete:
         adapter.rebuild(raise_errors=True)
     return adapter
+
+
+def _made_of_types(hint: Any) -> bool:
+    """Tell a hint from a slip such as ``any`` or ``3``."""
+    origin = typing.get_origin(hint)
+    if origin is typing.Literal:
+        return True
+    if origin is not None:
+        parts = typing.get_args(hint)
+        return all(map(_made_of_types, parts[:1] if origin is typing.Annotated else parts))
+    if isinstance(hint, list):
+        return all(map(_made_of_types, hint))
+    return hint in (None, Ellipsis) or isinstance(hint, type | typing.TypeVar)
 
 
 def _schemas(keyed: list[tuple[str, Adapter]]) -> tuple[dict[str, Any], dict[str, Any]]:

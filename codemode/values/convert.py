@@ -13,7 +13,7 @@ from uuid import UUID
 
 from codemode.values.advice import advice
 from codemode.values.limits import KEY_TYPES
-from codemode.values.refusal import Refusal
+from codemode.values.refusal import RefusalError
 
 __all__ = ["convert", "convert_key", "register_converter"]
 
@@ -88,7 +88,7 @@ def convert(value: Any) -> tuple[Any, int]:
     """Return what travels for a value, and how many levels deeper that counts.
 
     A conversion whose outcome its author chooses counts one, so that two
-    which answer each other end. Raises Refusal.
+    which answer each other end. Raises RefusalError.
     """
     # Types are asked, never instances: a lazy object of Django would be
     # evaluated, on a thread that may not be allowed to, by isinstance().
@@ -106,18 +106,21 @@ def convert(value: Any) -> tuple[Any, int]:
         return _dataclass(value), 0
     pydantic = sys.modules.get("pydantic")
     if pydantic is not None and issubclass(kind, pydantic.BaseModel):
-        return value.model_dump(), 0
+        try:
+            return value.model_dump(), 0
+        except ValueError as error:
+            raise RefusalError(f"{kind.__name__}.model_dump() failed: {error}") from error
     functional = sys.modules.get("django.utils.functional")
     if functional is not None and issubclass(kind, functional.Promise):
         return str(value), 0
-    raise Refusal(advice(value))
+    raise RefusalError(advice(value))
 
 
 def convert_key(key: Any, role: str) -> Any:
-    """Return what travels for a dict's key or a set's member. Raises Refusal."""
+    """Return what travels for a dict's key or a set's member. Raises RefusalError."""
     kind = type(key)
     if issubclass(kind, tuple | frozenset) and not issubclass(kind, Enum):
-        raise Refusal(
+        raise RefusalError(
             f"a {kind.__name__} cannot be a {role}, for it travels as a "
             f"{'list' if issubclass(kind, tuple) else 'set'}; "
             + ("join it to a str, or nest dicts" if role == "key" else "use a list of lists")
@@ -126,7 +129,7 @@ def convert_key(key: Any, role: str) -> Any:
     if type(converted) in KEY_TYPES:
         return converted
     if type(converted) is kind or not issubclass(kind, Enum):
-        raise Refusal(f"a {kind.__name__} object cannot be a {role}; use a str or a number")
+        raise RefusalError(f"a {kind.__name__} object cannot be a {role}; use a str or a number")
     return convert_key(converted, role)
 
 

@@ -41,9 +41,9 @@ _ODD_SIMPLE: Final = re.compile(rb"[\xe0-\xf3\xf7\xf8]")
 """A head of a simple value that is not false, true or null, if it is a head."""
 _ZONE_KEY: Final = re.compile(r"[A-Za-z0-9_+-]{1,40}(?:/[A-Za-z0-9_+-]{1,40}){0,3}")
 _MAX_MOMENT: Final = 64
+_DIGITS: Final = f"[0-9]{{1,{MAX_DECIMAL_DIGITS}}}"
 _DECIMAL: Final = re.compile(
-    r"-?(?:[0-9]{1,%d}(?:\.[0-9]{0,%d})?(?:E[+-][0-9]{1,7})?|Infinity|s?NaN[0-9]{0,%d})"
-    % ((MAX_DECIMAL_DIGITS,) * 3)
+    rf"-?(?:{_DIGITS}(?:\.{_DIGITS})?(?:[Ee][+-][0-9]{{1,7}})?|Infinity|s?NaN(?:{_DIGITS})?)"
 )
 _NUMBERED: Final = frozenset({int, float, Decimal, datetime, time, timedelta, UUID, date})
 """Key types whose hash a stranger can compute; text and bytes are hashed under a secret."""

@@ -29,7 +29,7 @@ from codemode.values.limits import (
     TAG_TIMEDELTA,
     TAG_UUID,
 )
-from codemode.values.refusal import Refusal, shown
+from codemode.values.refusal import RefusalError, shown
 
 __all__ = ["encode"]
 
@@ -52,7 +52,7 @@ def encode(
     """
     try:
         data = _encode(value, max_bytes, max_depth)
-    except Refusal as refusal:
+    except RefusalError as refusal:
         raise ValueEncodingError(refusal.message(path)) from refusal.__cause__
     if len(data) > max_bytes:
         raise ValueEncodingError(f"{path}: {_too_large(max_bytes)}")
@@ -63,11 +63,11 @@ def _encode(value: Any, max_bytes: int, max_depth: int) -> bytes:
     if type(value) in _ATOMS:
         return cbor2.dumps(value)
     try:
-        return cbor2.dumps(_Preparation(max_bytes, max_depth).prepare(value, 0))
+        return cbor2.dumps(_Preparation(max_bytes, max_depth).whole(value))
     except UnicodeEncodeError:
         # Text is looked at one by one only when some of it is known to be bad.
         strict = _Preparation(max_bytes, max_depth, check_text=True)
-        return cbor2.dumps(strict.prepare(value, 0))
+        return cbor2.dumps(strict.whole(value))
 
 
 def _too_large(max_bytes: int) -> str:
@@ -87,8 +87,13 @@ class _Preparation:
         self._max_bytes = max_bytes
         self._max_depth = max_depth
         self._check_text = check_text
-        self._items = 0
+        self._items = 1
         self._size = 0
+
+    def whole(self, value: Any) -> Any:
+        prepared = self.prepare(value, 0)
+        self._count(0)
+        return prepared
 
     def prepare(self, value: Any, depth: int) -> Any:
         kind = type(value)
@@ -100,30 +105,35 @@ class _Preparation:
         try:
             converted, deeper = convert(value)
         except ValueEncodingError as error:
-            raise Refusal(str(error)) from error
+            raise RefusalError(str(error)) from error
         if depth + deeper > self._max_depth + 1:
             raise self._too_deep(value)
         try:
             return self.prepare(converted, depth + deeper)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             raise refusal.within(value) from refusal.__cause__
 
-    def _too_deep(self, value: Any) -> Refusal:
-        return Refusal(f"nested over {self._max_depth} deep; flatten it").within(value)
+    def _too_deep(self, value: Any) -> RefusalError:
+        return RefusalError(f"nested over {self._max_depth} deep; flatten it").within(value)
 
     def _enter(self, value: Any, items: int, depth: int) -> None:
         """Count a container before anything is made of it."""
         if depth >= self._max_depth:
             raise self._too_deep(value)
+        self._count(items)
+        self._grow(items)
+
+    def _count(self, items: int) -> None:
         self._items += items
         if self._items > MAX_ITEMS:
-            raise Refusal(f"more than {MAX_ITEMS:,} items; send fewer, or a summary", whole=True)
-        self._grow(items)
+            raise RefusalError(
+                f"more than {MAX_ITEMS:,} items; send fewer, or a summary", whole=True
+            )
 
     def _grow(self, size: int) -> None:
         self._size += size
         if self._size > self._max_bytes:
-            raise Refusal(_too_large(self._max_bytes), whole=True)
+            raise RefusalError(_too_large(self._max_bytes), whole=True)
 
     def _list(self, value: list[Any], depth: int) -> Any:
         self._enter(value, len(value), depth)
@@ -136,7 +146,7 @@ class _Preparation:
                     add(item)
                 else:
                     add(self.prepare(item, depth + 1))
-        except Refusal as refusal:
+        except RefusalError as refusal:
             raise refusal.within(value, f"[{len(prepared)}]") from refusal.__cause__
         return prepared
 
@@ -148,31 +158,34 @@ class _Preparation:
             if type(key) is str and not self._check_text:
                 self._size += len(key)
             else:
-                key = self._key(key, value)  # noqa: PLW2901
+                key = self._key(key, value)
                 only_text = only_text and type(key) in (str, bytes)
             if key in prepared:
-                raise Refusal(f"two keys become {shown(key)}; make them differ")
+                raise RefusalError(f"two keys become {shown(key)}; make them differ")
             kind = type(item)
             if kind in _ATOMS or (kind is int and -_WORD <= item < _WORD):
                 prepared[key] = item
                 continue
             try:
                 prepared[key] = self.prepare(item, depth + 1)
-            except Refusal as refusal:
+            except RefusalError as refusal:
                 raise refusal.within(value, f"[{shown(key)}]") from refusal.__cause__
         self._grow(0)
         if only_text:
             return prepared
+        self._items += 1
         flat: list[Any] = []
         for key, item in prepared.items():
             flat += (self.prepare(key, depth + 1), item)
         return cbor2.CBORTag(TAG_MAP, flat)
 
     def _set(self, value: set[Any], depth: int) -> Any:
-        self._enter(value, len(value), depth)
+        self._enter(value, len(value) + 1, depth)
         members = {self._key(member, value, "member"): None for member in value}
         if len(members) != len(value):
-            raise Refusal("two members of the set become equal; make them differ, or use a list")
+            raise RefusalError(
+                "two members of the set become equal; make them differ, or use a list"
+            )
         return cbor2.CBORTag(TAG_SET, [self.prepare(member, depth + 1) for member in members])
 
     def _key(self, key: Any, container: Any, role: str = "key") -> Any:
@@ -182,7 +195,7 @@ class _Preparation:
                 key = convert_key(key, role)
             if type(key) not in _ATOMS:
                 self.prepare(key, 0)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             refusal.problem = f"the {role} {shown(key)}: {refusal.problem}"
             raise refusal.within(container) from refusal.__cause__
         return key
@@ -193,7 +206,7 @@ class _Preparation:
             try:
                 value.encode()
             except UnicodeEncodeError as error:
-                raise Refusal(
+                raise RefusalError(
                     f"the text has a lone surrogate {value[error.start]!r} at {error.start}, "
                     "which is no character; "
                     'use text.encode("utf-8", "replace").decode() or send the bytes'
@@ -207,18 +220,19 @@ class _Preparation:
     def _int(self, value: int, depth: int) -> int:
         bits = value.bit_length()
         if bits > MAX_INT_BITS:
-            raise Refusal(f"an integer of {bits:,} bits; at most {MAX_INT_BITS:,} travel")
+            raise RefusalError(f"an integer of {bits:,} bits; at most {MAX_INT_BITS:,} travel")
+        self._items += bits > 63
         self._grow(bits >> 3)
         return value
 
     def _decimal(self, value: Decimal, depth: int) -> Any:
         _, digits, exponent = value.as_tuple()
         if len(digits) > MAX_DECIMAL_DIGITS:
-            raise Refusal(
+            raise RefusalError(
                 f"a Decimal of {len(digits):,} digits; at most {MAX_DECIMAL_DIGITS:,} travel"
             )
         if isinstance(exponent, int) and abs(exponent) > MAX_DECIMAL_EXPONENT:
-            raise Refusal(
+            raise RefusalError(
                 f"a Decimal with the exponent {exponent}; "
                 f"at most {MAX_DECIMAL_EXPONENT:,} either way travels"
             )
@@ -227,11 +241,11 @@ class _Preparation:
         return cbor2.CBORTag(TAG_DECIMAL, str(value))
 
     def _datetime(self, value: datetime, depth: int) -> Any:
-        self._items += 1
+        self._items += 4
         return cbor2.CBORTag(TAG_DATETIME, _moment(value, value.tzinfo))
 
     def _time(self, value: time, depth: int) -> Any:
-        self._items += 1
+        self._items += 4
         return cbor2.CBORTag(TAG_TIME, _moment(value, value.tzinfo))
 
     def _date(self, value: date, depth: int) -> Any:
@@ -271,7 +285,7 @@ def _moment(value: datetime | time, zone: tzinfo | None) -> str | list[Any]:
     if type(key) is str and _is_zone_info(zone):
         return [value.replace(tzinfo=None).isoformat(), key, value.fold]
     if value.utcoffset() is None:
-        raise Refusal(
+        raise RefusalError(
             f"a {type(value).__name__} whose zone {zone!r} has no offset without a date; "
             "use a ZoneInfo, or value.replace(tzinfo=None)"
         )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-__all__ = ["Refusal", "shown"]
+__all__ = ["RefusalError", "shown"]
 
 _LONGEST_PATH: Final = 240
 _NAME_STEP: Final = re.compile(r"\['([^\W\d]\w*)'\]")
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """Carry a problem outwards while each container adds its step of the path.
 
     ``whole`` says that the problem is that of the whole value, so that no
@@ -24,7 +24,7 @@ class Refusal(Exception):
         self.whole = whole
         self._steps: list[tuple[Any, str]] = []
 
-    def within(self, parent: Any, step: str = "") -> Refusal:
+    def within(self, parent: Any, step: str = "") -> RefusalError:
         """Note a value on the way out, and the step from it inwards; return self."""
         self._steps.append((parent, step))
         return self
@@ -49,7 +49,7 @@ def shown(value: Any) -> str:
     """Return a short ``repr``, or the type where there is none."""
     try:
         text = repr(value)
-    except Exception:  # the code's own __repr__, or an integer of too many digits
+    except Exception:  # noqa: BLE001 the code's own __repr__, or an integer of too many digits
         return f"<{type(value).__name__}>"
     return _short(text, 60)
 

@@ -20,8 +20,8 @@ def test_the_shop_is_the_same_on_every_machine() -> None:
         "first": datetime(2025, 1, 1, 4, 4, tzinfo=UTC),
         "last": datetime(2025, 12, 31, 1, 42, tzinfo=UTC),
     }
-    assert Order.objects.aggregate(total=Sum("amount"))["total"] == Decimal(0)
-    assert Refund.objects.aggregate(total=Sum("amount"))["total"] == Decimal(0)
+    assert Order.objects.aggregate(total=Sum("amount"))["total"] == Decimal(99907)
+    assert Refund.objects.aggregate(total=Sum("amount"))["total"] == Decimal("6417.33")
 
 
 @pytest.mark.usefixtures("shop")

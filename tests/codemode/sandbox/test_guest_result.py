@@ -8,7 +8,7 @@ import pytest
 
 from tests.codemode.sandbox.guest_driver import Forker, Guest, Outcome, tool
 
-TOOLS = [tool("rate", "rate(code: str) -> float", "code", asynchronous=True)]
+TOOLS = [tool("rate", "rate(code: str) -> float", "code", asynchronous=True), tool("now", "now()")]
 
 
 def run(forker: Forker, code: str, inputs: dict[str, Any] | None = None) -> Outcome:
@@ -139,16 +139,19 @@ def test_executor_going_away_ends_the_guest(forker: Forker) -> None:
         assert guest.wait() == 0
 
 
-def test_run_that_replaces_what_the_runtime_needs_still_reports(forker: Forker) -> None:
+@pytest.mark.parametrize("call", ["await rate('EUR')", "tools['now']()"])
+def test_run_that_replaces_what_the_runtime_needs_still_reports(forker: Forker, call: str) -> None:
     code = (
-        "import builtins, os, socket, json, asyncio, time, threading, struct\n"
-        "os._exit = json.dumps = asyncio.run = time.monotonic = time.sleep = None\n"
-        "threading.current_thread = threading.Lock = threading.get_ident = None\n"
+        "import builtins, os, socket, json, asyncio, time, threading, struct, gc, traceback\n"
+        "os._exit = json.dumps = asyncio.run = time.sleep = struct.pack = None\n"
+        "threading.current_thread = threading.enumerate = socket.socket.send = None\n"
         "print('a')\n"
         "builtins.print = builtins.exec = builtins.compile = None\n"
-        "result = await rate('EUR')\n"
     )
-    outcome = run(forker, code)
+    if "await" not in call:
+        # asyncio itself needs these.
+        code += "threading.Lock = threading.RLock = threading.get_ident = time.monotonic = None\n"
+    outcome = run(forker, f"{code}\n{call}")
     assert (outcome.value, outcome.stdout) == (1.5, "a\n")
 
 

@@ -4,9 +4,9 @@ import os
 import time
 from argparse import ArgumentParser
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.files import locks
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
@@ -61,8 +61,8 @@ def _where(client: ExecutorClient) -> str:
 
 def prepare_database() -> None:
     """Migrate and seed the example's database, however many start at once."""
-    # manage.py serves as the lock, so that none is left behind.
-    with (settings.BASE_DIR / "manage.py").open() as lock:
+    # This file serves as the lock, so that none is left behind.
+    with Path(__file__).open() as lock:
         locks.lock(lock, locks.LOCK_EX)
         call_command("migrate", verbosity=0)
         seed()

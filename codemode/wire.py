@@ -1,0 +1,55 @@
+"""What client and executor agree on about the wire, beside the generated messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from grpc.aio import EOF  # type: ignore[attr-defined]  # the stubs leave it out
+
+from codemode.protos import codemode_pb2_grpc
+
+__all__ = ["CHUNK_BYTES", "EOF", "PROTOCOL_VERSION", "ChunkBuffer", "make_stub", "split"]
+
+PROTOCOL_VERSION = 1
+CHUNK_BYTES = 1024 * 1024
+"""The most bytes of a value that one message carries."""
+
+
+def make_stub(channel: grpc.Channel | grpc.aio.Channel) -> Any:
+    """Return the service's stub; its methods are sync or async as the channel is."""
+    return codemode_pb2_grpc.ExecutorServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
+
+
+def split(value: bytes) -> tuple[list[bytes], bytes]:
+    """Return all but the last chunk of a value, and the last."""
+    chunks = []
+    start = 0
+    while len(value) - start > CHUNK_BYTES:
+        chunks.append(value[start : start + CHUNK_BYTES])
+        start += CHUNK_BYTES
+    return chunks, value[start:] if start else value
+
+
+class ChunkBuffer:
+    """Collect the chunks of one direction of a stream until their value is whole."""
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self.size = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._chunks)
+
+    def add(self, data: bytes) -> None:
+        """Keep a chunk; the owner checks ``size``."""
+        self._chunks.append(data)
+        self.size += len(data)
+
+    def whole(self, last: bytes) -> bytes:
+        """Return a value with the chunks that came before it, and forget them."""
+        if self._chunks:
+            last = b"".join((*self._chunks, last))
+            self._chunks.clear()
+            self.size = 0
+        return last

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+
+import django_codemode
+from codemode.errors import ToolRegistrationError
+from django_codemode import SYSTEM, get_codemode, register_tool
+from django_codemode.apps import CodemodeConfig
+from django_codemode.shared import shared
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def config() -> CodemodeConfig:
+    found = apps.get_app_config("django_codemode")
+    assert isinstance(found, CodemodeConfig)
+    return found
+
+
+def run_python(source: str) -> str:
+    """Run source in a fresh process and return what it prints."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "example_project")])
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(source)],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_ready_registers_the_decorated_tools_of_every_app() -> None:
+    tools = config().registry.tools
+
+    assert {"list_orders", "merchant", "testapp.slugs", "testapp.aslugs"} <= tools.keys()
+    assert [name for name in tools if "list_orders" in name] == ["list_orders"]
+
+
+def test_ready_twice_changes_nothing() -> None:
+    before = config().registry.tools
+    finalizers = list(config().registry.pool_finalizers)
+
+    config().ready()
+
+    assert dict(config().registry.tools) == dict(before)
+    assert list(config().registry.pool_finalizers) == finalizers
+
+
+def test_there_is_one_codemode_per_process() -> None:
+    assert config().codemode is get_codemode() is shared.codemode
+    assert config().client is get_codemode().client
+    assert config().registry is get_codemode().registry
+
+
+def test_register_tool_works_at_any_time_and_refuses_a_taken_name() -> None:
+    def shout(text: str) -> str:
+        return text.upper()
+
+    register_tool("testapp_shout", shout)
+    try:
+        assert get_codemode().run("testapp_shout('a')").value == "A"
+        with pytest.raises(ToolRegistrationError, match="already registered"):
+            register_tool("testapp_shout", lambda: None)
+    finally:
+        shared.registry.unregister_tool("testapp_shout")
+
+
+def test_system_is_one_immutable_marker() -> None:
+    assert repr(SYSTEM) == "django_codemode.SYSTEM"
+    assert pickle.loads(pickle.dumps(SYSTEM)) is SYSTEM
+    assert copy.deepcopy(SYSTEM) is SYSTEM
+    assert type(SYSTEM)() is SYSTEM
+    with pytest.raises(AttributeError):
+        SYSTEM.name = "root"  # type: ignore[attr-defined]  # that is the point
+
+
+def test_the_package_names_what_it_exports() -> None:
+    assert django_codemode.__all__ == ["SYSTEM", "get_codemode", "register_tool"]
+
+
+def test_setting_up_django_starts_nothing_and_loads_no_grpc() -> None:
+    out = run_python(
+        """
+        import os, sys, threading
+        before = set(os.listdir("/proc/self/fd"))
+        import django
+        from django.conf import settings
+        settings.configure(
+            SECRET_KEY="x", INSTALLED_APPS=["django_codemode", "shop", "tests.testapp"]
+        )
+        django.setup()
+        from django.db import connections
+        children = open(f"/proc/self/task/{os.getpid()}/children").read().split()
+        print(
+            sorted(set(os.listdir("/proc/self/fd")) - before), children,
+            threading.active_count(), connections.all(initialized_only=True), "grpc" in sys.modules,
+        )
+        """
+    )
+
+    assert out.split() == ["[]", "[]", "1", "[]", "False"]
+
+
+@pytest.mark.parametrize("order", ["'django_codemode', 'early'", "'early', 'django_codemode'"])
+def test_any_app_may_register_tools_in_its_ready_in_any_order(order: str) -> None:
+    out = run_python(
+        f"""
+        import sys, types
+        import django
+        from django.apps import AppConfig
+        from django.conf import settings
+
+        class EarlyConfig(AppConfig):
+            name = "early"
+            path = "/"
+            def ready(self):
+                import django_codemode
+                def answer() -> int:
+                    return 42
+                django_codemode.register_tool("answer", answer)
+
+        module = types.ModuleType("early")
+        module.apps = types.ModuleType("early.apps")
+        module.apps.EarlyConfig = EarlyConfig
+        module.__path__ = []
+        EarlyConfig.__module__ = "early.apps"
+        sys.modules.update({{"early": module, "early.apps": module.apps}})
+        settings.configure(SECRET_KEY="x", INSTALLED_APPS=[{order}])
+        django.setup()
+        import django_codemode
+        with django_codemode.get_codemode() as codemode:
+            print(codemode.run("answer()").value)
+        """
+    )
+
+    assert out == "42\n"
+
+
+def test_a_forked_child_builds_its_own_codemode_with_the_same_tools() -> None:
+    out = run_python(
+        """
+        import os, sys
+        import django
+        from django.conf import settings
+        settings.configure(SECRET_KEY="x", INSTALLED_APPS=["django_codemode", "tests.testapp", "shop"])
+        django.setup()
+        from django_codemode.shared import shared
+        parent = shared.codemode
+        assert parent.run("testapp.lazy()").ok
+        pid = os.fork()
+        if pid == 0:
+            child = shared.codemode
+            ok = child is not parent and child.registry is parent.registry
+            ok = ok and child.run("testapp.lazy()").ok
+            ok = ok and child.client.embedded.pid != parent.client.embedded.pid
+            shared.close()
+            os._exit(0 if ok else 1)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        assert parent.run("1").ok
+        shared.close()
+        """
+    )
+
+    assert out == "0\n"
+
+
+def test_what_only_inherits_the_mark_is_no_tool_of_its_own() -> None:
+    out = run_python(
+        """
+        import sys, types
+        import django
+        from django.conf import settings
+        from django.utils.functional import SimpleLazyObject
+
+        module = types.ModuleType("inherits")
+        module.__path__ = []
+        tools = types.ModuleType("inherits.codemode_tools")
+        source = '''
+        from codemode import tool
+
+        @tool(name="base")
+        class Base:
+            def run(self) -> int:
+                return 1
+
+        class Derived(Base):
+            pass
+
+        instance = Base()
+        '''
+        import textwrap
+        exec(textwrap.dedent(source), vars(tools))
+        def explode():
+            raise AssertionError("evaluated")
+        tools.lazy = SimpleLazyObject(explode)
+        module.codemode_tools = tools
+        sys.modules.update({"inherits": module, "inherits.codemode_tools": tools})
+        from django.apps import AppConfig
+        class Config(AppConfig):
+            path = "/"
+            name = "inherits"
+        Config.__module__ = "inherits.apps"
+        apps = types.ModuleType("inherits.apps")
+        apps.Config = Config
+        module.apps = apps
+        sys.modules["inherits.apps"] = apps
+        settings.configure(SECRET_KEY="x", INSTALLED_APPS=["inherits", "django_codemode"])
+        django.setup()
+        from django_codemode.shared import shared
+        print(list(shared.registry.tools))
+        """
+    )
+
+    assert out == "['base']\n"

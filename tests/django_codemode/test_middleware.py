@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from collections.abc import Iterator
+from contextvars import copy_context
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.test import AsyncClient, Client, RequestFactory, override_settings
+from django.utils.functional import SimpleLazyObject
+
+from codemode.core.context import RuntimeContext, get_current_context, use_context
+from codemode.errors import ConfigurationError
+from django_codemode.middleware import CodemodeMiddleware
+from tests.testapp import views
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks() -> Iterator[None]:
+    views.seen.clear()
+    assert get_current_context() is None
+    yield
+    assert get_current_context() is None
+
+
+def provider(request: HttpRequest) -> dict[str, Any]:
+    return {"request_id": "from-provider", "path": request.path}
+
+
+async def async_provider(request: HttpRequest) -> dict[str, Any]:
+    await asyncio.sleep(0)
+    return {"request_id": "from-async-provider"}
+
+
+class AsyncCallable:
+    async def __call__(self, request: HttpRequest) -> RuntimeContext:
+        return RuntimeContext({"request_id": "from-callable"})
+
+
+def wrong_provider(request: HttpRequest) -> list[str]:
+    return ["request_id"]
+
+
+HERE = __name__
+
+
+@pytest.mark.parametrize("path", ["/context/", "/acontext/"])
+def test_a_view_runs_in_the_requests_context(path: str) -> None:
+    assert Client().get(path, headers={"X-Request-ID": "r-1"}).text == "r-1"
+
+
+@pytest.mark.parametrize("path", ["/context/", "/acontext/"])
+async def test_a_view_of_an_asynchronous_stack_runs_in_the_requests_context(path: str) -> None:
+    response = await AsyncClient().get(path, headers={"X-Request-ID": "r-2"})
+    assert response.content == b"r-2"
+    assert get_current_context() is None
+
+
+@pytest.mark.parametrize("header", ["", "two words", "x" * 129, "<script>"])
+def test_a_request_id_that_is_not_sane_is_replaced(header: str) -> None:
+    assert uuid.UUID(Client().get("/context/", headers={"X-Request-ID": header}).text).version == 4
+
+
+@pytest.mark.parametrize("path", ["/stream/", "/astream/"])
+async def test_a_streaming_body_keeps_the_context_in_an_asynchronous_stack(path: str) -> None:
+    response: Any = await AsyncClient().get(path, headers={"X-Request-ID": "r-3"})
+    if path == "/stream/":
+        chunks = list(response.streaming_content)
+    else:
+        chunks = [chunk async for chunk in response.streaming_content]
+
+    assert chunks == [b"r-3\n"] * 2
+    assert get_current_context() is None
+    assert views.seen == ["r-3"] * 3
+
+
+def test_a_streaming_body_keeps_the_context_and_the_server_does_not_see_it() -> None:
+    response: Any = Client().get("/stream/", headers={"X-Request-ID": "r-4"})
+
+    between = []
+    for chunk in response.streaming_content:
+        between.append(get_current_context())
+        assert chunk == b"r-4\n"
+
+    assert between == [None, None]
+    assert views.seen == ["r-4"] * 3
+
+
+def test_closing_a_streaming_response_early_ends_its_body_in_the_context() -> None:
+    request = RequestFactory().get("/stream/", headers={"X-Request-ID": "r-5"})
+    response: Any = CodemodeMiddleware(views.stream)(request)
+
+    assert next(iter(response)) == b"r-5\n"
+    response.close()
+
+    assert views.seen == ["r-5", "r-5"]
+
+
+async def test_leaving_an_asynchronous_body_early_ends_it_in_the_context() -> None:
+    request = RequestFactory().get("/astream/", headers={"X-Request-ID": "r-6"})
+    middleware: Any = CodemodeMiddleware(views.astream)
+    response = await middleware(request)
+    body = response.streaming_content
+
+    assert await anext(body) == b"r-6\n"
+    await body.aclose()
+    del body, response
+    for _ in range(5):  # the loop closes what nothing refers to any more
+        await asyncio.sleep(0)
+
+    assert views.seen == ["r-6", "r-6"]
+
+
+async def test_each_step_of_a_body_may_be_taken_by_another_task() -> None:
+    request = RequestFactory().get("/astream/", headers={"X-Request-ID": "r-7"})
+    middleware: Any = CodemodeMiddleware(views.astream)
+    response = await middleware(request)
+    body = response.streaming_content
+
+    chunks = [await asyncio.create_task(anext(body)) for _ in range(2)]
+    with pytest.raises(StopAsyncIteration):
+        await asyncio.create_task(anext(body))
+
+    assert chunks == [b"r-7\n"] * 2
+    assert views.seen == ["r-7"] * 3
+
+
+def test_a_file_keeps_the_fast_path_of_the_server(tmp_path: Any) -> None:
+    file = tmp_path / "report.txt"
+    file.write_bytes(b"text")
+
+    response: Any = CodemodeMiddleware(lambda _: FileResponse(file.open("rb")))(HttpRequest())
+
+    assert response.file_to_stream is not None
+    assert b"".join(response) == b"text"
+    response.close()
+
+
+def test_the_former_context_comes_back_after_an_exception() -> None:
+    outer = RuntimeContext({"outer": 1})
+    with use_context(outer):
+        with pytest.raises(LookupError):
+            Client().get("/fail/")
+        assert get_current_context() is outer
+
+
+async def test_the_former_context_comes_back_after_an_exception_in_a_task() -> None:
+    async def fail(request: HttpRequest) -> HttpResponse:
+        assert get_current_context() is not None
+        raise LookupError
+
+    middleware: Any = CodemodeMiddleware(fail)
+    outer = RuntimeContext({"outer": 1})
+    with use_context(outer):
+        with pytest.raises(LookupError):
+            await middleware(HttpRequest())
+        assert get_current_context() is outer
+
+
+def test_no_request_sees_the_context_of_an_earlier_one_in_its_thread() -> None:
+    def request(number: int) -> None:
+        assert get_current_context() is None
+        text = Client().get("/context/", headers={"X-Request-ID": f"r{number}"}).text
+        assert text == f"r{number}"
+
+    context = copy_context()  # as a worker of gunicorn has one for all its requests
+    for number in range(3):
+        context.run(request, number)
+
+
+async def test_concurrent_requests_do_not_see_each_other() -> None:
+    async def request(number: int) -> None:
+        path = "/acontext/" if number % 2 else "/context/"
+        response = await AsyncClient().get(path, headers={"X-Request-ID": f"r{number}"})
+        assert response.content == f"r{number}".encode()
+
+    await asyncio.gather(*(request(number) for number in range(30)))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (f"{HERE}.provider", "from-provider"),
+        (provider, "from-provider"),
+        (f"{HERE}.async_provider", "from-async-provider"),
+        (AsyncCallable(), "from-callable"),
+        (lambda _request: async_provider(_request), "from-async-provider"),
+    ],
+)
+async def test_the_projects_provider_decides_in_both_modes(given: Any, expected: str) -> None:
+    with override_settings(CODEMODE={"CONTEXT_PROVIDER": given}):
+        for path in ("/context/", "/acontext/"):
+            response = await AsyncClient().get(path)
+            assert response.content.decode() == expected
+            text = await asyncio.to_thread(lambda path=path: Client().get(path).text)
+            assert text == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (f"{HERE}.wrong_provider", "wrong_provider returned a list; expected a mapping"),
+        (f"{HERE}.no_such", f"'{HERE}.no_such' cannot be imported"),
+        (f"{HERE}.HERE", "is a str; expected a callable"),
+        (lambda _: {1: 2}, "returned a dict"),
+    ],
+)
+async def test_a_provider_that_cannot_be_used_is_named(given: Any, message: str) -> None:
+    with override_settings(CODEMODE={"CONTEXT_PROVIDER": given}):
+        with pytest.raises(ConfigurationError, match=re.escape(message)):
+            await AsyncClient().get("/acontext/")
+        with pytest.raises(ConfigurationError, match=re.escape(message)):
+            await asyncio.to_thread(Client().get, "/context/")
+
+
+def context_of(request: HttpRequest) -> RuntimeContext:
+    """Return the context that the middleware makes for a request."""
+    contexts: list[RuntimeContext | None] = []
+
+    def view(_request: HttpRequest) -> HttpResponse:
+        contexts.append(get_current_context())
+        return HttpResponse()
+
+    CodemodeMiddleware(view)(request)
+    assert contexts[0] is not None
+    return contexts[0]
+
+
+class TestTenant:
+    def test_it_comes_from_the_header_by_setting(self) -> None:
+        request = RequestFactory().get("/", headers={"X-Tenant": "acme"})
+        assert "tenant_id" not in context_of(request)
+        with override_settings(CODEMODE={"TENANT_HEADER": "X-Tenant"}):
+            assert context_of(request)["tenant_id"] == "acme"
+            assert "tenant_id" not in context_of(RequestFactory().get("/"))
+
+    def test_it_comes_from_the_host_by_setting(self) -> None:
+        request = RequestFactory().get("/", headers={"Host": "Acme.Example.com:8000"})
+        with override_settings(
+            CODEMODE={"TENANT_FROM_HOST": True}, ALLOWED_HOSTS=[".example.com"]
+        ):
+            assert context_of(request)["tenant_id"] == "acme.example.com"
+
+    def test_a_host_that_is_not_allowed_is_refused(self) -> None:
+        with override_settings(CODEMODE={"TENANT_FROM_HOST": True}, ALLOWED_HOSTS=["a.test"]):
+            assert Client().get("/context/", headers={"Host": "evil.test"}).status_code == 400
+
+
+class TestUser:
+    def test_without_authentication_there_is_none(self) -> None:
+        assert "user" not in context_of(RequestFactory().get("/"))
+
+    def test_it_is_the_requests_and_stays_lazy(self) -> None:
+        def load() -> User:
+            raise AssertionError("evaluated")
+
+        request = RequestFactory().get("/")
+        request.user = SimpleLazyObject(load)
+        assert context_of(request).variables["user"] is request.user
+
+    @pytest.mark.django_db
+    async def test_it_is_loaded_for_asynchronous_code(self) -> None:
+        user = await User.objects.acreate(username="alice")
+        client = AsyncClient()
+        await client.aforce_login(user)
+        found: list[Any] = []
+
+        async def view(request: HttpRequest) -> HttpResponse:
+            context = get_current_context()
+            assert context is not None
+            found.append(context["user"].username)  # a lazy user would raise here
+            return HttpResponse()
+
+        with override_settings(ROOT_URLCONF=_urls(view)):
+            await client.get("/")
+
+        assert found == ["alice"]
+
+    async def test_an_anonymous_request_is_not_made_to_vary_on_cookies(self) -> None:
+        response = await AsyncClient().get("/acontext/")
+        assert "Cookie" not in response.headers.get("Vary", "")
+
+
+def test_the_context_is_left_on_the_request() -> None:
+    request = RequestFactory().get("/")
+    context = context_of(request)
+    assert vars(request)["codemode_context"] is context
+
+
+def test_a_response_that_does_not_stream_is_left_alone() -> None:
+    response = HttpResponse("x")
+    assert CodemodeMiddleware(lambda _: response)(HttpRequest()) is response
+    assert not isinstance(response, StreamingHttpResponse)
+
+
+def _urls(view: Any) -> Any:
+    from django.urls import path
+
+    return type("Urls", (), {"urlpatterns": [path("", view)]})

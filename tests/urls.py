@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from django.urls import include, path
+
+from tests.testapp import views
+
+urlpatterns = [
+    path("codemode/", include("django_codemode.urls")),
+    path("run/", views.run),
+    path("arun/", views.arun),
+    path("context/", views.context),
+    path("acontext/", views.acontext),
+    path("fail/", views.fail),
+    path("stream/", views.stream),
+    path("astream/", views.astream),
+]

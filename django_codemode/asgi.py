@@ -18,7 +18,8 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
+# Each library types scopes and messages in its own way; any application will do.
+ASGIApplication = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class CodemodeASGIMiddleware:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.apps.config import AppConfig
 from django.conf import settings as django_settings
@@ -28,7 +30,6 @@ __all__ = [
 
 TAG = "codemode"
 _AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
-_LOCAL_HOSTS = ("localhost", "127.", "[::1]")
 
 
 def register_checks() -> None:
@@ -110,11 +111,8 @@ def check_deployment(
     url = config.executor_url
     if url is None or config.executor_api_key is None or config.tls is not None:
         return []
-    scheme, _, rest = url.partition("://")
-    if scheme in {"https", "unix"} or url.startswith(("unix:", "unix-abstract:")):
-        return []
-    target = (rest or url).rpartition("/")[2] if scheme == "dns" else (rest or url)
-    if target.startswith(_LOCAL_HOSTS):
+    scheme = url.partition(":")[0].lower()
+    if scheme in {"https", "unix", "unix-abstract"} or _is_this_host(url):
         return []
     return [
         Warning(
@@ -124,6 +122,16 @@ def check_deployment(
             id="django_codemode.W005",
         )
     ]
+
+
+def _is_this_host(url: str) -> bool:
+    # Of http://host:port, of a bare host:port, and of dns:///host:port.
+    address = url.rstrip("/").rpartition("/")[2]
+    try:
+        host = urlsplit(f"//{address}").hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # A name, or nothing that names a host.
+        return False
 
 
 def _is_ours(path: str) -> bool:

@@ -77,8 +77,8 @@ class CodemodeSettings(BaseModel):
         if value is None or isinstance(value, str) or callable(value):
             return value
         raise ValueError(
-            f"the type {type(value).__name__} was given; expected a callable that takes the request, "
-            "or the dotted path of one"
+            f"the type {type(value).__name__} was given; expected a callable that takes the "
+            "request, or the dotted path of one"
         )
 
     @model_validator(mode="after")

@@ -68,11 +68,15 @@ def _bound(response: HttpResponseBase, context: RuntimeContext) -> HttpResponseB
     if getattr(response, "file_to_stream", None) is not None:
         return response  # A plain file: wrapping it would cost the server's fast path.
     content = response.streaming_content
-    close = response.close
 
     def close_in_context() -> None:
+        # The response, this function and the body refer to each other. Let go of
+        # them here, so that a body that was left early ends now and not at some
+        # garbage collection.
+        vars(response).pop("close", None)
         with use_context(context):
-            close()
+            response.close()
+        response.streaming_content = ()
 
     vars(response)["close"] = close_in_context
     if isinstance(content, AsyncIterator):

@@ -29,16 +29,14 @@ MIDDLEWARE = [
 ]
 ROOT_URLCONF = "tests.urls"
 
-# A file, because threads cannot share a database in memory without locking
-# each other out; of this process, because suites may run side by side.
-_DATABASE = Path(tempfile.gettempdir()) / f"codemode-tests-{os.getpid()}.sqlite3"
-
+# The tests use a file, because threads cannot share a database in memory without
+# locking each other out; of this process, because suites may run side by side.
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": _DATABASE,
+        "NAME": ":memory:",
         "OPTIONS": {"timeout": 20},
-        "TEST": {"NAME": _DATABASE},
+        "TEST": {"NAME": Path(tempfile.gettempdir()) / f"codemode-tests-{os.getpid()}.sqlite3"},
     }
 }
 

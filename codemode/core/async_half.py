@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 _READ_AHEAD = 64
 _STOP_SECONDS = 1.0
 _OFF_LOOP_BYTES = 64 * 1024
+_STEPS_TO_STATUS = 5
 
 # Tools that did not end in time; kept so that they are not collected half-way.
 _stragglers: set[asyncio.Task[Any]] = set()
@@ -64,6 +65,14 @@ class AsyncLink:
                     await self._call.write(message)
                 except (grpc.RpcError, asyncio.InvalidStateError):
                     return
+
+    async def catch_up(self) -> None:
+        """Learn what happened while the loop stood still, between two runs of a session.
+
+        A write to a stream that has ended hides the status with which it has.
+        """
+        for _ in range(_STEPS_TO_STATUS):
+            await asyncio.sleep(0)
 
     async def receive(self) -> Any:
         """Return the next message, or a tool that has ended. None is the end."""

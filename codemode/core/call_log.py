@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from codemode.core.result import ToolCallOutcome, ToolCallRecord
+from codemode.values import decode
 
 __all__ = ["CallEntry", "CallLog"]
 
@@ -16,6 +17,7 @@ _MAX_NAME = 200
 # The executed code chooses how much it passes, ten thousand times over; the
 # records keep this much of it (bytes as encoded) and note what they left out.
 _MAX_ARGUMENT_BYTES = 1024 * 1024
+_MUTABLE = (dict, list, set)
 
 
 class CallEntry:
@@ -35,6 +37,10 @@ class CallEntry:
     def ended(self) -> bool:
         """Tell whether the call has ended."""
         return self._end is not None
+
+    def show(self, arguments: dict[str, Any]) -> None:
+        """Set the arguments that the record shows."""
+        self._arguments = arguments
 
     def end(self, outcome: ToolCallOutcome, error: str | None = None) -> bool:
         """Note how the call ended; return False when that was known already."""
@@ -79,14 +85,19 @@ class CallLog:
                 return None
         return entry
 
-    def keep_arguments(self, entry: CallEntry, arguments: dict[str, Any], size: int) -> None:
-        """Let an entry show its arguments, ``size`` bytes as encoded, if there is room."""
+    def keep_arguments(self, entry: CallEntry, arguments: dict[str, Any], data: bytes) -> None:
+        """Let an entry show its arguments, if there is room for ``data``, which they came as."""
         with self._lock:
-            if self._argument_bytes + size > _MAX_ARGUMENT_BYTES:
-                arguments = {"...": f"{size} bytes of arguments left out of the record"}
-            else:
-                self._argument_bytes += size
-            entry._arguments = arguments
+            room = self._argument_bytes + len(data) <= _MAX_ARGUMENT_BYTES
+            if room:
+                self._argument_bytes += len(data)
+        if not room:
+            entry.show({"...": f"{len(data)} bytes of arguments left out of the record"})
+        elif any(isinstance(value, _MUTABLE) for value in arguments.values()):
+            # The tool gets these very objects and may change them.
+            entry.show(decode(data, max_bytes=len(data)))
+        else:
+            entry.show(dict(arguments))
 
     def records(self) -> tuple[ToolCallRecord, ...]:
         """Return the records of all calls so far, those still running included."""

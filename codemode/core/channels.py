@@ -105,11 +105,13 @@ class Channels:
         self._lock = threading.Lock()
         self._sync: grpc.Channel | None = None
         self._by_loop: dict[asyncio.AbstractEventLoop, grpc.aio.Channel] = {}
+        self._closed = False
         _all_channels.add(self)
 
     def stub(self) -> Any:
-        """Return the stub for threads."""
+        """Return the stub for threads. Raises ValueError after close(), as gRPC does."""
         with self._lock:
+            self._check_open()
             if self._sync is None:
                 if self._target.secure:
                     self._sync = grpc.secure_channel(
@@ -120,9 +122,10 @@ class Channels:
             return make_stub(self._sync)
 
     def async_stub(self) -> Any:
-        """Return the stub for the running loop."""
+        """Return the stub for the running loop. Raises ValueError after close()."""
         loop = asyncio.get_running_loop()
         with self._lock:
+            self._check_open()
             for other in [other for other in self._by_loop if other.is_closed()]:
                 del self._by_loop[other]
             channel = self._by_loop.get(loop)
@@ -139,6 +142,7 @@ class Channels:
     def close(self) -> None:
         """Close what can be closed from this thread; loops close their own channel."""
         with self._lock:
+            self._closed = True
             sync, self._sync = self._sync, None
             by_loop, self._by_loop = self._by_loop, {}
         if sync is not None:
@@ -153,10 +157,15 @@ class Channels:
     async def close_async(self) -> None:
         """Close all channels and wait for the running loop's."""
         with self._lock:
+            self._closed = True
             mine = self._by_loop.pop(asyncio.get_running_loop(), None)
         if mine is not None:
             await mine.close(None)
         self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ValueError("the channels have been closed")
 
     def _credentials(self) -> grpc.ChannelCredentials:
         tls = self._tls or TLSConfig()

@@ -31,7 +31,7 @@ from codemode.core.request import RunRequest, SandboxRequest, limits_from
 from codemode.core.result import ExecutionResult
 from codemode.core.threads import adopt_locals
 from codemode.core.transcript import Transcript
-from codemode.errors import ClientClosedError
+from codemode.errors import ClientClosedError, ExecutorClientError, ExecutorConnectionError
 from codemode.executor.embedded import EmbeddedExecutor
 from codemode.protos import codemode_pb2 as pb
 from codemode.tools import Tool
@@ -354,13 +354,17 @@ class ExecutorClient:
     ) -> sync_half.SyncLink:
         """Open a stream from a thread."""
         messages = sandbox.messages(run)
-        link = sync_half.SyncLink(
-            self._connect().stub(),
-            messages,
-            url=self.url,
-            metadata=self._metadata,
-            timeout=timeout,
-        )
+        channels = self._connect()
+        try:
+            link = sync_half.SyncLink(
+                channels.stub(),
+                messages,
+                url=self.url,
+                metadata=self._metadata,
+                timeout=timeout,
+            )
+        except ValueError as error:
+            raise self._channel_closed() from error
         self._keep(link)
         return link
 
@@ -370,9 +374,12 @@ class ExecutorClient:
         """Open a stream from a task."""
         messages = sandbox.messages(run)
         channels = await self._channels_async()
-        link = async_half.AsyncLink(
-            channels.async_stub(), url=self.url, metadata=self._metadata, timeout=timeout
-        )
+        try:
+            link = async_half.AsyncLink(
+                channels.async_stub(), url=self.url, metadata=self._metadata, timeout=timeout
+            )
+        except (ValueError, grpc.aio.UsageError) as error:
+            raise self._channel_closed() from error
         self._keep(link)
         await link.send(messages)
         return link
@@ -388,6 +395,12 @@ class ExecutorClient:
         except grpc.RpcError as error:
             raise client_error(error, self.url, None) from error
         return info_from(answer)
+
+    def _channel_closed(self) -> ExecutorClientError:
+        """Return what it means that gRPC refuses to open a stream on a channel."""
+        if self._closed:
+            return ClientClosedError()
+        return ExecutorConnectionError(f"the connection to {self.url} was closed; call again")
 
     def _check_open(self) -> None:
         if self._closed:

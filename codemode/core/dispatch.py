@@ -164,21 +164,12 @@ class Dispatcher:
         future.add_done_callback(lambda one: self._pool_ended(call, one.cancelled()))
         return future
 
-    async def call_async(self, call: ToolCall) -> ToolOutcome:
-        """Run an asynchronous tool in the current task, which was made with ``call.context``.
-
-        Raises CancelledError when the task is cancelled; the call is on record
-        by then. Raises TypeError for a sync tool.
-        """
-        if call.tool is not None and not call.tool.asynchronous:
-            raise TypeError(f"tool {call.name!r} is sync; use call_in_async_half()")
-        return await self.call_in_async_half(call)
-
     async def call_in_async_half(self, call: ToolCall) -> ToolOutcome:
         """Run any tool from the current task, which was made with ``call.context``.
 
         Asynchronous tools are awaited here; sync ones run on the thread for
-        sync code, or in the pool when they are not thread-sensitive.
+        sync code, or in the pool when they are not thread-sensitive. Raises
+        CancelledError when the task is cancelled; the call is on record by then.
         """
         tool = call.tool
         if call.failure is not None or tool is None:
@@ -238,7 +229,7 @@ class Dispatcher:
         if isinstance(arguments, ToolFailure):
             return arguments
         call.arguments = arguments
-        self._log.keep_arguments(call.entry, arguments, len(data))
+        self._log.keep_arguments(call.entry, arguments, data)
         return None
 
     def _find(self, call: ToolCall) -> ToolFailure | None:

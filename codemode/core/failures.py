@@ -21,6 +21,10 @@ __all__ = ["client_error"]
 
 _RETRY_AFTER = 1.0
 
+# What grpc.aio says when a write meets a stream that has ended; the status
+# with which it has ended is lost by then.
+_WRITE_FAILED = "Internal error from Core"
+
 
 def client_error(error: Any, url: str, result: ExecutionResult | None) -> ExecutorClientError:
     """Return the exception for a grpc.RpcError of an executor at ``url``."""
@@ -42,6 +46,11 @@ def client_error(error: Any, url: str, result: ExecutionResult | None) -> Execut
         case grpc.StatusCode.UNIMPLEMENTED:
             return ExecutorProtocolError(
                 f"{url} speaks gRPC, but is no codemode executor of this version: {details}",
+                result=result,
+            )
+        case grpc.StatusCode.INTERNAL if details == _WRITE_FAILED:
+            return ExecutorConnectionError(
+                f"the executor at {url} ended the stream while more was being sent to it",
                 result=result,
             )
         case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:

@@ -83,16 +83,15 @@ class ComponentRegistry:
         or not allowed, and for an object that cannot be a tool.
         """
         name = check_name(default_name(tool) if name is None else name)
-        source = tool.source if isinstance(tool, Tool) else tool
         present = self._tools.get(name)
-        if present is not None and same_source(present.source, source):
+        if present is not None and _is_of(present, tool):
             return present
         # Outside the lock: making a tool may run code of the project's.
         made = make_tool(name, tool)
         with self._lock:
             present = self._tools.get(name)
             if present is not None:
-                if same_source(present.source, source):
+                if _is_of(present, tool):
                     return present
                 if not overwrite:
                     raise ToolRegistrationError(
@@ -266,6 +265,13 @@ class ContextBlock:
 
     def _merged(self) -> RuntimeContext:
         return (get_current_context() or RuntimeContext()).merged(**self._variables)
+
+
+def _is_of(present: Tool, tool: object) -> bool:
+    """Tell whether a registered record is this one, or was made from this object."""
+    if isinstance(tool, Tool):
+        return present is tool
+    return same_source(present.source, tool)
 
 
 def _below(pattern: str, tools: Mapping[str, Tool]) -> set[str]:

@@ -83,6 +83,7 @@ class Session:
             if refusal is not None:
                 return refusal
             try:
+                await link.catch_up()
                 await link.send(run_messages(run, self._limits))
                 result = None
                 async for event in async_half.drive(link, transcript, run.run_id):
@@ -164,8 +165,8 @@ class Session:
         context = get_current_context()
         if context != self._context:
             raise ConfigurationError(
-                f"the session was opened under {self._context!r} and cannot run under "
-                f"{context!r}; open another session for it"
+                "the session was opened under another context and cannot run under this one; "
+                f"they differ in {_difference(self._context, context)}: open another session for it"
             )
         assert self._sandbox is not None
         limits = limits_from(self._limits, None, execution_timeout)
@@ -187,6 +188,13 @@ class Session:
         if result.status not in survives:
             self._ended = f"its last run ended with status {result.status!r}"
         return result
+
+
+def _difference(one: RuntimeContext | None, other: RuntimeContext | None) -> str:
+    """Name the variables, and never show a value: it may be a secret."""
+    one, other = one or {}, other or {}
+    names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+    return ", ".join(map(repr, names)) or "that one of them is not set"
 
 
 class _Busy:

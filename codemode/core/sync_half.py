@@ -122,6 +122,7 @@ class SyncLink:
         self._ended = True
         self._outgoing.put(None)
         self._call.cancel()
+        self._room.release()  # the pump may wait for a reader who has left
         if self._tools is not None:
             self._tools.stop()
 
@@ -136,6 +137,8 @@ class SyncLink:
             for message in self._call:
                 # A slow reader of the events holds back the sandbox, not memory.
                 self._room.acquire()
+                if self._ended:
+                    return
                 inbox.put(message)
             inbox.put(None)
         except grpc.RpcError as error:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from codemode.errors import ValueEncodingError
-from codemode.sandbox.channel import LOST, NO_MEMORY, Channel, Outcome
+from codemode.sandbox.calls import LOST, NO_MEMORY, Outcome
+from codemode.sandbox.channel import Channel
+from codemode.sandbox.coding import dump, load
 from codemode.sandbox.frames import Frame, FrameError, pack_texts, unpack_texts
 from codemode.sandbox.output import Output
 from codemode.sandbox.scope import RunScope
 from codemode.sandbox.toolerrors import InvalidArgumentsError, ToolError, failure_of
-from codemode.values import decode, encode
 
 __all__ = ["Caller", "ToolSpec"]
 
@@ -76,13 +77,13 @@ class Caller:
 
     def _encode(self, spec: ToolSpec, arguments: dict[str, Any]) -> bytes:
         try:
-            return encode(arguments, max_bytes=self._max_bytes, path=spec.name)
+            return dump(arguments, max_bytes=self._max_bytes, path=spec.name)
         except ValueEncodingError as error:
             problem = error
         # Once more, one by one, for a path that reads like the call.
         for name, value in arguments.items():
             try:
-                encode(value, max_bytes=self._max_bytes, path=f"{spec.name}({name}=...)")
+                dump(value, max_bytes=self._max_bytes, path=f"{spec.name}({name}=...)")
             except ValueEncodingError as error:
                 problem = error
                 break
@@ -93,7 +94,7 @@ class Caller:
     def _value(self, spec: ToolSpec, outcome: Outcome) -> Any:
         kind, body = outcome
         if kind == Frame.TOOL_VALUE:
-            return decode(body, max_bytes=max(len(body), 1))
+            return load(body)
         if kind == NO_MEMORY:
             raise MemoryError(f"the value of {spec.name}() does not fit into the memory limit")
         if kind == LOST:

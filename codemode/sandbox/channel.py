@@ -13,28 +13,20 @@ by the next sender.
 
 from __future__ import annotations
 
+import _thread
 import errno
 import os
 import socket
 import threading
-from asyncio import AbstractEventLoop, get_running_loop
+from asyncio import get_running_loop
 from collections import deque
 from itertools import count
-from typing import Protocol
 
+from codemode.sandbox.calls import LOST, NO_MEMORY, Call, Outcome, TaskCall, ThreadCall
 from codemode.sandbox.frames import HEADER, LENGTH, Frame, pack
 from codemode.sandbox.slots import Slots
 
-__all__ = ["LOST", "NO_MEMORY", "Channel", "Outcome"]
-
-Outcome = tuple[int, bytes]
-"""The kind of an answer's frame and its body, or one of the two kinds below."""
-
-LOST = 0
-"""The run ended before the answer came."""
-
-NO_MEMORY = -1
-"""The answer did not fit into the memory that was left."""
+__all__ = ["EXIT_NO_MEMORY", "Channel"]
 
 EXIT_NO_MEMORY = 71
 """The exit status that the executor reads as a run out of memory."""
@@ -47,56 +39,8 @@ _GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF, e
 _exit = os._exit
 _get_ident = threading.get_ident
 _allocate_lock = threading.Lock
+_start_thread = _thread.start_new_thread
 _exhaust = deque[object](maxlen=0).extend
-
-
-class _Call(Protocol):
-    run: int
-
-    def finish(self, outcome: Outcome) -> None: ...
-
-
-class _ThreadCall:
-    """A call that a thread waits for."""
-
-    __slots__ = ("answered", "outcome", "run")
-
-    def __init__(self, run: int) -> None:
-        self.run = run
-        self.outcome: Outcome | None = None
-        self.answered = _allocate_lock()
-        self.answered.acquire()
-
-    def finish(self, outcome: Outcome) -> None:
-        if self.outcome is None:
-            self.outcome = outcome
-            self.answered.release()
-
-
-class _TaskCall:
-    """A call that a coroutine waits for."""
-
-    __slots__ = ("future", "loop", "outcome", "run")
-
-    def __init__(self, run: int, loop: AbstractEventLoop) -> None:
-        self.run = run
-        self.loop = loop
-        self.future = loop.create_future()
-        self.outcome: Outcome | None = None
-
-    def finish(self, outcome: Outcome) -> None:
-        if self.outcome is not None:
-            return
-        self.outcome = outcome
-        try:
-            self.loop.call_soon_threadsafe(self._resolve)
-        except RuntimeError:
-            # The loop was closed: nobody waits any more.
-            return
-
-    def _resolve(self) -> None:
-        if not self.future.done():
-            self.future.set_result(self.outcome)
 
 
 class Channel:
@@ -113,14 +57,14 @@ class Channel:
         self._received = bytearray()
         self._missing = 0
         self._broken = False
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[int, Call] = {}
         self._numbers = count(1)
         self._slots = Slots(1)
         self._inbox: deque[tuple[int, int, bytes]] = deque()
         self._inbox_filled = threading.Event()
         self._receiving = False
         self._reader_wanted = threading.Event()
-        self._reader: threading.Thread | None = None
+        self._reading_apart = False
         self.forked = False
         os.register_at_fork(after_in_child=self._after_fork)
 
@@ -248,7 +192,7 @@ class Channel:
         """Send a call and wait in this thread for its answer."""
         self._slots.take()
         number = next(self._numbers)
-        call = _ThreadCall(run)
+        call = ThreadCall(run)
         self._calls[number] = call
         try:
             self.send(Frame.CALL, run, number, *body)
@@ -271,7 +215,7 @@ class Channel:
         """Send a call and await its answer; cancelling cancels the call."""
         await self._slots.take_async()
         number = next(self._numbers)
-        call = _TaskCall(run, get_running_loop())
+        call = TaskCall(run, get_running_loop())
         self._calls[number] = call
         try:
             self._want_reader()
@@ -302,13 +246,10 @@ class Channel:
     # The reader thread
 
     def _want_reader(self) -> None:
-        if self._reader is None:
+        if not self._reading_apart:
             # Two may be started by a race; they take turns, as all readers do.
-            reader = threading.Thread(
-                target=self._keep_reading, name="codemode-reader", daemon=True
-            )
-            reader.start()
-            self._reader = reader
+            _start_thread(self._keep_reading, ())
+            self._reading_apart = True
         if not self._reader_wanted.is_set():
             self._reader_wanted.set()
 

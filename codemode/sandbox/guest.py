@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from codemode.sandbox.calling import Caller, ToolSpec
-from codemode.sandbox.channel import Channel
+from codemode.sandbox.channel import EXIT_NO_MEMORY, Channel
+from codemode.sandbox.coding import load
 from codemode.sandbox.conveniences import Help, leave
 from codemode.sandbox.failure import MEMORY_MESSAGE, describe, near_note, strip
 from codemode.sandbox.frames import Frame, pack, pack_texts, unpack_texts
@@ -29,7 +30,6 @@ from codemode.sandbox.result import encode_result
 from codemode.sandbox.scope import RunScope
 from codemode.sandbox.toolbox import Tools
 from codemode.sandbox.toolerrors import TOOL_ERRORS
-from codemode.values import decode
 
 __all__ = ["serve"]
 
@@ -53,7 +53,7 @@ def serve(sock: socket.socket, *, raw_memory_base: int | None = None) -> NoRetur
     kind, _, body = channel.receive()
     if kind != Frame.OPEN:
         raise RuntimeError(f"the first frame must be OPEN ({Frame.OPEN:d}), not {kind}")
-    opened = decode(body, max_bytes=max(len(body), 1))
+    opened = load(body)
     reserve = lower(opened["limits"], raw_memory_base=raw_memory_base)
     guest = _Guest(channel, opened, reserve)
     number = 0
@@ -61,7 +61,11 @@ def serve(sock: socket.socket, *, raw_memory_base: int | None = None) -> NoRetur
         kind, run, body = channel.receive()
         if kind == Frame.RUN:
             number += 1
-            guest.run(run, number, body)
+            try:
+                guest.run(run, number, body)
+            except MemoryError:
+                # Not even the report could be sent.
+                _exit(EXIT_NO_MEMORY)
 
 
 class _Guest:
@@ -98,22 +102,17 @@ class _Guest:
         self._begin(run)
         try:
             frame = self._execute(run, filename, body)
-            self._finish()
-        except MemoryError as error:
-            self._reserve.release()
-            try:
-                frame = self._failed(run, error, filename)
-                self._finish()
-            except MemoryError:
-                frame = out_of_memory
+        except MemoryError:
+            frame = out_of_memory
         if self._channel.forked:
             _exit(0)
         self._scope.end()
+        if self._session:
+            # Before the last frame: whoever waits for an answer may be the one who reads the next.
+            self._channel.end_run(run)
         self._channel.send_packed(frame)
         if not self._session:
             _exit(0)
-        self._channel.end_run(run)
-        self._reserve.restore()
 
     def _begin(self, run: int) -> None:
         self._scope.begin(run)
@@ -125,20 +124,25 @@ class _Guest:
         """Return the run's last frame."""
         try:
             (source,), rest = unpack_texts(body, 1)
-            inputs = decode(bytes(rest), max_bytes=len(rest)) if rest else {}
-            value = self._program.run(source, filename, inputs)
+            inputs = load(bytes(rest)) if rest else {}
+            value = self._reserve.guard(self._program.run, source, filename, inputs)
+            # At once and right here: a tracer of the code would trace the call of any function.
+            _settrace(None)
+            _setprofile(None)
             self._disarm()
-            data = encode_result(value, self._max_bytes)
+            data = self._reserve.guard(encode_result, value, self._max_bytes)
             if not self._session:
                 for warning in self._program.close_unawaited():
                     self._output.stderr.write(f"RuntimeWarning: {warning}\n")
-        except MemoryError:
-            self._disarm()
-            raise
+            frame = pack(Frame.COMPLETED, run, 0, data)
         except BaseException as error:  # noqa: BLE001  # whatever ends the code is its outcome
+            _settrace(None)
+            _setprofile(None)
             self._disarm()
-            return self._failed(run, error, filename)
-        return pack(Frame.COMPLETED, run, 0, data)
+            frame = self._failed(run, error, filename)
+        self._progress.flush()
+        self._output.flush()
+        return frame
 
     def _failed(self, run: int, error: BaseException, filename: str) -> bytes:
         near_note(error, self._tools.near)
@@ -147,8 +151,6 @@ class _Guest:
     def _disarm(self) -> None:
         """Keep what the code set up from reaching into its own report."""
         _alarm(0)
-        _settrace(None)
-        _setprofile(None)
         _setrecursionlimit(RECURSION_LIMIT)
 
     def _report_thread(self, args: threading.ExceptHookArgs) -> None:
@@ -160,7 +162,3 @@ class _Guest:
         name = args.thread.name if args.thread else "?"
         sys.stderr.write(f"Exception in thread {name}:\n")
         traceback.print_exception(error, file=sys.stderr)
-
-    def _finish(self) -> None:
-        self._progress.flush()
-        self._output.flush()

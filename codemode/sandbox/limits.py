@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import mmap
 import resource
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,26 +43,35 @@ def lower(limits: Mapping[str, Any], *, raw_memory_base: int | None = None) -> M
 class MemoryReserve:
     """Keep what is needed to report that memory has run out.
 
-    Between the soft and the hard limit lies a spare part, which only the report
-    may use.
+    Between the soft and the hard limit lies a spare part for the report. A
+    session keeps it from then on, so that its next run can begin and tidy up.
     """
 
     def __init__(self) -> None:
-        self._limits = _getrlimit(_RLIMIT_AS)
-        self._held: bytearray | None = bytearray(RESERVE_BYTES)
+        hard = _getrlimit(_RLIMIT_AS)[1]
+        self._spare_too = (hard, hard)
+        self._held: mmap.mmap | None = mmap.mmap(-1, RESERVE_BYTES)
 
-    def release(self) -> None:
-        """Make room for the report."""
-        self._held = None
-        _setrlimit(_RLIMIT_AS, (self._limits[1], self._limits[1]))
-
-    def restore(self) -> None:
-        """Take the room back for the next run of the session, as far as there is any."""
+    def guard[**P, T](self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call the function; when it runs out of memory, make room before anything else."""
+        # Must stay this short: an exception in a handler beyond the 256th instruction needs a new
+        # int object, and where there is no memory for it CPython (3.12, 3.13) tries for ever.
+        if self._held is None:
+            self._hold()
         try:
-            self._held = bytearray(RESERVE_BYTES)
+            return function(*args, **kwargs)
         except MemoryError:
             self._held = None
-        _setrlimit(_RLIMIT_AS, self._limits)
+            _setrlimit(_RLIMIT_AS, self._spare_too)
+            raise
+
+    def _hold(self) -> None:
+        """Hold the reserve again, where a session that ran out of memory has room for it."""
+        try:
+            mmap.mmap(-1, 3 * RESERVE_BYTES).close()
+            self._held = mmap.mmap(-1, RESERVE_BYTES)
+        except OSError:
+            self._held = None
 
 
 def _lower(kind: int, soft: int, hard: int | None = None) -> None:

@@ -8,6 +8,7 @@ by one, so that a watcher sees them at once; later ones are gathered for at most
 
 from __future__ import annotations
 
+import _thread
 import codecs
 import io
 import sys
@@ -29,6 +30,7 @@ FRAME_BYTES = 64 * 1024
 
 _monotonic = time.monotonic
 _sleep = time.sleep
+_start_thread = _thread.start_new_thread
 
 
 class Output:
@@ -49,7 +51,7 @@ class Output:
         self._flushes = 0
         self._flushed_at = 0.0
         self._gathered = threading.Event()
-        self._flusher: threading.Thread | None = None
+        self._flushing_apart = False
         self.stdout = _TextStream(self, Frame.STDOUT, 1)
         self.stderr = _TextStream(self, Frame.STDERR, 2)
         self.stdin = _NoInput()
@@ -103,17 +105,14 @@ class Output:
             self._flushed_at = _monotonic()
 
     def _flush_soon(self) -> None:
-        if self._flusher is None:
-            flusher = threading.Thread(
-                target=self._keep_flushing, name="codemode-output", daemon=True
-            )
+        if not self._flushing_apart:
             try:
-                flusher.start()
+                _start_thread(self._keep_flushing, ())
             except RuntimeError:
                 # No thread is left for it.
                 self.flush()
                 return
-            self._flusher = flusher
+            self._flushing_apart = True
         self._gathered.set()
 
     def _keep_flushing(self) -> None:

@@ -8,8 +8,8 @@ from types import CoroutineType
 from typing import Any
 
 from codemode.errors import ValueEncodingError
+from codemode.sandbox.coding import dump
 from codemode.sandbox.failure import ResultError
-from codemode.values import encode
 
 __all__ = ["encode_result"]
 
@@ -20,7 +20,7 @@ def encode_result(value: Any, max_bytes: int) -> bytes:
     """Return the encoded value. Raises ResultError, which says what to write instead."""
     _refuse_awaitable(value, "the result")
     try:
-        return encode(value, max_bytes=max_bytes, path="result")
+        return dump(value, max_bytes=max_bytes, path="result")
     except ValueEncodingError as error:
         for step, one in _members(value):
             _refuse_awaitable(one, f"result[{step!r}]")
@@ -29,7 +29,7 @@ def encode_result(value: Any, max_bytes: int) -> bytes:
 
 def _problem(value: Any, error: ValueEncodingError, max_bytes: int) -> ResultError:
     try:
-        encode(value, max_bytes=UNBOUNDED, path="result")
+        dump(value, max_bytes=UNBOUNDED, path="result")
     except ValueEncodingError:
         return ResultError("ResultNotSerialisable", str(error))
     return ResultError(

@@ -9,7 +9,6 @@ that are alive when a run ends are remembered as belonging to the past.
 
 from __future__ import annotations
 
-import sys
 import threading
 from contextvars import ContextVar
 from weakref import WeakSet
@@ -32,12 +31,13 @@ class RunScope:
         self.run = 0
         self._main = _get_ident()
         self._past_threads: WeakSet[threading.Thread] = WeakSet()
-        self._past_idents: frozenset[int] = frozenset()
+        self._runs = 0
 
     def begin(self, run: int) -> None:
         """Begin a run in the calling thread and context."""
         self._past_threads.update(_enumerate())
-        self._past_idents = frozenset(sys._current_frames())
+        if run != self.run:
+            self._runs += 1
         self.run = run
         _run_of_context.set(run)
 
@@ -55,6 +55,6 @@ class RunScope:
             return run
         thread = _current_thread()
         if isinstance(thread, _DummyThread):
-            # Started below `threading`, so all there is to know it by is its ident.
-            return 0 if thread.ident in self._past_idents else run
+            # Started below `threading`: when, nobody can tell, so only the first run has such.
+            return run if self._runs == 1 else 0
         return 0 if thread in self._past_threads else run

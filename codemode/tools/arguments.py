@@ -19,6 +19,7 @@ from pydantic.errors import (
 
 from codemode.errors import ToolRegistrationError
 from codemode.tools.complaints import explain, shorten
+from codemode.tools.decimals import oversized_decimal
 from codemode.tools.errors import InvalidArguments
 from codemode.tools.signature import render_hint
 
@@ -26,10 +27,16 @@ __all__ = ["Arguments", "Parameter", "build_arguments", "json_schema_of"]
 
 Adapter = TypeAdapter[Any]
 
+_MAX_PROBLEMS = 5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """Describe one parameter; ``adapter`` is None where any value will do."""
+    """Describe one parameter.
+
+    ``adapter`` is None where any value will do; ``decimals`` tells that it
+    makes Decimals of texts.
+    """
 
     name: str
     hint: Any
@@ -37,6 +44,7 @@ class Parameter:
     default: Any
     doc: str
     adapter: Adapter | None
+    decimals: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +70,8 @@ class Arguments:
         problems: list[str] = []
         checked: dict[str, Any] = {}
         for name, value in arguments.items():
+            if len(problems) >= _MAX_PROBLEMS:
+                break  # the code that calls decides how many there are
             parameter = self.parameters.get(name)
             if parameter is None and name != self.reserved:
                 parameter = self.extra
@@ -69,6 +79,8 @@ class Arguments:
                 problems.append(self._unexpected(name))
             elif parameter.adapter is None:
                 checked[name] = value
+            elif parameter.decimals and (text := oversized_decimal(value)) is not None:
+                problems.append(f"argument {name!r} has too large a number, {shorten(text)}")
             else:
                 try:
                     checked[name] = parameter.adapter.validate_python(value)
@@ -80,8 +92,8 @@ class Arguments:
             if parameter.required and name not in arguments
         )
         if problems:
-            shown = "; ".join(problems[:5])
-            more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+            shown = "; ".join(problems[:_MAX_PROBLEMS])
+            more = "; and maybe more" if len(problems) >= _MAX_PROBLEMS else ""
             raise InvalidArguments(f"{shown}{more}. The signature is {self.signature}")
         return checked
 
@@ -130,13 +142,15 @@ def build_arguments(
         if one.default is None and hint is not Any:
             # Many write ``city: str = None``; passing that None must be fine too.
             hint = typing.Optional[hint]  # noqa: UP045 - works for every kind of hint
+        adapter = _adapter(tool_name, one.name, hint)
         parameter = Parameter(
             name=one.name,
             hint=hint,
             required=one.default is one.empty,
             default=None if one.default is one.empty else one.default,
             doc=docs.get(one.name, ""),
-            adapter=_adapter(tool_name, one.name, hint),
+            adapter=adapter,
+            decimals=adapter is not None and "'decimal'" in repr(adapter.core_schema),
         )
         if one.kind is one.VAR_KEYWORD:
             extra = parameter

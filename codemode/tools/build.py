@@ -6,7 +6,7 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from codemode.errors import ToolRegistrationError
@@ -37,16 +37,14 @@ def make_tool(name: str | None, obj: object) -> Tool:
     takes the object's own. Raises ToolRegistrationError, which says the fix.
     """
     if isinstance(obj, Tool):
-        if name is None or name == obj.name:
-            return obj
-        obj = obj.source
+        return obj if name is None else _renamed(obj, check_name(name))
     name = check_name(default_name(obj) if name is None else name)
     instance = _instance(name, obj) if isinstance(obj, type) else obj
     target = _target(name, instance)
     options = _options(name, obj, instance, target)
     plain = _plain_function(target.function)
     hints = _hints(name, plain)
-    parameters = _parameters(name, target, plain)
+    parameters = _parameters(name, target)
     reserved = parameters.pop(0).name if target.wants_context else None
     shown = {one.name: hints[one.name] for one in parameters if one.name in hints}
     if "return" in hints:
@@ -60,7 +58,7 @@ def make_tool(name: str | None, obj: object) -> Tool:
         positional_parameters=tuple(
             one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD
         ),
-        asynchronous=_is_async(target.function),
+        asynchronous=inspect.iscoroutinefunction(_entered(target.function)),
         thread_sensitive=options.thread_sensitive,
         wants_context=target.wants_context,
         permission=options.permission,
@@ -103,6 +101,14 @@ def default_name(obj: object) -> str:
 def same_source(one: object, other: object) -> bool:
     """Tell whether two objects are the same tool; each access makes a new bound method."""
     return one is other or (inspect.ismethod(one) and inspect.ismethod(other) and one == other)
+
+
+def _renamed(tool: Tool, name: str) -> Tool:
+    if name == tool.name:
+        return tool
+    signature = name + tool.signature.removeprefix(tool.name)
+    arguments = replace(tool.arguments, signature=signature)
+    return replace(tool, name=name, signature=signature, arguments=arguments)
 
 
 def _instance(name: str, cls: type) -> object:
@@ -171,8 +177,9 @@ def _hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:
         ) from error
 
 
-def _parameters(name: str, target: _Target, plain: Callable[..., Any]) -> list[inspect.Parameter]:
-    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
+def _parameters(name: str, target: _Target) -> list[inspect.Parameter]:
+    entered = _entered(target.function)
+    if inspect.isgeneratorfunction(entered) or inspect.isasyncgenfunction(entered):
         raise ToolRegistrationError(
             f"tool {name!r} is a generator, which cannot travel; return a list instead"
         )
@@ -214,12 +221,14 @@ def _bound_keywords(function: Callable[..., Any]) -> set[str]:
     return bound
 
 
-def _is_async(function: Callable[..., Any]) -> bool:
+def _entered(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function that a call enters first, behind partials and ``__call__``."""
     while isinstance(function, functools.partial):
         function = function.func
-    if inspect.iscoroutinefunction(function):
-        return True
-    return not inspect.isroutine(function) and inspect.iscoroutinefunction(type(function).__call__)
+    if inspect.isroutine(function) or inspect.iscoroutinefunction(function):
+        return function
+    entered: Callable[..., Any] = type(function).__call__
+    return entered
 
 
 def _doc(obj: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import reprlib
 import types
@@ -34,7 +35,35 @@ _WORDS = {
     "tuple_type": "must be a list",
 }
 
-_short = reprlib.Repr(maxstring=60, maxother=60, maxlong=60, maxlevel=2)
+# Beyond this many faults in one value, naming each would cost more than the
+# value did: a list of a million wrong items has a million faults.
+_MAX_FAULTS = 20
+
+
+class _Short(reprlib.Repr):
+    """Look at the beginning of a value only; the original sorts dicts and sets first."""
+
+    def __init__(self) -> None:
+        super().__init__(maxstring=60, maxother=60, maxlong=60, maxlevel=2, maxdict=3, maxset=3)
+
+    def repr_dict(self, value: dict[Any, Any], level: int) -> str:
+        parts = [
+            f"{self.repr1(key, level - 1)}: {self.repr1(one, level - 1)}"
+            for key, one in itertools.islice(value.items(), self.maxdict)
+        ]
+        return f"{{{', '.join(parts + ['...'] * (len(value) > self.maxdict))}}}"
+
+    def repr_set(self, value: set[Any], level: int) -> str:
+        parts = [self.repr1(one, level - 1) for one in itertools.islice(value, self.maxset)]
+        if not parts:
+            return "set()"
+        return f"{{{', '.join(parts + ['...'] * (len(value) > self.maxset))}}}"
+
+    def repr_bytes(self, value: bytes, level: int) -> str:
+        return repr(value[:60])
+
+
+_short = _Short()
 
 
 def shorten(value: object) -> str:
@@ -48,6 +77,9 @@ def shorten(value: object) -> str:
 
 def explain(name: str, value: Any, hint: Any, error: ValidationError) -> list[str]:
     """Return a sentence for each thing that is wrong with the value of an argument."""
+    if error.error_count() > _MAX_FAULTS:
+        got = f"{shorten(value)} ({type(value).__name__})"
+        return [f"argument {name!r} must be {render_hint(hint)}, got {got}"]
     problems: dict[str, list[str]] = {}
     inputs: dict[str, str] = {}
     details = error.errors(include_url=False, include_context=False)

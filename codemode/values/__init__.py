@@ -34,8 +34,8 @@ unassigned in the registry's first-come-first-served range (RFC 8949 §9.2):
                   bytes
 49375  set        array of its members
 49376  Decimal    text as ``str`` gives it
-49377  datetime   text ISO 8601, or array of that text without offset or with
-                  it, key of the zone or null, fold
+49377  datetime   text ISO 8601; or array of that text, what is not in it of
+                  the zone (key, offset in microseconds, null), fold
 49378  time       like datetime
 49379  timedelta  array of days, seconds, microseconds
 =====  =========  ==========================================================

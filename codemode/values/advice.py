@@ -24,7 +24,7 @@ def advice(value: Any) -> str:
     Nothing of the value is evaluated: no property, no query, no iteration.
     """
     kind = type(value)
-    article = "an" if kind.__name__[:1].lower() in "aeiou" else "a"
+    article = "an" if kind.__name__[:1].lower() in "aeio" else "a"
     what = f"{article} {kind.__name__} object cannot travel"
     if issubclass(kind, type):
         return f"the class {value.__name__} cannot travel; send an instance's data as a dict"
@@ -80,5 +80,6 @@ def _of_django(value: Any) -> str | None:
 
 
 def _fields(model: Any) -> str:
-    names = [field.attname for field in model._meta.concrete_fields]
+    # Whoever copies the advice shall not send away a hash of a password.
+    names = [field.attname for field in model._meta.concrete_fields if field.name != "password"]
     return ", ".join(f'"{name}"' for name in names[:_FIELDS_SHOWN])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from io import BytesIO
 from typing import Any, Final
@@ -41,6 +41,7 @@ _ODD_SIMPLE: Final = re.compile(rb"[\xe0-\xf3\xf7\xf8]")
 """A head of a simple value that is not false, true or null, if it is a head."""
 _ZONE_KEY: Final = re.compile(r"[A-Za-z0-9_+-]{1,40}(?:/[A-Za-z0-9_+-]{1,40}){0,3}")
 _MAX_MOMENT: Final = 64
+_DAY: Final = 86_400_000_000
 _DIGITS: Final = f"[0-9]{{1,{MAX_DECIMAL_DIGITS}}}"
 _DECIMAL: Final = re.compile(
     rf"-?(?:{_DIGITS}(?:\.{_DIGITS})?(?:[Ee][+-][0-9]{{1,7}})?|Infinity|s?NaN(?:{_DIGITS})?)"
@@ -186,13 +187,15 @@ def _moment[T: (datetime, time)](kind: type[T]) -> Callable[[Any, bool], T]:
         except ValueError as error:
             raise ValueDecodingError(f"no {kind.__name__}: {error}") from None
         if key is not None:
-            return value.replace(tzinfo=_zone(key), fold=fold)
+            value = value.replace(tzinfo=_zone(key))
         return value.replace(fold=fold) if fold else value
 
     return read
 
 
 def _zone(key: Any) -> tzinfo:
+    if type(key) is int and abs(key) < _DAY:
+        return timezone(timedelta(microseconds=key))
     from zoneinfo import ZoneInfo  # here: most values carry none, and it is slow to load
 
     if type(key) is str and _ZONE_KEY.fullmatch(key):

@@ -189,12 +189,14 @@ class _Preparation:
         return cbor2.CBORTag(TAG_SET, [self.prepare(member, depth + 1) for member in members])
 
     def _key(self, key: Any, container: Any, role: str = "key") -> Any:
-        """Return a key or member as one of the types that may be one, and check it."""
+        """Return a key or member as one of the types that may be one; check but do not count it."""
         try:
             if type(key) not in KEY_TYPES:
                 key = convert_key(key, role)
             if type(key) not in _ATOMS:
+                counted = self._items, self._size
                 self.prepare(key, 0)
+                self._items, self._size = counted
         except RefusalError as refusal:
             refusal.problem = f"the {role} {shown(key)}: {refusal.problem}"
             raise refusal.within(container) from refusal.__cause__
@@ -284,11 +286,15 @@ def _moment(value: datetime | time, zone: tzinfo | None) -> str | list[Any]:
     key = getattr(zone, "key", None)
     if type(key) is str and _is_zone_info(zone):
         return [value.replace(tzinfo=None).isoformat(), key, value.fold]
-    if value.utcoffset() is None:
+    offset = value.utcoffset()
+    if offset is None:
         raise RefusalError(
             f"a {type(value).__name__} whose zone {zone!r} has no offset without a date; "
             "use a ZoneInfo, or value.replace(tzinfo=None)"
         )
+    if offset.microseconds:
+        # fromisoformat() loses an offset below a second.
+        return [value.replace(tzinfo=None).isoformat(), offset // timedelta.resolution, value.fold]
     return [value.isoformat(), None, 1] if value.fold else value.isoformat()
 
 

@@ -26,6 +26,12 @@ from codemode.errors import ValueEncodingError
 from codemode.values import MAX_DECIMAL_EXPONENT, MAX_INT_BITS, decode, encode, register_converter
 
 
+@pytest.fixture(autouse=True)
+def only_own_converters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the converters of other packages, and afterwards those of a test."""
+    monkeypatch.setattr("codemode.values.convert._converters", ())
+
+
 class Colour(enum.Enum):
     RED = "red"
     DEEP = (1, 2)
@@ -63,12 +69,15 @@ class Whole(int):
         return 0
 
 
-Pair = namedtuple("Pair", "a b")  # noqa: PYI024 as users write it
+Pair = namedtuple("Pair", "a b")
 
 
 class Brussels(tzinfo):
     def utcoffset(self, moment: datetime | None) -> timedelta | None:
         return timedelta(hours=2) if moment else None
+
+    def tzname(self, moment: datetime | None) -> str | None:
+        return None
 
     def dst(self, moment: datetime | None) -> timedelta | None:
         return None
@@ -158,7 +167,7 @@ class Opaque:
         ({(1, 2): 3}, "value: the key (1, 2): ", "nest dicts"),
         ({(1, 2)}, "value: the member (1, 2): ", "use a list of lists"),
         ({frozenset({1}): 3}, "value: the key ", "a frozenset cannot be a key"),
-        ({Order(): 1} if False else {Colour.DEEP: 1}, "value: the key ", "a tuple cannot be a key"),
+        ({Colour.DEEP: 1}, "value: the key ", "a tuple cannot be a key"),
         ({Opaque(): 1}, "value: the key <Opaque>: ", "an Opaque object cannot travel"),
         ({Colour.RED: 1, "red": 2}, "value: ", "two keys become 'red'"),
         ({Colour.RED, "red"}, "value: ", "two members"),
@@ -223,15 +232,15 @@ def test_shared_but_not_cyclic_parts_travel_until_they_are_too_many() -> None:
 def test_a_model_instance_shows_the_values_to_write() -> None:
     with pytest.raises(ValueEncodingError) as caught:
         encode({"user": User(username="x")})
-    assert 'User.objects.filter(pk=...).values("id", "password", ' in str(caught.value)
+    assert 'User.objects.filter(pk=...).values("id", "last_login", ' in str(caught.value)
     assert str(caught.value).startswith("value['user']: a User object cannot travel; ")
 
 
-def test_a_queryset_and_a_manager_are_not_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_queryset_and_a_manager_are_not_evaluated() -> None:
     # No database is allowed in this test: evaluating would raise.
-    with pytest.raises(ValueEncodingError, match=r'add \.values\("id", "password", '):
+    with pytest.raises(ValueEncodingError, match=r'add \.values\("id", "last_login", '):
         encode(User.objects.all())
-    with pytest.raises(ValueEncodingError, match=r'\.values\("id", "password", '):
+    with pytest.raises(ValueEncodingError, match=r'\.values\("id", "last_login", '):
         encode(User.objects)
     with pytest.raises(ValueEncodingError, match=r"use list\(\.\.\.\)"):
         encode(User.objects.values("id"))
@@ -303,14 +312,17 @@ def test_a_pydantic_model_that_cannot_be_dumped_is_named() -> None:
     class Node(pydantic.BaseModel):
         children: list[Any] = []
 
-    node = Node()
-    node.children.append(node)
-    with pytest.raises(ValueEncodingError, match=r"value: Node\.model_dump\(\) failed: "):
-        encode(node)
+        @pydantic.field_serializer("children")
+        def fail(self, children: list[Any]) -> list[Any]:
+            raise ValueError("broken serializer")
+
+    with pytest.raises(ValueEncodingError, match=r"value: Node\.model_dump\(\) failed: .*broken"):
+        encode(Node())
 
 
 def test_a_queryset_type_can_be_registered() -> None:
     register_converter(
-        lambda value: isinstance(value, QuerySet) and value.query.is_empty(), lambda value: list(value)
+        lambda value: isinstance(value, QuerySet) and value.query.is_empty(),
+        lambda value: list(value),
     )
     assert decode(encode(User.objects.none().values("id"))) == []

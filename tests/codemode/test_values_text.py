@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 from codemode.errors import ValueEncodingError
 from codemode.values import decode, encode, to_text
-from tests.codemode.test_values_roundtrip import values
+from tests.codemode.value_strategies import values
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ from tests.codemode.test_values_roundtrip import values
         ({"b", "a"}, '["a", "b"]'),
         ({"b", 2, None}, '[null, 2, "b"]'),
         ({"ü": ["é"]}, '{"ü": ["é"]}'),
-        ({1: 2, None: 3, True: 4}, '{"1": 4, "null": 3}'),
+        ({1: 2, None: 3, False: 4}, '{"1": 2, "null": 3, "false": 4}'),
         ({"1": "a", 1: "b"}, '{"1": "a", "1 (int)": "b"}'),
         ({Decimal("1.0"): {date(2024, 1, 1): 0}}, '{"1.0": {"2024-01-01": 0}}'),
         ((1, 2), "[1, 2]"),
@@ -57,7 +57,7 @@ def test_an_integer_without_decimal_digits_has_text() -> None:
 
 def test_a_set_of_mixed_members_has_the_same_text_each_time() -> None:
     members = [Decimal("NaN"), "x", 1, 2.5, None, b"x"]
-    assert to_text(set(members)) == to_text(set(reversed(members)))
+    assert to_text({*members}) == to_text({*members[::-1]})
 
 
 def test_what_cannot_travel_has_no_text() -> None:

@@ -26,9 +26,9 @@ def config() -> CodemodeConfig:
     return found
 
 
-def run_python(source: str) -> str:
+def run_python(source: str, *folders: Path) -> str:
     """Run source in a fresh process and return what it prints."""
-    path = os.pathsep.join([str(ROOT), str(ROOT / "example_project")])
+    path = os.pathsep.join(map(str, [ROOT, ROOT / "example_project", *folders]))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(source)],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": path},
@@ -83,7 +83,7 @@ def test_system_is_one_immutable_marker() -> None:
     assert copy.deepcopy(SYSTEM) is SYSTEM
     assert type(SYSTEM)() is SYSTEM
     with pytest.raises(AttributeError):
-        SYSTEM.name = "root"  # type: ignore[attr-defined]  # that is the point
+        SYSTEM.name = "root"
 
 
 def test_the_package_names_what_it_exports() -> None:
@@ -102,10 +102,11 @@ def test_setting_up_django_starts_nothing_and_loads_no_grpc() -> None:
         )
         django.setup()
         from django.db import connections
+        connected = [one for one in connections.all() if one.connection is not None]
         children = open(f"/proc/self/task/{os.getpid()}/children").read().split()
         print(
             sorted(set(os.listdir("/proc/self/fd")) - before), children,
-            threading.active_count(), connections.all(initialized_only=True), "grpc" in sys.modules,
+            threading.active_count(), connected, "grpc" in sys.modules,
         )
         """
     )
@@ -113,36 +114,46 @@ def test_setting_up_django_starts_nothing_and_loads_no_grpc() -> None:
     assert out.split() == ["[]", "[]", "1", "[]", "False"]
 
 
+def write_app(folder: Path, name: str, **modules: str) -> None:
+    """Write an app of the given modules into a folder."""
+    (folder / name).mkdir()
+    (folder / name / "__init__.py").touch()
+    for module, source in modules.items():
+        (folder / name / f"{module}.py").write_text(textwrap.dedent(source))
+
+
 @pytest.mark.parametrize("order", ["'django_codemode', 'early'", "'early', 'django_codemode'"])
-def test_any_app_may_register_tools_in_its_ready_in_any_order(order: str) -> None:
-    out = run_python(
-        f"""
-        import sys, types
-        import django
+def test_any_app_may_register_tools_in_its_ready_in_any_order(order: str, tmp_path: Path) -> None:
+    write_app(
+        tmp_path,
+        "early",
+        apps="""
         from django.apps import AppConfig
-        from django.conf import settings
+
+        def answer() -> int:
+            return 42
 
         class EarlyConfig(AppConfig):
             name = "early"
-            path = "/"
+
             def ready(self):
                 import django_codemode
-                def answer() -> int:
-                    return 42
-                django_codemode.register_tool("answer", answer)
 
-        module = types.ModuleType("early")
-        module.apps = types.ModuleType("early.apps")
-        module.apps.EarlyConfig = EarlyConfig
-        module.__path__ = []
-        EarlyConfig.__module__ = "early.apps"
-        sys.modules.update({{"early": module, "early.apps": module.apps}})
+                django_codemode.register_tool("answer", answer)
+        """,
+    )
+
+    out = run_python(
+        f"""
+        import django
+        from django.conf import settings
         settings.configure(SECRET_KEY="x", INSTALLED_APPS=[{order}])
         django.setup()
         import django_codemode
         with django_codemode.get_codemode() as codemode:
             print(codemode.run("answer()").value)
-        """
+        """,
+        tmp_path,
     )
 
     assert out == "42\n"
@@ -176,18 +187,13 @@ def test_a_forked_child_builds_its_own_codemode_with_the_same_tools() -> None:
     assert out == "0\n"
 
 
-def test_what_only_inherits_the_mark_is_no_tool_of_its_own() -> None:
-    out = run_python(
-        """
-        import sys, types
-        import django
-        from django.conf import settings
+def test_what_only_inherits_the_mark_is_no_tool_of_its_own(tmp_path: Path) -> None:
+    write_app(
+        tmp_path,
+        "inherits",
+        codemode_tools="""
         from django.utils.functional import SimpleLazyObject
 
-        module = types.ModuleType("inherits")
-        module.__path__ = []
-        tools = types.ModuleType("inherits.codemode_tools")
-        source = '''
         from codemode import tool
 
         @tool(name="base")
@@ -198,29 +204,43 @@ def test_what_only_inherits_the_mark_is_no_tool_of_its_own() -> None:
         class Derived(Base):
             pass
 
-        instance = Base()
-        '''
-        import textwrap
-        exec(textwrap.dedent(source), vars(tools))
         def explode():
             raise AssertionError("evaluated")
-        tools.lazy = SimpleLazyObject(explode)
-        module.codemode_tools = tools
-        sys.modules.update({"inherits": module, "inherits.codemode_tools": tools})
-        from django.apps import AppConfig
-        class Config(AppConfig):
-            path = "/"
-            name = "inherits"
-        Config.__module__ = "inherits.apps"
-        apps = types.ModuleType("inherits.apps")
-        apps.Config = Config
-        module.apps = apps
-        sys.modules["inherits.apps"] = apps
+
+        instance = Base()
+        lazy = SimpleLazyObject(explode)
+        """,
+    )
+
+    out = run_python(
+        """
+        import django
+        from django.conf import settings
         settings.configure(SECRET_KEY="x", INSTALLED_APPS=["inherits", "django_codemode"])
         django.setup()
         from django_codemode.shared import shared
         print(list(shared.registry.tools))
-        """
+        """,
+        tmp_path,
     )
 
     assert out == "['base']\n"
+
+
+def test_an_error_in_a_tool_module_is_not_hidden(tmp_path: Path) -> None:
+    write_app(tmp_path, "broken", codemode_tools="import no_such_module")
+
+    out = run_python(
+        """
+        import django
+        from django.conf import settings
+        settings.configure(SECRET_KEY="x", INSTALLED_APPS=["broken", "django_codemode"])
+        try:
+            django.setup()
+        except ModuleNotFoundError as error:
+            print(error.name)
+        """,
+        tmp_path,
+    )
+
+    assert out == "no_such_module\n"

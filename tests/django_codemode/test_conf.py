@@ -16,20 +16,29 @@ from django_codemode.shared import shared
     ("raw", "message"),
     [
         (["EXECUTOR_URL"], "CODEMODE is a list; expected a dict"),
-        ({"EXECUTER_URL": "x"}, "CODEMODE['EXECUTER_URL'] is no setting; did you mean 'EXECUTOR_URL'?"),
+        (
+            {"EXECUTER_URL": "x"},
+            "CODEMODE['EXECUTER_URL'] is no setting; did you mean 'EXECUTOR_URL'?",
+        ),
         ({"max_rows": 5}, "CODEMODE['max_rows'] is no setting; did you mean 'MAX_ROWS'?"),
         ({"ZZZ": 5}, "CODEMODE['ZZZ'] is no setting; expected one of CONTEXT_PROVIDER, "),
         ({3: 5}, "CODEMODE"),
         ({"MAX_ROWS": 0}, "CODEMODE['MAX_ROWS']: Input should be greater than 0 (got 0)"),
         ({"MAX_ROWS": "many"}, "CODEMODE['MAX_ROWS']: Input should be a valid integer"),
-        ({"EXECUTION_TIMEOUT": -1}, "CODEMODE['EXECUTION_TIMEOUT']: Input should be greater than 0"),
+        (
+            {"EXECUTION_TIMEOUT": -1},
+            "CODEMODE['EXECUTION_TIMEOUT']: Input should be greater than 0",
+        ),
         (
             {"LIMITS": {"max_memory": 1}},
             "CODEMODE['LIMITS']['max_memory'] is no setting; did you mean 'max_memory_bytes'?",
         ),
         ({"TLS": {"cert_file": "a"}}, "CODEMODE['TLS']: cert_file and key_file go together"),
         ({"MIN_TIER": "D"}, "CODEMODE['MIN_TIER']: Input should be 'A', 'B', 'C'"),
-        ({"CONTEXT_PROVIDER": 5}, "CODEMODE['CONTEXT_PROVIDER']: the type int was given; expected a callable"),
+        (
+            {"CONTEXT_PROVIDER": 5},
+            "CODEMODE['CONTEXT_PROVIDER']: the type int was given; expected a callable",
+        ),
         ({"TENANT_HEADER": "X Tenant"}, "CODEMODE['TENANT_HEADER']: String should match pattern"),
         ({"TENANT_HEADER": "X", "TENANT_FROM_HOST": True}, "exclude each other"),
         ({"EXECUTION_TIMEOUT": 1, "LIMITS": {"execution_timeout": 1}}, "say the same"),

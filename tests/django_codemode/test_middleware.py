@@ -8,9 +8,11 @@ from contextvars import copy_context
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
-from django.test import AsyncClient, Client, RequestFactory, override_settings
+from django.test import AsyncClient, Client, RequestFactory, TestCase, override_settings
+from django.urls import path
 from django.utils.functional import SimpleLazyObject
 
 from codemode.core.context import RuntimeContext, get_current_context, use_context
@@ -90,6 +92,7 @@ def test_a_streaming_body_keeps_the_context_and_the_server_does_not_see_it() -> 
     assert views.seen == ["r-4"] * 3
 
 
+@pytest.mark.django_db
 def test_closing_a_streaming_response_early_ends_its_body_in_the_context() -> None:
     request = RequestFactory().get("/stream/", headers={"X-Request-ID": "r-5"})
     response: Any = CodemodeMiddleware(views.stream)(request)
@@ -100,6 +103,7 @@ def test_closing_a_streaming_response_early_ends_its_body_in_the_context() -> No
     assert views.seen == ["r-5", "r-5"]
 
 
+@pytest.mark.django_db
 async def test_leaving_an_asynchronous_body_early_ends_it_in_the_context() -> None:
     request = RequestFactory().get("/astream/", headers={"X-Request-ID": "r-6"})
     middleware: Any = CodemodeMiddleware(views.astream)
@@ -107,9 +111,11 @@ async def test_leaving_an_asynchronous_body_early_ends_it_in_the_context() -> No
     body = response.streaming_content
 
     assert await anext(body) == b"r-6\n"
+    # As Django's handler does it when the client has gone.
     await body.aclose()
+    await sync_to_async(response.close)()
     del body, response
-    for _ in range(5):  # the loop closes what nothing refers to any more
+    for _ in range(50):  # the loop closes what nothing refers to any more
         await asyncio.sleep(0)
 
     assert views.seen == ["r-6", "r-6"]
@@ -129,6 +135,7 @@ async def test_each_step_of_a_body_may_be_taken_by_another_task() -> None:
     assert views.seen == ["r-7"] * 3
 
 
+@pytest.mark.django_db
 def test_a_file_keeps_the_fast_path_of_the_server(tmp_path: Any) -> None:
     file = tmp_path / "report.txt"
     file.write_bytes(b"text")
@@ -193,10 +200,10 @@ async def test_concurrent_requests_do_not_see_each_other() -> None:
 )
 async def test_the_projects_provider_decides_in_both_modes(given: Any, expected: str) -> None:
     with override_settings(CODEMODE={"CONTEXT_PROVIDER": given}):
-        for path in ("/context/", "/acontext/"):
-            response = await AsyncClient().get(path)
+        for url in ("/context/", "/acontext/"):
+            response = await AsyncClient().get(url)
             assert response.content.decode() == expected
-            text = await asyncio.to_thread(lambda path=path: Client().get(path).text)
+            text = (await asyncio.to_thread(Client().get, url)).text
             assert text == expected
 
 
@@ -240,9 +247,7 @@ class TestTenant:
 
     def test_it_comes_from_the_host_by_setting(self) -> None:
         request = RequestFactory().get("/", headers={"Host": "Acme.Example.com:8000"})
-        with override_settings(
-            CODEMODE={"TENANT_FROM_HOST": True}, ALLOWED_HOSTS=[".example.com"]
-        ):
+        with override_settings(CODEMODE={"TENANT_FROM_HOST": True}, ALLOWED_HOSTS=[".example.com"]):
             assert context_of(request)["tenant_id"] == "acme.example.com"
 
     def test_a_host_that_is_not_allowed_is_refused(self) -> None:
@@ -259,14 +264,17 @@ class TestUser:
             raise AssertionError("evaluated")
 
         request = RequestFactory().get("/")
-        request.user = SimpleLazyObject(load)
+        request.user = SimpleLazyObject(load)  # type: ignore[assignment]  # as Django does it
         assert context_of(request).variables["user"] is request.user
 
-    @pytest.mark.django_db
-    async def test_it_is_loaded_for_asynchronous_code(self) -> None:
-        user = await User.objects.acreate(username="alice")
-        client = AsyncClient()
-        await client.aforce_login(user)
+    async def test_an_anonymous_request_is_not_made_to_vary_on_cookies(self) -> None:
+        response = await AsyncClient().get("/acontext/")
+        assert "Cookie" not in response.headers.get("Vary", "")
+
+
+class AsynchronousUserTests(TestCase):
+    async def test_the_user_is_loaded_for_asynchronous_code(self) -> None:
+        await self.async_client.aforce_login(await User.objects.acreate(username="alice"))
         found: list[Any] = []
 
         async def view(request: HttpRequest) -> HttpResponse:
@@ -275,14 +283,10 @@ class TestUser:
             found.append(context["user"].username)  # a lazy user would raise here
             return HttpResponse()
 
-        with override_settings(ROOT_URLCONF=_urls(view)):
-            await client.get("/")
+        with override_settings(ROOT_URLCONF=urls_of(view)):
+            await self.async_client.get("/")
 
         assert found == ["alice"]
-
-    async def test_an_anonymous_request_is_not_made_to_vary_on_cookies(self) -> None:
-        response = await AsyncClient().get("/acontext/")
-        assert "Cookie" not in response.headers.get("Vary", "")
 
 
 def test_the_context_is_left_on_the_request() -> None:
@@ -297,7 +301,5 @@ def test_a_response_that_does_not_stream_is_left_alone() -> None:
     assert not isinstance(response, StreamingHttpResponse)
 
 
-def _urls(view: Any) -> Any:
-    from django.urls import path
-
+def urls_of(view: Any) -> Any:
     return type("Urls", (), {"urlpatterns": [path("", view)]})

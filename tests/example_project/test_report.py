@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from shop.seed import YEAR
 
 pytestmark = pytest.mark.usefixtures("shop")
 
+README = Path(__file__).resolve().parent.parent.parent / "README.md"
 MERCHANTS = ["kiyomizu", "nordlicht", "prairie"]
 
 
@@ -103,6 +105,15 @@ def test_the_command_prints_the_totals_and_where_the_code_ran() -> None:
     assert executed is not None
     assert executed[1] != executed[2]
     assert "Isolation of the code: " in text
+
+
+def test_the_readme_shows_what_the_command_prints() -> None:
+    out = StringIO()
+    call_command("shop_report", stdout=out)
+
+    table, _, rest = out.getvalue().partition("\n\nmonthly_report.py ")
+    text = README.read_text("utf-8")
+    assert f"```text\n{table}\n\nmonthly_report.py {rest.splitlines()[0]}\n" in text
 
 
 def test_the_command_names_the_merchants_when_asked_for_another() -> None:

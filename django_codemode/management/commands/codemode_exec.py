@@ -227,7 +227,8 @@ def _why(result: ExecutionResult) -> str:
     if error is None:
         return result.status
     line = "" if error.line is None else f" (line {error.line})"
-    return f"{result.status}: {error.type}: {error.message}{line}"
+    told = f"{error.type}: {error.message}{line}"
+    return told if result.status == "failed" else f"{result.status}: {told}"
 
 
 def _as_it_is(text: str) -> str:

@@ -9,7 +9,7 @@ from tests.codemode.sandbox.guest_driver import Forker
 
 @pytest.fixture(scope="session")
 def forker() -> Iterator[Forker]:
-    """The process that this session's guests are forked from."""
+    """Own the process that guests are forked from."""
     forker = Forker()
     yield forker
     forker.close()

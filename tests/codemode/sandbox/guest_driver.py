@@ -142,7 +142,7 @@ class Guest:
         handler: Handler,
         *,
         session: bool = False,
-        **limits: int,
+        **limits: Any,
     ) -> None:
         self._forker = forker
         self._handler = handler

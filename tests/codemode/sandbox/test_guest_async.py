@@ -15,7 +15,7 @@ TOOLS = [
 ]
 
 
-def run(forker: Forker, code: str, delay: float | None = 0.1, **limits: int) -> Outcome:
+def run(forker: Forker, code: str, delay: float | None = 0.1, **limits: Any) -> Outcome:
     def host(name: str, arguments: dict[str, Any]) -> Any:
         code = arguments["code"]
         if code == "never":
@@ -59,17 +59,21 @@ def test_gather_is_concurrent(forker: Forker, style: str) -> None:
             "ba",
         ),
         (
-            "import threading\ngot = []\n"
-            "async def main(c):\n    got.extend(await asyncio.gather(rate(c), rate(c * 2)))\n"
-            "threads = [threading.Thread(target=lambda c=c: asyncio.run(main(c))) for c in 'AB']\n"
-            "for t in threads: t.start()\n"
-            "for t in threads: t.join()\n"
-            "sorted(got)",
+            (
+                "import threading\ngot = []\n"
+                "async def main(c):\n    got.extend(await asyncio.gather(rate(c), rate(c * 2)))\n"
+                "threads = [threading.Thread(target=lambda c=c: asyncio.run(main(c))) for c in 'AB']\n"
+                "for t in threads: t.start()\n"
+                "for t in threads: t.join()\n"
+                "sorted(got)"
+            ),
             ["a", "aa", "b", "bb"],
         ),
         (
-            "async def main():\n    return await rate('A')\n"
-            "loop = asyncio.new_event_loop()\nx = loop.run_until_complete(main())\nloop.close()\nx",
+            (
+                "async def main():\n    return await rate('A')\n"
+                "loop = asyncio.new_event_loop()\nx = loop.run_until_complete(main())\nloop.close()\nx"
+            ),
             "a",
         ),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ MIB = 1024 * 1024
 TOOLS = [tool("big", "big()"), tool("slow", "slow()", asynchronous=True)]
 
 
-def run(forker: Forker, code: str, **limits: int) -> Outcome:
+def run(forker: Forker, code: str, **limits: Any) -> Outcome:
     with Guest(forker, TOOLS, lambda *_: "x" * 12_000_000, **limits) as guest:
         return guest.run(code)
 

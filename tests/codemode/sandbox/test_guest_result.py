@@ -144,13 +144,13 @@ def test_run_that_replaces_what_the_runtime_needs_still_reports(forker: Forker, 
     code = (
         "import builtins, os, socket, json, asyncio, time, threading, struct, gc, traceback\n"
         "os._exit = json.dumps = asyncio.run = time.sleep = struct.pack = None\n"
-        "threading.current_thread = threading.enumerate = socket.socket.send = None\n"
+        "threading.current_thread = threading.enumerate = None\n"
         "print('a')\n"
         "builtins.print = builtins.exec = builtins.compile = None\n"
     )
     if "await" not in call:
         # asyncio itself needs these.
-        code += "threading.Lock = threading.RLock = threading.get_ident = time.monotonic = None\n"
+        code += "threading.Lock = threading.RLock = threading.get_ident = None\ntime.monotonic = socket.socket.send = None\n"
     outcome = run(forker, f"{code}\n{call}")
     assert (outcome.value, outcome.stdout) == (1.5, "a\n")
 
@@ -167,3 +167,12 @@ def test_forked_process_of_the_code_cannot_report_for_it(forker: Forker) -> None
     )
     outcome = run(forker, code)
     assert (outcome.value, outcome.stdout) == ("parent", "")
+
+
+def test_guest_imports_the_standard_library_and_cbor2_only(forker: Forker) -> None:
+    code = (
+        "import sys\n"
+        "known = {*sys.stdlib_module_names, *sys.builtin_module_names, 'cbor2', 'codemode', '__main__'}\n"
+        "sorted({name.partition('.')[0] for name in sys.modules} - known)"
+    )
+    assert run(forker, code).value == []

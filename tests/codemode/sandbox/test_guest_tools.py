@@ -36,7 +36,7 @@ def host(name: str, arguments: dict[str, Any]) -> Any:
             return arguments
 
 
-def run(forker: Forker, code: str, **limits: int) -> Outcome:
+def run(forker: Forker, code: str, **limits: Any) -> Outcome:
     with Guest(forker, TOOLS, host, **limits) as guest:
         return guest.run(code)
 

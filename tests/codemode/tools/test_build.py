@@ -6,13 +6,14 @@ import math
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import pytest
 from pydantic import BaseModel, Field
 
 from codemode.errors import ToolRegistrationError
-from codemode.tools import Tool, make_tool
+from codemode.tools import InvalidArguments, Tool, make_tool
 
 if TYPE_CHECKING:
     from decimal import Decimal as OnlyForCheckers
@@ -37,7 +38,7 @@ def get_order(order_id: int, *, full: bool = False, size: Size = Size.SMALL) -> 
             on the invoice.
         full: With its lines.
     """
-    return Order(number=order_id) if full or size else None
+    return Order(number=order_id) if full and size is Size.SMALL else None
 
 
 def test_a_function_becomes_a_whole_record() -> None:
@@ -180,9 +181,12 @@ def test_a_record_is_taken_as_it_is_and_can_be_renamed() -> None:
     made = make_tool("x", get_order)
 
     assert make_tool(None, made) is made
-    renamed = make_tool("y", made)
+    renamed = make_tool("orders.y", replace(made, permission="x"))
     assert isinstance(renamed, Tool)
-    assert renamed.signature.startswith("y(")
+    assert (renamed.name, renamed.permission) == ("orders.y", "x")
+    assert renamed.signature.startswith("orders.y(order_id: int")
+    with pytest.raises(InvalidArguments, match=r"signature is orders\.y"):
+        renamed.validate({})
 
 
 def star_args(*items: int) -> None: ...
@@ -209,7 +213,7 @@ def unresolvable_return() -> OnlyForCheckers:
 def uncheckable(x: Any) -> None: ...
 
 
-uncheckable.__annotations__["x"] = dict[str, any]  # type: ignore[valid-type] - a common slip
+uncheckable.__annotations__["x"] = dict[str, any]  # type: ignore[valid-type]  # a common slip
 
 
 class NeedsArguments:
@@ -253,3 +257,21 @@ def test_the_decorator_is_importable_whatever_was_imported_before() -> None:
     code = "import codemode.tools.tool; from codemode.tools import tool; assert callable(tool)"
 
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_wrapper_is_judged_by_what_a_call_enters() -> None:
+    def collected(function: Any) -> Any:
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> list[Any]:
+            return list(function(*args, **kwargs))
+
+        return wrapper
+
+    @collected
+    def count(to: int) -> Iterator[int]:
+        yield from range(to)
+
+    made = make_tool("count_to", count)
+
+    assert made.function(to=2) == [0, 1]
+    assert made.signature == "count_to(to: int) -> Iterator[int]"

@@ -43,7 +43,7 @@ def test_bad_names_are_refused_with_the_fix(name: object, text: str) -> None:
 
 def test_a_name_is_a_tool_or_a_namespace_but_not_both() -> None:
     check_namespaces("orders.get", ["orders.list", "order", "orders2"])
-    with pytest.raises(ToolRegistrationError, match="namespace of 'orders.get'"):
+    with pytest.raises(ToolRegistrationError, match=r"namespace of 'orders\.get'"):
         check_namespaces("orders", ["orders.get"])
     with pytest.raises(ToolRegistrationError, match="needs 'orders' as a namespace"):
         check_namespaces("orders.get", ["orders"])

@@ -33,7 +33,7 @@ class Command(BaseCommand):
 
         begin = time.perf_counter()
         result = run_report(merchant, year)
-        seconds = time.perf_counter() - begin
+        whole_ms = (time.perf_counter() - begin) * 1000
         if result.error is not None:
             raise CommandError(
                 f"The script {result.status}: {result.error.message}\n{result.error.traceback}"
@@ -44,11 +44,13 @@ class Command(BaseCommand):
         for line in render(report):
             self.stdout.write(line)
         calls = Counter(call.name for call in result.tool_calls)
+        names = ", ".join(f"{name} x {number}" for name, number in sorted(calls.items()))
+        code_ms = result.usage.wall_seconds * 1000
         self.stdout.write(
-            f"\n{SCRIPT.name} made {calls.total()} tool calls: "
-            + ", ".join(f"{name} x {number}" for name, number in sorted(calls.items()))
-            + f".\nIt ran for {result.duration_ms:.0f} ms; with starting an executor, "
-            f"{seconds:.2f} s.\n{_where(get_codemode().client)}\n"
+            f"\n{SCRIPT.name} made {calls.total()} tool calls: {names}.\n"
+            f"It ran for {code_ms:.0f} ms; with starting the executor, that took "
+            f"{whole_ms:.0f} ms.\n"
+            f"{_where(get_codemode().client)}\n"
             f"Isolation of the code: {result.isolation}."
         )
 

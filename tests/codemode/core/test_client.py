@@ -1,0 +1,325 @@
+"""Both halves of the client run tools as they promise: where, when and in which context."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+from asgiref.sync import sync_to_async
+
+import codemode.core.client as client_module
+from codemode import Codemode, get_current_context, get_current_execution, tool
+from tests.codemode.conftest import Half
+
+
+def register(codemode: Codemode, *tools: Any) -> None:
+    for one in tools:
+        codemode.registry.register_tool(one.__name__, one)
+
+
+def test_gather_over_async_tools_is_concurrent(codemode: Codemode, half: Half) -> None:
+    async def slow(n: int) -> int:
+        await asyncio.sleep(0.2)
+        return n
+
+    register(codemode, slow)
+    code = "import asyncio\nawait asyncio.gather(*(slow(i) for i in range(10)))"
+    began = time.monotonic()
+    result = half.run(codemode, code)
+    assert result.value == list(range(10))
+    assert 0.2 <= time.monotonic() - began < 1
+    assert len(result.tool_calls) == 10
+
+
+def test_sync_tools_in_the_pool_are_concurrent(codemode: Codemode, half: Half) -> None:
+    @tool(thread_sensitive=False)
+    def slow(n: int) -> str:
+        time.sleep(0.2)
+        return threading.current_thread().name
+
+    register(codemode, slow)
+    code = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "with ThreadPoolExecutor(8) as pool: names = list(pool.map(slow, range(8)))\n"
+        "result = names"
+    )
+    began = time.monotonic()
+    result = half.run(codemode, code)
+    assert time.monotonic() - began < 1
+    assert result.ok, result.error
+    assert len(set(result.value)) == 8
+    assert all(name.startswith("codemode-tool") for name in result.value)
+
+
+def test_call_that_the_code_cancels_is_cancelled_in_the_host(
+    codemode: Codemode, half: Half
+) -> None:
+    ends: list[str] = []
+
+    async def endless() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ends.append("cancelled")
+            raise
+        finally:
+            ends.append("finally")
+
+    register(codemode, endless)
+    code = (
+        "import asyncio\n"
+        "try:\n    await asyncio.wait_for(endless(), 0.1)\n"
+        "except TimeoutError:\n    result = 'gave up'\n"
+    )
+    began = time.monotonic()
+    result = half.run(codemode, code)
+    assert result.value == "gave up"
+    assert ends == ["cancelled", "finally"]
+    assert [call.outcome for call in result.tool_calls] == ["cancelled"]
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    "ending, status", [("result = 1", "completed"), ("time.sleep(60)", "timeout"), ("1/0", "failed")]
+)
+def test_tools_still_running_at_the_end_are_cancelled(
+    codemode: Codemode, half: Half, ending: str, status: str
+) -> None:
+    ends: list[str] = []
+
+    async def endless() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ends.append("finally")
+
+    register(codemode, endless)
+    code = (
+        "import asyncio, time\n"
+        "task = asyncio.ensure_future(endless())\n"
+        f"await asyncio.sleep(0.1)\n{ending}"
+    )
+    result = half.run(codemode, code, execution_timeout=1)
+    assert result.status == status
+    assert ends == ["finally"]
+    assert [call.outcome for call in result.tool_calls] == ["cancelled"]
+
+
+@pytest.fixture
+def web_address() -> Iterator[str]:
+    """Give the address of a real web server that counts its requests' connections."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            body = str(self.client_address[1]).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+def test_tools_of_a_run_share_one_async_http_client(
+    codemode: Codemode, half: Half, web_address: str
+) -> None:
+    clients: list[httpx.AsyncClient] = []
+
+    async def fetch() -> str:
+        if not clients:
+            clients.append(httpx.AsyncClient())
+        return (await clients[0].get(web_address)).text
+
+    async def close() -> None:
+        await clients[0].aclose()
+
+    register(codemode, fetch, close)
+    code = (
+        "import asyncio\n"
+        "ports = [await fetch() for _ in range(3)]\n"
+        "ports += await asyncio.gather(*(fetch() for _ in range(5)))\n"
+        "await close()\n"
+        "result = ports"
+    )
+    result = half.run(codemode, code)
+    assert result.ok, result.error
+    assert len(result.value) == 8
+    assert len(set(result.value[:3])) == 1  # one connection, kept alive
+
+
+def test_sync_tool_runs_in_the_callers_thread(codemode: Codemode) -> None:
+    threads: list[int] = []
+
+    def note() -> None:
+        threads.append(threading.get_ident())
+
+    async def note_async() -> None:
+        await sync_to_async(note)()
+
+    register(codemode, note, note_async)
+    assert codemode.run("note()\nawait note_async()\nnote()\nawait note_async()").ok
+    assert threads == [threading.get_ident()] * 4
+
+
+async def test_sync_tool_runs_in_the_thread_for_sync_code(codemode: Codemode) -> None:
+    threads: list[int] = []
+
+    def note() -> None:
+        threads.append(threading.get_ident())
+
+    async def note_async() -> None:
+        await sync_to_async(note)()
+
+    register(codemode, note, note_async)
+    await sync_to_async(note)()
+    assert (await codemode.run_async("note()\nawait note_async()\nnote()")).ok
+    assert len(set(threads)) == 1
+    assert threads[0] != threading.get_ident()
+
+
+async def test_async_tool_runs_in_the_callers_loop(codemode: Codemode) -> None:
+    async def same() -> bool:
+        return asyncio.get_running_loop() is loop
+
+    loop = asyncio.get_running_loop()
+    register(codemode, same)
+    assert (await codemode.run_async("await same()")).value is True
+
+
+note_variable: contextvars.ContextVar[str] = contextvars.ContextVar("note", default="unset")
+
+
+@pytest.mark.parametrize("call", ["set_it", "await set_async", "set_in_pool"])
+def test_what_a_tool_sets_nobody_else_sees(codemode: Codemode, half: Half, call: str) -> None:
+    seen: list[str] = []
+
+    def set_it(value: str) -> None:
+        seen.append(note_variable.get())
+        note_variable.set(value)
+        codemode.with_context(tenant=value)
+
+    async def set_async(value: str) -> None:
+        set_it(value)
+
+    set_in_pool = tool(thread_sensitive=False)(lambda value: set_it(value))
+    register(codemode, set_it, set_async)
+    codemode.registry.register_tool("set_in_pool", set_in_pool)
+    token = note_variable.set("caller")
+    try:
+        with codemode.registry.context(tenant="caller"):
+            assert half.run(codemode, f"{call}('a')\n{call}('b')").ok
+            assert seen == ["caller", "caller"]
+            assert note_variable.get() == "caller"
+            context = get_current_context()
+            assert context is not None
+            assert context["tenant"] == "caller"
+    finally:
+        note_variable.reset(token)
+
+
+@pytest.mark.parametrize("call", ["who()", "await who_async()", "who_in_pool()"])
+def test_tool_sees_the_context_of_the_start(codemode: Codemode, half: Half, call: str) -> None:
+    def who() -> tuple[Any, bool]:
+        context, execution = get_current_context(), get_current_execution()
+        assert context is not None
+        assert execution is not None
+        return context.get("tenant"), 0 < execution.deadline <= 30
+
+    async def who_async() -> Any:
+        return who()
+
+    register(codemode, who, who_async)
+    codemode.registry.register_tool("who_in_pool", tool(thread_sensitive=False)(lambda: who()))
+    with codemode.registry.context(tenant="acme"):
+        assert half.run(codemode, call).value == ["acme", True]
+    assert get_current_execution() is None
+
+
+async def test_each_task_keeps_its_context(codemode: Codemode) -> None:
+    async def tenant() -> str:
+        await asyncio.sleep(0.01)
+        context = get_current_context()
+        assert context is not None
+        return str(context["tenant"])
+
+    async def request(number: int) -> None:
+        codemode.with_context(tenant=f"t{number}")
+        await asyncio.sleep(0.01)
+        assert await codemode.execute_async("await tenant()") == f"t{number}"
+
+    register(codemode, tenant)
+    await asyncio.gather(*(request(number) for number in range(20)))
+
+
+def test_tool_may_execute_code_itself(codemode: Codemode, half: Half) -> None:
+    def outer(depth: int) -> int:
+        return int(codemode.execute(f"outer({depth - 1}) + 1")) if depth else 0
+
+    async def outer_async(depth: int) -> int:
+        if not depth:
+            return 0
+        return int(await codemode.execute_async(f"await outer_async({depth - 1}) + 1"))
+
+    register(codemode, outer, outer_async)
+    assert half.run(codemode, "outer(3)").value == 3
+    assert half.run(codemode, "await outer_async(3)").value == 3
+
+
+async def test_execute_inside_a_running_loop_works_with_one_warning(
+    codemode: Codemode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "_warned_about_loop", False)
+    threads: list[threading.Thread] = []
+
+    def tenant() -> Any:
+        threads.append(threading.current_thread())
+        context = get_current_context()
+        return context and context.get("tenant")
+
+    register(codemode, tenant)
+    codemode.with_context(tenant="acme")
+    with pytest.warns(RuntimeWarning, match="execute_async"):
+        assert codemode.execute("tenant()") == "acme"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert codemode.execute("tenant()") == "acme"
+    assert threading.current_thread() not in threads
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_one_client_serves_threads_and_loops_at_once(codemode: Codemode) -> None:
+    outcomes: list[str] = []
+
+    def from_thread(number: int) -> None:
+        outcomes.append(codemode.execute(f"{number}"))
+
+    async def from_loop(number: int) -> None:
+        outcomes.extend(
+            await asyncio.gather(*(codemode.execute_async(f"{number}") for _ in range(3)))
+        )
+
+    threads = [threading.Thread(target=from_thread, args=(n,)) for n in range(6)]
+    threads += [threading.Thread(target=lambda n=n: asyncio.run(from_loop(n))) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(outcomes) == sorted([*map(str, range(6)), *(str(n) for n in range(3) for _ in "abc")])

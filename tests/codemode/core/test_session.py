@@ -1,0 +1,303 @@
+"""A session is one sandbox for several runs, bound to what it was opened with."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Literal
+
+import pytest
+
+from codemode import Codemode, ConfigurationError, ExecutionResult, ExecutorClientError
+from codemode.core.session import Session
+from codemode.errors import ExecutorRequestError
+from tests.codemode.processes import is_running, wait_until
+
+
+class Notebook:
+    """Be a session of either half, driven from sync tests by a loop of its own."""
+
+    def __init__(self, codemode: Codemode, kind: Literal["sync", "async"]) -> None:
+        self._codemode = codemode
+        self._kind = kind
+        self._runner: asyncio.Runner | None = None
+        self._session: Session | None = None
+
+    def open(self, **options: Any) -> None:
+        self._session = session = self._codemode.session(**options)
+        if self._kind == "sync":
+            session.__enter__()
+        else:
+            self._runner = asyncio.Runner()
+            self._runner.run(session.__aenter__(), context=contextvars.copy_context())
+
+    def run(self, code: str, **options: Any) -> ExecutionResult:
+        if self._session is None:
+            self.open()
+        assert self._session is not None
+        if self._runner is None:
+            return self._session.run(code, **options)
+        # A runner has a context of its own; a task of the caller's has the caller's.
+        context = contextvars.copy_context()
+        return self._runner.run(self._session.run_async(code, **options), context=context)
+
+    def close(self) -> None:
+        if self._session is None:
+            return
+        if self._runner is None:
+            self._session.__exit__(None, None, None)
+        else:
+            self._runner.run(self._session.__aexit__(None, None, None))
+            self._runner.close()
+        self._session = self._runner = None
+
+
+@pytest.fixture(params=["sync", "async"])
+def notebook(request: pytest.FixtureRequest, codemode: Codemode) -> Iterator[Notebook]:
+    book = Notebook(codemode, request.param)
+    yield book
+    book.close()
+
+
+def test_variables_stay(notebook: Notebook) -> None:
+    notebook.run("import math\nx = 20\ndef double(n): return 2 * n")
+    assert notebook.run("double(x) + math.floor(2.5)").value == 42
+
+
+def test_result_of_an_earlier_run_does_not_count(notebook: Notebook) -> None:
+    assert notebook.run("result = 5").value == 5
+    assert notebook.run("x = 1").value is None
+    assert notebook.run("x").value == 1
+    assert notebook.run("result").value == 5
+
+
+def test_failure_keeps_the_session(notebook: Notebook) -> None:
+    notebook.run("x = 1")
+    failed = notebook.run("x = 2\n1/0")
+    assert (failed.status, failed.error and failed.error.line) == ("failed", 2)
+    assert notebook.run("x").value == 2
+
+
+def test_inputs_are_variables_of_the_session(notebook: Notebook) -> None:
+    notebook.run("total = price", inputs={"price": 3})
+    assert notebook.run("total + price").value == 6
+
+
+def test_output_and_calls_belong_to_their_run(codemode: Codemode, notebook: Notebook) -> None:
+    codemode.registry.register_tool("add", lambda a, b: a + b)
+    first = notebook.run("print('one')\nadd(1, 2)")
+    second = notebook.run("print('two')\nadd(3, 4)")
+    assert (first.stdout, first.value, len(first.tool_calls)) == ("one\n", 3, 1)
+    assert (second.stdout, second.value, len(second.tool_calls)) == ("two\n", 7, 1)
+    assert first.execution_id != second.execution_id
+
+
+def test_one_loop_lives_as_long_as_the_session(codemode: Codemode, notebook: Notebook) -> None:
+    async def echo(n: int) -> int:
+        await asyncio.sleep(0.01)
+        return n
+
+    codemode.registry.register_tool("echo", echo)
+    notebook.run("import asyncio\nlock = asyncio.Lock()\nawait echo(1)\nloop = asyncio.get_running_loop()")
+    code = "async with lock: n = await echo(2)\nresult = (n, loop is asyncio.get_running_loop())"
+    assert notebook.run(code).value == [2, True]
+
+
+def test_run_under_another_context_is_refused(codemode: Codemode, notebook: Notebook) -> None:
+    with codemode.registry.context(tenant="acme"):
+        notebook.open()
+        assert notebook.run("1").value == 1
+        with codemode.registry.context(tenant="globex"):
+            with pytest.raises(ConfigurationError, match="tenant"):
+                notebook.run("2")
+        assert notebook.run("3").value == 3
+
+
+def test_concurrent_runs_are_refused(codemode: Codemode) -> None:
+    refused: list[str] = []
+
+    def again() -> None:
+        with pytest.raises(ExecutorClientError, match="running already"):
+            session.run("2")
+        refused.append("again")
+
+    codemode.registry.register_tool("again", again)
+    with codemode.session() as session:
+        assert session.run("again()").ok
+        assert session.run("3").value == 3
+    assert refused == ["again"]
+
+
+async def test_concurrent_runs_are_refused_in_tasks(codemode: Codemode) -> None:
+    async with codemode.session() as session:
+        first = asyncio.create_task(session.run_async("import time\ntime.sleep(0.3)\n1"))
+        await asyncio.sleep(0.1)
+        with pytest.raises(ExecutorClientError, match="running already"):
+            await session.run_async("2")
+        assert (await first).value == 1
+
+
+@pytest.mark.parametrize(
+    "code, status",
+    [
+        ("while True: pass", "timeout"),
+        ("import os\nos._exit(1)", "crashed"),
+        ("while True: print('x' * 1000)", "limit"),
+    ],
+)
+def test_what_kills_the_sandbox_ends_the_session(
+    notebook: Notebook, code: str, status: str
+) -> None:
+    notebook.open(execution_timeout=1)
+    assert notebook.run("1").value == 1
+    assert notebook.run(code).status == status
+    with pytest.raises(ExecutorClientError, match=f"has ended.*{status}"):
+        notebook.run("2")
+
+
+def test_timeout_is_per_run(notebook: Notebook) -> None:
+    notebook.open(execution_timeout=0.6)
+    for _ in range(3):
+        assert notebook.run("import time\ntime.sleep(0.3)").ok
+    assert notebook.run("time.sleep(9)", execution_timeout=0.1).status == "timeout"
+
+
+def test_idle_session_ends(notebook: Notebook) -> None:
+    notebook.open(idle_timeout=0.3)
+    pid = notebook.run("import os\nos.getpid()").value
+    assert wait_until(lambda: not is_running(pid))
+    with pytest.raises(ExecutorRequestError, match=r"idle_timeout of 0\.3 s"):
+        notebook.run("1")
+
+
+def test_tool_calls_are_a_total_of_the_session(codemode: Codemode, notebook: Notebook) -> None:
+    codemode.registry.register_tool("ping", lambda: 1)
+    codemode.client.limits = codemode.client.limits.model_copy(update={"max_tool_calls": 5})
+    notebook.open()
+    assert notebook.run("for _ in range(3): ping()").ok
+    result = notebook.run("for _ in range(3): ping()")
+    assert result.error is not None
+    assert (result.status, result.error.type) == ("limit", "ToolCallLimit")
+
+
+def test_cpu_is_a_total_of_the_session(codemode: Codemode, notebook: Notebook) -> None:
+    codemode.client.limits = codemode.client.limits.model_copy(update={"max_cpu_seconds": 1})
+    notebook.open()
+    burn = "import time\nend = time.process_time() + 0.7\nwhile time.process_time() < end: pass"
+    assert notebook.run(burn).ok
+    result = notebook.run(burn)
+    assert result.error is not None
+    assert (result.status, result.error.type) == ("limit", "CpuLimit")
+
+
+def test_memory_is_a_total_of_the_session(codemode: Codemode, notebook: Notebook) -> None:
+    limits = {"max_memory_bytes": 64 * 1024 * 1024}
+    codemode.client.limits = codemode.client.limits.model_copy(update=limits)
+    notebook.open()
+    assert notebook.run("x = bytearray(40 * 1024 * 1024)\nNone").ok
+    result = notebook.run("y = bytearray(40 * 1024 * 1024)\nNone")
+    assert result.error is not None
+    assert result.error.type == "MemoryLimit"
+
+
+def test_thread_of_an_earlier_run_gets_nothing(codemode: Codemode, notebook: Notebook) -> None:
+    calls: list[str] = []
+
+    def note(text: str) -> None:
+        calls.append(text)
+
+    codemode.registry.register_tool("note", note)
+    first = """
+import threading, time
+outcomes = []
+def leftover():
+    time.sleep(0.3)
+    for attempt in range(3):
+        try:
+            note(text='leftover')
+        except BaseException as error:
+            outcomes.append(type(error).__name__)
+        print('leftover speaks')
+thread = threading.Thread(target=leftover, daemon=True)
+thread.start()
+note(text='first')
+"""
+    assert notebook.run(first).ok
+    second = notebook.run("note(text='second')\nthread.join(5)\nresult = outcomes")
+    assert second.ok
+    assert len(second.value) == 3
+    assert calls == ["first", "second"]
+    assert second.stdout == ""
+    assert [call.arguments["text"] for call in second.tool_calls] == ["second"]
+
+
+def test_task_of_an_earlier_run_gets_nothing(codemode: Codemode, notebook: Notebook) -> None:
+    calls: list[str] = []
+
+    async def note(text: str) -> None:
+        calls.append(text)
+
+    codemode.registry.register_tool("note", note)
+    first = """
+import asyncio
+async def leftover():
+    await asyncio.sleep(0.1)
+    await note(text='leftover')
+task = asyncio.ensure_future(leftover())
+await note(text='first')
+"""
+    assert notebook.run(first).ok
+    assert notebook.run("await asyncio.sleep(0.3)\nawait note(text='second')").ok
+    assert calls == ["first", "second"]
+
+
+def test_sandbox_dies_with_the_block(notebook: Notebook) -> None:
+    pid = notebook.run("import os\nos.getpid()").value
+    notebook.close()
+    assert wait_until(lambda: not is_running(pid))
+
+
+def test_closed_session_refuses(codemode: Codemode) -> None:
+    with codemode.session() as session:
+        assert session.run("1").value == 1
+    with pytest.raises(ExecutorClientError, match="block has ended"):
+        session.run("2")
+    with pytest.raises(ExecutorClientError, match="opened once"):
+        session.__enter__()
+
+
+@pytest.fixture
+async def async_session(codemode: Codemode) -> AsyncIterator[Session]:
+    async with codemode.session() as session:
+        yield session
+
+
+async def test_halves_do_not_mix(async_session: Session) -> None:
+    with pytest.raises(ExecutorClientError, match="`with codemode.session"):
+        async_session.run("1")
+
+
+def test_unopened_session_refuses(codemode: Codemode) -> None:
+    with pytest.raises(ExecutorClientError, match="needs a session opened"):
+        codemode.session().run("1")
+
+
+def test_session_may_be_used_from_thread_to_thread(codemode: Codemode) -> None:
+    values: list[Any] = []
+    with codemode.session() as session:
+        for number in range(3):
+            thread = threading.Thread(target=lambda n=number: values.append(session.run(str(n)).value))
+            thread.start()
+            thread.join(10)
+    assert values == [0, 1, 2]
+
+
+def test_code_over_its_limit_keeps_the_session(notebook: Notebook) -> None:
+    notebook.run("x = 1")
+    assert notebook.run("#" * 300_000).status == "limit"
+    began = time.monotonic()
+    assert notebook.run("x").value == 1
+    assert time.monotonic() - began < 1

@@ -1,0 +1,217 @@
+"""A stream tells what happens as it happens, and its end is the run's end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from codemode import Codemode
+from codemode.core.events import Event, ExecutionCompleted, ExecutionStarted, OutputReceived
+from tests.codemode.conftest import Half
+from tests.codemode.processes import is_running, wait_until
+
+
+def collect(codemode: Codemode, half: Half, code: str, **options: Any) -> list[Event]:
+    if half.name == "sync":
+        return list(codemode.stream(code, **options))
+
+    async def collect_async() -> list[Event]:
+        return [event async for event in codemode.stream(code, **options)]
+
+    return asyncio.run(collect_async())
+
+
+def test_events_come_in_the_order_in_which_they_happen(codemode: Codemode, half: Half) -> None:
+    async def rate(currency: str) -> float:
+        return 1.5
+
+    codemode.registry.register_tool("add", lambda a, b: a + b)
+    codemode.registry.register_tool("rate", rate)
+    code = (
+        "import sys\nprint('one')\nadd(1, 2)\nprint('two')\nprint('err', file=sys.stderr)\n"
+        "progress(1, 2, 'half')\nawait rate('EUR')\nprint('three')\nprogress(2)\nresult = 7"
+    )
+    events = collect(codemode, half, code)
+    assert [event.type for event in events] == [
+        "started",
+        "output",
+        "tool_call_started",
+        "tool_call_finished",
+        "output",
+        "output",
+        "progress",
+        "tool_call_started",
+        "tool_call_finished",
+        "output",
+        "progress",
+        "completed",
+    ]
+    first, last = events[0], events[-1]
+    assert isinstance(first, ExecutionStarted)
+    assert isinstance(last, ExecutionCompleted)
+    assert first.execution_id == last.result.execution_id
+    assert last.result.value == 7
+    texts = [(e.stream, e.text) for e in events if isinstance(e, OutputReceived)]
+    assert texts == [
+        ("stdout", "one\n"),
+        ("stdout", "two\n"),
+        ("stderr", "err\n"),
+        ("stdout", "three\n"),
+    ]
+    assert (events[6].done, events[6].total, events[6].note) == (1, 2, "half")  # type: ignore[union-attr]  # progress
+    assert (events[10].done, events[10].total) == (2, None)  # type: ignore[union-attr]  # progress
+    assert events[2].arguments == {"a": 1, "b": 2}  # type: ignore[union-attr]  # a call
+    assert events[3].outcome == "completed"  # type: ignore[union-attr]  # a finished call
+
+
+@pytest.mark.parametrize("ending", ["1/0", "import os\nos._exit(1)", "while True: pass"])
+def test_failing_run_ends_with_its_result(codemode: Codemode, half: Half, ending: str) -> None:
+    events = collect(codemode, half, f"print('in')\n{ending}", execution_timeout=0.5)
+    assert [event.type for event in events] == ["started", "output", "completed"]
+
+
+def test_events_arrive_before_the_run_has_ended(codemode: Codemode) -> None:
+    code = "import time\nfor n in range(3):\n    print(n)\n    time.sleep(0.3)"
+    began = time.monotonic()
+    times = [time.monotonic() - began for event in codemode.stream(code) if event.type == "output"]
+    assert times[0] < 0.25
+    assert 0.25 < times[1] < 0.55
+    assert 0.55 < times[2] < 0.85
+
+
+def test_events_arrive_while_an_async_tool_is_in_flight(codemode: Codemode, half: Half) -> None:
+    async def slow() -> str:
+        await asyncio.sleep(0.6)
+        return "slow"
+
+    codemode.registry.register_tool("slow", slow)
+    code = (
+        "import asyncio\ntask = asyncio.create_task(slow())\n"
+        "for n in range(3):\n    await asyncio.sleep(0.1)\n    print(n)\nresult = await task"
+    )
+    seen: list[tuple[str, float]] = []
+
+    def note(event: Event) -> None:
+        seen.append((event.type, time.monotonic()))
+
+    async def watch() -> None:
+        async for event in codemode.stream(code):
+            note(event)
+
+    if half.name == "sync":
+        for event in codemode.stream(code):
+            note(event)
+    else:
+        asyncio.run(watch())
+    finished = next(at for kind, at in seen if kind == "tool_call_finished")
+    outputs = [at for kind, at in seen if kind == "output"]
+    assert len(outputs) == 3
+    assert all(at < finished - 0.1 for at in outputs)
+
+
+ENDLESS = "import os, time\nprint(os.getpid())\n{more}\ntime.sleep(60)"
+
+
+@pytest.mark.parametrize("more", ["", "task = asyncio.ensure_future(slow())\nawait asyncio.sleep(0.1)"])
+def test_early_close_kills_the_sandbox(codemode: Codemode, more: str) -> None:
+    ends: list[str] = []
+
+    async def slow() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ends.append("finally")
+
+    codemode.registry.register_tool("slow", slow)
+    code = ENDLESS.format(more=f"import asyncio\n{more}\nprint('more')")
+    with codemode.stream(code) as events:
+        pids = []
+        for event in events:
+            if isinstance(event, OutputReceived):
+                if not pids:
+                    pids.append(int(event.text.split()[0]))
+                if "more" in event.text:
+                    break
+    assert wait_until(lambda: not is_running(pids[0]), 2)
+    assert ends == (["finally"] if more else [])
+    events.close()
+    assert codemode.execute("1") == "1"
+
+
+@pytest.mark.parametrize("more", ["", "task = asyncio.ensure_future(slow())\nawait asyncio.sleep(0.1)"])
+async def test_early_aclose_kills_the_sandbox(codemode: Codemode, more: str) -> None:
+    ends: list[str] = []
+
+    async def slow() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ends.append("finally")
+
+    codemode.registry.register_tool("slow", slow)
+    code = ENDLESS.format(more=f"import asyncio\n{more}\nprint('more')")
+    async with codemode.stream(code) as events:
+        pids = []
+        async for event in events:
+            if isinstance(event, OutputReceived):
+                if not pids:
+                    pids.append(int(event.text.split()[0]))
+                if "more" in event.text:
+                    break
+    assert ends == (["finally"] if more else [])
+    assert await asyncio.to_thread(wait_until, lambda: not is_running(pids[0]), 2)
+    await events.aclose()
+    assert await codemode.execute_async("1") == "1"
+
+
+def test_slow_reader_holds_back_only_its_own_run(codemode: Codemode) -> None:
+    code = "for n in range(1000): print('x' * 900)\nresult = 'end'"
+    events = iter(codemode.stream(code))
+    next(events)
+    for number in range(3):
+        assert codemode.execute(f"{number}") == f"{number}"
+    time.sleep(0.3)
+    last = list(events)[-1]
+    assert isinstance(last, ExecutionCompleted)
+    assert last.result.value == "end"
+    assert len(last.result.stdout) == 901_000
+
+
+def test_early_close_of_a_flooding_run_leaves_no_thread(codemode: Codemode) -> None:
+    async def slow() -> None:
+        await asyncio.sleep(60)
+
+    codemode.registry.register_tool("slow", slow)
+    code = (
+        "import asyncio\ntask = asyncio.ensure_future(slow())\nawait asyncio.sleep(0.1)\n"
+        "import sys\nfor n in range(1000):\n    print(n)\n    print(n, file=sys.stderr)\n"
+        "await asyncio.sleep(60)"
+    )
+    before = set(threading.enumerate())
+    with codemode.stream(code) as events:
+        for event in events:
+            if event.type == "output":
+                time.sleep(0.3)
+                break
+    assert wait_until(
+        lambda: not [t for t in set(threading.enumerate()) - before if "codemode" in t.name], 3
+    ), threading.enumerate()
+
+
+def test_stream_is_one_execution(codemode: Codemode) -> None:
+    events = codemode.stream("1")
+    assert len(list(events)) == 2
+    with pytest.raises(RuntimeError, match="iterated already"):
+        iter(events)
+
+
+def test_stream_that_nobody_reads_runs_nothing(codemode: Codemode) -> None:
+    calls: list[int] = []
+    codemode.registry.register_tool("note", lambda: calls.append(1))
+    with codemode.stream("note()"):
+        pass
+    assert calls == []

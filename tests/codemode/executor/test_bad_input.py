@@ -1,0 +1,244 @@
+"""Whatever code is sent, it gets a clear outcome of its own and the executor serves on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from codemode import ClientConfig, Codemode, ExecutionError, ExecutionResult, Limits
+from tests.codemode.conftest import Half
+from tests.codemode.processes import ExecutorProcess, descendants, is_running, wait_until
+
+MIB = 1024 * 1024
+
+
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+async def rate(currency: str) -> float:
+    return 1.5
+
+
+@pytest.fixture(autouse=True)
+def _serves_on(codemode: Codemode) -> Iterator[None]:
+    codemode.registry.register_tool("add", add)
+    codemode.registry.register_tool("rate", rate)
+    yield
+    assert codemode.run("add(1, 2)").value == 3
+
+
+def limited(codemode: Codemode, code: str, **limits: Any) -> ExecutionResult:
+    return codemode.client.execute(code, config=limits)
+
+
+@pytest.mark.parametrize(
+    "code, status, error_type, message, line",
+    [
+        ("x = 1\n1 +", "failed", "SyntaxError", "invalid syntax", 2),
+        ("x = 1\n\n1 / 0", "failed", "ZeroDivisionError", "division by zero", 3),
+        ("import sys\nsys.exit(2)", "failed", "SystemExit", "sys.exit(2)", 2),
+        ("exit()", "failed", "SystemExit", "exit", 1),
+        ("import os\nos._exit(3)", "crashed", "ExitedEarly", "exit status 3", None),
+        ("import os\nos._exit(0)", "crashed", "ExitedEarly", "exit status 0", None),
+        ("import os\nos.abort()", "crashed", "Crashed", "SIGABRT", None),
+        ("import os\nos.kill(os.getpid(), 11)", "crashed", "Crashed", "SIGSEGV", None),
+        ("import os\nos.close(3)", "crashed", None, "", None),
+        ("addd(1, 2)", "failed", "NameError", "addd", 1),
+        ("add(1)", "failed", "InvalidArgumentsError", "add(a: int, b: int) -> int", 1),
+        ("add(1, 'x')", "failed", "InvalidArgumentsError", "add(a: int, b: int) -> int", 1),
+        ("add(1, 2, 3)", "failed", "InvalidArgumentsError", "add(a: int, b: int) -> int", 1),
+        ("rate('EUR')", "failed", "ResultNotAwaited", "await", None),
+        ("{'a': [1, object()]}", "failed", "ResultNotSerialisable", "['a'][1]", None),
+        ("raise BaseException('odd')", "failed", "BaseException", "odd", 1),
+        ("raise KeyboardInterrupt", "failed", "KeyboardInterrupt", "", 1),
+        ("def f(): f()\nf()", "failed", "RecursionError", "recursion", 1),
+        ("input()", "failed", "EOFError", "no standard input", 1),
+        ("'\\ud800'", "failed", "ResultNotSerialisable", "surrogate", None),
+        ("import nowhere", "failed", "ModuleNotFoundError", "nowhere", 1),
+    ],
+)
+def test_failing_code_gets_its_own_outcome(
+    codemode: Codemode,
+    half: Half,
+    code: str,
+    status: str,
+    error_type: str | None,
+    message: str,
+    line: int | None,
+) -> None:
+    began = time.monotonic()
+    result = half.run(codemode, "print('before')\n" + code)
+    assert time.monotonic() - began < 2
+    assert result.error is not None
+    assert result.status == status
+    assert result.error.type == error_type or error_type is None
+    assert message in result.error.message
+    if line is not None:
+        assert result.error.line == line + 1
+    assert result.stdout == ("" if error_type == "SyntaxError" else "before\n")
+    assert result.value is None
+
+
+@pytest.mark.parametrize("call", ["addd(1, 2)", "tools['addd'].run(a=1, b=2)"])
+def test_unknown_tool_gets_the_name_that_was_meant(codemode: Codemode, call: str) -> None:
+    result = codemode.run(call)
+    assert result.status == "failed"
+    assert result.error is not None
+    assert "add" in result.error.message.replace("addd", "") + result.error.traceback.replace(
+        "addd", ""
+    )
+    assert result.tool_calls == ()
+
+
+def test_execute_raises_with_the_whole_outcome(codemode: Codemode) -> None:
+    with pytest.raises(ExecutionError, match="ZeroDivisionError: division by zero") as caught:
+        codemode.execute("print('hi')\nadd(1, 2)\n1/0")
+    assert caught.value.result.stdout == "hi\n"
+    assert [call.name for call in caught.value.result.tool_calls] == ["add"]
+
+
+def test_un_awaited_async_tool_is_named(codemode: Codemode) -> None:
+    result = codemode.run("x = rate('EUR')\nresult = 1")
+    assert result.value == 1
+    assert "rate" in result.stderr
+    assert "never awaited" in result.stderr
+
+
+@pytest.mark.parametrize("code", ["while True: pass", "import time\ntime.sleep(60)"])
+def test_infinite_loop_times_out(codemode: Codemode, half: Half, code: str) -> None:
+    began = time.monotonic()
+    result = half.run(codemode, f"print('in')\n{code}", execution_timeout=0.5)
+    assert 0.45 < time.monotonic() - began < 1.5
+    assert result.status == "timeout"
+    assert result.error is not None
+    assert result.error.message == "the code ran longer than execution_timeout=0.5 s"
+    assert result.stdout == "in\n"
+
+
+def test_code_that_catches_everything_times_out(codemode: Codemode) -> None:
+    code = (
+        "import signal\n"
+        "for number in range(1, 32):\n"
+        "    if number not in (9, 19): signal.signal(number, signal.SIG_IGN)\n"
+        "while True:\n    try:\n        while True: pass\n    except BaseException: pass"
+    )
+    assert codemode.run(code, execution_timeout=0.5).status == "timeout"
+
+
+def test_cpu_limit_has_its_own_outcome(codemode: Codemode) -> None:
+    result = limited(codemode, "while True: pass", max_cpu_seconds=1)
+    assert result.status == "limit"
+    assert result.error is not None
+    assert result.error.type == "CpuLimit"
+    assert "max_cpu_seconds is 1" in result.error.message
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        "x = bytearray(10**10)",
+        "x = []\nwhile True: x.append(bytearray(10**6))",
+        "x = []\nwhile True: x.append(x and x[-1] + 'a' * 1000 or 'b')",
+        "x = {}\ni = 0\nwhile True:\n    x[i] = str(i)\n    i += 1",
+        "x = []\nwhile True: x = [x, x]",
+        "x = 'a' * 10**7\nwhile True: x += x",
+        "x = 2\nwhile True: x = x ** 16",
+    ],
+)
+def test_memory_bomb_has_its_own_outcome(codemode: Codemode, bomb: str) -> None:
+    result = codemode.client.execute(
+        f"print('in')\n{bomb}", config={"max_memory_bytes": 64 * MIB, "execution_timeout": 20}
+    )
+    assert result.error is not None
+    assert (result.status, result.error.type) == ("limit", "MemoryLimit"), result.error
+    assert result.stdout == "in\n"
+
+
+def test_memory_error_can_be_caught_by_the_code(codemode: Codemode) -> None:
+    code = "try:\n    x = bytearray(10**9)\nexcept MemoryError:\n    result = 'caught'"
+    assert limited(codemode, code, max_memory_bytes=64 * MIB).value == "caught"
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        "for _ in range(1000): print('x' * 10**6)",
+        "import sys\nfor _ in range(1000): sys.stderr.write('x' * 10**6)",
+        "while True: print('x')",
+    ],
+)
+def test_flood_of_output_is_cut_soon(codemode: Codemode, half: Half, flood: str) -> None:
+    began = time.monotonic()
+    result = half.run(codemode, flood)
+    assert time.monotonic() - began < 5
+    assert result.error is not None
+    assert (result.status, result.error.type) == ("limit", "OutputLimit")
+    assert len(result.stdout) + len(result.stderr) == Limits().max_output_bytes
+
+
+def test_output_past_python_s_own_streams_harms_nobody(codemode: Codemode) -> None:
+    code = "import os\nfor _ in range(20000): os.write(1, b'x' * 1000)\nresult = 'done'"
+    result = codemode.run(code)
+    assert result.value == "done"
+
+
+def test_huge_result_has_its_own_outcome(codemode: Codemode, half: Half) -> None:
+    result = half.run(codemode, "'x' * 20_000_000")
+    assert result.error is not None
+    assert (result.status, result.error.type) == ("limit", "ResultLimit")
+    assert str(Limits().max_value_bytes) in result.error.message
+
+
+def test_code_over_its_limit_is_refused(codemode: Codemode, half: Half) -> None:
+    result = half.run(codemode, "#" * (Limits().max_code_bytes + 1))
+    assert result.error is not None
+    assert (result.status, result.error.type) == ("limit", "CodeSizeLimit")
+    assert str(Limits().max_code_bytes) in result.error.message
+
+
+def test_code_at_its_limit_runs(codemode: Codemode) -> None:
+    code = "result = 7\n"
+    assert codemode.run(code + "#" * (Limits().max_code_bytes - len(code))).value == 7
+
+
+def test_fork_bomb_dies_with_its_run(codemode: Codemode, executor: ExecutorProcess) -> None:
+    before = set(descendants(executor.pid))
+    code = "import os, time\nfor _ in range(6):\n    os.fork()\ntime.sleep(60)"
+    result = codemode.run(code, execution_timeout=1)
+    assert result.status == "timeout"
+    assert wait_until(lambda: len(set(descendants(executor.pid)) - before) < 10, 10)
+
+
+@pytest.mark.parametrize("ending", ["result = 1", "os._exit(1)", "time.sleep(60)"])
+def test_processes_of_the_code_end_with_it(codemode: Codemode, ending: str) -> None:
+    pids: list[int] = []
+    codemode.registry.register_tool("note", lambda pid: pids.append(pid))
+    code = (
+        "import os, time\n"
+        "for _ in range(2):\n"
+        "    pid = os.fork()\n"
+        "    if not pid:\n"
+        "        os.setsid()\n"
+        "        if not os.fork():\n"
+        "            time.sleep(60)\n"
+        "        time.sleep(60)\n"
+        "    note(pid)\n"
+        "time.sleep(0.1)\n"
+    )
+    codemode.run(code + ending, execution_timeout=1)
+    assert len(pids) == 2
+    assert wait_until(lambda: not any(map(is_running, pids)))
+
+
+def test_hostile_code_costs_only_its_own_run(executor: ExecutorProcess) -> None:
+    config = ClientConfig(executor_url=executor.url)
+    with Codemode.from_client_config(config) as one, Codemode.from_client_config(config) as other:
+        steps = one.stream("print('in')\nimport time\ntime.sleep(0.5)\nresult = 'whole'")
+        events = iter(steps)
+        next(events)
+        assert other.run("import os\nos.kill(0, 9)").status == "crashed"
+        assert [event for event in events][-1].result.value == "whole"  # type: ignore[union-attr]  # the last one has it

@@ -1,0 +1,235 @@
+"""What is cancelled or closed ends at once, on both sides, and says so."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from codemode import (
+    ClientClosedError,
+    ClientConfig,
+    Codemode,
+    ExecutionResult,
+    ExecutorClientError,
+)
+from tests.codemode.processes import ExecutorProcess, is_running, wait_until
+
+LOOP = "import os, time\nhere(os.getpid())\nprint('in', flush=True)\n"
+ENDLESS = f"{LOOP}time.sleep(60)"
+
+
+class Spy:
+    """Be the tool by which code tells the process id of its sandbox."""
+
+    def __init__(self, codemode: Codemode) -> None:
+        self.pids: list[int] = []
+        codemode.registry.register_tool("here", self.here)
+        codemode.registry.register_tool("endless", self.endless)
+        self.ends: list[str] = []
+
+    def here(self, pid: int) -> None:
+        self.pids.append(pid)
+
+    async def endless(self) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            self.ends.append("finally")
+
+    def wait(self, count: int) -> None:
+        assert wait_until(lambda: len(self.pids) == count)
+
+    def all_gone(self) -> bool:
+        return wait_until(lambda: not any(map(is_running, self.pids)), 2)
+
+
+@pytest.fixture
+def spy(codemode: Codemode) -> Spy:
+    return Spy(codemode)
+
+
+@contextlib.asynccontextmanager
+async def running(codemode: Codemode, spy: Spy, code: str) -> AsyncIterator[asyncio.Task[Any]]:
+    task = asyncio.create_task(codemode.run_async(code))
+    while not spy.pids:
+        await asyncio.sleep(0.01)
+    yield task
+
+
+@pytest.mark.parametrize("code", [ENDLESS, f"{LOOP}await endless()", f"{LOOP}while True: pass"])
+async def test_cancelled_task_ends_its_sandbox(codemode: Codemode, spy: Spy, code: str) -> None:
+    async with running(codemode, spy, code) as task:
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await asyncio.to_thread(spy.all_gone)
+        assert spy.ends == (["finally"] if "endless" in code else [])
+    assert await codemode.execute_async("1") == "1"
+
+
+async def test_timeout_of_the_caller_ends_the_sandbox(codemode: Codemode, spy: Spy) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await codemode.run_async(ENDLESS)
+    assert await asyncio.to_thread(spy.all_gone)
+
+
+async def test_cancelled_before_it_began_leaves_nothing(codemode: Codemode) -> None:
+    for _ in range(10):
+        task = asyncio.create_task(codemode.run_async("1"))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert await codemode.execute_async("1") == "1"
+
+
+def test_close_cancels_runs_in_other_threads(codemode: Codemode, spy: Spy) -> None:
+    results: list[ExecutionResult] = []
+    codes = [ENDLESS, f"{LOOP}await endless()", f"{LOOP}while True: pass"]
+    threads = [
+        threading.Thread(target=lambda code=code: results.append(codemode.run(code)))
+        for code in codes
+    ]
+    threads += [
+        threading.Thread(
+            target=lambda code=code: results.append(asyncio.run(codemode.run_async(code)))
+        )
+        for code in codes
+    ]
+    for thread in threads:
+        thread.start()
+    spy.wait(6)
+    time.sleep(0.1)
+    began = time.monotonic()
+    codemode.close()
+    for thread in threads:
+        thread.join(5)
+    assert time.monotonic() - began < 1.5
+    assert [result.status for result in results] == ["cancelled"] * 6
+    assert all(result.error and "closed" in result.error.message for result in results)
+    assert all(result.stdout == "in\n" for result in results)
+    assert all(result.tool_calls[0].name == "here" for result in results)
+    assert spy.all_gone()
+    assert spy.ends == ["finally", "finally"]
+
+
+@pytest.mark.parametrize("code", [ENDLESS, f"{LOOP}await endless()"])
+async def test_close_cancels_runs_in_other_tasks(
+    codemode: Codemode, spy: Spy, code: str
+) -> None:
+    async with running(codemode, spy, code) as task:
+        await asyncio.sleep(0.1)
+        await codemode.close_async()
+        result = await asyncio.wait_for(task, 2)
+    assert result.status == "cancelled"
+    assert result.stdout == "in\n"
+    assert await asyncio.to_thread(spy.all_gone)
+
+
+async def test_sync_close_in_the_loop_cancels_runs_in_tasks(codemode: Codemode, spy: Spy) -> None:
+    async with running(codemode, spy, ENDLESS) as task:
+        codemode.close()
+        assert (await asyncio.wait_for(task, 2)).status == "cancelled"
+
+
+def test_close_from_a_tool_of_the_run(codemode: Codemode) -> None:
+    codemode.registry.register_tool("close", codemode.close)
+    assert codemode.run("close()\nimport time\ntime.sleep(60)").status == "cancelled"
+
+
+def test_closed_client_says_so(codemode: Codemode) -> None:
+    codemode.close()
+    with pytest.raises(ClientClosedError, match="^Client has been closed$") as caught:
+        codemode.execute("1")
+    assert isinstance(caught.value, ExecutorClientError)
+    with pytest.raises(ClientClosedError):
+        asyncio.run(codemode.execute_async("1"))
+    with pytest.raises(ClientClosedError):
+        list(codemode.stream("1"))
+    with pytest.raises(ClientClosedError), codemode.session():
+        pass
+    with pytest.raises(ClientClosedError):
+        codemode.client.info()
+
+
+def test_close_is_idempotent_under_concurrency(codemode: Codemode, spy: Spy) -> None:
+    runner = threading.Thread(target=lambda: codemode.run(ENDLESS))
+    runner.start()
+    spy.wait(1)
+    errors: list[BaseException] = []
+
+    def close() -> None:
+        try:
+            codemode.close()
+            asyncio.run(codemode.close_async())
+        except BaseException as error:  # noqa: BLE001  # shown by the assert
+            errors.append(error)
+
+    threads = [threading.Thread(target=close) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in (*threads, runner):
+        thread.join(5)
+        assert not thread.is_alive()
+    assert errors == []
+    assert spy.all_gone()
+
+
+def test_close_ends_sessions(codemode: Codemode, spy: Spy) -> None:
+    with codemode.session() as session:
+        session.run("import os\nhere(os.getpid())")
+        codemode.close()
+        assert spy.all_gone()
+        with pytest.raises(ClientClosedError):
+            session.run("1")
+
+
+def test_runs_after_close_race_end_as_cancelled_or_closed(executor: ExecutorProcess) -> None:
+    for _ in range(10):
+        facade = Codemode.from_client_config(ClientConfig(executor_url=executor.url))
+        outcomes: list[str] = []
+
+        def run(facade: Codemode = facade, outcomes: list[str] = outcomes) -> None:
+            try:
+                outcomes.append(facade.run("import time\ntime.sleep(5)").status)
+            except ClientClosedError:
+                outcomes.append("closed")
+
+        threads = [threading.Thread(target=run) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        facade.close()
+        for thread in threads:
+            thread.join(4)
+            assert not thread.is_alive()
+        assert set(outcomes) <= {"cancelled", "closed"}
+        assert len(outcomes) == 4
+
+
+def test_client_process_that_dies_takes_its_sandboxes(executor: ExecutorProcess) -> None:
+    import os
+    import signal
+    import subprocess
+    import sys
+
+    script = (
+        "from codemode import ClientConfig, Codemode\n"
+        f"facade = Codemode.from_client_config(ClientConfig(executor_url={executor.url!r}))\n"
+        "facade.registry.register_tool('here', lambda pid: print(pid, flush=True))\n"
+        f"facade.run({ENDLESS!r})"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        pid = int(client.stdout.readline())
+        assert is_running(pid)
+        os.kill(client.pid, signal.SIGKILL)
+        client.wait(5)
+    assert wait_until(lambda: not is_running(pid), 2)

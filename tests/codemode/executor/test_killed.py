@@ -1,0 +1,149 @@
+"""kill -9 at any place, mid-run: a typed outcome soon, the record kept, nothing repeated."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import pytest
+
+from codemode import ClientConfig, Codemode, ExecutionResult, ExecutorConnectionError
+from tests.codemode.conftest import Half
+from tests.codemode.processes import ExecutorProcess, descendants, is_running, wait_until
+
+Victim = Literal["child", "zygote", "executor"]
+
+CODE = """
+import os
+print("before")
+charge(amount=5)
+{call}
+charge(amount=7)
+"""
+
+
+class Shop:
+    """Be the tools of a run that is killed while one of them works."""
+
+    def __init__(self, executor: ExecutorProcess, victim: Victim) -> None:
+        self.charges: list[int] = []
+        self.strikes = 0
+        self.struck_at = 0.0
+        self._executor = executor
+        self._victim = victim
+
+    def charge(self, amount: int) -> None:
+        self.charges.append(amount)
+
+    def strike(self, pid: int) -> None:
+        self.strikes += 1
+        self.struck_at = time.monotonic()
+        victims = {"child": pid, "zygote": self._executor.zygote, "executor": self._executor.pid}
+        os.kill(victims[self._victim], signal.SIGKILL)
+
+        # The next call of the code must come from a sandbox that should be dead.
+        time.sleep(0.2)
+
+    async def strike_async(self, pid: int) -> None:
+        self.strike(pid)
+
+    def outcome(self, run: Callable[[], ExecutionResult]) -> ExecutionResult:
+        """Return the record of a run that is struck, which must come within a second."""
+        try:
+            result = run()
+        except ExecutorConnectionError as error:
+            assert self._victim == "executor"
+            assert error.result is not None
+            result = error.result
+        assert time.monotonic() - self.struck_at < 1
+        return result
+
+
+@pytest.fixture
+def own_codemode(own_executor: ExecutorProcess) -> Iterator[Codemode]:
+    config = ClientConfig(executor_url=own_executor.url)
+    with Codemode.from_client_config(config) as facade:
+        yield facade
+
+
+@pytest.mark.parametrize("victim", ["child", "zygote", "executor"])
+@pytest.mark.parametrize("call", ["strike(os.getpid())", "await strike_async(os.getpid())"])
+def test_killed_mid_run_gives_the_record_and_repeats_nothing(
+    own_executor: ExecutorProcess, own_codemode: Codemode, half: Half, victim: Victim, call: str
+) -> None:
+    shop = Shop(own_executor, victim)
+    for tool in (shop.charge, shop.strike, shop.strike_async):
+        own_codemode.registry.register_tool(tool.__name__, tool)
+    assert half.run(own_codemode, "1").value == 1
+    below = descendants(own_executor.pid)
+
+    result = shop.outcome(lambda: half.run(own_codemode, CODE.format(call=call)))
+
+    assert result.status == "crashed"
+    assert result.error is not None
+    assert result.stdout == "before\n"
+    assert [call.name for call in result.tool_calls][0] == "charge"
+    assert result.tool_calls[0].arguments == {"amount": 5}
+    assert result.tool_calls[0].outcome == "completed"
+    assert result.tool_calls[1].name.startswith("strike")
+    assert len(result.tool_calls) == 2
+    assert (shop.charges, shop.strikes) == ([5], 1)
+
+    if victim == "executor":
+        own_executor.kill()
+        assert wait_until(lambda: not any(map(is_running, below)))
+        own_executor.start()
+    assert half.run(own_codemode, "charge(amount=9)").ok
+    assert (shop.charges, shop.strikes) == ([5, 9], 1)
+
+
+@pytest.mark.parametrize("victim", ["child", "zygote", "executor"])
+def test_killed_while_the_code_works_alone(
+    own_executor: ExecutorProcess, own_codemode: Codemode, victim: Victim
+) -> None:
+    events = iter(own_codemode.stream("import os\nprint(os.getpid(), flush=True)\nwhile 1: pass"))
+    next(events)
+    pid = int(next(events).text)  # type: ignore[union-attr]  # the output
+    shop = Shop(own_executor, victim)
+    shop.strike(pid)
+    result = shop.outcome(lambda: list(events)[-1].result)  # type: ignore[union-attr]  # the last
+    assert result.status == "crashed"
+    assert result.stdout == f"{pid}\n"
+    if victim == "executor":
+        own_executor.kill()
+        own_executor.start()
+    assert own_codemode.run("2").value == 2
+
+
+def test_killed_zygote_is_replaced_while_idle(
+    own_executor: ExecutorProcess, own_codemode: Codemode
+) -> None:
+    assert own_codemode.run("1").value == 1
+    former = own_executor.zygote
+    os.kill(former, signal.SIGKILL)
+    assert wait_until(lambda: not is_running(former))
+    assert own_codemode.run("2").value == 2
+    assert own_executor.zygote != former
+
+
+def test_children_killed_while_idle_are_replaced(
+    own_executor: ExecutorProcess, own_codemode: Codemode
+) -> None:
+    for pid in descendants(own_executor.zygote):
+        os.kill(pid, signal.SIGKILL)
+    assert [own_codemode.run(f"{number}").value for number in range(8)] == list(range(8))
+
+
+def test_killed_executor_is_named_before_the_run_began(
+    own_executor: ExecutorProcess, own_codemode: Codemode, half: Half
+) -> None:
+    own_executor.kill()
+    began = time.monotonic()
+    with pytest.raises(ExecutorConnectionError, match="cannot be reached") as caught:
+        half.run(own_codemode, "1")
+    assert time.monotonic() - began < 3
+    assert caught.value.result is None
+    assert own_executor.url in str(caught.value)

@@ -1,0 +1,133 @@
+"""Real executor processes for tests, and what /proc tells about them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+__all__ = ["ExecutorProcess", "descendants", "is_running", "open_descriptors", "wait_until"]
+
+_START_SECONDS = 30.0
+_STOP_SECONDS = 15.0
+
+
+class ExecutorProcess:
+    """Be one ``python -m codemode.executor`` on a Unix socket, or where ``listen`` says.
+
+    It may be killed, and started again at the same address.
+    """
+
+    def __init__(
+        self,
+        *options: str,
+        listen: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        # Not tmp_path: its name is too long for a socket.
+        self.folder = Path(tempfile.mkdtemp(prefix="cm-test-"))
+        self.url = listen or f"unix:{self.folder / 'socket'}"
+        self.log_path = self.folder / "log"
+        self._options = options
+        self._environment = environment or {}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def zygote(self) -> int:
+        """Return the process id of the one zygote."""
+        (zygote,) = psutil.Process(self.pid).children()
+        return zygote.pid
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    def start(self) -> Self:
+        ready, ready_write = os.pipe()
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("CODEMODE_")}
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "codemode.executor", "--min-tier", "none"),
+                    *("--listen", self.url, "--ready-fd", str(ready_write), *self._options),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(ready_write,),
+                env={**inherited, **self._environment},
+            )
+        os.close(ready_write)
+        with open(ready, "rb") as pipe:
+            # End of file when it ends before it is ready.
+            if pipe.read(5) != b"ready":
+                self._process.wait(_START_SECONDS)
+                raise AssertionError(f"the executor did not start: {self.log}")
+        return self
+
+    def kill(self) -> None:
+        """Kill the executor process alone, as the kernel would when memory runs out."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(_STOP_SECONDS)
+
+    def stop(self) -> int:
+        """End it politely, and check that nothing of it stays."""
+        assert self._process is not None
+        below = descendants(self.pid)
+        self._process.terminate()
+        status = self._process.wait(_STOP_SECONDS)
+        assert wait_until(lambda: not any(map(is_running, below)))
+        shutil.rmtree(self.folder)
+        return status
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *exc_info: object) -> None:
+        assert self.stop() in (0, -signal.SIGKILL)
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the process ids below a process."""
+    try:
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process exists and is no zombie."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def open_descriptors(pid: int) -> int:
+    """Return how many file descriptors a process has open."""
+    return psutil.Process(pid).num_fds()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+    """Wait for a condition, and tell whether it came true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True

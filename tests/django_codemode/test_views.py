@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser, Permission, User
+from django.test import Client, RequestFactory, TestCase, override_settings
+
+from codemode import Codemode, ExecutorClient
+from codemode.errors import (
+    ExecutorAuthenticationError,
+    ExecutorBusyError,
+    ExecutorClientError,
+    ExecutorConnectionError,
+    ExecutorDeadlineError,
+    ExecutorProtocolError,
+    ExecutorRequestError,
+)
+from django_codemode.shared import shared
+from django_codemode.views import ExecuteView
+
+pytestmark = pytest.mark.django_db
+
+URL = "/codemode/execute/"
+
+
+@pytest.fixture
+def coder() -> User:
+    """Be a user who may execute code, and nothing else."""
+    user = User.objects.create_user("coder")
+    user.user_permissions.add(Permission.objects.get(codename="execute_code"))
+    return user
+
+
+@pytest.fixture
+def client(coder: User) -> Client:
+    client = Client()
+    client.force_login(coder)
+    return client
+
+
+def post(client: Client, body: Any, **kwargs: Any) -> Any:
+    data = body if isinstance(body, str | bytes) else json.dumps(body)
+    return client.post(URL, data, content_type="application/json", **kwargs)
+
+
+def run(client: Client, code: str, **arguments: Any) -> Any:
+    response = post(client, {"code": code, **arguments})
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def refusal(client: Client, body: Any, status: int = 400) -> Any:
+    response = post(client, body)
+    assert response.status_code == status, response.text
+    assert response.json()["result"] is None
+    return response.json()["error"]
+
+
+def test_the_answer_is_the_whole_outcome(client: Client) -> None:
+    outcome = run(client, "print('hi'); result = {'n': testapp.lazy()[0], 'x': x}", inputs={"x": 1})
+
+    assert outcome["status"] == "completed"
+    assert outcome["value"] == {"n": "Save", "x": 1}
+    assert json.loads(outcome["text"]) == outcome["value"]
+    assert outcome["stdout"] == "hi\n"
+    assert outcome["stderr"] == ""
+    assert outcome["error"] is None
+    assert outcome["execution_id"]
+    assert outcome["duration_ms"] > 0
+    assert outcome["usage"]["tool_calls"] == 1
+    [call] = outcome["tool_calls"]
+    assert call == {
+        "name": "testapp.lazy",
+        "arguments": {},
+        "outcome": "completed",
+        "duration_ms": call["duration_ms"],
+        "error": None,
+    }
+
+
+def test_values_that_json_lacks_arrive_as_text_for_a_model_would(client: Client) -> None:
+    code = "import decimal, datetime, math\n[decimal.Decimal('1.10'), datetime.date(2026, 1, 2), {3}, math.nan]"
+    assert run(client, code)["value"] == ["1.10", "2026-01-02", [3], None]
+    assert run(client, "'plain'")["value"] == "plain"
+
+
+def test_code_that_fails_is_an_answer_and_no_error_of_the_request(client: Client) -> None:
+    outcome = run(client, "print('before')\n1/0")
+
+    assert outcome["status"] == "failed"
+    assert outcome["stdout"] == "before\n"
+    assert outcome["error"]["type"] == "ZeroDivisionError"
+    assert outcome["error"]["line"] == 2
+    assert "ZeroDivisionError" in outcome["error"]["traceback"]
+
+
+def test_a_request_may_narrow_the_tools_and_the_time(client: Client) -> None:
+    assert run(client, "testapp.lazy()", available_tools=[])["error"]["type"] == "NameError"
+    outcome = run(client, "while True: pass", execution_timeout=0.5)
+    assert outcome["status"] == "timeout"
+
+
+class TestPermission:
+    def test_an_anonymous_request_gets_401(self) -> None:
+        assert refusal(Client(), {"code": "1"}, 401)["code"] == "not_authenticated"
+
+    def test_a_user_without_the_permission_gets_403(self) -> None:
+        client = Client()
+        client.force_login(User.objects.create_user("other"))
+        assert refusal(client, {"code": "1"}, 403)["code"] == "not_permitted"
+
+    def test_an_inactive_user_gets_none(self, client: Client, coder: User) -> None:
+        coder.is_active = False
+        coder.save()
+        assert refusal(client, {"code": "1"}, 401)["code"] == "not_authenticated"
+
+    def test_an_inactive_superuser_gets_403(self) -> None:
+        request = RequestFactory().post(URL, "{}", content_type="application/json")
+        request.user = User(username="root", is_active=False, is_superuser=True)
+        assert ExecuteView.as_view()(request).status_code == 403
+
+    def test_without_authentication_nobody_executes(self) -> None:
+        request = RequestFactory().post(URL, '{"code": "1"}', content_type="application/json")
+        assert ExecuteView.as_view()(request).status_code == 401
+        request.user = AnonymousUser()
+        assert ExecuteView.as_view()(request).status_code == 401
+
+    def test_the_permission_is_checked_before_the_body_is_read(self) -> None:
+        assert refusal(Client(), "not json", 401)["code"] == "not_authenticated"
+
+    def test_a_superuser_executes(self) -> None:
+        client = Client()
+        client.force_login(User.objects.create_superuser("root"))
+        assert run(client, "testapp.secret()")["value"] == "the secret"
+
+    def test_a_tool_asks_for_its_own_permission(self, client: Client, coder: User) -> None:
+        assert run(client, "testapp.secret()")["status"] == "failed"
+        coder.user_permissions.add(Permission.objects.get(codename="add_refund"))
+        assert run(client, "testapp.secret()")["value"] == "the secret"
+
+    def test_csrf_is_checked(self, coder: User) -> None:
+        client = Client(enforce_csrf_checks=True)
+        client.force_login(coder)
+        assert post(client, {"code": "1"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        (" ", "invalid_json", "the body is not JSON"),
+        ("{", "invalid_json", "the body is not JSON"),
+        (b"\xff", "invalid_json", "the body is not JSON"),
+        ('{"code": "1", "inputs": {"x": NaN}}', "invalid_json", "NaN is not JSON; use null"),
+        ("[" * 100_000, "invalid_json", "the body is not JSON"),
+        (
+            '{"code": "1", "inputs": {"x": ' + "9" * 5000 + "}}",
+            "invalid_json",
+            "the body is not JSON",
+        ),
+        (["1"], "invalid_json", "the body is a JSON array; expected an object"),
+        ({}, "missing_code", "put the Python to run there"),
+        ({"code": "1", "input": {}}, "unknown_key", "did you mean 'inputs'?"),
+        ({"code": "1", "zzz": {}}, "unknown_key", "expected code, inputs, available_tools"),
+        ({"code": 5}, "invalid_code", "'code' is a JSON number (5); expected a string of Python"),
+        ({"code": None}, "invalid_code", "'code' is a JSON null"),
+        ('{"code": "\\ud800"}', "invalid_code", "half of a surrogate pair at 0"),
+        ({"code": "1", "inputs": []}, "invalid_inputs", "'inputs' is a JSON array"),
+        ({"code": "1", "inputs": {"a b": 1}}, "invalid_inputs", "expected a Python identifier"),
+        ('{"code": "1", "inputs": {"x": "\\ud800"}}', "invalid_inputs", "inputs"),
+        ({"code": "1", "available_tools": "a"}, "invalid_available_tools", "[] for none"),
+        ({"code": "1", "available_tools": [1]}, "invalid_available_tools", "[] for none"),
+        ({"code": "1", "available_tools": ["refnd"]}, "unknown_tool", "did you mean 'refund'?"),
+        ({"code": "1", "execution_timeout": "1"}, "invalid_execution_timeout", "above 0"),
+        ({"code": "1", "execution_timeout": True}, "invalid_execution_timeout", "above 0"),
+        ({"code": "1", "execution_timeout": 0}, "invalid_execution_timeout", "above 0"),
+        ('{"code": "1", "execution_timeout": 1e999}', "invalid_execution_timeout", "above 0"),
+        ({"code": "1", "execution_timeout": 31}, "invalid_execution_timeout", "30 at most"),
+    ],
+)
+def test_a_bad_request_is_told_what_and_how_to_mend_it(
+    client: Client, body: Any, code: str, message: str
+) -> None:
+    error = refusal(client, body)
+
+    assert error["code"] == code
+    assert message in error["message"]
+
+
+class TestBody:
+    def test_it_must_be_json(self, client: Client) -> None:
+        response = client.post(URL, {"code": "1"})
+        assert response.status_code == 415
+        assert response.json()["error"]["code"] == "not_json"
+
+    def test_its_size_is_bounded(self, client: Client) -> None:
+        with override_settings(CODEMODE={"MAX_REQUEST_BYTES": 100}):
+            assert run(client, "1")["value"] == 1
+            assert refusal(client, {"code": "#" * 100}, 413)["code"] == "body_too_large"
+
+    def test_djangos_own_bound_holds_too(self, client: Client) -> None:
+        with override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=50):
+            assert refusal(client, {"code": "#" * 100}, 413)["code"] == "body_too_large"
+
+    @pytest.mark.parametrize("method", ["get", "put", "delete", "patch", "head"])
+    def test_only_post_executes(self, client: Client, method: str) -> None:
+        assert getattr(client, method)(URL).status_code == 405
+
+
+class TestExecutorFailures:
+    @pytest.fixture
+    def unreachable(self) -> Iterator[None]:
+        with override_settings(CODEMODE={"EXECUTOR_URL": "http://127.0.0.1:1"}):
+            yield
+
+    @pytest.mark.usefixtures("unreachable")
+    def test_one_that_is_not_there_is_503_with_an_advice(self, client: Client) -> None:
+        response = post(client, {"code": "1"})
+
+        assert response.status_code == 503
+        assert response.json()["error"]["code"] == "unavailable"
+        assert response.headers["Retry-After"] == "1"
+        assert "127.0.0.1" not in response.text
+
+    @pytest.mark.parametrize(
+        ("error", "status", "code"),
+        [
+            (ExecutorBusyError("busy", retry_after=2.4), 503, "busy"),
+            (ExecutorDeadlineError("inner:1"), 504, "executor_timeout"),
+            (ExecutorAuthenticationError("inner:1"), 502, "executor_failed"),
+            (ExecutorProtocolError("inner:1"), 502, "executor_failed"),
+            (ExecutorRequestError("max_threads is above 128"), 400, "refused_by_executor"),
+            (ExecutorConnectionError("inner:1"), 503, "unavailable"),
+        ],
+    )
+    def test_each_has_its_status_and_names_no_inner_host(
+        self, coder: User, error: ExecutorClientError, status: int, code: str
+    ) -> None:
+        class FailingClient(ExecutorClient):
+            def execute(self, *args: Any, **kwargs: Any) -> Any:
+                raise error
+
+        class FailingView(ExecuteView):
+            def get_codemode(self) -> Codemode:
+                return Codemode(FailingClient("http://127.0.0.1:1"))
+
+        request = RequestFactory().post(URL, '{"code": "1"}', content_type="application/json")
+        request.user = coder
+        response: Any = FailingView.as_view()(request)
+
+        assert response.status_code == status
+        answer = json.loads(response.content)
+        assert answer["error"]["code"] == code
+        assert "inner" not in answer["error"]["message"]
+        if code == "busy":
+            assert response.headers["Retry-After"] == "3"
+
+    def test_one_that_dies_during_the_run_is_502_with_the_record_so_far(
+        self, client: Client
+    ) -> None:
+        def kill_executor() -> None:
+            embedded = shared.codemode.client.embedded
+            assert embedded is not None
+            psutil.Process(embedded.pid).kill()
+
+        shared.registry.register_tool("testapp_kill", kill_executor)
+        try:
+            response = post(client, {"code": "print('x'); testapp.lazy(); testapp_kill(); 1"})
+        finally:
+            shared.registry.unregister_tool("testapp_kill")
+
+        assert response.status_code == 502
+        assert [call["name"] for call in response.json()["result"]["tool_calls"]] == [
+            "testapp.lazy",
+            "testapp_kill",
+        ]
+        assert run(client, "1")["value"] == 1
+
+
+class TestContext:
+    def test_tools_see_the_requests_user_and_id(self, client: Client) -> None:
+        for name in ("testapp.whoami()", "await testapp.awhoami()"):
+            response = post(client, {"code": name}, headers={"X-Request-ID": "r-1"})
+            assert response.json()["value"] == {"request_id": "r-1", "user": "coder"}
+
+    def test_the_middleware_is_not_needed(self, client: Client) -> None:
+        with override_settings(MIDDLEWARE=settings.MIDDLEWARE[:-1]):
+            assert run(client, "testapp.whoami()")["value"]["user"] == "coder"
+
+
+class AsynchronousStackTests(TestCase):
+    async def test_the_view_answers_with_the_requests_user(self) -> None:
+        user = await User.objects.acreate(username="root", is_superuser=True)
+        await self.async_client.aforce_login(user)
+
+        response = await self.async_client.post(
+            URL, {"code": "await testapp.awhoami()"}, content_type="application/json"
+        )
+
+        assert response.status_code == 200
+        assert response.json()["value"]["user"] == "root"

@@ -101,12 +101,16 @@ class AsyncLink:
         if (task := self._tasks.get(call)) is not None:
             task.cancel()
 
-    async def end_run(self) -> None:
+    async def end_run(self, dispatcher: Dispatcher) -> None:
         """Cancel the tools that are still running.
 
         A sync tool cannot be interrupted: it goes on in its thread, and its
         result is dropped.
         """
+        dispatcher.cancel_all()
+        await self._end_tools()
+
+    async def _end_tools(self) -> None:
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -135,7 +139,7 @@ class AsyncLink:
         self._call.cancel()
         if self._pump_task is not None:
             self._pump_task.cancel()
-        await self.end_run()
+        await self._end_tools()
 
     async def _pump(self, inbox: asyncio.Queue[Any]) -> None:
         try:
@@ -196,18 +200,18 @@ async def drive(
                     if cancelled := running.get(item.tool_call_cancelled.call_id):
                         link.cancel_call(cancelled)
                 case "completed":
-                    await link.end_run()
+                    await link.end_run(dispatcher)
                     yield ExecutionCompleted(result=await _complete(transcript, item.completed))
                     return
                 case "failed":
-                    await link.end_run()
+                    await link.end_run(dispatcher)
                     yield ExecutionCompleted(result=transcript.fail(item.failed))
                     return
                 case _:
                     if (event := transcript.event(item)) is not None:
                         yield event
     except grpc.RpcError as error:
-        await link.end_run()
+        await link.end_run(dispatcher)
         if not link.closing:
             raise client_error(error, link.url, transcript.partial()) from error
         yield ExecutionCompleted(result=transcript.cancelled("the client has been closed"))
@@ -216,7 +220,7 @@ async def drive(
         task = asyncio.current_task()
         if not link.closing or (task is not None and task.cancelling()):
             raise
-        await link.end_run()
+        await link.end_run(dispatcher)
         yield ExecutionCompleted(result=transcript.cancelled("the client has been closed"))
 
 

@@ -345,6 +345,7 @@ class ExecutorClient:
         )
         return Transcript(
             execution_id=run.execution_id,
+            execution_timeout=run.execution_timeout,
             dispatcher=dispatcher,
             max_value_bytes=limits.max_value_bytes,
         )

@@ -105,8 +105,9 @@ class SyncLink:
         if self._tools is not None:
             self._tools.cancel(call)
 
-    def end_run(self) -> None:
+    def end_run(self, dispatcher: Dispatcher) -> None:
         """Cancel the async tools that are still running, and wait for their end."""
+        dispatcher.cancel_all()
         if self._tools is not None:
             self._tools.cancel_all()
 
@@ -186,18 +187,18 @@ def drive(link: SyncLink, transcript: Transcript, run_id: int) -> Generator[Even
                         if cancelled := running.pop(item.tool_call_cancelled.call_id, None):
                             link.cancel_call(cancelled)
                     case "completed":
-                        link.end_run()
+                        link.end_run(dispatcher)
                         yield ExecutionCompleted(result=transcript.complete(item.completed))
                         return
                     case "failed":
-                        link.end_run()
+                        link.end_run(dispatcher)
                         yield ExecutionCompleted(result=transcript.fail(item.failed))
                         return
                     case _:
                         if (event := transcript.event(item)) is not None:
                             yield event
     except grpc.RpcError as error:
-        link.end_run()
+        link.end_run(dispatcher)
         if not link.closing:
             raise client_error(error, link.url, transcript.partial()) from error
         yield ExecutionCompleted(result=transcript.cancelled("the client has been closed"))
@@ -217,7 +218,11 @@ class _Finished:
 
 
 def _report(inbox: SimpleQueue[Any], call: ToolCall, future: Future[ToolOutcome]) -> None:
-    future.add_done_callback(lambda done: inbox.put(_Finished(call, done.result())))
+    def report(done: Future[ToolOutcome]) -> None:
+        if not done.cancelled():
+            inbox.put(_Finished(call, done.result()))
+
+    future.add_done_callback(report)
 
 
 class _Work:

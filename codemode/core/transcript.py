@@ -33,9 +33,17 @@ _STATUSES = frozenset({"failed", "timeout", "cancelled", "limit", "crashed"})
 class Transcript:
     """Collect what happens in one run, and give its result at any time."""
 
-    def __init__(self, *, execution_id: str, dispatcher: Dispatcher, max_value_bytes: int) -> None:
+    def __init__(
+        self,
+        *,
+        execution_id: str,
+        execution_timeout: float,
+        dispatcher: Dispatcher,
+        max_value_bytes: int,
+    ) -> None:
         self.execution_id = execution_id
         self.dispatcher = dispatcher
+        self._execution_timeout = execution_timeout
         self.max_value_bytes = max_value_bytes
         self.started = False
         self.final: ExecutionResult | None = None
@@ -65,6 +73,8 @@ class Transcript:
             case "started":
                 self.started = True
                 self._isolation = message.started.isolation
+                # The time in the queue does not count.
+                self.dispatcher.deadline = time.monotonic() + self._execution_timeout
                 return ExecutionStarted(execution_id=self.execution_id, isolation=self._isolation)
             case "chunk":
                 self.keep_chunk(message.chunk.data)

@@ -6,9 +6,11 @@ import os
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.core.signals import setting_changed
 
 from codemode.core.registry import ComponentRegistry
+from codemode.errors import ConfigurationError
 from django_codemode import conf
 from django_codemode.permissions import DjangoPermissionChecker
 
@@ -97,6 +99,11 @@ def _build_codemode(registry: ComponentRegistry) -> Codemode:
     # Not before the first use: gRPC takes long to import, and most commands need none.
     from codemode.core.codemode import Codemode
 
+    if not apps.is_installed("django_codemode"):
+        raise ConfigurationError(
+            "django_codemode is not installed, so that no tool was found; "
+            "add 'django_codemode' to INSTALLED_APPS"
+        )
     settings = conf.get_settings()
     return Codemode.from_client_config(
         settings.client_config(), registry=registry, fairness_key=settings.fairness_key_of

@@ -7,6 +7,7 @@ from typing import Any
 from django.dispatch import Signal
 
 from codemode.core.calls import ToolCall, ToolOutcome
+from codemode.tools import Tool
 from django_codemode.shared import shared
 
 __all__ = ["tool_called"]
@@ -21,7 +22,7 @@ class _SignalHook:
     def after_call(self, call: ToolCall, outcome: ToolOutcome) -> None:
         """Tell the receivers about the call."""
         tool_called.send_robust(
-            sender=type(call.tool),
+            sender=Tool,
             tool=call.tool,
             record=call.record,
             execution_id=call.execution_id,
@@ -41,7 +42,7 @@ class _ToolCalledSignal(Signal):
 
     def disconnect(self, *args: Any, **kwargs: Any) -> bool:
         disconnected = super().disconnect(*args, **kwargs)
-        if not self.has_listeners() and _hook in shared.registry.hooks:
+        if not self.has_listeners(Tool) and _hook in shared.registry.hooks:
             shared.registry.remove_hook(_hook)
         return disconnected
 

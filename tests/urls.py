@@ -13,4 +13,5 @@ urlpatterns = [
     path("fail/", views.fail),
     path("stream/", views.stream),
     path("astream/", views.astream),
+    path("endless/", views.endless),
 ]

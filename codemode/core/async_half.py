@@ -27,6 +27,7 @@ _READ_AHEAD = 64
 _STOP_SECONDS = 1.0
 _OFF_LOOP_BYTES = 64 * 1024
 _STEPS_TO_STATUS = 5
+_CANCEL_SECONDS = 0.002  # gRPC answers a cancelled call from another thread
 
 # Tools that did not end in time; kept so that they are not collected half-way.
 _stragglers: set[asyncio.Task[Any]] = set()
@@ -45,6 +46,7 @@ class AsyncLink:
     ) -> None:
         self.url = url
         self.closing = False
+        self.idle = False  # the last run has ended, by the executor's own word
         self.loop = asyncio.get_running_loop()
         self._writing = asyncio.Lock()
         self._inbox: asyncio.Queue[Any] | None = None
@@ -136,10 +138,30 @@ class AsyncLink:
 
     async def close(self) -> None:
         """End the stream, by which the sandbox dies, and the tasks that serve it."""
-        self._call.cancel()
-        if self._pump_task is not None:
-            self._pump_task.cancel()
+        if not self.idle:
+            self._call.cancel()
         await self._end_tools()
+        await self._read_to_end()
+
+    async def _read_to_end(self) -> None:
+        """Leave gRPC nothing to tell this loop later.
+
+        What is outstanding when a loop closes keeps its channel alive, and
+        fails in the poller, which the process's next loop shares.
+        """
+        pump = self._pump_task
+        if pump is not None and self.idle:
+            if not self._call.done():
+                try:
+                    await self._call.done_writing()
+                except (grpc.RpcError, asyncio.InvalidStateError):
+                    pass  # the executor was faster
+            await asyncio.wait((pump,), timeout=_STOP_SECONDS)
+        if not self._call.done() or not self.idle:
+            self._call.cancel()
+            if pump is not None:
+                pump.cancel()
+            await asyncio.sleep(_CANCEL_SECONDS)
 
     async def _pump(self, inbox: asyncio.Queue[Any]) -> None:
         try:
@@ -176,6 +198,7 @@ async def drive(
     """Carry one run to its end, telling each event. Raises ExecutorClientError."""
     dispatcher = transcript.dispatcher
     running: dict[int, ToolCall] = {}
+    link.idle = False
     try:
         while True:
             item = await link.receive()
@@ -200,10 +223,12 @@ async def drive(
                     if cancelled := running.get(item.tool_call_cancelled.call_id):
                         link.cancel_call(cancelled)
                 case "completed":
+                    link.idle = True
                     await link.end_run(dispatcher)
                     yield ExecutionCompleted(result=await _complete(transcript, item.completed))
                     return
                 case "failed":
+                    link.idle = True
                     await link.end_run(dispatcher)
                     yield ExecutionCompleted(result=transcript.fail(item.failed))
                     return

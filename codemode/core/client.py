@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import os
@@ -10,7 +11,7 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,7 +32,7 @@ from codemode.core.request import RunRequest, SandboxRequest, limits_from
 from codemode.core.result import ExecutionResult
 from codemode.core.threads import adopt_locals
 from codemode.core.transcript import Transcript
-from codemode.errors import ClientClosedError, ExecutorClientError, ExecutorConnectionError
+from codemode.errors import ClientClosedError, ConfigurationError, ExecutorConnectionError
 from codemode.executor.embedded import EmbeddedExecutor
 from codemode.protos import codemode_pb2 as pb
 from codemode.tools import Tool
@@ -78,6 +79,11 @@ class ExecutorClient:
         self._tls = tls
         self._fairness_key = fairness_key
         key = api_key.get_secret_value() if isinstance(api_key, SecretStr) else api_key
+        if key and not (key.isascii() and key.isprintable()):
+            raise ConfigurationError(
+                "executor_api_key has a character that no request header can carry; expected "
+                "printable ASCII: look for a line break or an accent"
+            )
         self._metadata = (("authorization", f"Bearer {key}"),) if key else ()
         self._lock = threading.Lock()
         self._closed = False
@@ -249,9 +255,10 @@ class ExecutorClient:
         self._check_open()
         channels = await self._channels_async()
         try:
-            answer = await channels.async_stub().GetInfo(
-                _info_request(), metadata=self._metadata, timeout=_INFO_TIMEOUT
-            )
+            with self._open_channel():
+                answer = await channels.async_stub().GetInfo(
+                    _info_request(), metadata=self._metadata, timeout=_INFO_TIMEOUT
+                )
         except grpc.RpcError as error:
             raise client_error(error, self.url, None) from error
         return info_from(answer)
@@ -356,7 +363,7 @@ class ExecutorClient:
         """Open a stream from a thread."""
         messages = sandbox.messages(run)
         channels = self._connect()
-        try:
+        with self._open_channel():
             link = sync_half.SyncLink(
                 channels.stub(),
                 messages,
@@ -364,8 +371,6 @@ class ExecutorClient:
                 metadata=self._metadata,
                 timeout=timeout,
             )
-        except ValueError as error:
-            raise self._channel_closed() from error
         self._keep(link)
         return link
 
@@ -375,12 +380,10 @@ class ExecutorClient:
         """Open a stream from a task."""
         messages = sandbox.messages(run)
         channels = await self._channels_async()
-        try:
+        with self._open_channel():
             link = async_half.AsyncLink(
                 channels.async_stub(), url=self.url, metadata=self._metadata, timeout=timeout
             )
-        except (ValueError, grpc.aio.UsageError) as error:
-            raise self._channel_closed() from error
         self._keep(link)
         await link.send(messages)
         return link
@@ -388,20 +391,28 @@ class ExecutorClient:
     def _info(self) -> ExecutorInfo:
         self._check_open()
         try:
-            answer = (
-                self._connect()
-                .stub()
-                .GetInfo(_info_request(), metadata=self._metadata, timeout=_INFO_TIMEOUT)
-            )
+            with self._open_channel():
+                stub = self._connect().stub()
+                answer = stub.GetInfo(
+                    _info_request(), metadata=self._metadata, timeout=_INFO_TIMEOUT
+                )
         except grpc.RpcError as error:
             raise client_error(error, self.url, None) from error
         return info_from(answer)
 
-    def _channel_closed(self) -> ExecutorClientError:
-        """Return what it means that gRPC refuses to open a stream on a channel."""
-        if self._closed:
-            return ClientClosedError()
-        return ExecutorConnectionError(f"the connection to {self.url} was closed; call again")
+    @contextlib.contextmanager
+    def _open_channel(self) -> Iterator[None]:
+        """Say what it means that gRPC refuses a call: its channel was closed meanwhile."""
+        try:
+            yield
+        except ConfigurationError:
+            raise
+        except (ValueError, grpc.aio.UsageError) as error:
+            if self._closed:
+                raise ClientClosedError from error
+            raise ExecutorConnectionError(
+                f"the connection to {self.url} was closed; call again"
+            ) from error
 
     def _check_open(self) -> None:
         if self._closed:

@@ -48,7 +48,7 @@ class ExecuteStream:
         self._runs: asyncio.Queue[pb.Run | None] = asyncio.Queue(maxsize=1)
         self._current: Run | None = None
         self._child: Child | None = None
-        self._refusal: RequestRefusedError | None = None
+        self._refusal: RequestRefusedError | LimitRefusedError | None = None
 
     async def serve(self) -> None:
         """Carry the stream to its end; problems of the request abort it with a status."""
@@ -204,7 +204,7 @@ class ExecuteStream:
                         raise RequestRefusedError("this stream is open, and it is no session")
                     case _:
                         pass  # of a newer client
-        except RequestRefusedError as error:
+        except (RequestRefusedError, LimitRefusedError) as error:
             self._refusal = error
             if self._child is not None:
                 self._child.kill()

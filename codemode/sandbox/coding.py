@@ -30,7 +30,7 @@ def dump(value: Any, *, max_bytes: int, path: str) -> bytes:
 
 
 def _ran_out_of_memory(error: BaseException | None) -> bool:
-    """Tell whether it was for lack of memory: cbor2 wraps that, or panics (it is written in Rust)."""
+    """Tell whether it was for lack of memory: cbor2 wraps that, or panics (it is Rust)."""
     while error is not None:
         if isinstance(error, MemoryError) or type(error).__name__ == "PanicException":
             return True

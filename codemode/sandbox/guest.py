@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -35,10 +36,13 @@ __all__ = ["serve"]
 
 # Kept here: the code may replace what the modules have.
 _exit = os._exit
+_sleep = time.sleep
 _alarm = signal.alarm
 _setrecursionlimit = sys.setrecursionlimit
 _settrace = sys.settrace
 _setprofile = sys.setprofile
+
+LINGER_SECONDS = 0.2
 
 RECURSION_LIMIT = sys.getrecursionlimit()
 
@@ -112,6 +116,8 @@ class _Guest:
             self._channel.end_run(run)
         self._channel.send_packed(frame)
         if not self._session:
+            # The executor reads what this process has used, and kills it.
+            _sleep(LINGER_SECONDS)
             _exit(0)
 
     def _begin(self, run: int) -> None:

@@ -159,6 +159,25 @@ def test_any_app_may_register_tools_in_its_ready_in_any_order(order: str, tmp_pa
     assert out == "42\n"
 
 
+def test_a_project_that_forgot_the_app_is_told() -> None:
+    out = run_python(
+        """
+        import django
+        from django.conf import settings
+        settings.configure(SECRET_KEY="x")
+        django.setup()
+        import django_codemode
+        from codemode.errors import ConfigurationError
+        try:
+            django_codemode.get_codemode()
+        except ConfigurationError as error:
+            print(error)
+        """
+    )
+
+    assert "add 'django_codemode' to INSTALLED_APPS" in out
+
+
 def test_a_forked_child_builds_its_own_codemode_with_the_same_tools() -> None:
     out = run_python(
         """

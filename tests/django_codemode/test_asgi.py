@@ -55,10 +55,9 @@ class Recorder:
 async def context_in(headers: dict[str, str] | None = None, **scope: Any) -> RuntimeContext:
     recorder = Recorder()
     await serve(CodemodeASGIMiddleware(recorder), headers, **scope)
-    context = recorder.context
-    assert context is not None
-    assert recorder.scope["codemode_context"] is context
-    return context
+    noted: RuntimeContext = recorder.scope["codemode_context"]
+    assert recorder.context is noted
+    return noted
 
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])

@@ -265,7 +265,9 @@ class TestExecutorFailures:
         def kill_executor() -> None:
             embedded = shared.codemode.client.embedded
             assert embedded is not None
-            psutil.Process(embedded.pid).kill()
+            executor = psutil.Process(embedded.pid)
+            executor.kill()
+            executor.wait(10)
 
         shared.registry.register_tool("testapp_kill", kill_executor)
         try:

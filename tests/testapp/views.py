@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 
@@ -66,5 +67,18 @@ async def astream(request: HttpRequest) -> StreamingHttpResponse:
                 yield f"{current_request_id()}\n"
         finally:
             seen.append(current_request_id())
+
+    return StreamingHttpResponse(body())
+
+
+@transaction.non_atomic_requests
+async def endless(request: HttpRequest) -> StreamingHttpResponse:
+    async def body() -> AsyncIterator[str]:
+        try:
+            while True:
+                yield f"{current_request_id()}\n"
+                await asyncio.sleep(0.01)
+        finally:
+            seen.append(f"ended in {current_request_id()}")
 
     return StreamingHttpResponse(body())

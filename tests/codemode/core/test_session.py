@@ -165,6 +165,12 @@ def test_timeout_is_per_run(notebook: Notebook) -> None:
     assert notebook.run("time.sleep(9)", execution_timeout=0.1).status == "timeout"
 
 
+def test_later_run_above_a_ceiling_is_refused(notebook: Notebook) -> None:
+    notebook.run("1")
+    with pytest.raises(ExecutorRequestError, match="execution_timeout=601"):
+        notebook.run("2", execution_timeout=601)
+
+
 def test_idle_session_ends(notebook: Notebook) -> None:
     notebook.open(idle_timeout=0.3)
     pid = notebook.run("import os\nos.getpid()").value

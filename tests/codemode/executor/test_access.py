@@ -1,0 +1,245 @@
+"""Who may reach an executor: keys, sockets and certificates."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from codemode import (
+    ClientConfig,
+    ConfigurationError,
+    ExecutorAuthenticationError,
+    ExecutorClient,
+    ExecutorConnectionError,
+    TLSConfig,
+)
+from tests.codemode.processes import ExecutorProcess
+
+KEY = "correct-horse-battery"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[ExecutorProcess]:
+    process = ExecutorProcess(
+        listen=f"127.0.0.1:{free_port()}", environment={"CODEMODE_EXECUTOR_API_KEY": KEY}
+    )
+    with process:
+        yield process
+
+
+@pytest.mark.parametrize("key", [None, "", "wrong", KEY[:-1], KEY + "x", " "])
+def test_wrong_key_is_refused(locked: ExecutorProcess, key: str | None) -> None:
+    with ExecutorClient(f"http://{locked.url}", key) as client:
+        with pytest.raises(ExecutorAuthenticationError, match="executor_api_key") as caught:
+            client.execute("1")
+        assert caught.value.result is None
+        with pytest.raises(ExecutorAuthenticationError):
+            client.info()
+        with pytest.raises(ExecutorAuthenticationError):
+            asyncio.run(client.execute_async("1"))
+        with pytest.raises(ExecutorAuthenticationError):
+            asyncio.run(client.info_async())
+        assert key is None or KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["http://", "dns:///", "ipv4:", ""])
+def test_right_key_is_let_in(locked: ExecutorProcess, scheme: str) -> None:
+    config = ClientConfig(executor_url=f"{scheme}{locked.url}", executor_api_key=KEY)  # type: ignore[arg-type]  # pydantic makes it a secret
+    with ExecutorClient.from_config(config) as client:
+        assert client.execute("1 + 1").value == 2
+        assert asyncio.run(client.execute_async("1 + 1")).value == 2
+        assert client.info().isolation == "none"
+
+
+@pytest.mark.parametrize("key", ["secret\n", "clé"])
+def test_key_that_no_header_can_carry_is_refused(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="executor_api_key") as caught:
+        ExecutorClient("http://127.0.0.1:1", key)
+    assert key.strip() not in str(caught.value)
+
+
+def test_key_is_in_no_log(locked: ExecutorProcess) -> None:
+    assert KEY not in locked.log
+
+
+def test_key_beside_a_wrong_one_in_the_async_half_with_large_inputs(
+    locked: ExecutorProcess,
+) -> None:
+    async def run() -> None:
+        async with ExecutorClient(f"http://{locked.url}", "wrong") as client:
+            with pytest.raises((ExecutorAuthenticationError, ExecutorConnectionError)):
+                await client.execute_async("1", inputs={"x": "x" * 10_000_000})
+
+    asyncio.run(run())
+
+
+def cannot_serve(*options: str, environment: dict[str, str] | None = None) -> str:
+    """Start an executor that must refuse to serve; return what it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "codemode.executor", *options],
+        env=environment or {},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 3, done
+    return done.stderr
+
+
+def test_tcp_without_a_key_is_refused_at_the_start() -> None:
+    said = cannot_serve("--listen", "127.0.0.1:0")
+    assert "needs an API key" in said
+    assert "CODEMODE_EXECUTOR_API_KEY" in said
+
+
+def test_tier_that_is_not_offered_is_refused_at_the_start(tmp_path: Path) -> None:
+    assert "min_tier is 'A'" in cannot_serve("--listen", "unix:/tmp/x", "--min-tier", "A")
+
+
+@pytest.mark.parametrize(
+    "address, message",
+    [
+        ("unix:/nowhere/at/all", "does not exist"),
+        (f"unix:/tmp/{'x' * 200}", "Linux allows 107"),
+        ("nonsense::", "cannot listen"),
+    ],
+)
+def test_address_that_cannot_be_listened_on_is_named(address: str, message: str) -> None:
+    said = cannot_serve("--listen", address, environment={"CODEMODE_EXECUTOR_API_KEY": "k"})
+    assert message in said
+
+
+def test_empty_key_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("\n")
+    assert "is empty" in cannot_serve("--api-key-file", str(tmp_path / "key"))
+    assert "No such file" in cannot_serve("--api-key-file", str(tmp_path / "nowhere"))
+
+
+def test_port_that_is_taken_is_named(locked: ExecutorProcess) -> None:
+    said = cannot_serve("--listen", locked.url, environment={"CODEMODE_EXECUTOR_API_KEY": "k"})
+    assert f"cannot listen on '{locked.url}'" in said
+
+
+def test_socket_belongs_to_its_user_alone(executor: ExecutorProcess) -> None:
+    mode = Path(executor.url.removeprefix("unix:")).stat().st_mode
+    assert stat.S_IMODE(mode) == 0o600
+
+
+class Certificates:
+    """Make a certificate authority and what it signs, in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._openssl("req", "-x509", *self._new("ca"), "-subj", "/CN=test-ca", "-days", "2")
+        for name in ("server", "client"):
+            self._openssl("req", *self._new(name, "csr"), "-subj", f"/CN={name}")
+            (folder / "ext").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+            self._openssl(
+                *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key"),
+                *("-CAcreateserial", "-days", "2", "-extfile", "ext", "-out", f"{name}.pem"),
+            )
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def _new(self, name: str, suffix: str = "pem") -> list[str]:
+        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        return [*curve, "-keyout", f"{name}.key", "-out", f"{name}.{suffix}"]
+
+    def _openssl(self, *arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=self.folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    if shutil.which("openssl") is None:
+        pytest.skip("certificates are made by the openssl command, which is not here")
+    return Certificates(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="module", params=["tls", "mutual"])
+def encrypted(
+    request: pytest.FixtureRequest, certificates: Certificates
+) -> Iterator[tuple[ExecutorProcess, bool]]:
+    mutual = request.param == "mutual"
+    options = ["--tls-cert", str(certificates.path("server.pem"))]
+    options += ["--tls-key", str(certificates.path("server.key"))]
+    if mutual:
+        options += ["--tls-client-ca", str(certificates.path("ca.pem"))]
+    process = ExecutorProcess(
+        *options,
+        listen=f"127.0.0.1:{free_port()}",
+        environment={"CODEMODE_EXECUTOR_API_KEY": KEY},
+    )
+    with process:
+        yield process, mutual
+
+
+def test_encrypted_connection(
+    encrypted: tuple[ExecutorProcess, bool], certificates: Certificates
+) -> None:
+    process, mutual = encrypted
+    url = f"https://{process.url}"
+    ca = certificates.path("ca.pem")
+    pair = {
+        "cert_file": certificates.path("client.pem"),
+        "key_file": certificates.path("client.key"),
+    }
+    with ExecutorClient(url, KEY, tls=TLSConfig(ca_file=ca, **pair)) as client:
+        assert client.execute("1 + 1").value == 2
+        assert asyncio.run(client.execute_async("1 + 1")).value == 2
+    with ExecutorClient(url, KEY, tls=TLSConfig(ca_file=ca)) as client:
+        if mutual:
+            with pytest.raises(ExecutorConnectionError):
+                client.execute("1")
+        else:
+            assert client.execute("1 + 1").value == 2
+    with ExecutorClient(url, "wrong", tls=TLSConfig(ca_file=ca, **pair)) as client:
+        with pytest.raises(ExecutorAuthenticationError):
+            client.execute("1")
+
+
+def test_unknown_authority_fails_clearly_and_soon(
+    encrypted: tuple[ExecutorProcess, bool], certificates: Certificates
+) -> None:
+    process, _ = encrypted
+    began = time.monotonic()
+    for tls in (None, TLSConfig(ca_file=certificates.path("client.pem"))):
+        with ExecutorClient(f"https://{process.url}", KEY, tls=tls) as client:
+            with pytest.raises(ExecutorConnectionError, match="(?i)certificate|ssl|tls"):
+                client.execute("1")
+    assert time.monotonic() - began < 6
+
+
+def test_plain_client_of_an_encrypted_executor_fails_soon(
+    encrypted: tuple[ExecutorProcess, bool],
+) -> None:
+    process, _ = encrypted
+    began = time.monotonic()
+    with ExecutorClient(f"http://{process.url}", KEY) as client:
+        with pytest.raises(ExecutorConnectionError):
+            client.execute("1")
+    assert time.monotonic() - began < 6
+
+
+def test_certificate_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.pem"
+    with ExecutorClient("https://127.0.0.1:1", tls=TLSConfig(ca_file=missing)) as client:
+        with pytest.raises(ConfigurationError, match="ca_file.*missing.pem"):
+            client.execute("1")

@@ -12,10 +12,11 @@ import grpc
 
 from codemode.core.dispatch import Dispatcher, ToolCall, ToolOutcome
 from codemode.core.events import Event, ExecutionCompleted, ToolCallStarted
-from codemode.core.failures import client_error
+from codemode.core.failures import client_error, status_is_lost
 from codemode.core.request import result_messages
 from codemode.core.transcript import Transcript, call_finished
-from codemode.errors import ExecutorProtocolError
+from codemode.core.result import ExecutionResult
+from codemode.errors import ExecutorClientError, ExecutorProtocolError
 from codemode.protos import codemode_pb2 as pb
 from codemode.wire import EOF
 
@@ -27,7 +28,8 @@ _READ_AHEAD = 64
 _STOP_SECONDS = 1.0
 _OFF_LOOP_BYTES = 64 * 1024
 _STEPS_TO_STATUS = 5
-_CANCEL_SECONDS = 0.002  # gRPC answers a cancelled call from another thread
+_QUESTION_SECONDS = 5.0
+_CANCEL_SECONDS = 0.01  # gRPC answers a cancelled call from another thread
 
 # Tools that did not end in time; kept so that they are not collected half-way.
 _stragglers: set[asyncio.Task[Any]] = set()
@@ -52,6 +54,8 @@ class AsyncLink:
         self._inbox: asyncio.Queue[Any] | None = None
         self._pump_task: asyncio.Task[None] | None = None
         self._tasks: dict[ToolCall, asyncio.Task[None]] = {}
+        self._stub = stub
+        self._metadata = metadata
         self._call = stub.Execute(metadata=metadata, timeout=timeout)
 
     async def send(self, messages: Sequence[pb.ClientMessage]) -> None:
@@ -85,6 +89,23 @@ class AsyncLink:
         if isinstance(item, BaseException):
             raise item
         return item
+
+    async def failure(
+        self, error: grpc.RpcError, result: ExecutionResult | None
+    ) -> ExecutorClientError:
+        """Return the exception for what ended the stream.
+
+        Where a failed write hides it, such as a refused key that met the first
+        message half-way, a second question brings it out. Nothing has run then.
+        """
+        if result is None and status_is_lost(error):
+            try:
+                await self._stub.GetInfo(
+                    pb.GetInfoRequest(), metadata=self._metadata, timeout=_QUESTION_SECONDS
+                )
+            except grpc.RpcError as better:
+                error = better
+        return client_error(error, self.url, result)
 
     def start(self, call: ToolCall, dispatcher: Dispatcher, run_id: int) -> None:
         """Run a tool as a task, in the call's own copy of the context."""
@@ -238,7 +259,7 @@ async def drive(
     except grpc.RpcError as error:
         await link.end_run(dispatcher)
         if not link.closing:
-            raise client_error(error, link.url, transcript.partial()) from error
+            raise await link.failure(error, transcript.partial()) from error
         yield ExecutionCompleted(result=transcript.cancelled("the client has been closed"))
     except asyncio.CancelledError:
         # Cancelling a stream of ours looks the same as being cancelled by others.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import threading
@@ -95,7 +96,7 @@ class Channels:
     """Hold the channels to one target in one process.
 
     A grpc.aio channel belongs to the loop in which it was made, so each running
-    loop gets its own; those of closed loops are dropped at the next look-up. In
+    loop gets its own; those of closed loops are dropped at the next look-up or fork. In
     a forked child every channel is dropped unused and made anew.
     """
 
@@ -126,8 +127,7 @@ class Channels:
         loop = asyncio.get_running_loop()
         with self._lock:
             self._check_open()
-            for other in [other for other in self._by_loop if other.is_closed()]:
-                del self._by_loop[other]
+            self._drop_closed_loops()
             channel = self._by_loop.get(loop)
             if channel is None:
                 if self._target.secure:
@@ -175,6 +175,21 @@ class Channels:
             certificate_chain=tls.read("cert_file"),
         )
 
+    def _drop_closed_loops(self) -> bool:
+        closed = [loop for loop in self._by_loop if loop.is_closed()]
+        for loop in closed:
+            del self._by_loop[loop]
+        return bool(closed)
+
+    def _before_fork(self) -> bool:
+        # Not if another thread is at it: a fork must not wait for locks.
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            return self._drop_closed_loops()
+        finally:
+            self._lock.release()
+
     def _forget(self) -> None:
         """Drop everything in a forked child, where the parent's channels must not be touched."""
         self._lock = threading.Lock()
@@ -188,9 +203,16 @@ _all_channels: weakref.WeakSet[Channels] = weakref.WeakSet()
 _graveyard: list[object] = []
 
 
+def _before_fork() -> None:
+    """Free the channels of closed loops: gRPC's aio half dies in a child that inherits one."""
+    dropped = [channels._before_fork() for channels in list(_all_channels)]
+    if any(dropped):
+        gc.collect()  # a channel and its loop hold each other
+
+
 def _after_fork_in_child() -> None:
     for channels in list(_all_channels):
         channels._forget()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

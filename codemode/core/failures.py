@@ -17,13 +17,19 @@ from codemode.errors import (
     ExecutorRequestError,
 )
 
-__all__ = ["client_error"]
+__all__ = ["client_error", "status_is_lost"]
 
 _RETRY_AFTER = 1.0
 
 # What grpc.aio says when a write meets a stream that has ended; the status
 # with which it has ended is lost by then.
 _WRITE_FAILED = "Internal error from Core"
+
+
+def status_is_lost(error: Any) -> bool:
+    """Tell whether a failed write hides the status with which the stream has ended."""
+    code: grpc.StatusCode = error.code()
+    return code is grpc.StatusCode.INTERNAL and error.details() == _WRITE_FAILED
 
 
 def client_error(error: Any, url: str, result: ExecutionResult | None) -> ExecutorClientError:
@@ -48,7 +54,7 @@ def client_error(error: Any, url: str, result: ExecutionResult | None) -> Execut
                 f"{url} speaks gRPC, but is no codemode executor of this version: {details}",
                 result=result,
             )
-        case grpc.StatusCode.INTERNAL if details == _WRITE_FAILED:
+        case grpc.StatusCode.INTERNAL if status_is_lost(error):
             return ExecutorConnectionError(
                 f"the executor at {url} ended the stream while more was being sent to it",
                 result=result,

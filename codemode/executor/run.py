@@ -32,6 +32,10 @@ logger = logging.getLogger(__name__)
 
 _EXIT_WAIT = 1.0
 
+# What a child says must fit into one gRPC message, and its texts have no other limit.
+_NAME_CHARACTERS = 1_000
+_TEXT_CHARACTERS = 64_000
+
 _STREAMS = {Frame.STDOUT: pb.Output.STREAM_STDOUT, Frame.STDERR: pb.Output.STREAM_STDERR}
 
 
@@ -216,6 +220,8 @@ class Run:
 
     async def _call(self, frame: ReceivedFrame) -> None:
         (name,), arguments = unpack_texts(frame.body, 1)
+        if len(name) > _NAME_CHARACTERS:
+            raise FrameError(f"a tool name of {len(name)} characters")
         if frame.call in self._in_flight:
             raise FrameError(f"a second call {frame.call}")
         self.tool_calls += 1
@@ -255,7 +261,7 @@ class Run:
             raise FrameError("a PROGRESS frame that is cut short")
         done, total = PROGRESS.unpack_from(frame.body)
         (note,), _ = unpack_texts(memoryview(frame.body)[PROGRESS.size :], 1)
-        message = pb.Progress(run_id=self.run_id, done=done, note=note)
+        message = pb.Progress(run_id=self.run_id, done=done, note=_cut(note))
         if not math.isnan(total):
             message.total = total
         await self._client.write(pb.ExecutorMessage(progress=message))
@@ -276,10 +282,10 @@ class Run:
                 failed=pb.Failed(
                     run_id=self.run_id,
                     status=status_of_failure(kind),
-                    type=kind,
-                    message=message,
+                    type=_cut(kind, _NAME_CHARACTERS),
+                    message=_cut(message),
                     line=int(line) if line.isascii() and line.isdigit() and len(line) < 9 else 0,
-                    traceback=traceback,
+                    traceback=_cut(traceback),
                     usage=self._usage(),
                 )
             )
@@ -354,6 +360,10 @@ class Run:
             self._child.kill()
             # A process that the code forked may hold the channel open for longer.
             asyncio.get_running_loop().call_later(_EXIT_WAIT, self._child.close)
+
+
+def _cut(text: str, most: int = _TEXT_CHARACTERS) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 async def refuse_stale_call(child: Child, frame: ReceivedFrame) -> None:

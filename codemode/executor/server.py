@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 _SERVICE_NAME = pb.DESCRIPTOR.services_by_name["ExecutorService"].full_name
 _SHUTDOWN_GRACE = 5.0
+# An embedded executor ends with its client, whose calls have ended by then. A
+# moment of grace spares its connections a GOAWAY that gRPC would print there.
+_EMBEDDED_GRACE = 0.5
 _TIERS = ("unsafe", "none", "C", "B", "A")
 
 # One stream a run: the default of 100 per connection would be a hidden limit.
@@ -126,7 +129,7 @@ class ExecutorServer:
             if parent is not None:
                 loop.remove_reader(parent)
             logger.info("stopping")
-            await self.stop(0.0 if parent is not None else _SHUTDOWN_GRACE)
+            await self.stop(_EMBEDDED_GRACE if parent is not None else _SHUTDOWN_GRACE)
 
     async def _listen(self) -> None:
         config = self.config

@@ -27,6 +27,7 @@ _START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 5.0
 _LONGEST_FOLDER = 80  # bytes of its parent: a Unix socket's path has fewer than 108
 _LOG_TAIL = 4096
+_LAST_RESORTS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - mkdtemp makes it private
 
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH")
 _SETTINGS = ("LIMITS", "CEILINGS", "MAX_CONCURRENCY", "MAX_QUEUED", "POOL_SIZE", "MIN_TIER")
@@ -211,7 +212,7 @@ def _private_folder() -> Path:
     """Make a folder that only this user may enter and whose path is short enough."""
     refusals = []
     for parent in dict.fromkeys(
-        (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), "/tmp", "/var/tmp", "/dev/shm")
+        (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), *_LAST_RESORTS)
     ):
         if not parent:
             continue

@@ -6,6 +6,8 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,18 @@ def test_there_is_one_codemode_per_process() -> None:
     assert config().codemode is get_codemode() is shared.codemode
     assert config().client is get_codemode().client
     assert config().registry is get_codemode().registry
+
+
+def test_threads_that_come_first_at_once_get_the_same_one() -> None:
+    shared.close()
+    start = threading.Barrier(16)
+
+    def first_use(_number: int) -> int:
+        start.wait(10)
+        return id(get_codemode())
+
+    with ThreadPoolExecutor(16) as pool:
+        assert len(set(pool.map(first_use, range(16)))) == 1
 
 
 def test_register_tool_works_at_any_time_and_refuses_a_taken_name() -> None:

@@ -242,3 +242,20 @@ def test_hostile_code_costs_only_its_own_run(executor: ExecutorProcess) -> None:
         next(events)
         assert other.run("import os\nos.kill(0, 9)").status == "crashed"
         assert [event for event in events][-1].result.value == "whole"  # type: ignore[union-attr]  # the last one has it
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "raise ValueError('x' * 10_000_000)",
+        "progress(1, 2, 'x' * 10_000_000)\n1/0",
+        "class X(Exception): pass\nX.__name__ = 'x' * 10_000_000\nraise X",
+        "exec('def ' + 'f' * 100_000 + '(): 1/0')\nlocals()['f' * 100_000]()",
+        "tools['x' * 10_000_000]",
+    ],
+)
+def test_long_texts_do_not_break_the_stream(codemode: Codemode, half: Half, code: str) -> None:
+    result = half.run(codemode, code)
+    assert result.status == "failed"
+    assert result.error is not None
+    assert len(result.error.message) < 100_000

@@ -1,0 +1,173 @@
+"""Many executions leave no process, descriptor, thread or memory behind, on either side."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psutil
+import pytest
+
+from codemode import ClientConfig, Codemode
+from tests.codemode.processes import (
+    ExecutorProcess,
+    descendants,
+    open_descriptors,
+    wait_until,
+)
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def worked(own_executor: ExecutorProcess) -> Iterator[Codemode]:
+    async def rate(currency: str) -> float:
+        return 1.5
+
+    config = ClientConfig(executor_url=own_executor.url)
+    with Codemode.from_client_config(config) as codemode:
+        codemode.registry.register_tool("add", lambda a, b: a + b)
+        codemode.registry.register_tool("rate", rate)
+        yield codemode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Belongings:
+    """Say what a client and an executor hold."""
+
+    processes: int
+    descriptors: tuple[int, int]
+    threads: tuple[int, int]
+    memory: tuple[int, int]
+
+
+def belongings(executor: ExecutorProcess) -> Belongings:
+    gc.collect()
+    pids = (os.getpid(), executor.pid)
+    return Belongings(
+        processes=len(descendants(executor.pid)),
+        descriptors=(open_descriptors(pids[0]), open_descriptors(pids[1])),
+        threads=(threading.active_count(), psutil.Process(pids[1]).num_threads()),
+        memory=(psutil.Process(pids[0]).memory_info().rss, psutil.Process(pids[1]).memory_info().rss),
+    )
+
+
+def settled(executor: ExecutorProcess, before: Belongings, memory: int) -> bool:
+    """Tell whether both sides came back to what they held, within what a moment may differ."""
+
+    def close() -> bool:
+        now = belongings(executor)
+        return (
+            now.processes <= before.processes + 1
+            and all(b <= a + 8 for a, b in zip(before.descriptors, now.descriptors, strict=True))
+            and all(b <= a + 4 for a, b in zip(before.threads, now.threads, strict=True))
+            and all(b <= a + memory for a, b in zip(before.memory, now.memory, strict=True))
+        )
+
+    return wait_until(close, 10)
+
+
+CODE = "x = add(1, 2)\nprint(x)\ny = await rate('EUR')\nresult = [x, y]"
+BAD = ["1/0", "import os\nos._exit(1)", "import os\nos.kill(os.getpid(), 9)", "add(1)", "1 +"]
+
+
+async def at_once(codemode: Codemode, count: int, code: str) -> list[str]:
+    async def one() -> str:
+        return (await codemode.run_async(code)).status
+
+    return await asyncio.gather(*(one() for _ in range(count)))
+
+
+def test_some_runs_of_each_kind_leave_nothing(
+    own_executor: ExecutorProcess, worked: Codemode
+) -> None:
+    def round_of_runs() -> None:
+        assert worked.run(CODE).value == [3, 1.5]
+        assert asyncio.run(at_once(worked, 8, CODE)) == ["completed"] * 8
+        for code in BAD:
+            assert not worked.run(code).ok
+        for events in (worked.stream("print(1)\nimport time\ntime.sleep(9)"),):
+            with events:
+                for event in events:
+                    if event.type == "output":
+                        break
+        with worked.session() as session:
+            assert session.run(CODE).ok
+
+    for _ in range(3):
+        round_of_runs()
+    before = belongings(own_executor)
+    for _ in range(5):
+        round_of_runs()
+    assert settled(own_executor, before, 20 * MIB), (before, belongings(own_executor))
+
+
+@pytest.mark.slow
+def test_a_thousand_runs_in_a_row_leave_nothing(
+    own_executor: ExecutorProcess, worked: Codemode
+) -> None:
+    def run(count: int) -> None:
+        for number in range(count):
+            assert worked.run(CODE).value == [3, 1.5]
+            if not number % 20:
+                worked.run(BAD[number // 20 % len(BAD)])
+
+    run(200)
+    before = belongings(own_executor)
+    run(1000)
+    assert settled(own_executor, before, 10 * MIB), (before, belongings(own_executor))
+
+
+@pytest.mark.slow
+def test_a_thousand_async_runs_in_a_row_leave_nothing(
+    own_executor: ExecutorProcess, worked: Codemode
+) -> None:
+    async def runs(count: int) -> None:
+        for _ in range(count):
+            assert (await worked.run_async(CODE)).value == [3, 1.5]
+
+    asyncio.run(runs(200))
+    before = belongings(own_executor)
+    asyncio.run(runs(1000))
+    assert settled(own_executor, before, 10 * MIB), (before, belongings(own_executor))
+
+
+@pytest.mark.slow
+def test_two_hundred_runs_at_once_leave_nothing(
+    own_executor: ExecutorProcess, worked: Codemode
+) -> None:
+    assert asyncio.run(at_once(worked, 200, CODE)) == ["completed"] * 200
+    before = belongings(own_executor)
+    for _ in range(3):
+        assert asyncio.run(at_once(worked, 200, CODE)) == ["completed"] * 200
+    assert settled(own_executor, before, 30 * MIB), (before, belongings(own_executor))
+
+
+@pytest.mark.slow
+def test_two_hundred_threads_at_once_leave_nothing(
+    own_executor: ExecutorProcess, worked: Codemode
+) -> None:
+    def at_once_in_threads() -> None:
+        statuses: list[str] = []
+        threads = [
+            threading.Thread(target=lambda: statuses.append(worked.run(CODE).status))
+            for _ in range(200)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert statuses == ["completed"] * 200
+
+    at_once_in_threads()
+    before = belongings(own_executor)
+    began = time.monotonic()
+    for _ in range(2):
+        at_once_in_threads()
+    assert time.monotonic() - began < 60
+    assert settled(own_executor, before, 30 * MIB), (before, belongings(own_executor))

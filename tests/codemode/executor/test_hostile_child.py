@@ -1,0 +1,309 @@
+"""Whatever bytes a child sends, they cost its own run and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import struct
+import subprocess
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from codemode import Limits
+from codemode.executor.child import Child, Exit
+from codemode.executor.run import ChildLostError, Run
+from codemode.protos import codemode_pb2 as pb
+from codemode.sandbox.frames import LENGTH, PROGRESS, Frame, pack, pack_texts
+
+RUN = 7
+MAX_VALUE = 100_000
+TAKEN = pack(Frame.TAKEN, RUN, 0)
+COMPLETED = pack(Frame.COMPLETED, RUN, 0, b"\x05")
+
+
+def call(number: int, *, run: int = RUN) -> bytes:
+    return pack(Frame.CALL, run, number, pack_texts("ping"), b"\xa0")
+
+
+class Hearer:
+    """Be the client of a run: keep what it is told."""
+
+    def __init__(self) -> None:
+        self.messages: list[pb.ExecutorMessage] = []
+
+    async def read(self) -> Any:
+        raise AssertionError("a run does not read")
+
+    async def write(self, message: pb.ExecutorMessage) -> None:
+        assert message.ByteSize() < 4 * 1024 * 1024, "gRPC would refuse the message"
+        self.messages.append(message)
+
+    async def abort(self, *arguments: Any) -> None:
+        raise AssertionError(f"aborted with {arguments}")
+
+    @property
+    def kinds(self) -> list[str]:
+        return [message.WhichOneof("message") or "" for message in self.messages]
+
+
+class Puppet:
+    """Be a real process whose frames the test writes."""
+
+    def __init__(self) -> None:
+        self.child = Child(1, MAX_VALUE)
+        self.socket, self._theirs = socket.socketpair()
+        self._process = subprocess.Popen(["sleep", "30"])
+        self._raw, self._raw_write = os.pipe()
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        await self.child.attach(self._theirs, self._raw)
+        pidfd = os.pidfd_open(self._process.pid)
+        self._watched = os.dup(pidfd)
+        self.child.set_process(self._process.pid, pidfd)
+        loop.add_reader(self._watched, self._ended)
+
+    def _ended(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._watched)
+        self._process.wait()
+        self.socket.close()
+        self.child.set_exited(Exit(status=signal.SIGKILL, cpu_seconds=0.0, max_rss_bytes=0))
+
+    async def say(self, data: bytes) -> None:
+        """Send bytes as a child does, waiting while nobody reads them."""
+        loop = asyncio.get_running_loop()
+        self.socket.setblocking(False)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            await loop.sock_sendall(self.socket, data)
+
+    async def stop(self) -> None:
+        self.child.kill()
+        await asyncio.wait_for(asyncio.shield(self.child.exited), 5)
+        self.child.close()
+        self.socket.close()
+        os.close(self._raw_write)
+        os.close(self._watched)
+
+
+@contextlib.asynccontextmanager
+async def puppet_child() -> AsyncIterator[Puppet]:
+    puppet = Puppet()
+    await puppet.start()
+    try:
+        yield puppet
+    finally:
+        await puppet.stop()
+
+
+@pytest.fixture
+async def puppet() -> AsyncIterator[Puppet]:
+    async with puppet_child() as one:
+        yield one
+
+
+async def serve(
+    puppet: Puppet,
+    data: bytes,
+    *,
+    limits: Limits | None = None,
+    hang_up: bool = True,
+    timeout: float = 5,
+) -> tuple[Hearer, bool | None]:
+    """Carry a run whose child sends ``data``; return what the client heard."""
+    hearer = Hearer()
+    run = Run(
+        request=pb.Run(run_id=RUN, code="1", execution_id="e"),
+        child=puppet.child,
+        client=hearer,
+        limits=limits or Limits(),
+        timeout=timeout,
+        cpu_limit=5,
+        tool_calls_before=0,
+        isolation="none",
+        version="0",
+    )
+
+    async def speak() -> None:
+        await puppet.say(data)
+        if hang_up:
+            puppet.child.kill()
+
+    speaking = asyncio.create_task(speak())
+    try:
+        survived = await asyncio.wait_for(run.serve(), 8)
+    except ChildLostError:
+        survived = None
+    finally:
+        speaking.cancel()
+        await asyncio.gather(speaking, return_exceptions=True)
+    return hearer, survived
+
+
+def frame(kind: int, run: int, number: int, body: bytes = b"") -> bytes:
+    return struct.pack("!IBII", 9 + len(body), kind, run, number) + body
+
+
+@pytest.mark.parametrize(
+    "data, complaint",
+    [
+        (frame(0, RUN, 0), "unknown kind 0"),
+        (frame(255, RUN, 0), "unknown kind 255"),
+        (frame(Frame.OPEN, RUN, 0), "unknown kind 1"),
+        (frame(Frame.TOOL_VALUE, RUN, 0), "unknown kind 3"),
+        (struct.pack("!IBII", 2**32 - 1, Frame.STDOUT, RUN, 0), "STDOUT frame of 4294967295"),
+        (struct.pack("!IBII", 0, Frame.STDOUT, RUN, 0), "STDOUT frame of 0 bytes"),
+        (struct.pack("!IBII", 8, Frame.STDOUT, RUN, 0), "STDOUT frame of 8 bytes"),
+        (pack(Frame.READY, 0, 0) * 2, "second READY"),
+        (TAKEN, "second TAKEN"),
+        (pack(Frame.COMPLETED, RUN + 1, 0, b"\x05"), f"COMPLETED frame of run {RUN + 1}"),
+        (pack(Frame.PROGRESS, 0, 0, b""), "PROGRESS frame of run 0"),
+        (call(1, run=RUN + 1), f"CALL frame of run {RUN + 1}"),
+        (pack(Frame.CALL, RUN, 1, b"\x00"), "a text is missing"),
+        (pack(Frame.CALL, RUN, 1, LENGTH.pack(100) + b"x"), "cut short"),
+        (call(1) * 2, "second call 1"),
+        (pack(Frame.PROGRESS, RUN, 0, b"\x00"), "cut short"),
+        (pack(Frame.PROGRESS, RUN, 0, PROGRESS.pack(1, 2)), "a text is missing"),
+        (pack(Frame.FAILED, RUN, 0, b""), "a text is missing"),
+        (pack(Frame.FAILED, RUN, 0, LENGTH.pack(2**31)), "cut short"),
+    ],
+)
+async def test_broken_protocol_is_named(puppet: Puppet, data: bytes, complaint: str) -> None:
+    hearer, survived = await serve(puppet, TAKEN + data + COMPLETED, hang_up=False)
+    assert survived is False
+    assert hearer.kinds[0] == "started"
+    failed = hearer.messages[-1].failed
+    assert (failed.status, failed.type) == ("crashed", "ProtocolError")
+    assert complaint in failed.message
+    assert "completed" not in hearer.kinds
+
+
+@pytest.mark.parametrize("data", [call(1), COMPLETED, pack(Frame.FAILED, RUN, 0)])
+async def test_nothing_counts_before_the_code_is_taken(puppet: Puppet, data: bytes) -> None:
+    hearer, survived = await serve(puppet, data + TAKEN + COMPLETED, hang_up=False)
+    assert survived is False
+    assert hearer.kinds == ["failed"]
+    assert "before TAKEN" in hearer.messages[0].failed.message
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00", TAKEN[:7]])
+async def test_child_lost_before_it_took_the_code_may_be_replaced(
+    puppet: Puppet, data: bytes
+) -> None:
+    hearer, survived = await serve(puppet, data)
+    assert survived is None
+    assert hearer.messages == []
+
+
+@pytest.mark.parametrize("cut", range(1, len(COMPLETED), 3))
+async def test_half_a_frame_is_no_frame(puppet: Puppet, cut: int) -> None:
+    hearer, survived = await serve(puppet, TAKEN + COMPLETED[:cut])
+    assert survived is False
+    assert hearer.kinds == ["started", "failed"]
+    assert hearer.messages[-1].failed.status == "crashed"
+
+
+async def test_calls_beyond_those_in_flight_are_not_read_on(puppet: Puppet) -> None:
+    data = TAKEN + b"".join(call(number) for number in range(1, 50))
+    limits = Limits(max_tool_calls_in_flight=5)
+    hearer, survived = await serve(puppet, data, limits=limits, hang_up=False, timeout=0.3)
+    assert hearer.kinds == ["started", *["tool_call"] * 5, "failed"]
+    assert hearer.messages[-1].failed.status == "timeout"
+    assert survived is False
+
+
+async def test_calls_beyond_the_budget_end_the_run(puppet: Puppet) -> None:
+    data = TAKEN + b"".join(call(number) for number in range(1, 50))
+    hearer, _ = await serve(puppet, data, limits=Limits(max_tool_calls=3), hang_up=False)
+    assert hearer.kinds == ["started", "tool_call", "tool_call", "tool_call", "failed"]
+    assert hearer.messages[-1].failed.type == "ToolCallLimit"
+
+
+async def test_cancel_of_a_call_that_was_never_made_is_nothing(puppet: Puppet) -> None:
+    data = TAKEN + pack(Frame.CANCEL_CALL, RUN, 99) + COMPLETED
+    hearer, survived = await serve(puppet, data)
+    assert survived is True
+    assert hearer.kinds == ["started", "completed"]
+
+
+async def test_what_follows_the_result_is_not_heard(puppet: Puppet) -> None:
+    hearer, _ = await serve(puppet, TAKEN + COMPLETED + call(1) + COMPLETED)
+    assert hearer.kinds == ["started", "completed"]
+
+
+async def test_broken_text_is_told_as_well_as_it_can_be(puppet: Puppet) -> None:
+    failed = LENGTH.pack(2) + b"\xff\xfe" + pack_texts("m", "-1", "t")
+    data = TAKEN + pack(Frame.STDOUT, RUN, 0, b"a\xffb") + pack(Frame.FAILED, RUN, 0, failed)
+    hearer, _ = await serve(puppet, data)
+    assert hearer.messages[1].output.text == "a\N{REPLACEMENT CHARACTER}b"
+    assert hearer.messages[2].failed.line == 0
+
+
+async def test_failure_cannot_pretend_to_be_what_it_is_not(puppet: Puppet) -> None:
+    failed = pack_texts("Timeout", "m", "9" * 5000, "t")
+    hearer, _ = await serve(puppet, TAKEN + pack(Frame.FAILED, RUN, 0, failed))
+    assert hearer.messages[-1].failed.status == "failed"
+
+
+@pytest.mark.parametrize(
+    "kind, body",
+    [
+        (Frame.FAILED, lambda text: pack_texts(text, text, "1", text)),
+        (Frame.PROGRESS, lambda text: PROGRESS.pack(1, 2) + pack_texts(text)),
+        (Frame.CALL, lambda text: pack_texts(text) + b"\xa0"),
+    ],
+)
+async def test_long_texts_fit_into_a_message(puppet: Puppet, kind: Frame, body: Any) -> None:
+    puppet.child.max_frame_bytes = 64 * 1024 * 1024
+    data = TAKEN + pack(kind, RUN, 1, body("x" * 5_000_000)) + COMPLETED
+    hearer, _ = await serve(puppet, data, hang_up=False)
+    assert hearer.kinds[-1] in ("completed", "failed")
+
+
+FRAMES = st.builds(
+    pack,
+    st.sampled_from(list(Frame)),
+    st.sampled_from([0, RUN - 1, RUN, RUN + 1, 2**32 - 1]),
+    st.sampled_from([0, 1, 2, 2**32 - 1]),
+    st.one_of(
+        st.binary(max_size=40),
+        st.builds(pack_texts, st.text(max_size=5)),
+        st.just(PROGRESS.pack(1, 2) + pack_texts("note")),
+        st.just(pack_texts("E", "m", "1", "t")),
+    ),
+)
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    frames=st.lists(FRAMES, max_size=8),
+    flips=st.lists(st.tuples(st.integers(0, 400), st.integers(1, 255)), max_size=3),
+    taken=st.booleans(),
+)
+def test_no_bytes_confuse_the_executor(
+    frames: list[bytes], flips: list[tuple[int, int]], taken: bool
+) -> None:
+    data = bytearray((TAKEN if taken else b"") + b"".join(frames))
+    for place, mask in flips:
+        if place < len(data):
+            data[place] ^= mask
+
+    async def run() -> None:
+        async with puppet_child() as puppet:
+            limits = Limits(max_tool_calls_in_flight=1000)
+            hearer, survived = await serve(puppet, bytes(data), limits=limits)
+            ends = [kind for kind in hearer.kinds if kind in ("completed", "failed")]
+            assert len(ends) == (0 if survived is None else 1)
+            assert not ends or hearer.kinds[-1] == ends[0]
+            if "tool_call" in hearer.kinds or "completed" in hearer.kinds:
+                assert hearer.kinds.index("started") <= 1
+
+    asyncio.run(run())

@@ -1,0 +1,168 @@
+"""Children are used once, replaced in time, and leave nothing; no run is lost by it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codemode import ClientConfig, Codemode, ExecutorConfig
+from codemode.executor.server import ExecutorServer
+from tests.codemode.processes import ExecutorProcess, descendants, is_running
+
+
+@contextlib.asynccontextmanager
+async def serving(**options: Any) -> AsyncIterator[tuple[Codemode, ExecutorServer]]:
+    """Serve from this process; nothing of the executor may stay behind."""
+    before = set(descendants(os.getpid()))
+    with tempfile.TemporaryDirectory(prefix="cm-test-") as folder:
+        url = f"unix:{folder}/socket"
+        async with ExecutorServer(ExecutorConfig(listen=(url,), **options)) as server:
+            async with Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode:
+                yield codemode, server
+    assert set(descendants(os.getpid())) <= before
+
+
+async def pids(codemode: Codemode, runs: int) -> list[int]:
+    results = [await codemode.run_async("import os\nos.getpid()") for _ in range(runs)]
+    assert all(result.ok for result in results), results
+    return [result.value for result in results]
+
+
+async def becomes(condition: Any, seconds: float = 5) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.01)
+    return True
+
+
+async def test_no_child_serves_twice() -> None:
+    async with serving(pool_size=2) as (codemode, _):
+        seen = await pids(codemode, 12)
+        assert len(set(seen)) == 12
+        assert await becomes(lambda: not any(map(is_running, seen)))
+
+
+async def test_code_finds_nothing_of_an_earlier_run() -> None:
+    async with serving(pool_size=1) as (codemode, _):
+        mess = "import builtins, json\nbuiltins.left = 1\njson.left = 1\nopen('left', 'w').write('x')"
+        look = "import builtins, json, os\n(hasattr(builtins, 'left'), hasattr(json, 'left'), os.listdir())"
+        for _ in range(3):
+            assert (await codemode.run_async(mess)).ok
+            assert (await codemode.run_async(look)).value == [False, False, []]
+
+
+async def test_children_draw_different_random_numbers() -> None:
+    async with serving(pool_size=4) as (codemode, _):
+        code = "import random, uuid, os\n(random.random(), str(uuid.uuid4()), os.urandom(8))"
+        drawn = [await codemode.run_async(code) for _ in range(6)]
+        for index in range(3):
+            assert len({result.value[index] for result in drawn}) == 6
+
+
+async def test_used_up_zygote_is_replaced_and_no_run_is_lost() -> None:
+    async with serving(pool_size=3, zygote_max_forks=5, zygote_max_age=0.2) as (codemode, server):
+        zygotes: set[int] = set()
+
+        async def work(number: int) -> None:
+            for turn in range(8):
+                result = await codemode.run_async(f"import time\ntime.sleep(0.03)\n{number * turn}")
+                assert result.value == number * turn, result
+                zygotes.update(server._pools["default"].zygote_pids())
+
+        await asyncio.gather(*(work(number) for number in range(8)))
+        # The deadline of the keeper, not of the runs.
+        await asyncio.sleep(0.3)
+        zygotes.update(server._pools["default"].zygote_pids())
+        assert len(zygotes) >= 3
+        assert await becomes(lambda: len(server._pools["default"].zygote_pids()) <= 2)
+
+
+async def test_run_survives_the_end_of_its_zygotes_time() -> None:
+    async with serving(pool_size=2, zygote_max_age=0.2) as (codemode, server):
+        first = server._pools["default"].zygote_pids()[0]
+        result = await codemode.run_async("import time\ntime.sleep(0.8)\n'whole'")
+        assert result.value == "whole"
+        assert await becomes(lambda: not is_running(first))
+
+
+async def test_idle_children_are_replaced_when_they_are_old() -> None:
+    async with serving(pool_size=2, child_max_age=0.2) as (codemode, server):
+        (zygote,) = server._pools["default"].zygote_pids()
+        assert await becomes(lambda: len(descendants(zygote)) == 2)
+        former = descendants(zygote)
+        assert await becomes(lambda: not any(map(is_running, former)))
+        assert await becomes(lambda: len(descendants(zygote)) >= 2)
+        assert await codemode.execute_async("1") == "1"
+
+
+@pytest.mark.parametrize("ending", ["1", "os._exit(1)", "time.sleep(9)"])
+async def test_files_of_a_run_are_removed(ending: str) -> None:
+    async with serving(pool_size=1) as (codemode, _):
+        code = (
+            "import os, time\nos.makedirs('a/b/c')\nopen('a/b/file', 'w').write('x')\n"
+            "os.symlink('/', 'a/root')\nos.chmod('a/b', 0)\nprint(os.getcwd())\n" + ending
+        )
+        result = await codemode.run_async(code, execution_timeout=0.5)
+        folder = Path(result.stdout.strip())
+        assert folder.is_absolute()
+        assert folder != Path("/")
+        assert await becomes(lambda: not folder.exists())
+    assert not folder.parent.exists()
+    assert Path("/etc").exists()
+
+
+async def test_child_that_dies_while_idle_costs_nothing() -> None:
+    async with serving(pool_size=2) as (codemode, server):
+        (zygote,) = server._pools["default"].zygote_pids()
+        for _ in range(5):
+            for pid in descendants(zygote):
+                os.kill(pid, signal.SIGKILL)
+            assert await codemode.execute_async("1") == "1"
+
+
+async def test_stopped_child_times_out_alone() -> None:
+    async with serving(pool_size=1) as (codemode, _):
+        stopped = codemode.run_async("import os\nos.kill(os.getpid(), 19)", execution_timeout=0.5)
+        task = asyncio.create_task(stopped)
+        assert await codemode.execute_async("1") == "1"
+        assert (await task).status == "timeout"
+
+
+async def test_server_that_stops_ends_its_runs() -> None:
+    async with serving(pool_size=1) as (codemode, server):
+        task = asyncio.create_task(codemode.run_async("import time\ntime.sleep(60)"))
+        await asyncio.sleep(0.2)
+        await server.stop()
+        with pytest.raises(Exception, match="lost during the run"):
+            await asyncio.wait_for(task, 2)
+
+
+async def test_more_runs_than_warm_children_all_run() -> None:
+    async with serving(pool_size=1, max_concurrency=8) as (codemode, _):
+        code = "import time\ntime.sleep(0.05)\n1"
+        results = await asyncio.gather(*(codemode.run_async(code) for _ in range(40)))
+        assert [result.value for result in results] == [1] * 40
+
+
+def test_stopped_executor_leaves_nothing() -> None:
+    process = ExecutorProcess().start()
+    folders = set(Path(tempfile.gettempdir()).glob("codemode-work-*"))
+    with Codemode.from_client_config(ClientConfig(executor_url=process.url)) as codemode:
+        assert codemode.execute("1") == "1"
+    assert process.stop() == 0
+    assert len(set(Path(tempfile.gettempdir()).glob("codemode-work-*"))) < len(folders)
+
+
+def test_log_says_plainly_that_nothing_is_isolated(executor: ExecutorProcess) -> None:
+    assert "isolation: none" in executor.log

@@ -14,8 +14,8 @@ from codemode.core.dispatch import Dispatcher, ToolCall, ToolOutcome
 from codemode.core.events import Event, ExecutionCompleted, ToolCallStarted
 from codemode.core.failures import client_error, status_is_lost
 from codemode.core.request import result_messages
-from codemode.core.transcript import Transcript, call_finished
 from codemode.core.result import ExecutionResult
+from codemode.core.transcript import Transcript, call_finished
 from codemode.errors import ExecutorClientError, ExecutorProtocolError
 from codemode.protos import codemode_pb2 as pb
 from codemode.wire import EOF
@@ -51,6 +51,7 @@ class AsyncLink:
         self.idle = False  # the last run has ended, by the executor's own word
         self.loop = asyncio.get_running_loop()
         self._writing = asyncio.Lock()
+        self._writer: asyncio.Task[Any] | None = None
         self._inbox: asyncio.Queue[Any] | None = None
         self._pump_task: asyncio.Task[None] | None = None
         self._tasks: dict[ToolCall, asyncio.Task[None]] = {}
@@ -65,12 +66,24 @@ class AsyncLink:
         """
         async with self._writing:
             for message in messages:
-                if self._call.done():
+                if self.closing or self._call.done() or not await self._write(message):
                     return
-                try:
-                    await self._call.write(message)
-                except (grpc.RpcError, asyncio.InvalidStateError):
-                    return
+
+    async def _write(self, message: pb.ClientMessage) -> bool:
+        """Send one message, and tell whether the stream took it."""
+        self._writer = writer = asyncio.current_task()
+        try:
+            await self._call.write(message)
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            return False
+        except asyncio.CancelledError:
+            # Ours by abort(), unless somebody else has cancelled this task as well.
+            if not self.closing or writer is None or writer.uncancel():
+                raise
+            return False
+        finally:
+            self._writer = None
+        return True
 
     async def catch_up(self) -> None:
         """Learn what happened while the loop stood still, between two runs of a session.
@@ -153,9 +166,15 @@ class AsyncLink:
         except RuntimeError:
             running = False
         if running:
-            self._call.cancel()
+            self._cancel()
         elif not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self._call.cancel)
+            self.loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        self._call.cancel()
+        if self._writer is not None:
+            # gRPC would let it wait for ever where the call's headers are not out yet.
+            self._writer.cancel()
 
     async def close(self) -> None:
         """End the stream, by which the sandbox dies, and the tasks that serve it."""
@@ -178,10 +197,12 @@ class AsyncLink:
                 except (grpc.RpcError, asyncio.InvalidStateError):
                     pass  # the executor was faster
             await asyncio.wait((pump,), timeout=_STOP_SECONDS)
-        if not self._call.done() or not self.idle:
-            self._call.cancel()
-            if pump is not None:
-                pump.cancel()
+        if self._call.done() and self.idle:
+            return
+        self._call.cancel()
+        if pump is not None:
+            pump.cancel()
+        if pump is not None or not self.idle:  # else no read is outstanding
             await asyncio.sleep(_CANCEL_SECONDS)
 
     async def _pump(self, inbox: asyncio.Queue[Any]) -> None:

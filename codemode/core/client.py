@@ -311,6 +311,10 @@ class ExecutorClient:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
+            inside_loop = False
+        else:
+            inside_loop = True
+        if not inside_loop:
             return function()
         _warn_about_loop()
         return _in_worker_thread(function, self.registry)

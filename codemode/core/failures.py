@@ -54,17 +54,16 @@ def client_error(error: Any, url: str, result: ExecutionResult | None) -> Execut
                 f"{url} speaks gRPC, but is no codemode executor of this version: {details}",
                 result=result,
             )
-        case grpc.StatusCode.INTERNAL if status_is_lost(error):
-            return ExecutorConnectionError(
-                f"the executor at {url} ended the stream while more was being sent to it",
-                result=result,
-            )
         case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:
-            began = "was lost during the run" if result is not None else "cannot be reached"
-            return ExecutorConnectionError(
-                f"the executor at {url} {began}: {details}", result=result
-            )
+            return _lost(url, details, result)
+        case grpc.StatusCode.INTERNAL if status_is_lost(error):
+            return _lost(url, "the stream ended while more was being sent", result)
     return ExecutorProtocolError(f"{url} answered {code.name}: {details}", result=result)
+
+
+def _lost(url: str, why: str, result: ExecutionResult | None) -> ExecutorConnectionError:
+    began = "was lost during the run" if result is not None else "cannot be reached"
+    return ExecutorConnectionError(f"the executor at {url} {began}: {why}", result=result)
 
 
 def _retry_after(error: Any) -> float:

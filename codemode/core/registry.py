@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -33,6 +34,8 @@ __all__ = [
     "RuntimeContext",
     "get_current_context",
 ]
+
+logger = logging.getLogger("codemode.tools")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -208,6 +211,9 @@ class ComponentRegistry:
                 tool, RuntimeContext() if context is None else context
             )
         except ToolCallRefused:
+            return False
+        except Exception:
+            logger.exception("Permission for tool %s could not be checked: refused", tool.name)
             return False
 
 

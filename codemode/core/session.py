@@ -192,8 +192,8 @@ class Session:
 
 def _difference(one: RuntimeContext | None, other: RuntimeContext | None) -> str:
     """Name the variables, and never show a value: it may be a secret."""
-    one, other = one or {}, other or {}
-    names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+    first, second = dict(one or {}), dict(other or {})
+    names = [name for name in first | second if first.get(name) != second.get(name)]
     return ", ".join(map(repr, names)) or "that one of them is not set"
 
 

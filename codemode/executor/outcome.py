@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from codemode.config import Limits
 from codemode.executor.child import Exit
+from codemode.sandbox.channel import EXIT_NO_MEMORY
 from codemode.sandbox.child import LOCK_FAILED
 
 __all__ = ["LIMIT_TYPES", "Ending", "ending_of_exit", "status_of_failure"]
@@ -69,6 +70,15 @@ def ending_of_exit(exit: Exit | None, limits: Limits, cpu_limit: float, said: st
             status="crashed",
             type="Crashed",
             message=f"the interpreter crashed with signal {exit.signal} ({name}){hint}{tail}",
+        )
+    if exit.code == EXIT_NO_MEMORY:
+        return Ending(
+            status="limit",
+            type="MemoryLimit",
+            message=(
+                "the inputs, or what a tool returned, did not fit into the memory that was left; "
+                f"max_memory_bytes is {limits.max_memory_bytes}"
+            ),
         )
     if exit.code == LOCK_FAILED:
         return Ending(

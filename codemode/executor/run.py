@@ -12,6 +12,7 @@ from codemode.config import Limits
 from codemode.executor.child import Child, ReceivedFrame
 from codemode.executor.outcome import Ending, ending_of_exit, status_of_failure
 from codemode.protos import codemode_pb2 as pb
+from codemode.sandbox.channel import EXIT_NO_MEMORY
 from codemode.sandbox.frames import (
     PROGRESS,
     Frame,
@@ -302,7 +303,8 @@ class Run:
             self._child.kill()
             exit = await self._child.exited
         said = self._child.raw_output()
-        if self._ending is None and self._taken:
+        no_room = exit is not None and exit.code == EXIT_NO_MEMORY
+        if self._ending is None and (self._taken or no_room):
             self._ending = ending_of_exit(exit, self._limits, self._cpu_limit, said)
         elif self._ending is None:
             logger.warning("a sandbox was lost before it took its code: %s\n%s", exit, said)

@@ -69,10 +69,11 @@ class ExecutorProcess:
                 stdout=log,
                 stderr=log,
                 pass_fds=(ready_write,),
-                env={**inherited, **self._environment},
+                # What it leaves when it is killed goes with the folder.
+                env={**inherited, "TMPDIR": str(self.folder), **self._environment},
             )
         os.close(ready_write)
-        with open(ready, "rb") as pipe:
+        with os.fdopen(ready, "rb") as pipe:
             # End of file when it ends before it is ready.
             if pipe.read(5) != b"ready":
                 self._process.wait(_START_SECONDS)

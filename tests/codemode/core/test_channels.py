@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
 
@@ -31,7 +31,7 @@ from codemode.protos import codemode_pb2 as pb
 from codemode.protos import codemode_pb2_grpc
 from codemode.values import encode
 from tests.codemode.conftest import Half
-from tests.codemode.processes import ExecutorProcess
+from tests.codemode.processes import ExecutorProcess, open_descriptors
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_address_is_understood(url: str, address: str, secure: bool) -> None:
 )
 def test_malformed_address_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="executor_url"):
-        ExecutorClient(url if url else " ")
+        ExecutorClient(url or " ")
     with pytest.raises(ConfigurationError, match="executor_url"):
         parse_target(url, None)
 
@@ -131,12 +131,14 @@ def answering(answer: bytes) -> Iterator[str]:
     "answer", [b"SSH-2.0-OpenSSH_9.9\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(100), b""]
 )
 def test_another_protocol_is_named_soon(answer: bytes, half: Half) -> None:
-    with answering(answer) as url:
-        with Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode:
-            began = time.monotonic()
-            with pytest.raises(ExecutorConnectionError, match="cannot be reached"):
-                half.run(codemode, "1")
-            assert time.monotonic() - began < 5
+    with (
+        answering(answer) as url,
+        Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode,
+    ):
+        began = time.monotonic()
+        with pytest.raises(ExecutorConnectionError, match="cannot be reached"):
+            half.run(codemode, "1")
+        assert time.monotonic() - began < 5
 
 
 class FakeExecutor(codemode_pb2_grpc.ExecutorServiceServicer):
@@ -146,7 +148,7 @@ class FakeExecutor(codemode_pb2_grpc.ExecutorServiceServicer):
         self.script = script
         self.streams = 0
 
-    def Execute(self, request_iterator: Any, context: Any) -> Iterator[Any]:
+    def Execute(self, request_iterator: Any, context: Any) -> Iterator[Any]:  # noqa: N802  # of the service
         self.streams += 1
         next(request_iterator)  # the opening
         for message in self.script(request_iterator):
@@ -195,7 +197,9 @@ def test_stream_that_ends_without_a_result_is_a_broken_contract(half: Half) -> N
         assert caught.value.result.status == "crashed"
 
 
-@pytest.mark.parametrize("value", [b"", b"\xff", b"\xd9\x01\x02", encode(5) + b"\x00", b"\x9f" * 50])
+@pytest.mark.parametrize(
+    "value", [b"", b"\xff", b"\xd9\x01\x02", encode(5) + b"\x00", b"\x9f" * 50]
+)
 def test_hostile_result_is_refused(half: Half, value: bytes) -> None:
     done = pb.ExecutorMessage(completed=pb.Completed(run_id=1, value=value))
     with scripted(lambda _: iter([STARTED, done])) as (codemode, _):
@@ -207,9 +211,11 @@ def test_hostile_result_is_refused(half: Half, value: bytes) -> None:
 
 def test_value_above_its_limit_is_refused(half: Half) -> None:
     chunks = [pb.ExecutorMessage(chunk=pb.Chunk(data=bytes(1024 * 1024)))] * 20
-    with scripted(lambda _: iter([STARTED, *chunks, DONE])) as (codemode, _):
-        with pytest.raises(ExecutorProtocolError, match="max_value_bytes"):
-            half.run(codemode, "1")
+    with (
+        scripted(lambda _: iter([STARTED, *chunks, DONE])) as (codemode, _),
+        pytest.raises(ExecutorProtocolError, match="max_value_bytes"),
+    ):
+        half.run(codemode, "1")
 
 
 def test_status_of_the_future_is_a_failure(half: Half) -> None:
@@ -224,9 +230,11 @@ def test_server_that_is_no_executor_is_named(half: Half) -> None:
     server.start()
     try:
         config = ClientConfig(executor_url=f"http://127.0.0.1:{port}")
-        with Codemode.from_client_config(config) as codemode:
-            with pytest.raises(ExecutorProtocolError, match="no codemode executor"):
-                half.run(codemode, "1")
+        with (
+            Codemode.from_client_config(config) as codemode,
+            pytest.raises(ExecutorProtocolError, match="no codemode executor"),
+        ):
+            half.run(codemode, "1")
     finally:
         server.stop(0).wait()
 
@@ -283,9 +291,7 @@ def test_calls_that_nobody_made_are_refused(half: Half) -> None:
                 tool_call=pb.ToolCall(run_id=1, call_id=call_id, name=name, arguments=arguments)
             )
             answers.append(next(requests))
-        yield pb.ExecutorMessage(
-            tool_call_cancelled=pb.ToolCallCancelled(run_id=1, call_id=99)
-        )
+        yield pb.ExecutorMessage(tool_call_cancelled=pb.ToolCallCancelled(run_id=1, call_id=99))
         yield DONE
 
     with scripted(script) as (codemode, _):
@@ -324,8 +330,8 @@ def test_many_short_loops_leak_no_descriptor(codemode: Codemode) -> None:
     for _ in range(5):
         run()
     gc.collect()
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors(os.getpid())
     for _ in range(20):
         run()
     gc.collect()
-    assert len(os.listdir("/proc/self/fd")) <= before + 4
+    assert open_descriptors(os.getpid()) <= before + 4

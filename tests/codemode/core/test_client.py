@@ -16,7 +16,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 import codemode.core.client as client_module
-from codemode import Codemode, get_current_context, get_current_execution, tool
+from codemode import Codemode, Limits, get_current_context, get_current_execution, tool
 from tests.codemode.conftest import Half
 
 
@@ -88,7 +88,8 @@ def test_call_that_the_code_cancels_is_cancelled_in_the_host(
 
 
 @pytest.mark.parametrize(
-    "ending, status", [("result = 1", "completed"), ("time.sleep(60)", "timeout"), ("1/0", "failed")]
+    "ending, status",
+    [("result = 1", "completed"), ("time.sleep(60)", "timeout"), ("1/0", "failed")],
 )
 def test_tools_still_running_at_the_end_are_cancelled(
     codemode: Codemode, half: Half, ending: str, status: str
@@ -202,6 +203,30 @@ async def test_async_tool_runs_in_the_callers_loop(codemode: Codemode) -> None:
     loop = asyncio.get_running_loop()
     register(codemode, same)
     assert (await codemode.run_async("await same()")).value is True
+
+
+def test_pool_tools_that_have_not_begun_do_not_run_after_the_end(
+    codemode: Codemode, half: Half
+) -> None:
+    begun: list[int] = []
+
+    @tool(thread_sensitive=False)
+    def slow(n: int) -> None:
+        begun.append(n)
+        time.sleep(0.4)
+
+    register(codemode, slow)
+    code = (
+        "import os, threading, time\n"
+        "for n in range(60): threading.Thread(target=slow, args=(n,), daemon=True).start()\n"
+        "time.sleep(0.2)\nos._exit(1)"
+    )
+    codemode.client.limits = Limits(max_memory_bytes=1024 * 1024 * 1024)  # for 60 stacks
+    assert half.run(codemode, code).status == "crashed"
+    count = len(begun)
+    assert 0 < count <= 32
+    time.sleep(0.6)
+    assert len(begun) == count
 
 
 note_variable: contextvars.ContextVar[str] = contextvars.ContextVar("note", default="unset")
@@ -322,4 +347,6 @@ def test_one_client_serves_threads_and_loops_at_once(codemode: Codemode) -> None
         thread.start()
     for thread in threads:
         thread.join(20)
-    assert sorted(outcomes) == sorted([*map(str, range(6)), *(str(n) for n in range(3) for _ in "abc")])
+    assert sorted(outcomes) == sorted(
+        [*map(str, range(6)), *(str(n) for n in range(3) for _ in "abc")]
+    )

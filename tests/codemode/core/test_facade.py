@@ -62,7 +62,7 @@ VALUES: list[Any] = [
     [],
     [1, [2, [3]]],
     {},
-    {1: "a", "b": 2, None: 3, True: 4, 2.5: 5},
+    {1: "a", "b": 2, None: 3, False: 4, 2.5: 5},
     {1, 2},
     decimal.Decimal("1.10"),
     decimal.Decimal("Infinity"),

@@ -116,7 +116,9 @@ def test_events_arrive_while_an_async_tool_is_in_flight(codemode: Codemode, half
 ENDLESS = "import os, time\nprint(os.getpid())\n{more}\ntime.sleep(60)"
 
 
-@pytest.mark.parametrize("more", ["", "task = asyncio.ensure_future(slow())\nawait asyncio.sleep(0.1)"])
+@pytest.mark.parametrize(
+    "more", ["", "task = asyncio.ensure_future(slow())\nawait asyncio.sleep(0.1)"]
+)
 def test_early_close_kills_the_sandbox(codemode: Codemode, more: str) -> None:
     ends: list[str] = []
 
@@ -129,7 +131,7 @@ def test_early_close_kills_the_sandbox(codemode: Codemode, more: str) -> None:
     codemode.registry.register_tool("slow", slow)
     code = ENDLESS.format(more=f"import asyncio\n{more}\nprint('more')")
     with codemode.stream(code) as events:
-        pids = []
+        pids: list[int] = []
         for event in events:
             if isinstance(event, OutputReceived):
                 if not pids:
@@ -142,7 +144,9 @@ def test_early_close_kills_the_sandbox(codemode: Codemode, more: str) -> None:
     assert codemode.execute("1") == "1"
 
 
-@pytest.mark.parametrize("more", ["", "task = asyncio.ensure_future(slow())\nawait asyncio.sleep(0.1)"])
+@pytest.mark.parametrize(
+    "more", ["", "task = asyncio.ensure_future(slow())\nawait asyncio.sleep(0.1)"]
+)
 async def test_early_aclose_kills_the_sandbox(codemode: Codemode, more: str) -> None:
     ends: list[str] = []
 
@@ -155,7 +159,7 @@ async def test_early_aclose_kills_the_sandbox(codemode: Codemode, more: str) -> 
     codemode.registry.register_tool("slow", slow)
     code = ENDLESS.format(more=f"import asyncio\n{more}\nprint('more')")
     async with codemode.stream(code) as events:
-        pids = []
+        pids: list[int] = []
         async for event in events:
             if isinstance(event, OutputReceived):
                 if not pids:
@@ -215,3 +219,21 @@ def test_stream_that_nobody_reads_runs_nothing(codemode: Codemode) -> None:
     with codemode.stream("note()"):
         pass
     assert calls == []
+
+
+def test_stream_that_is_dropped_ends_its_sandbox(codemode: Codemode) -> None:
+    pids: list[int] = []
+    for event in codemode.stream(ENDLESS.format(more="")):
+        if isinstance(event, OutputReceived):
+            pids.append(int(event.text))
+            break
+    assert wait_until(lambda: not is_running(pids[0]), 2)
+
+
+async def test_async_stream_that_is_dropped_ends_its_sandbox(codemode: Codemode) -> None:
+    pids: list[int] = []
+    async for event in codemode.stream(ENDLESS.format(more="")):
+        if isinstance(event, OutputReceived):
+            pids.append(int(event.text))
+            break
+    assert await asyncio.to_thread(wait_until, lambda: not is_running(pids[0]), 2)

@@ -59,7 +59,7 @@ def test_wrong_key_is_refused(locked: ExecutorProcess, key: str | None) -> None:
 
 @pytest.mark.parametrize("scheme", ["http://", "dns:///", "ipv4:", ""])
 def test_right_key_is_let_in(locked: ExecutorProcess, scheme: str) -> None:
-    config = ClientConfig(executor_url=f"{scheme}{locked.url}", executor_api_key=KEY)  # type: ignore[arg-type]  # pydantic makes it a secret
+    config = ClientConfig(executor_url=f"{scheme}{locked.url}", executor_api_key=KEY)
     with ExecutorClient.from_config(config) as client:
         assert client.execute("1 + 1").value == 2
         assert asyncio.run(client.execute_async("1 + 1")).value == 2
@@ -207,9 +207,11 @@ def test_encrypted_connection(
                 client.execute("1")
         else:
             assert client.execute("1 + 1").value == 2
-    with ExecutorClient(url, "wrong", tls=TLSConfig(ca_file=ca, **pair)) as client:
-        with pytest.raises(ExecutorAuthenticationError):
-            client.execute("1")
+    with (
+        ExecutorClient(url, "wrong", tls=TLSConfig(ca_file=ca, **pair)) as client,
+        pytest.raises(ExecutorAuthenticationError),
+    ):
+        client.execute("1")
 
 
 def test_unknown_authority_fails_clearly_and_soon(
@@ -218,9 +220,11 @@ def test_unknown_authority_fails_clearly_and_soon(
     process, _ = encrypted
     began = time.monotonic()
     for tls in (None, TLSConfig(ca_file=certificates.path("client.pem"))):
-        with ExecutorClient(f"https://{process.url}", KEY, tls=tls) as client:
-            with pytest.raises(ExecutorConnectionError, match="(?i)certificate|ssl|tls"):
-                client.execute("1")
+        with (
+            ExecutorClient(f"https://{process.url}", KEY, tls=tls) as client,
+            pytest.raises(ExecutorConnectionError, match="(?i)certificate|ssl|tls"),
+        ):
+            client.execute("1")
     assert time.monotonic() - began < 6
 
 
@@ -229,14 +233,18 @@ def test_plain_client_of_an_encrypted_executor_fails_soon(
 ) -> None:
     process, _ = encrypted
     began = time.monotonic()
-    with ExecutorClient(f"http://{process.url}", KEY) as client:
-        with pytest.raises(ExecutorConnectionError):
-            client.execute("1")
+    with (
+        ExecutorClient(f"http://{process.url}", KEY) as client,
+        pytest.raises(ExecutorConnectionError),
+    ):
+        client.execute("1")
     assert time.monotonic() - began < 6
 
 
 def test_certificate_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     missing = tmp_path / "missing.pem"
-    with ExecutorClient("https://127.0.0.1:1", tls=TLSConfig(ca_file=missing)) as client:
-        with pytest.raises(ConfigurationError, match="ca_file.*missing.pem"):
-            client.execute("1")
+    with (
+        ExecutorClient("https://127.0.0.1:1", tls=TLSConfig(ca_file=missing)) as client,
+        pytest.raises(ConfigurationError, match=r"ca_file.*missing\.pem"),
+    ):
+        client.execute("1")

@@ -241,7 +241,7 @@ def test_hostile_code_costs_only_its_own_run(executor: ExecutorProcess) -> None:
         events = iter(steps)
         next(events)
         assert other.run("import os\nos.kill(0, 9)").status == "crashed"
-        assert [event for event in events][-1].result.value == "whole"  # type: ignore[union-attr]  # the last one has it
+        assert list(events)[-1].result.value == "whole"  # type: ignore[union-attr]  # the last one has it
 
 
 @pytest.mark.parametrize(
@@ -259,3 +259,19 @@ def test_long_texts_do_not_break_the_stream(codemode: Codemode, half: Half, code
     assert result.status == "failed"
     assert result.error is not None
     assert len(result.error.message) < 100_000
+
+
+def test_answer_that_does_not_fit_into_memory_is_a_limit(codemode: Codemode, half: Half) -> None:
+    codemode.registry.register_tool("big", lambda: "x" * 12_000_000)
+    codemode.client.limits = Limits(max_memory_bytes=24 * MIB)
+    result = half.run(codemode, "print('in')\nkept = [big() for _ in range(20)]")
+    assert result.error is not None
+    assert (result.status, result.error.type) == ("limit", "MemoryLimit"), result.error
+    assert result.stdout == "in\n"
+
+
+def test_input_that_does_not_fit_into_memory_is_a_limit(codemode: Codemode, half: Half) -> None:
+    codemode.client.limits = Limits(max_memory_bytes=8 * MIB)
+    result = half.run(codemode, "len(text)", inputs={"text": "x" * 15_000_000})
+    assert result.error is not None
+    assert (result.status, result.error.type) == ("limit", "MemoryLimit"), result.error

@@ -122,9 +122,7 @@ def test_close_cancels_runs_in_other_threads(codemode: Codemode, spy: Spy) -> No
 
 
 @pytest.mark.parametrize("code", [ENDLESS, f"{LOOP}await endless()"])
-async def test_close_cancels_runs_in_other_tasks(
-    codemode: Codemode, spy: Spy, code: str
-) -> None:
+async def test_close_cancels_runs_in_other_tasks(codemode: Codemode, spy: Spy, code: str) -> None:
     async with running(codemode, spy, code) as task:
         await asyncio.sleep(0.1)
         await codemode.close_async()
@@ -212,6 +210,26 @@ def test_runs_after_close_race_end_as_cancelled_or_closed(executor: ExecutorProc
             assert not thread.is_alive()
         assert set(outcomes) <= {"cancelled", "closed"}
         assert len(outcomes) == 4
+
+
+async def test_tasks_after_close_race_end_as_cancelled_or_closed(executor: ExecutorProcess) -> None:
+    async def run(facade: Codemode) -> str:
+        try:
+            return (await facade.run_async("import time\ntime.sleep(5)")).status
+        except ClientClosedError:
+            return "closed"
+
+    for steps in range(12):
+        facade = Codemode.from_client_config(ClientConfig(executor_url=executor.url))
+        tasks = [asyncio.create_task(run(facade)) for _ in range(4)]
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if steps % 2:
+            await facade.close_async()
+        else:
+            await asyncio.to_thread(facade.close)
+        outcomes = await asyncio.wait_for(asyncio.gather(*tasks), 5)
+        assert set(outcomes) <= {"cancelled", "closed"}
 
 
 def test_client_process_that_dies_takes_its_sandboxes(executor: ExecutorProcess) -> None:

@@ -89,7 +89,7 @@ print("closed", flush=True)
         stderr=theirs,
     ) as program:
         os.close(theirs)
-        shown = _read_until(terminal, b"started")
+        shown = _read_until(terminal, b"started\r\n")
         pids = family(int(shown.split()[0]))
         os.write(terminal, b"\x03")
         shown += _read_until(terminal, None)

@@ -53,7 +53,10 @@ def belongings(executor: ExecutorProcess) -> Belongings:
         processes=len(descendants(executor.pid)),
         descriptors=(open_descriptors(pids[0]), open_descriptors(pids[1])),
         threads=(threading.active_count(), psutil.Process(pids[1]).num_threads()),
-        memory=(psutil.Process(pids[0]).memory_info().rss, psutil.Process(pids[1]).memory_info().rss),
+        memory=(
+            psutil.Process(pids[0]).memory_info().rss,
+            psutil.Process(pids[1]).memory_info().rss,
+        ),
     )
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from codemode import ClientConfig, Codemode, ExecutorConfig
 from codemode.executor.server import ExecutorServer
-from tests.codemode.processes import ExecutorProcess, descendants, is_running
+from tests.codemode.processes import ExecutorProcess, descendants, is_running, wait_until
 
 
 @contextlib.asynccontextmanager
@@ -25,9 +25,11 @@ async def serving(**options: Any) -> AsyncIterator[tuple[Codemode, ExecutorServe
     before = set(descendants(os.getpid()))
     with tempfile.TemporaryDirectory(prefix="cm-test-") as folder:
         url = f"unix:{folder}/socket"
-        async with ExecutorServer(ExecutorConfig(listen=(url,), **options)) as server:
-            async with Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode:
-                yield codemode, server
+        async with (
+            ExecutorServer(ExecutorConfig(listen=(url,), **options)) as server,
+            Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode,
+        ):
+            yield codemode, server
     assert set(descendants(os.getpid())) <= before
 
 
@@ -55,7 +57,9 @@ async def test_no_child_serves_twice() -> None:
 
 async def test_code_finds_nothing_of_an_earlier_run() -> None:
     async with serving(pool_size=1) as (codemode, _):
-        mess = "import builtins, json\nbuiltins.left = 1\njson.left = 1\nopen('left', 'w').write('x')"
+        mess = (
+            "import builtins, json\nbuiltins.left = 1\njson.left = 1\nopen('left', 'w').write('x')"
+        )
         look = "import builtins, json, os\n(hasattr(builtins, 'left'), hasattr(json, 'left'), os.listdir())"
         for _ in range(3):
             assert (await codemode.run_async(mess)).ok
@@ -157,11 +161,28 @@ async def test_more_runs_than_warm_children_all_run() -> None:
 
 def test_stopped_executor_leaves_nothing() -> None:
     process = ExecutorProcess().start()
-    folders = set(Path(tempfile.gettempdir()).glob("codemode-work-*"))
     with Codemode.from_client_config(ClientConfig(executor_url=process.url)) as codemode:
         assert codemode.execute("1") == "1"
+    assert list(process.folder.glob("codemode-work-*"))
+    os.kill(process.pid, signal.SIGTERM)
+    assert wait_until(lambda: not is_running(process.pid))
+    assert [path.name for path in process.folder.iterdir()] == ["log"]
     assert process.stop() == 0
-    assert len(set(Path(tempfile.gettempdir()).glob("codemode-work-*"))) < len(folders)
+
+
+async def test_zygote_killed_under_load_loses_only_what_ran() -> None:
+    async with serving(pool_size=1, max_concurrency=4) as (codemode, server):
+        code = "import time\ntime.sleep(0.1)\n1"
+        tasks = [asyncio.create_task(codemode.run_async(code)) for _ in range(24)]
+        for _ in range(3):
+            await asyncio.sleep(0.15)
+            for pid in server._pools["default"].zygote_pids():
+                os.kill(pid, signal.SIGKILL)
+        results = await asyncio.wait_for(asyncio.gather(*tasks), 20)
+        statuses = [result.status for result in results]
+        assert set(statuses) == {"completed", "crashed"}
+        assert statuses.count("crashed") <= 12
+        assert await codemode.execute_async("1") == "1"
 
 
 def test_log_says_plainly_that_nothing_is_isolated(executor: ExecutorProcess) -> None:

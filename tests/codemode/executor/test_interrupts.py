@@ -1,0 +1,171 @@
+"""Signals, forks and processes that hang leave clear outcomes, and no sandbox behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+
+import pytest
+
+import codemode.core.request as request_module
+from codemode import ClientConfig, Codemode, ExecutorConnectionError, ExecutorDeadlineError
+from tests.codemode.conftest import Half
+from tests.codemode.processes import ExecutorProcess, is_running, wait_until
+
+
+def script(executor: ExecutorProcess, body: str) -> list[str]:
+    """Return the command of a client process whose ``codemode`` uses the executor."""
+    head = (
+        "import asyncio, os, sys\n"
+        "from codemode import ClientConfig, Codemode\n"
+        f"codemode = Codemode.from_client_config(ClientConfig(executor_url={executor.url!r}))\n"
+        "codemode.registry.register_tool('here', lambda pid: print(pid, flush=True))\n"
+        "async def endless(): await asyncio.sleep(60)\n"
+        "codemode.registry.register_tool('endless', endless)\n"
+    )
+    return [sys.executable, "-W", "ignore::DeprecationWarning", "-c", head + textwrap.dedent(body)]
+
+
+CODE = "import os, time\\nhere(os.getpid())\\n{}"
+
+
+@pytest.mark.parametrize("ending", ["time.sleep(60)", "while True: pass", "await endless()"])
+@pytest.mark.parametrize("way", ["codemode.run({!r})", "asyncio.run(codemode.run_async({!r}))"])
+def test_interrupt_ends_the_client_and_the_sandbox(
+    executor: ExecutorProcess, ending: str, way: str
+) -> None:
+    code = CODE.format(ending).replace("\\n", "\n")
+    with subprocess.Popen(
+        script(executor, way.format(code)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as client:
+        assert client.stdout is not None
+        pid = int(client.stdout.readline())
+        time.sleep(0.1)
+        began = time.monotonic()
+        client.send_signal(signal.SIGINT)
+        _, said = client.communicate(timeout=10)
+    assert time.monotonic() - began < 2
+    assert "KeyboardInterrupt" in said
+    assert client.returncode in (1, 130, -signal.SIGINT)
+    assert wait_until(lambda: not is_running(pid), 2)
+
+
+def test_client_works_on_both_sides_of_a_fork(executor: ExecutorProcess) -> None:
+    body = """
+        assert codemode.execute("1") == "1"
+        asyncio.run(codemode.execute_async("1"))
+        pid = os.fork()
+        assert codemode.execute("'side %s' % " + str(bool(pid))) == f"side {bool(pid)}"
+        assert asyncio.run(codemode.execute_async("7")) == "7"
+        if not pid:
+            os._exit(42)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 42
+        assert codemode.execute("2") == "2"
+        codemode.close()
+        print("done")
+    """
+    done = subprocess.run(
+        script(executor, body), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.stdout == "done\n", done.stderr
+
+
+def test_close_in_a_forked_child_leaves_the_parents_runs(executor: ExecutorProcess) -> None:
+    body = """
+        events = iter(codemode.stream("import time\\ntime.sleep(0.5)\\n'whole'"))
+        next(events)
+        pid = os.fork()
+        if not pid:
+            codemode.close()
+            os._exit(42)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 42
+        assert list(events)[-1].result.value == "whole"
+        codemode.close()
+        print("done")
+    """
+    done = subprocess.run(
+        script(executor, body), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.stdout == "done\n", done.stderr
+
+
+def test_client_that_is_never_closed_ends_with_its_process(executor: ExecutorProcess) -> None:
+    body = """
+        session = codemode.session()
+        session.__enter__()
+        assert session.run("1").value == 1
+        events = iter(codemode.stream("import os, time\\nhere(os.getpid())\\ntime.sleep(60)"))
+        for _ in range(3):
+            next(events)
+    """
+    began = time.monotonic()
+    done = subprocess.run(
+        script(executor, body), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert time.monotonic() - began < 10
+    assert done.returncode == 0, done.stderr
+    assert wait_until(lambda: not is_running(int(done.stdout)), 2)
+
+
+@pytest.fixture
+def stopped(own_executor: ExecutorProcess) -> Iterator[Codemode]:
+    config = ClientConfig(executor_url=own_executor.url)
+    with Codemode.from_client_config(config) as codemode:
+        assert codemode.run("1").value == 1
+        os.kill(own_executor.pid, signal.SIGSTOP)
+        try:
+            yield codemode
+        finally:
+            os.kill(own_executor.pid, signal.SIGCONT)
+        assert codemode.run("2").value == 2
+
+
+def test_executor_that_hangs_is_given_up(
+    stopped: Codemode, half: Half, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_module, "_DEADLINE_SLACK", 0.3)
+    stopped.client.limits = stopped.client.limits.model_copy(update={"queue_timeout": 0.1})
+    began = time.monotonic()
+    with pytest.raises(ExecutorDeadlineError) as caught:
+        half.run(stopped, "1", execution_timeout=0.1)
+    assert time.monotonic() - began < 1.5
+    assert caught.value.result is None
+
+
+def test_terminated_executor_lets_its_runs_finish(own_executor: ExecutorProcess) -> None:
+    config = ClientConfig(executor_url=own_executor.url)
+    with (
+        Codemode.from_client_config(config) as codemode,
+        Codemode.from_client_config(config) as other,
+    ):
+        events = iter(codemode.stream("import time\ntime.sleep(0.6)\n'whole'"))
+        next(events)
+        os.kill(own_executor.pid, signal.SIGTERM)
+        time.sleep(0.2)
+        with pytest.raises(ExecutorConnectionError):
+            other.run("1")
+        assert list(events)[-1].result.value == "whole"  # type: ignore[union-attr]  # the last
+        assert wait_until(lambda: not is_running(own_executor.pid), 3)
+
+
+@pytest.mark.slow
+def test_terminated_executor_waits_for_nobody_for_ever(own_executor: ExecutorProcess) -> None:
+    config = ClientConfig(executor_url=own_executor.url)
+    with Codemode.from_client_config(config) as codemode:
+        events = iter(codemode.stream("import time\ntime.sleep(60)"))
+        next(events)
+        began = time.monotonic()
+        os.kill(own_executor.pid, signal.SIGTERM)
+        with pytest.raises(ExecutorConnectionError, match="lost during the run") as caught:
+            list(events)
+        assert caught.value.result is not None
+        assert wait_until(lambda: not is_running(own_executor.pid), 10)
+        assert time.monotonic() - began < 9

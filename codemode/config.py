@@ -17,7 +17,7 @@ from codemode.errors import ConfigurationError
 
 __all__ = ["CEILINGS", "ClientConfig", "ExecutorConfig", "Limits", "TLSConfig", "Tier"]
 
-Tier = Literal["A", "B", "C", "none", "unsafe"]
+Tier = Literal["A", "B", "C", "unsafe"]
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -158,12 +158,16 @@ class ExecutorConfig(_Model):
 
     ``listen`` takes ``unix:/path`` and ``host:port``. Beyond a Unix socket an
     API key is required. ``max_concurrency=None`` is twice the cores, at least 16.
+
+    ``min_tier`` is the weakest isolation with which it serves. ``tier`` fixes
+    the isolation instead of taking the best that the host offers.
     """
 
     listen: tuple[str, ...] = ("127.0.0.1:8001",)
     api_key: SecretStr | None = None
     tls: TLSConfig | None = None
-    min_tier: Tier = "none"
+    min_tier: Tier = "A"
+    tier: Tier | None = None
     limits: Limits = Limits()
     ceilings: Limits = CEILINGS
     max_concurrency: Count | None = None
@@ -213,6 +217,7 @@ class _ExecutorEnvironment(BaseSettings):
 
     api_key: SecretStr | None = None
     min_tier: Tier | None = None
+    tier: Tier | None = None
     limits: dict[str, Any] | None = None
     ceilings: dict[str, Any] | None = None
     tls: dict[str, Any] | None = None

@@ -15,6 +15,7 @@ from typing import Any
 from codemode import __version__
 from codemode.config import ExecutorConfig
 from codemode.errors import ConfigurationError
+from codemode.executor.isolation import TIERS
 from codemode.executor.interpreter import InterpreterNotFoundError
 from codemode.executor.server import ExecutorServer
 from codemode.executor.zygote import ZygoteStartError
@@ -62,8 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pool-size", type=int, metavar="N", help="idle sandboxes kept warm")
     parser.add_argument(
         "--min-tier",
-        choices=("A", "B", "C", "none"),
+        choices=TIERS,
         help="refuse to serve with weaker isolation than this",
+    )
+    parser.add_argument(
+        "--tier",
+        choices=TIERS,
+        help="isolate like this instead of as well as the host allows",
     )
     parser.add_argument(
         "--log-level",
@@ -113,7 +119,7 @@ def _announce(addresses: list[str], ready_fd: int | None) -> None:
 def _config(options: argparse.Namespace) -> ExecutorConfig:
     values: dict[str, Any] = {
         name: value
-        for name in ("max_concurrency", "max_queued", "pool_size", "min_tier", "parent_pid_fd")
+        for name in ("max_concurrency", "max_queued", "pool_size", "min_tier", "tier", "parent_pid_fd")
         if (value := getattr(options, name)) is not None
     }
     if options.listen:

@@ -5,11 +5,19 @@ from __future__ import annotations
 import math
 import resource
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from codemode.config import Limits
 from codemode.protos import codemode_pb2 as pb
 
-__all__ = ["LimitRefusedError", "hard_rlimits", "resolve_limits", "resolve_seconds", "to_message"]
+__all__ = [
+    "LimitRefusedError",
+    "SandboxSettings",
+    "resolve_limits",
+    "resolve_seconds",
+    "sandbox_settings",
+    "to_message",
+]
 
 # Each limit of the wire message; the seconds of a run travel on their own.
 _FIELDS = tuple(field.name for field in pb.Limits.DESCRIPTOR.fields)
@@ -50,8 +58,35 @@ def to_message(limits: Limits) -> pb.Limits:
     return pb.Limits(**{name: getattr(limits, name) or 0 for name in _FIELDS})
 
 
-def hard_rlimits(ceilings: Limits) -> Mapping[str, int]:
-    """Return the hard limits with which children wait; each run lowers them to its own.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSettings:
+    """Say how children are locked down before their run is known.
+
+    ``rlimits``, ``threads`` and ``disk_bytes`` are the executor's ceilings; a
+    run lowers them to its own. ``without`` names layers to leave out, in
+    mutation tests only.
+    """
+
+    tier: str
+    rlimits: Mapping[str, int]
+    threads: int
+    disk_bytes: int
+    extra_folders: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+
+def sandbox_settings(tier: str, ceilings: Limits) -> SandboxSettings:
+    """Return the settings of children under these ceilings."""
+    return SandboxSettings(
+        tier=tier,
+        rlimits=_hard_rlimits(ceilings),
+        threads=ceilings.max_threads,
+        disk_bytes=ceilings.max_disk_bytes,
+    )
+
+
+def _hard_rlimits(ceilings: Limits) -> Mapping[str, int]:
+    """Return the hard limits that hold in every tier.
 
     Memory is lowered by the run alone: its base, the size of the forked
     process, is known only in the child.

@@ -13,6 +13,7 @@ from collections.abc import Coroutine, Mapping
 from pathlib import Path
 
 from codemode.executor.child import Child, ChildStartError
+from codemode.executor.limits import SandboxSettings
 from codemode.executor.zygote import Zygote, ZygoteStartError
 
 __all__ = ["Pool", "PoolUnavailableError"]
@@ -42,9 +43,8 @@ class Pool:
         self,
         *,
         profile: str,
-        tier: str,
         size: int,
-        rlimits: Mapping[str, int],
+        sandbox: SandboxSettings,
         max_frame_bytes: int,
         child_max_age: float,
         zygote_max_forks: int,
@@ -52,9 +52,8 @@ class Pool:
     ) -> None:
         self.profile = profile
         self.failure: str | None = None
-        self._tier = tier
         self._size = size
-        self._rlimits = rlimits
+        self._sandbox = sandbox
         self._max_frame_bytes = max_frame_bytes
         self._child_max_age = child_max_age
         self._zygote_max_forks = zygote_max_forks
@@ -70,6 +69,8 @@ class Pool:
         self._wanted = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._workdir = Path(tempfile.mkdtemp(prefix="codemode-work-"))
+        # Entered by the users of single sandboxes, listed by none.
+        self._workdir.chmod(0o711)
 
     async def start(self) -> None:
         """Start the zygote and fill the pool. Raises ZygoteStartError."""
@@ -121,9 +122,8 @@ class Pool:
     async def _new_zygote(self) -> None:
         zygote = Zygote(
             profile=self.profile,
-            tier=self._tier,
             workdir=self._workdir,
-            rlimits=self._rlimits,
+            sandbox=self._sandbox,
             max_frame_bytes=self._max_frame_bytes,
             on_death=self._zygote_died,
         )

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,7 +18,8 @@ from grpc_reflection.v1alpha import reflection
 
 from codemode.config import ExecutorConfig
 from codemode.errors import ConfigurationError
-from codemode.executor.limits import hard_rlimits
+from codemode.executor.canary import run_canaries
+from codemode.executor.isolation import GAPS, Isolation, choose
 from codemode.executor.pool import Pool
 from codemode.executor.profiles import PROFILES
 from codemode.executor.service import ExecutorService
@@ -34,7 +35,6 @@ _SHUTDOWN_GRACE = 5.0
 # An embedded executor ends with its client, whose calls have ended by then. A
 # moment of grace spares its connections a GOAWAY that gRPC would print there.
 _EMBEDDED_GRACE = 0.5
-_TIERS = ("unsafe", "none", "C", "B", "A")
 
 # One stream a run: the default of 100 per connection would be a hidden limit.
 _OPTIONS = (
@@ -45,13 +45,6 @@ _OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
 )
-
-ISOLATION = "none"
-ISOLATION_DETAIL = (
-    "the code runs in a process of its own with resource limits, but with this user's rights, "
-    "files and network: run only code that you would run yourself"
-)
-
 
 class ExecutorServer:
     """Serve executions until ``stop()``. Use as an async context manager, or ``run()``.
@@ -67,6 +60,8 @@ class ExecutorServer:
         self._health = health_aio.HealthServicer()
         self._watcher: asyncio.Task[None] | None = None
         self.addresses: list[str] = []
+        self.isolation: Isolation | None = None
+        self.canaries: Mapping[str, str] = {}
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -83,14 +78,15 @@ class ExecutorServer:
     async def start(self) -> None:
         """Make the sandboxes and listen."""
         config = self.config
-        _check_tier(config)
-        logger.warning("isolation: %s: %s", ISOLATION, ISOLATION_DETAIL)
+        self.isolation = isolation = await choose(
+            config.min_tier, config.ceilings, tier=config.tier
+        )
+        _announce(isolation)
         for profile in PROFILES:
             self._pools[profile] = Pool(
                 profile=profile,
-                tier=ISOLATION,
                 size=config.warm_children,
-                rlimits=hard_rlimits(config.ceilings),
+                sandbox=isolation.settings,
                 max_frame_bytes=config.limits.max_value_bytes,
                 child_max_age=config.child_max_age,
                 zygote_max_forks=config.zygote_max_forks,
@@ -98,7 +94,8 @@ class ExecutorServer:
             )
         try:
             await asyncio.gather(*(pool.start() for pool in self._pools.values()))
-            await self._listen()
+            await self._check_walls(isolation)
+            await self._listen(isolation)
         except BaseException:
             await self.stop()
             raise
@@ -131,10 +128,24 @@ class ExecutorServer:
             logger.info("stopping")
             await self.stop(_EMBEDDED_GRACE if parent is not None else _SHUTDOWN_GRACE)
 
-    async def _listen(self) -> None:
+    async def _check_walls(self, isolation: Isolation) -> None:
+        """Run the canaries on each pool; refuse to serve when one finds a hole."""
+        for name, pool in self._pools.items():
+            self.canaries = await run_canaries(pool, self.config.limits, isolation.tier)
+            holes = [f"{canary}: {fault}" for canary, fault in self.canaries.items() if fault]
+            if holes:
+                raise ConfigurationError(
+                    f"tier {isolation.tier} does not hold on this host (profile {name!r}): "
+                    f"{'; '.join(holes)}. Refusing to run untrusted code."
+                )
+
+    async def _listen(self, isolation: Isolation) -> None:
         config = self.config
         service = ExecutorService(
-            config, self._pools, isolation=ISOLATION, isolation_detail=ISOLATION_DETAIL
+            config,
+            self._pools,
+            isolation=isolation.name,
+            isolation_detail=isolation.detail,
         )
         self._server = server = grpc.aio.server(options=_OPTIONS)
         codemode_pb2_grpc.add_ExecutorServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]  # generated
@@ -200,11 +211,21 @@ class ExecutorServer:
             await self._health.set(name, status)
 
 
-def _check_tier(config: ExecutorConfig) -> None:
-    if _TIERS.index(config.min_tier) > _TIERS.index(ISOLATION):
-        raise ConfigurationError(
-            f"min_tier is {config.min_tier!r} (CODEMODE_EXECUTOR_MIN_TIER), but this executor "
-            f"isolates nothing: {ISOLATION_DETAIL}. Set it to 'none' to accept that"
+def _announce(isolation: Isolation) -> None:
+    if isolation.tier == "A":
+        logger.info("isolation: tier A")
+    elif isolation.tier == "unsafe":
+        logger.warning(
+            "NO ISOLATION: the code has the rights, the files and the network of this user; run "
+            "only code that you would run yourself (%s)",
+            isolation.detail,
+        )
+    else:
+        logger.warning(
+            "isolation: tier %s, which leaves open: %s (%s)",
+            isolation.tier,
+            "; ".join(GAPS[isolation.tier]),
+            isolation.detail,
         )
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import uuid
 from typing import TYPE_CHECKING
 
-import cbor2
 import grpc
 
 from codemode.config import Limits
 from codemode.executor.admission import BusyError
 from codemode.executor.child import Child
+from codemode.executor.opening import opening_frame
 from codemode.executor.limits import LimitRefusedError, resolve_limits, resolve_seconds
 from codemode.executor.pool import PoolUnavailableError
 from codemode.executor.run import (
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["ExecuteStream"]
 
 _TAKE_ATTEMPTS = 3
+_ENDLESS = 1e9
 
 
 class RequestRefusedError(ValueError):
@@ -120,7 +120,12 @@ class ExecuteStream:
         pool = self._service.pools[opening.profile or "default"]
         self._child = child = await pool.acquire()
         child.max_frame_bytes = self._limits.max_value_bytes
-        await child.send(pack(Frame.OPEN, 0, 0, _opening_body(opening, self._limits)))
+        await child.send(opening_frame(
+                self._limits,
+                cpu_seconds=self._cpu_limit(opening),
+                tools=opening.tools,
+                session=opening.session,
+            ))
         return child
 
     async def _serve_runs(self, opening: pb.Open) -> None:
@@ -142,7 +147,7 @@ class ExecuteStream:
                 client=self._context,
                 limits=self._limits,
                 timeout=self._execution_timeout(request),
-                cpu_limit=_cpu_limit(opening, self._limits),
+                cpu_limit=self._cpu_limit(opening),
                 tool_calls_before=tool_calls,
                 isolation=self._service.isolation,
                 version=self._service.version,
@@ -230,6 +235,14 @@ class ExecuteStream:
         self._execution_timeout(run)
         return run
 
+    def _cpu_limit(self, opening: pb.Open) -> float:
+        """Return the CPU seconds of the sandbox: by default as many as of wall clock."""
+        if self._limits.max_cpu_seconds is not None:
+            return self._limits.max_cpu_seconds
+        if opening.session:
+            return self._service.config.ceilings.max_cpu_seconds or _ENDLESS
+        return self._execution_timeout(opening.run)
+
     def _execution_timeout(self, run: pb.Run) -> float:
         config = self._service.config
         return resolve_seconds(
@@ -262,38 +275,3 @@ async def _refuse_leftovers(child: Child) -> None:
     while frames := await child.frames():
         for frame in frames:
             await refuse_stale_call(child, frame)
-
-
-def _cpu_limit(opening: pb.Open, limits: Limits) -> float:
-    """Return the CPU seconds of the sandbox: by default as many as of wall clock."""
-    if limits.max_cpu_seconds is not None:
-        return limits.max_cpu_seconds
-    return opening.run.execution_timeout or limits.execution_timeout
-
-
-def _opening_body(opening: pb.Open, limits: Limits) -> bytes:
-    return cbor2.dumps(
-        {
-            "session": opening.session,
-            "tools": [
-                {
-                    "name": tool.name,
-                    "signature": tool.signature,
-                    "positional": list(tool.positional_parameters),
-                    "description": tool.description,
-                    "asynchronous": tool.asynchronous,
-                }
-                for tool in opening.tools
-            ],
-            "limits": {
-                "memory_bytes": limits.max_memory_bytes,
-                "cpu_seconds": math.ceil(_cpu_limit(opening, limits)),
-                "threads": limits.max_threads,
-                "open_files": limits.max_open_files,
-                "disk_bytes": limits.max_disk_bytes,
-                "value_bytes": limits.max_value_bytes,
-                "output_bytes": limits.max_output_bytes,
-                "tool_calls_in_flight": limits.max_tool_calls_in_flight,
-            },
-        }
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 import os
@@ -17,18 +18,19 @@ import cbor2
 
 import codemode
 from codemode.executor.child import Child, Exit
+from codemode.executor.limits import SandboxSettings
 from codemode.executor.interpreter import find_python
 from codemode.executor.profiles import PROFILES
 from codemode.sandbox.zygote import EXITED, FAILED, FORKED, READY, SPAWN
 
-__all__ = ["Zygote", "ZygoteStartError"]
+__all__ = ["CLEAN_ENVIRONMENT", "Zygote", "ZygoteStartError", "import_path"]
 
 logger = logging.getLogger(__name__)
 
 _START_TIMEOUT = 30.0
 
 # Nothing of the executor's own environment reaches a sandbox.
-_ENVIRONMENT = {
+CLEAN_ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
     "LANG": "C.UTF-8",
     "TZ": "UTC",
@@ -57,9 +59,8 @@ class Zygote:
         self,
         *,
         profile: str,
-        tier: str,
         workdir: Path,
-        rlimits: Mapping[str, int],
+        sandbox: SandboxSettings,
         max_frame_bytes: int,
         on_death: Callable[[Zygote], None],
     ) -> None:
@@ -71,11 +72,10 @@ class Zygote:
         self._max_frame_bytes = max_frame_bytes
         self._workdir = workdir
         self._settings: dict[str, Any] = {
-            "tier": tier,
+            **dataclasses.asdict(sandbox),
             "modules": list(PROFILES[profile]),
-            "import_path": sorted({_parent(cbor2), _parent(codemode)}),
+            "import_path": import_path(),
             "workdir": str(workdir),
-            "rlimits": dict(rlimits),
         }
         self._on_death = on_death
         self._loop = asyncio.get_running_loop()
@@ -98,7 +98,7 @@ class Zygote:
                 *(str(theirs.fileno()), json.dumps(self._settings)),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
-                env=_ENVIRONMENT,
+                env=CLEAN_ENVIRONMENT,
                 cwd="/",
                 start_new_session=True,
             )
@@ -171,7 +171,7 @@ class Zygote:
         match message[:1]:
             case b"F":
                 _, slot, pid = FORKED.unpack(message)
-                self.children[slot].set_process(pid, fds[0])
+                self.children[slot].set_process(_pid_of(fds[0]) or pid, fds[0])
             case b"N":
                 _, slot, number = FAILED.unpack(message)
                 logger.error("fork failed: %s", os.strerror(number))
@@ -208,6 +208,19 @@ class Zygote:
         self._on_death(self)
 
 
+def _pid_of(pidfd: int) -> int | None:
+    """Return a process's number as it is here; the zygote knows it by another one.
+
+    None when the process is gone already.
+    """
+    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("Pid:"):
+                number = int(line.split()[1])
+                return number if number > 0 else None
+    return None
+
+
 def _remove_workdir(path: Path) -> None:
     """Remove what a child wrote. Never follows a link that it made."""
     try:
@@ -219,6 +232,11 @@ def _remove_workdir(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
         if path.exists():
             logger.error("the work folder %s could not be removed", path)
+
+
+def import_path() -> list[str]:
+    """Return the folders from which a sandbox imports its own runtime, and nothing else."""
+    return sorted({_parent(cbor2), _parent(codemode)})
 
 
 def _parent(module: Any) -> str:

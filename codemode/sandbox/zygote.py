@@ -25,7 +25,12 @@ import signal
 import socket
 import struct
 import sys
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from codemode.sandbox.lockdown.boot import Prepared
+    from codemode.sandbox.lockdown.layers import Boot
 
 __all__ = ["EXITED", "FAILED", "FORKED", "READY", "SPAWN", "main"]
 
@@ -35,39 +40,36 @@ FORKED = struct.Struct("!cII")
 FAILED = struct.Struct("!cII")
 EXITED = struct.Struct("!cIiQQ")
 
-PR_SET_CHILD_SUBREAPER = 36
 
-
-def main(control_fd: int, settings: dict[str, object]) -> NoReturn:
+def main(control_fd: int, settings: Mapping[str, Any]) -> NoReturn:
     """Serve the executor until its end of the control socket closes."""
     control = socket.socket(fileno=control_fd)
     control.set_inheritable(False)
     # The terminal's Ctrl-C is the executor's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _adopt_orphans()
-    for module in settings["modules"]:  # type: ignore[attr-defined]  # JSON list
+    for module in settings["modules"]:
         importlib.import_module(module)
-    gc.collect()
-    gc.freeze()  # keeps the objects' pages shared: no collection touches them
-    gc.disable()
     threads = len(os.listdir("/proc/self/task"))
     if threads != 1:
         raise RuntimeError(f"a preloaded module started {threads - 1} threads; forks need one")
+    from codemode.sandbox.lockdown.boot import prepare
+
+    prepared = prepare(settings["tier"], settings["extra_folders"])
+    gc.collect()
+    gc.freeze()  # keeps the objects' pages shared: no collection touches them
+    gc.disable()
     control.send(READY)
-    _Zygote(control, {**settings, "zygote_pid": os.getpid()}).serve()
-
-
-def _adopt_orphans() -> None:
-    """Become the parent of whatever a dead child leaves behind, so it can be killed."""
-    from codemode.sandbox.syscalls import prctl
-
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    _Zygote(control, settings, prepared).serve()
 
 
 class _Zygote:
-    def __init__(self, control: socket.socket, settings: dict[str, object]) -> None:
+    def __init__(
+        self, control: socket.socket, settings: Mapping[str, Any], prepared: Prepared
+    ) -> None:
         self._control = control
         self._settings = settings
+        self._prepared = prepared
+        self._pid = os.getpid()
         self._poll = select.poll()
         self._poll.register(control.fileno(), select.POLLIN)
         self._children: dict[int, tuple[int, int]] = {}  # pidfd -> (pid, slot)
@@ -88,7 +90,7 @@ class _Zygote:
         if kind != b"S" or len(fds) != 2:
             raise RuntimeError(f"unknown command {message!r} with {len(fds)} descriptors")
         try:
-            pid = os.fork()
+            pid = self._prepared.fork()
         except OSError as error:
             for fd in fds:
                 os.close(fd)
@@ -97,7 +99,7 @@ class _Zygote:
         if pid == 0:
             from codemode.sandbox.child import start
 
-            start(fds[0], fds[1], slot=slot, settings=self._settings)
+            start(fds[0], fds[1], self._boot(slot))
         for fd in fds:
             os.close(fd)
         pidfd = os.pidfd_open(pid)
@@ -105,12 +107,32 @@ class _Zygote:
         self._poll.register(pidfd, select.POLLIN)
         self._send(FORKED.pack(b"F", slot, pid), pidfd)
 
+    def _boot(self, slot: int) -> Boot:
+        from codemode.sandbox.lockdown.layers import Boot
+
+        settings, prepared = self._settings, self._prepared
+        return Boot(
+            tier=settings["tier"],
+            slot=slot,
+            zygote_pid=self._pid,
+            rlimits=settings["rlimits"],
+            threads=settings["threads"],
+            disk_bytes=settings["disk_bytes"],
+            workdir=os.path.join(settings["workdir"], str(slot)),
+            memory_base=prepared.memory_base,
+            landlock_fd=prepared.landlock_fd,
+            filter_bytes=prepared.filter_bytes,
+            highest_fd=prepared.highest_fd,
+            without=frozenset(settings["without"]),
+        )
+
     def _exited(self, pidfd: int) -> None:
         pid, slot = self._children.pop(pidfd)
         self._poll.unregister(pidfd)
         os.close(pidfd)
         _, status, usage = os.wait4(pid, 0)
-        self._kill_leftovers(pid)
+        if not self._prepared.pid_namespace:
+            self._kill_leftovers(pid)
         cpu = int((usage.ru_utime + usage.ru_stime) * 1_000_000)
         self._send(EXITED.pack(b"X", slot, status, cpu, usage.ru_maxrss))
 
@@ -122,7 +144,7 @@ class _Zygote:
             pass
         known = {pid for pid, _ in self._children.values()}
         # Each round makes the next layer of a process tree ours. A tree that
-        # grows faster than this is what the PID namespace is for.
+        # grows faster than this is what the PID namespace of tier A is for.
         for _ in range(64):
             orphans = [pid for pid in _children_of_self() if pid not in known]
             if not orphans:
@@ -161,8 +183,7 @@ if __name__ == "__main__":
     # model's code sees the standard library and what the profile exposes.
     _paths = list(sys.path)
     sys.path += _settings["import_path"]
-    for _name in ("guest", "child"):
-        importlib.import_module(f"codemode.sandbox.{_name}")
+    importlib.import_module("codemode.sandbox.child")
     _main = importlib.import_module("codemode.sandbox.zygote").main
     sys.path[:] = _paths
     _main(int(sys.argv[1]), _settings)

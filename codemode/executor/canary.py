@@ -1,0 +1,173 @@
+"""Canaries: small attacks that must fail, and ordinary things that must work.
+
+They run on the real pool, as any code would, before the executor says that it
+serves. A wall that has a hole in it is noticed here and not by a tenant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codemode.config import Limits
+from codemode.executor.pool import Pool
+from codemode.executor.run import Run
+from codemode.executor.opening import opening_frame
+from codemode.protos import codemode_pb2 as pb
+from codemode.values import decode
+
+__all__ = ["CANARIES", "Canary", "run_canaries"]
+
+_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """Be one program and what has to come of it.
+
+    The program's value must be ``expected``, or, for a tripwire, its process
+    must be killed for the system call it makes.
+    """
+
+    name: str
+    code: str
+    expected: Any = True
+    tripwire: bool = False
+    tiers: str = "ABC"
+
+
+def _refused(statement: str, *errors: str) -> str:
+    """Return a program that is True when the statement raises one of the errors."""
+    return (
+        f"import os, socket, resource, subprocess\ntry:\n    {statement}\n"
+        f"except ({', '.join(errors)},) as error:\n    result = True\n"
+        "else:\n    result = 'it worked'"
+    )
+
+
+def _tried(statement: str) -> str:
+    """Return a program that tries something and is True in any case."""
+    return f"import os\ntry:\n    {statement}\nexcept OSError:\n    pass\nresult = True"
+
+
+_WRITE = "nothing outside can be written"
+_CHMOD = "the mode of a file outside cannot be changed"
+_PLANTED = b"canary"
+_PLANTED_MODE = 0o666
+
+CANARIES: tuple[Canary, ...] = (
+    Canary(name="a file outside cannot be read", code=_refused("open(PLANTED).read()", "OSError")),
+    # In a view of its own the code may make a file of that name: what counts is
+    # whether the planted one has changed.
+    Canary(name=_WRITE, code=_tried("open(PLANTED, 'a').write('overwritten')")),
+    Canary(name=_CHMOD, code=_tried("os.chmod(PLANTED, 0o777)")),
+    Canary(name="processes are not visible", code=_refused("open('/proc/1/environ')", "OSError")),
+    Canary(name="no network", code=_refused("socket.socket(socket.AF_INET)", "OSError")),
+    Canary(
+        name="no datagrams to a path",
+        code=_refused("socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)", "OSError"),
+    ),
+    Canary(name="no process can be forked", code=_refused("os.fork()", "OSError")),
+    Canary(
+        name="nothing can be executed",
+        code=_refused("os.execv('/bin/true', ['true'])", "OSError"),
+    ),
+    Canary(name="nobody else can be signalled", code=_refused("os.kill(0, 0)", "OSError")),
+    Canary(
+        name="limits cannot be raised",
+        code=_refused(
+            "resource.setrlimit(resource.RLIMIT_AS, (-1, -1))", "ValueError", "OSError"
+        ),
+    ),
+    Canary(
+        name="ptrace is a tripwire",
+        code="import ctypes\nctypes.CDLL(None).ptrace(16, 1, 0, 0)",
+        tripwire=True,
+    ),
+    Canary(
+        name="new namespaces are a tripwire",
+        code="import ctypes\nctypes.CDLL(None).unshare(0x10000000)",
+        tripwire=True,
+    ),
+    Canary(name="temporary files work", code="open('x', 'w').write('1') == 1"),
+    Canary(
+        name="threads work",
+        code=(
+            "import threading\nseen = []\nthread = threading.Thread(target=seen.append, args=(1,))\n"
+            "thread.start()\nthread.join()\nseen == [1]"
+        ),
+    ),
+    Canary(name="asyncio works", code="import asyncio\nasyncio.run(asyncio.sleep(0, True))"),
+    Canary(name="modules can be imported", code="import sqlite3, wave\nTrue"),
+)
+
+
+async def run_canaries(pool: Pool, limits: Limits, tier: str) -> Mapping[str, str]:
+    """Run all canaries of the tier; return what is wrong by name, empty for each that is well."""
+    wanted = [canary for canary in CANARIES if tier in canary.tiers]
+    with tempfile.NamedTemporaryFile(prefix="codemode-canary-") as planted:
+        planted.write(_PLANTED)
+        planted.flush()
+        path = Path(planted.name)
+        path.chmod(_PLANTED_MODE)
+        found = await asyncio.gather(*(_fault(one, pool, limits, planted.name) for one in wanted))
+        faults = {one.name: fault for one, fault in zip(wanted, found, strict=True)}
+        if path.read_bytes() != _PLANTED:
+            faults[_WRITE] = "the planted file was written"
+        if path.stat().st_mode & 0o777 != _PLANTED_MODE:
+            faults[_CHMOD] = "the mode of the planted file was changed"
+    return faults
+
+
+async def _fault(canary: Canary, pool: Pool, limits: Limits, planted: str) -> str:
+    child = await pool.acquire()
+    heard = _Listener()
+    try:
+        await child.send(opening_frame(limits, cpu_seconds=_TIMEOUT))
+        await Run(
+            request=pb.Run(run_id=1, code=f"PLANTED = {planted!r}\n{canary.code}"),
+            child=child,
+            client=heard,
+            limits=limits,
+            timeout=_TIMEOUT,
+            cpu_limit=_TIMEOUT,
+            tool_calls_before=0,
+            isolation="",
+            version="",
+        ).serve()
+    finally:
+        child.close()
+    if heard.failed is not None:
+        if canary.tripwire and heard.failed.type == "SecurityViolation":
+            return ""
+        return f"{heard.failed.type}: {heard.failed.message}"
+    if canary.tripwire:
+        return "the process survived the system call"
+    return "" if heard.value == canary.expected else f"got {heard.value!r}"
+
+
+class _Listener:
+    """Stand in for the client of a run."""
+
+    def __init__(self) -> None:
+        self.value: Any = None
+        self.failed: pb.Failed | None = None
+
+    async def read(self) -> Any:
+        raise NotImplementedError("a canary's run reads nothing")
+
+    async def write(self, message: pb.ExecutorMessage) -> None:
+        match message.WhichOneof("message"):
+            case "completed":
+                self.value = decode(message.completed.value)
+            case "failed":
+                self.failed = message.failed
+
+    async def abort(
+        self, code: Any, details: str = "", trailing_metadata: tuple[Any, ...] = ()
+    ) -> None:
+        raise RuntimeError(f"a canary's run was aborted: {details}")

@@ -1,0 +1,166 @@
+"""Which isolation tier this host offers, found out by trying, and why it is not a better one."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import errno
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codemode.config import Limits, Tier
+from codemode.errors import ConfigurationError
+from codemode.executor.interpreter import find_python
+from codemode.executor.limits import SandboxSettings, sandbox_settings
+from codemode.executor.zygote import CLEAN_ENVIRONMENT, import_path
+
+__all__ = ["GAPS", "TIERS", "Isolation", "choose"]
+
+TIERS: tuple[Tier, ...] = ("A", "B", "C", "unsafe")
+"""From the strongest to none at all."""
+
+_PROBE_TIMEOUT = 20.0
+
+GAPS: Mapping[Tier, tuple[str, ...]] = {
+    "A": (
+        "a kernel bug that the allowed system calls can reach",
+        "covert channels: timing, the page cache, locks on shared read-only files",
+    ),
+    "B": (
+        "a kernel bug that the allowed system calls can reach",
+        "covert channels: timing, the page cache, locks on shared read-only files",
+        "names, sizes and times of files outside can be read (stat), their content cannot",
+        "processes share one process and network namespace; signals and sockets are denied",
+        "files written to the work folder are bounded one by one, not in sum",
+    ),
+    "C": (
+        "a kernel bug that the allowed system calls can reach",
+        "covert channels: timing, the page cache, locks on shared read-only files",
+        "names, sizes and times of files outside can be read (stat), their content cannot",
+        "processes share one process and network namespace; signals and sockets are denied",
+        "files written to the work folder are bounded one by one, not in sum",
+        "all sandboxes run as the executor's own user",
+        "threads are bounded by memory only",
+    ),
+    "unsafe": ("everything: the code has the rights, the files and the network of this user",),
+}
+"""What each tier leaves open."""
+
+_CAUSES = {
+    errno.EPERM: (
+        "a seccomp profile, AppArmor (kernel.apparmor_restrict_unprivileged_userns) or "
+        "kernel.unprivileged_userns_clone forbids it"
+    ),
+    errno.EACCES: "AppArmor or another security module forbids it",
+    errno.ENOSPC: "user.max_user_namespaces is used up or 0",
+    errno.EINVAL: "the process runs in a chroot, or the kernel lacks the feature",
+    errno.ENOSYS: "the kernel, or a sandbox around this one such as gVisor, lacks the call",
+    errno.EOPNOTSUPP: "Landlock is not built in or not in the kernel's lsm= list",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isolation:
+    """Describe the tier that is used, and why each better one is not.
+
+    ``name`` is what results carry: the tier, or ``none``.
+    """
+
+    tier: Tier
+    settings: SandboxSettings
+    reasons: Mapping[Tier, str]
+    layers_us: Mapping[str, float]
+    landlock_abi: int
+
+    @property
+    def name(self) -> str:
+        """Return the tier as results name it."""
+        return "none" if self.tier == "unsafe" else self.tier
+
+    @property
+    def detail(self) -> str:
+        """Say what keeps this host from a better tier; empty for the best."""
+        return "; ".join(f"not {tier}: {reason}" for tier, reason in self.reasons.items())
+
+
+async def choose(min_tier: Tier, ceilings: Limits, *, tier: Tier | None = None) -> Isolation:
+    """Return the best tier that the host offers, or the given one.
+
+    Raises ConfigurationError when that is below ``min_tier``.
+    """
+    reasons: dict[Tier, str] = {}
+    for candidate in TIERS if tier is None else (tier,):
+        settings = sandbox_settings("none" if candidate == "unsafe" else candidate, ceilings)
+        report = await _try(settings)
+        if report.get("ok"):
+            break
+        reasons[candidate] = _reason(report)
+    else:
+        failed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        raise ConfigurationError(f"Sandbox unavailable: {failed}")
+    if TIERS.index(candidate) > TIERS.index(min_tier):
+        raise ConfigurationError(_refusal(candidate, min_tier, reasons))
+    return Isolation(
+        tier=candidate,
+        settings=settings,
+        reasons=reasons,
+        layers_us=report.get("layers_us", {}),
+        landlock_abi=report.get("landlock_abi", 0),
+    )
+
+
+async def _try(settings: SandboxSettings) -> Mapping[str, Any]:
+    folder = Path(tempfile.mkdtemp(prefix="codemode-probe-"))
+    folder.chmod(0o711)
+    argument = {
+        **dataclasses.asdict(settings),
+        "import_path": import_path(),
+        "workdir": str(folder / "work"),
+    }
+    script = Path(__file__).parent.parent / "sandbox" / "lockdown" / "probe.py"
+    process = await asyncio.create_subprocess_exec(
+        *(find_python(), "-I", "-S", "-B", str(script), json.dumps(argument)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=CLEAN_ENVIRONMENT,
+        cwd="/",
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(_PROBE_TIMEOUT):
+            said, complaint = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return {"ok": False, "failed": "probe", "error": f"no end within {_PROBE_TIMEOUT:g} s"}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        report: Mapping[str, Any] = json.loads(said)
+    except ValueError:
+        last = complaint.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it was killed"]
+        report = {"ok": False, "failed": "probe", "error": last[0]}
+    return report
+
+
+def _reason(report: Mapping[str, Any]) -> str:
+    cause = _CAUSES.get(report.get("errno") or 0)
+    return f"{report['failed']}: {report['error']}" + (f" (likely: {cause})" if cause else "")
+
+
+def _refusal(tier: Tier, min_tier: Tier, reasons: Mapping[Tier, str]) -> str:
+    offered = "no isolation" if tier == "unsafe" else f"tier {tier}"
+    why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+    return (
+        f"Sandbox unavailable: this host offers {offered}, but min_tier "
+        f"(CODEMODE_EXECUTOR_MIN_TIER) is {min_tier}. Not possible are {why}. Fix: let the "
+        "executor make user namespaces (in a container: the shipped seccomp profile and "
+        f"apparmor=unconfined), or set the minimum to {tier!r} and accept: "
+        f"{'; '.join(GAPS[tier])}. Refusing to run untrusted code."
+    )

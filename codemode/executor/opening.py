@@ -1,0 +1,48 @@
+"""The first frame to a child: its tools and limits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import cbor2
+
+from codemode.config import Limits
+from codemode.protos import codemode_pb2 as pb
+from codemode.sandbox.frames import Frame, pack
+
+__all__ = ["opening_frame"]
+
+
+def opening_frame(
+    limits: Limits,
+    *,
+    cpu_seconds: float,
+    tools: Iterable[pb.ToolSpec] = (),
+    session: bool = False,
+) -> bytes:
+    """Return the OPEN frame of a sandbox."""
+    opening = {
+        "session": session,
+        "tools": [
+            {
+                "name": tool.name,
+                "signature": tool.signature,
+                "positional": list(tool.positional_parameters),
+                "description": tool.description,
+                "asynchronous": tool.asynchronous,
+            }
+            for tool in tools
+        ],
+        "limits": {
+            "memory_bytes": limits.max_memory_bytes,
+            "cpu_seconds": math.ceil(cpu_seconds),
+            "threads": limits.max_threads,
+            "open_files": limits.max_open_files,
+            "disk_bytes": limits.max_disk_bytes,
+            "value_bytes": limits.max_value_bytes,
+            "output_bytes": limits.max_output_bytes,
+            "tool_calls_in_flight": limits.max_tool_calls_in_flight,
+        },
+    }
+    return pack(Frame.OPEN, 0, 0, cbor2.dumps(opening))

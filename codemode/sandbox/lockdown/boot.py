@@ -1,0 +1,101 @@
+"""What the zygote does once, before it forks: namespaces, view, filter, ruleset."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from codemode.sandbox.lockdown import landlock, namespaces, privileges, seccomp, view
+from codemode.sandbox.syscalls import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl
+
+__all__ = ["Prepared", "prepare"]
+
+# Far above what the zygote itself opens, so that no dup2 in a child meets it.
+_LANDLOCK_FD = 210
+_HIGHEST_FD = 1 << 20
+_OOM_SCORE = "1000"
+_MEMORY_SLACK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Hold what children inherit. ``pid_namespace`` is None where children share one."""
+
+    pid_namespace: namespaces.PidNamespace | None
+    memory_base: int | None
+    landlock_fd: int | None
+    filter_bytes: bytes
+    highest_fd: int
+
+    def fork(self) -> int:
+        """Fork a child. Raises OSError."""
+        return self.pid_namespace.fork() if self.pid_namespace is not None else os.fork()
+
+
+def prepare(tier: str, extra_folders: Sequence[str]) -> Prepared:
+    """Bring this process to where it can fork children of the tier. Raises OSError.
+
+    In tier A the calling process stays behind as the guardian, and this returns
+    in the zygote that it forks.
+    """
+    highest_fd = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], _HIGHEST_FD)
+    _prefer_for_oom_kill()
+    if tier != "A":
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
+        return Prepared(
+            pid_namespace=None,
+            memory_base=None if tier == "none" else _memory_base(),
+            landlock_fd=None,
+            filter_bytes=b"",
+            highest_fd=highest_fd,
+        )
+    second_user = namespaces.enter()
+    namespaces.fork_zygote()
+    pid_namespace = namespaces.PidNamespace()
+    memory_base = _memory_base()
+    # As the namespace's root: it may read an interpreter below a 0700 home.
+    view.build(view.read_only_folders(extra_folders))
+    privileges.drop_bounding_set()
+    if second_user:
+        privileges.become(1, privileges.CAP_SYS_ADMIN)
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of user clears it
+    else:
+        privileges.set_capabilities(privileges.CAP_SYS_ADMIN)
+    return Prepared(
+        pid_namespace=pid_namespace,
+        memory_base=memory_base,
+        landlock_fd=_ruleset(),
+        filter_bytes=seccomp.build(own_pid=1, namespaces=True),
+        highest_fd=highest_fd,
+    )
+
+
+def _ruleset() -> int | None:
+    """Return a ruleset that, inside the view, denies devices, sockets, network and peers.
+
+    With version 1 every rename between folders would fail for ever, and the
+    view protects without it.
+    """
+    if landlock.abi() < 2:
+        return None
+    descriptor = landlock.ruleset_of_view()
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _LANDLOCK_FD)
+    os.close(descriptor)
+    return moved
+
+
+def _prefer_for_oom_kill() -> None:
+    """Let the system kill sandboxes before the executor when memory runs out."""
+    with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write(_OOM_SCORE)
+
+
+def _memory_base() -> int:
+    """Return the address space of this process, which its children begin with."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        pages = int(file.read().split()[0])
+    return pages * resource.getpagesize() + _MEMORY_SLACK_BYTES

@@ -1,0 +1,124 @@
+"""The namespaces of the zygote and of each child.
+
+The process that the executor starts becomes the guardian: it makes a user
+namespace and the others below it, forks the zygote as PID 1 of the new PID
+namespace, and then only waits. Whatever kills the zygote kills every child.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from typing import NoReturn
+
+from codemode.sandbox.lockdown.privileges import CAP_SETUID, effective_capabilities
+from codemode.sandbox.syscalls import PR_SET_DUMPABLE, PR_SET_PDEATHSIG, prctl
+
+__all__ = ["SANDBOX_UID", "PidNamespace", "enter", "fork_zygote"]
+
+SANDBOX_UID = 61_000
+"""The host's user id of sandboxed code, where the executor may change to it."""
+
+_OTHERS = (
+    os.CLONE_NEWNS
+    | os.CLONE_NEWNET
+    | os.CLONE_NEWIPC
+    | os.CLONE_NEWUTS
+    | os.CLONE_NEWCGROUP
+    | os.CLONE_NEWPID
+)
+
+
+def enter() -> bool:
+    """Move this single-threaded process into namespaces of its own. Raises OSError.
+
+    Returns whether a second user id is mapped, to which the zygote then changes.
+    """
+    second_user = bool(effective_capabilities() & 1 << CAP_SETUID) and _is_mapped(SANDBOX_UID)
+    uid, gid = os.geteuid(), os.getegid()
+    if second_user:
+        _unshare_mapped_by_sibling(uid, gid)
+    else:
+        os.unshare(os.CLONE_NEWUSER)
+        prctl(PR_SET_DUMPABLE, 1)  # a changed user id would own these files else
+        _write("/proc/self/setgroups", "deny")
+        _write("/proc/self/uid_map", f"0 {uid} 1")
+        _write("/proc/self/gid_map", f"0 {gid} 1")
+    os.unshare(_OTHERS)
+    socket.sethostname("sandbox")
+    return second_user
+
+
+def fork_zygote() -> None:
+    """Return in the zygote; the calling process stays behind as its guardian."""
+    guardian = os.getpid()
+    pid = os.fork()
+    if pid:
+        _guard(pid)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The parent's number is not visible from within; 0 is "outside".
+    if os.getppid() not in (0, guardian):
+        os._exit(1)
+
+
+class PidNamespace:
+    """Fork children that are each PID 1 of a PID namespace of their own."""
+
+    def __init__(self) -> None:
+        self._own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+
+    def fork(self) -> int:
+        """Fork into a new PID namespace. Raises OSError."""
+        os.unshare(os.CLONE_NEWPID)
+        pid = os.fork()
+        if pid:
+            # The next unshare is refused until this process is back in its own.
+            os.setns(self._own, os.CLONE_NEWPID)
+        return pid
+
+
+def _unshare_mapped_by_sibling(uid: int, gid: int) -> None:
+    """Enter a user namespace with two users, which only a process outside may map."""
+    pid = os.getpid()
+    go_read, go_write = os.pipe()
+    mapper = os.fork()
+    if mapper == 0:
+        status = 1
+        try:
+            os.close(go_write)
+            if os.read(go_read, 1):
+                _write(f"/proc/{pid}/uid_map", f"0 {uid} 1\n1 {SANDBOX_UID} 1")
+                _write(f"/proc/{pid}/gid_map", f"0 {gid} 1\n1 {SANDBOX_UID} 1")
+                status = 0
+        finally:
+            os._exit(status)
+    os.close(go_read)
+    try:
+        os.unshare(os.CLONE_NEWUSER)
+        prctl(PR_SET_DUMPABLE, 1)
+        os.write(go_write, b"x")
+    finally:
+        os.close(go_write)
+        _, status = os.waitpid(mapper, 0)
+    if status:
+        raise PermissionError("the user map of the sandbox could not be written")
+
+
+def _is_mapped(uid: int) -> bool:
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        ranges = [[int(part) for part in line.split()] for line in file]
+    return any(first <= uid < first + count for first, _, count in ranges)
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+
+
+def _guard(zygote: int) -> NoReturn:
+    """Wait for the zygote and end with it; hold nothing meanwhile."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.closerange(0, 1 << 16)
+    os.waitpid(zygote, 0)
+    os._exit(0)

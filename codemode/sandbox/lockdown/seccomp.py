@@ -1,0 +1,221 @@
+"""The system call filter: a classic BPF program made from the policy.
+
+``build`` makes the bytes once, in the zygote; ``load`` hands them to the
+kernel in each child. The layout of ``struct seccomp_data`` and the constants
+are those of linux/seccomp.h, linux/filter.h and linux/audit.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import platform
+import socket
+import struct
+import termios
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from codemode.sandbox.lockdown import policy
+from codemode.sandbox.lockdown.syscall_numbers import NUMBERS
+from codemode.sandbox.syscalls import syscall
+
+__all__ = ["ARCHITECTURES", "Instruction", "build", "load", "program"]
+
+ARCHITECTURES: Mapping[str, int] = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+
+KILL = 0x80000000
+ALLOW = 0x7FFF0000
+ERRNO = 0x00050000
+
+_LOAD = 0x20  # BPF_LD | BPF_W | BPF_ABS
+_AND = 0x54  # BPF_ALU | BPF_AND | BPF_K
+_JUMP = 0x05  # BPF_JMP | BPF_JA
+_EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
+_AT_LEAST = 0x35  # BPF_JMP | BPF_JGE | BPF_K
+_RETURN = 0x06  # BPF_RET | BPF_K
+
+_NUMBER_AT = 0
+_ARCHITECTURE_AT = 4
+_ARGUMENTS_AT = 16
+_X32_BIT = 0x40000000
+
+_SECCOMP_SET_MODE_FILTER = 1
+_FILTER_FLAG_SPEC_ALLOW = 4
+
+_CLONE_THREAD = 0x00010000 | 0x00000100  # CLONE_THREAD | CLONE_VM
+_CLONE_NEW = 0x7E020080  # every CLONE_NEW* flag
+
+_IOCTLS = (
+    termios.TCGETS,
+    termios.FIONBIO,
+    termios.FIOCLEX,
+    termios.FIONCLEX,
+    termios.FIONREAD,
+    termios.TIOCGWINSZ,
+)
+_FCNTLS = (
+    fcntl.F_DUPFD,
+    fcntl.F_GETFD,
+    fcntl.F_SETFD,
+    fcntl.F_GETFL,
+    fcntl.F_SETFL,
+    fcntl.F_GETLK,
+    fcntl.F_SETLK,
+    fcntl.F_SETLKW,
+    fcntl.F_OFD_GETLK,
+    fcntl.F_OFD_SETLK,
+    fcntl.F_OFD_SETLKW,
+    fcntl.F_DUPFD_CLOEXEC,
+    fcntl.F_GETPIPE_SZ,
+    fcntl.F_ADD_SEALS,
+    fcntl.F_GET_SEALS,
+)
+# PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, PR_GET_NO_NEW_PRIVS, PR_SET_VMA
+_PRCTLS = (15, 16, 3, 39, 0x53564D41)
+
+Instruction = tuple[int, int, int, int]
+"""code, jump if true, jump if false, constant"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """Require of an argument's 32-bit half that, masked, it is one of some values."""
+
+    argument: int
+    values: Sequence[int]
+    mask: int = 0xFFFFFFFF
+    high: bool = False
+
+
+def build(*, own_pid: int, namespaces: bool, machine: str | None = None) -> bytes:
+    """Return the filter as the kernel takes it. Raises NotImplementedError for other machines."""
+    return b"".join(
+        struct.pack("HBBI", *instruction)
+        for instruction in program(own_pid=own_pid, namespaces=namespaces, machine=machine)
+    )
+
+
+def program(
+    *, own_pid: int, namespaces: bool, machine: str | None = None
+) -> list[Instruction]:
+    """Return the filter's instructions.
+
+    ``own_pid`` is the only process that may be signalled. Without
+    ``namespaces`` the calls that Landlock does not cover are answered as done.
+    """
+    machine = machine or platform.machine()
+    if machine not in ARCHITECTURES:
+        raise NotImplementedError(
+            f"there is no system call table for {machine!r}; there are: {', '.join(ARCHITECTURES)}"
+        )
+    ranges = _ranges(_verdicts(NUMBERS[machine], own_pid, namespaces))
+    head: list[Instruction] = [
+        (_LOAD, 0, 0, _ARCHITECTURE_AT),
+        (_EQUAL, 1, 0, ARCHITECTURES[machine]),
+        (_RETURN, 0, 0, KILL),
+        (_LOAD, 0, 0, _NUMBER_AT),
+        (_AT_LEAST, 0, 1, _X32_BIT),
+        (_RETURN, 0, 0, KILL),
+    ]
+    return head + _search(ranges)
+
+
+def load(filter_bytes: bytes) -> None:
+    """Load the filter into this thread for good. Needs no_new_privs. Raises OSError."""
+    buffer = ctypes.create_string_buffer(filter_bytes, len(filter_bytes))
+    count = len(filter_bytes) // 8
+    sock_fprog = ctypes.create_string_buffer(
+        struct.pack("HxxxxxxQ", count, ctypes.addressof(buffer))
+    )
+    syscall(
+        "seccomp",
+        _SECCOMP_SET_MODE_FILTER,
+        _FILTER_FLAG_SPEC_ALLOW,
+        ctypes.addressof(sock_fprog),
+    )
+
+
+def _verdicts(
+    numbers: Mapping[str, int], own_pid: int, namespaces: bool
+) -> dict[int, tuple[Instruction, ...]]:
+    """Return the code that decides about each named call."""
+    checks = _checks(own_pid)
+    verdicts: dict[str, tuple[Instruction, ...]] = {}
+    verdicts |= dict.fromkeys(policy.ALLOWED, _answer(ALLOW))
+    verdicts |= dict.fromkeys(policy.ENOSYS_CALLS, _answer(ERRNO | errno.ENOSYS))
+    verdicts |= dict.fromkeys(policy.EACCES_CALLS, _answer(ERRNO | errno.EACCES))
+    verdicts |= dict.fromkeys(policy.TRIPWIRES, _answer(KILL))
+    verdicts |= {name: _guarded(*checks[name]) for name in policy.CHECKED}
+    if not namespaces:
+        verdicts |= dict.fromkeys(policy.FAKED_WITHOUT_NAMESPACES, _answer(ERRNO | 0))
+    return {numbers[name]: code for name, code in verdicts.items() if name in numbers}
+
+
+def _checks(own_pid: int) -> dict[str, tuple[list[_Word], int]]:
+    """Return what each checked call's arguments must be, and the errno if they are not."""
+    own = [_Word(0, (own_pid,))]
+    return {
+        # Threads, but no processes and no namespaces.
+        "clone": ([_Word(0, (_CLONE_THREAD,), mask=_CLONE_THREAD | _CLONE_NEW)], errno.EPERM),
+        # asyncio's own pair; a datagram pair could send to any socket's path.
+        "socketpair": (
+            [_Word(0, (socket.AF_UNIX,)), _Word(1, (socket.SOCK_STREAM,), mask=0xF)],
+            errno.EPERM,
+        ),
+        "sendto": ([_Word(4, (0,)), _Word(4, (0,), high=True)], errno.EPERM),
+        "kill": (own, errno.EPERM),
+        "tgkill": (own, errno.EPERM),
+        "ioctl": ([_Word(1, _IOCTLS)], errno.ENOTTY),
+        "fcntl": ([_Word(1, _FCNTLS)], errno.EPERM),
+        "prctl": ([_Word(0, _PRCTLS)], errno.EPERM),
+        "prlimit64": ([_Word(0, (0,))], errno.EPERM),
+        # PRIO_USER would renice every process of the user.
+        "setpriority": ([_Word(0, (os.PRIO_PROCESS,)), _Word(1, (0,))], errno.EPERM),
+    }
+
+
+def _answer(action: int) -> tuple[Instruction, ...]:
+    return ((_RETURN, 0, 0, action),)
+
+
+def _guarded(words: Sequence[_Word], number: int) -> tuple[Instruction, ...]:
+    """Return code that allows a call when all its words are as required."""
+    code: list[Instruction] = []
+    for word in words:
+        code.append((_LOAD, 0, 0, _ARGUMENTS_AT + 8 * word.argument + (4 if word.high else 0)))
+        if word.mask != 0xFFFFFFFF:
+            code.append((_AND, 0, 0, word.mask))
+        last = len(word.values) - 1
+        for index, value in enumerate(word.values):
+            # A hit skips the rest of the list and the refusal after it.
+            code.append((_EQUAL, last - index + 1, 0, value & 0xFFFFFFFF))
+        code.append((_RETURN, 0, 0, ERRNO | number))
+    return (*code, (_RETURN, 0, 0, ALLOW))
+
+
+def _ranges(
+    verdicts: Mapping[int, tuple[Instruction, ...]],
+) -> list[tuple[int, tuple[Instruction, ...]]]:
+    """Return (first number, code) for runs of numbers with the same code."""
+    default = _answer(ERRNO | errno.EPERM)
+    ranges: list[tuple[int, tuple[Instruction, ...]]] = []
+    for number in range(max(verdicts) + 2):
+        code = verdicts.get(number, default)
+        if not ranges or ranges[-1][1] != code:
+            ranges.append((number, code))
+    return ranges
+
+
+def _search(ranges: Sequence[tuple[int, tuple[Instruction, ...]]]) -> list[Instruction]:
+    """Return a binary search over the ranges, for the number in the accumulator."""
+    if len(ranges) == 1:
+        return list(ranges[0][1])
+    middle = len(ranges) // 2
+    lower, upper = _search(ranges[:middle]), _search(ranges[middle:])
+    # A conditional jump reaches 255 instructions, an unconditional one any.
+    return [(_AT_LEAST, 0, 1, ranges[middle][0]), (_JUMP, 0, 0, len(lower)), *lower, *upper]
+
+

@@ -1,0 +1,120 @@
+"""The file system that sandboxed code sees: a small read-only tree, made by bind mounts."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import sys
+import sysconfig
+from collections.abc import Sequence
+
+from codemode.sandbox.syscalls import mount, pivot_root, syscall, umount
+
+__all__ = ["DEVICES", "build", "private_tmp", "read_only_folders"]
+
+_RDONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8
+_REMOUNT, _BIND, _REC, _PRIVATE = 32, 4096, 16384, 1 << 18
+_DETACH = 2
+
+_AT_FDCWD = -100
+_AT_RECURSIVE = 0x8000
+_ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV = 1, 2, 4
+
+DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+
+# Where the dynamic linker finds what the standard library's modules link to.
+_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
+_ZONES = "/usr/share/zoneinfo"
+_ROOT = "/tmp"  # noqa: S108  # any folder that exists: it is hidden in our own mount namespace
+
+
+def read_only_folders(extra: Sequence[str] = ()) -> list[str]:
+    """Return the folders of the view: the interpreter's library, the system's, the zones."""
+    standard = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
+    prefix = os.path.join(sys.base_prefix, "lib")
+    return _outermost([*standard, *([prefix] if _holds_libpython(prefix) else []), *extra])
+
+
+def _holds_libpython(folder: str) -> bool:
+    try:
+        return any(name.startswith("libpython") for name in os.listdir(folder))
+    except OSError:
+        return False
+
+
+def _outermost(folders: Sequence[str]) -> list[str]:
+    """Leave out what does not exist and what lies below another folder."""
+    wanted = [folder for folder in (*_LIBRARIES, _ZONES, *folders) if os.path.isdir(folder)]
+    kept: list[str] = []
+    for folder in sorted({os.path.abspath(folder) for folder in wanted}):
+        if not any(folder.startswith(f"{outer}/") for outer in kept):
+            kept.append(folder)
+    return kept
+
+
+def build(folders: Sequence[str]) -> None:
+    """Replace this mount namespace's root by the view. Raises OSError."""
+    mount("none", "/", None, _REC | _PRIVATE)
+    mount("codemode", _ROOT, "tmpfs", _NOSUID | _NODEV, "size=1m,nr_inodes=4k,mode=755")
+    for folder in folders:
+        _bind(folder, _ROOT + folder)
+    os.makedirs(f"{_ROOT}/dev", exist_ok=True)
+    for device in DEVICES:
+        with open(_ROOT + device, "xb"):
+            pass
+        mount(device, _ROOT + device, None, _BIND)
+        mount("none", _ROOT + device, None, _REMOUNT | _BIND | _NOSUID | _NOEXEC)
+    os.makedirs(f"{_ROOT}/etc", exist_ok=True)
+    with open(f"{_ROOT}/etc/passwd", "x", encoding="ascii") as file:
+        file.write("sandbox:x:65534:65534::/tmp:/bin/false\n")
+    os.makedirs(f"{_ROOT}/tmp", mode=0o777, exist_ok=True)
+    os.chmod(f"{_ROOT}/tmp", 0o777)  # noqa: S103  # each child mounts its own upon it
+    mount("none", _ROOT, None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
+    os.chdir(_ROOT)
+    pivot_root(".", ".")
+    umount(".", _DETACH)
+    os.chdir("/")
+
+
+def private_tmp(size_bytes: int, inodes: int) -> None:
+    """Mount a small file system of this process's own on /tmp. Raises OSError."""
+    mount(
+        "codemode",
+        "/tmp",  # noqa: S108  # nobody else's
+        "tmpfs",
+        _NOSUID | _NODEV | _NOEXEC,
+        f"size={size_bytes},nr_inodes={inodes},mode=1777",
+    )
+
+
+def _bind(source: str, target: str) -> None:
+    """Show a folder read-only, with all that is mounted below it."""
+    if os.path.islink(source):
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.symlink(os.readlink(source), target)
+        return
+    os.makedirs(target, exist_ok=True)
+    # A plain bind of a tree with mounts in it is refused in a user namespace.
+    mount(source, target, None, _BIND | _REC)
+    try:
+        attributes = struct.pack("QQQQ", _ATTR_RDONLY | _ATTR_NOSUID | _ATTR_NODEV, 0, 0, 0)
+        buffer = ctypes.create_string_buffer(attributes, len(attributes))
+        syscall(
+            "mount_setattr",
+            _AT_FDCWD,
+            os.fsencode(target),
+            _AT_RECURSIVE,
+            ctypes.addressof(buffer),
+            len(attributes),
+        )
+    except OSError:
+        # Linux before 5.12: mount by mount, the innermost last.
+        for inner in _mounts_below(target):
+            mount("none", inner, None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
+
+
+def _mounts_below(target: str) -> list[str]:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        points = [line.split()[4] for line in file]
+    return [point for point in points if point == target or point.startswith(f"{target}/")]

@@ -133,7 +133,7 @@ class ClientConfig(_Model):
 
     ``executor_url`` is ``http://host:port``, ``https://host:port``,
     ``unix:/path`` or any gRPC target; None starts an executor of this process
-    on first use.
+    on first use, which serves from isolation tier ``min_tier`` upwards (None: C).
     """
 
     executor_url: str | None = None
@@ -143,6 +143,15 @@ class ClientConfig(_Model):
     profile: str = "default"
     min_tier: Tier | None = None
     executor_log_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _tier_of_the_embedded_executor(self) -> Self:
+        if self.min_tier is not None and self.executor_url is not None:
+            raise ValueError(
+                "min_tier is for the executor that this client starts itself; one at executor_url "
+                "has its own minimum (CODEMODE_EXECUTOR_MIN_TIER there): drop min_tier here"
+            )
+        return self
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:

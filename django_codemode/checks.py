@@ -42,7 +42,7 @@ def register_checks() -> None:
 def check_setting(
     *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
 ) -> list[CheckMessage]:
-    """Report a bad key (E001), context provider (E002) or executor URL (E003)."""
+    """Report a bad key (E001), provider (E002), executor URL (E003) or unsafe tier (E004)."""
     found: list[CheckMessage] = [
         Error(problem, id="django_codemode.E001")
         for problem in problems(getattr(django_settings, "CODEMODE", {}))
@@ -50,6 +50,15 @@ def check_setting(
     if found:
         return found
     settings = get_settings()
+    if settings.min_tier == "unsafe" and not django_settings.DEBUG:
+        found.append(
+            Error(
+                "CODEMODE['MIN_TIER'] is 'unsafe' and DEBUG is off: models' code would run with "
+                "the rights, the files and the network of this process's user.",
+                hint="Remove MIN_TIER, or set it to the weakest tier that you accept: A, B or C.",
+                id="django_codemode.E004",
+            )
+        )
     try:
         settings.provider()
     except ConfigurationError as error:

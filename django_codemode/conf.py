@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
@@ -104,6 +105,8 @@ class CodemodeSettings(BaseModel):
         config = ClientConfig.from_env(
             **{name: value for name, value in chosen.items() if value is not None}
         )
+        if config.executor_url is None and config.min_tier is None:
+            config = config.model_copy(update={"min_tier": _default_min_tier()})
         limits = config.limits.model_dump(exclude_unset=True)
         if self.limits is not None:
             limits |= self.limits.model_dump(exclude_unset=True)
@@ -149,6 +152,13 @@ class CodemodeSettings(BaseModel):
         secret = self.fairness_key.get_secret_value() if self.fairness_key else None
         digest = salted_hmac(_FAIRNESS_SALT, str(tenant), secret=secret, algorithm="sha256")
         return digest.hexdigest()
+
+
+def _default_min_tier() -> str | None:
+    """Return what an embedded executor must offer: in production nothing less than A."""
+    if "CODEMODE_EXECUTOR_MIN_TIER" in os.environ:
+        return None  # the executor reads it itself
+    return "C" if django_settings.DEBUG else "A"
 
 
 @lru_cache(maxsize=1)

@@ -23,6 +23,7 @@ __all__ = ["SpawnedExecutor"]
 
 logger = logging.getLogger(__name__)
 
+_DEFAULT_MIN_TIER = "C"  # the best that the host offers, but never nothing
 _START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 5.0
 _LONGEST_FOLDER = 80  # bytes of its parent: a Unix socket's path has fewer than 108
@@ -149,6 +150,8 @@ class SpawnedExecutor:
         command += ["--ready-fd", "3", "--parent-pid-fd", "4"]
         if min_tier is not None:
             command += ["--min-tier", min_tier]
+        elif "CODEMODE_EXECUTOR_MIN_TIER" not in os.environ:
+            command += ["--min-tier", _DEFAULT_MIN_TIER]
         try:
             self.pid = os.posix_spawn(
                 command[0],

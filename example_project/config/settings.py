@@ -63,5 +63,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 
-# Nothing configured: an executor is started on first use and goes with the process.
-CODEMODE: dict[str, object] = {}
+# No executor is configured: one is started on first use and goes with the process.
+# The example runs its own code only, so it runs on any host, isolated as well as
+# the host allows. A project leaves MIN_TIER out.
+CODEMODE: dict[str, object] = {"MIN_TIER": "unsafe"}

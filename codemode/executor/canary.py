@@ -127,7 +127,11 @@ async def _fault(canary: Canary, pool: Pool, limits: Limits, planted: str) -> st
     child = await pool.acquire()
     heard = _Listener()
     try:
-        await child.send(opening_frame(limits, cpu_seconds=_TIMEOUT))
+        await child.send(opening_frame(
+                limits,
+                cpu_seconds=_TIMEOUT,
+                threads_are_counted=pool.sandbox.threads_are_counted,
+            ))
         await Run(
             request=pb.Run(run_id=1, code=f"PLANTED = {planted!r}\n{canary.code}"),
             child=child,

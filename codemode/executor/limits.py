@@ -74,6 +74,11 @@ class SandboxSettings:
     extra_folders: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
 
+    @property
+    def threads_are_counted(self) -> bool:
+        """Tell whether the kernel counts a child's threads apart from other processes'."""
+        return self.tier in ("A", "B")
+
 
 def sandbox_settings(tier: str, ceilings: Limits) -> SandboxSettings:
     """Return the settings of children under these ceilings."""

@@ -18,10 +18,15 @@ def opening_frame(
     limits: Limits,
     *,
     cpu_seconds: float,
+    threads_are_counted: bool,
     tools: Iterable[pb.ToolSpec] = (),
     session: bool = False,
 ) -> bytes:
-    """Return the OPEN frame of a sandbox."""
+    """Return the OPEN frame of a sandbox.
+
+    ``threads_are_counted`` tells whether the kernel counts its threads apart
+    from other processes', so that their limit can be set.
+    """
     opening = {
         "session": session,
         "tools": [
@@ -37,7 +42,7 @@ def opening_frame(
         "limits": {
             "memory_bytes": limits.max_memory_bytes,
             "cpu_seconds": math.ceil(cpu_seconds),
-            "threads": limits.max_threads,
+            "threads": limits.max_threads if threads_are_counted else None,
             "open_files": limits.max_open_files,
             "disk_bytes": limits.max_disk_bytes,
             "value_bytes": limits.max_value_bytes,

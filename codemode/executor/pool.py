@@ -53,7 +53,7 @@ class Pool:
         self.profile = profile
         self.failure: str | None = None
         self._size = size
-        self._sandbox = sandbox
+        self.sandbox = sandbox
         self._max_frame_bytes = max_frame_bytes
         self._child_max_age = child_max_age
         self._zygote_max_forks = zygote_max_forks
@@ -123,7 +123,7 @@ class Pool:
         zygote = Zygote(
             profile=self.profile,
             workdir=self._workdir,
-            sandbox=self._sandbox,
+            sandbox=self.sandbox,
             max_frame_bytes=self._max_frame_bytes,
             on_death=self._zygote_died,
         )

@@ -123,6 +123,7 @@ class ExecuteStream:
         await child.send(opening_frame(
                 self._limits,
                 cpu_seconds=self._cpu_limit(opening),
+                threads_are_counted=pool.sandbox.threads_are_counted,
                 tools=opening.tools,
                 session=opening.session,
             ))

@@ -170,8 +170,8 @@ class Zygote:
     def _handle(self, message: bytes, fds: list[int]) -> None:
         match message[:1]:
             case b"F":
-                _, slot, pid = FORKED.unpack(message)
-                self.children[slot].set_process(_pid_of(fds[0]) or pid, fds[0])
+                _, slot = FORKED.unpack(message)
+                self.children[slot].set_process(_pid_of(fds[0]), fds[0])
             case b"N":
                 _, slot, number = FAILED.unpack(message)
                 logger.error("fork failed: %s", os.strerror(number))
@@ -208,17 +208,16 @@ class Zygote:
         self._on_death(self)
 
 
-def _pid_of(pidfd: int) -> int | None:
-    """Return a process's number as it is here; the zygote knows it by another one.
+def _pid_of(pidfd: int) -> int:
+    """Return a process's number as it is here; the zygote may know it by another one.
 
-    None when the process is gone already.
+    0 when the process is gone already.
     """
     with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
         for line in file:
             if line.startswith("Pid:"):
-                number = int(line.split()[1])
-                return number if number > 0 else None
-    return None
+                return max(0, int(line.split()[1]))
+    return 0
 
 
 def _remove_workdir(path: Path) -> None:

@@ -25,8 +25,8 @@ _RLIMIT_AS = resource.RLIMIT_AS
 def lower(limits: Mapping[str, Any], *, raw_memory_base: int | None = None) -> MemoryReserve:
     """Lower the limits of this process to those of the run, and never raise one.
 
-    ``limits`` has ``memory_bytes``, ``cpu_seconds``, ``open_files`` and
-    ``disk_bytes``. ``raw_memory_base`` is the address space in bytes that the
+    ``limits`` has ``memory_bytes``, ``cpu_seconds``, ``open_files``,
+    ``disk_bytes`` and ``threads`` (None where they cannot be counted). ``raw_memory_base`` is the address space in bytes that the
     process had before the run; None reads it from /proc.
     """
     base = _address_space_bytes() if raw_memory_base is None else raw_memory_base
@@ -36,6 +36,8 @@ def lower(limits: Mapping[str, Any], *, raw_memory_base: int | None = None) -> M
     _lower(resource.RLIMIT_CPU, cpu, cpu)
     _lower(resource.RLIMIT_NOFILE, int(limits["open_files"]))
     _lower(resource.RLIMIT_FSIZE, int(limits["disk_bytes"]))
+    if limits["threads"] is not None:
+        _lower(resource.RLIMIT_NPROC, int(limits["threads"]))
     _lower(resource.RLIMIT_CORE, 0)
     return MemoryReserve()
 

@@ -9,7 +9,7 @@ Control messages (SOCK_SEQPACKET; fields big-endian):
 
     executor to zygote   b"S" slot:u32            + fds (channel, raw output)
     zygote to executor   b"R"                     ready
-                         b"F" slot:u32 pid:u32    + fd (pidfd of the child)
+                         b"F" slot:u32            + fd (pidfd of the child)
                          b"N" slot:u32 errno:u32  fork failed
                          b"X" slot:u32 status:i32 cpu_us:u64 max_rss_kb:u64
 """
@@ -36,7 +36,7 @@ __all__ = ["EXITED", "FAILED", "FORKED", "READY", "SPAWN", "main"]
 
 SPAWN = struct.Struct("!cI")
 READY = b"R"
-FORKED = struct.Struct("!cII")
+FORKED = struct.Struct("!cI")
 FAILED = struct.Struct("!cII")
 EXITED = struct.Struct("!cIiQQ")
 
@@ -105,7 +105,7 @@ class _Zygote:
         pidfd = os.pidfd_open(pid)
         self._children[pidfd] = (pid, slot)
         self._poll.register(pidfd, select.POLLIN)
-        self._send(FORKED.pack(b"F", slot, pid), pidfd)
+        self._send(FORKED.pack(b"F", slot), pidfd)
 
     def _boot(self, slot: int) -> Boot:
         from codemode.sandbox.lockdown.layers import Boot

@@ -62,7 +62,7 @@ class ExecutorProcess:
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "codemode.executor", "--min-tier", "none"),
+                    *(sys.executable, "-m", "codemode.executor", "--min-tier", "unsafe"),
                     *("--listen", self.url, "--ready-fd", str(ready_write), *self._options),
                 ],
                 stdin=subprocess.DEVNULL,

@@ -29,7 +29,7 @@ MAX_BYTES = 16 * 1024 * 1024
 LIMITS = {
     "memory_bytes": 256 * 1024 * 1024,
     "cpu_seconds": 20,
-    "threads": 32,
+    "threads": None,
     "open_files": 64,
     "disk_bytes": 16 * 1024 * 1024,
     "value_bytes": MAX_BYTES,

@@ -15,8 +15,8 @@ from typing import Any
 from codemode import __version__
 from codemode.config import ExecutorConfig
 from codemode.errors import ConfigurationError
-from codemode.executor.isolation import TIERS
 from codemode.executor.interpreter import InterpreterNotFoundError
+from codemode.executor.isolation import TIERS
 from codemode.executor.server import ExecutorServer
 from codemode.executor.zygote import ZygoteStartError
 
@@ -119,7 +119,14 @@ def _announce(addresses: list[str], ready_fd: int | None) -> None:
 def _config(options: argparse.Namespace) -> ExecutorConfig:
     values: dict[str, Any] = {
         name: value
-        for name in ("max_concurrency", "max_queued", "pool_size", "min_tier", "tier", "parent_pid_fd")
+        for name in (
+            "max_concurrency",
+            "max_queued",
+            "pool_size",
+            "min_tier",
+            "tier",
+            "parent_pid_fd",
+        )
         if (value := getattr(options, name)) is not None
     }
     if options.listen:

@@ -7,16 +7,16 @@ serves. A wall that has a hole in it is noticed here and not by a tenant.
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from codemode.config import Limits
+from codemode.executor.opening import opening_frame
 from codemode.executor.pool import Pool
 from codemode.executor.run import Run
-from codemode.executor.opening import opening_frame
 from codemode.protos import codemode_pb2 as pb
 from codemode.values import decode
 
@@ -79,9 +79,7 @@ CANARIES: tuple[Canary, ...] = (
     Canary(name="nobody else can be signalled", code=_refused("os.kill(0, 0)", "OSError")),
     Canary(
         name="limits cannot be raised",
-        code=_refused(
-            "resource.setrlimit(resource.RLIMIT_AS, (-1, -1))", "ValueError", "OSError"
-        ),
+        code=_refused("resource.setrlimit(resource.RLIMIT_AS, (-1, -1))", "ValueError", "OSError"),
     ),
     Canary(
         name="ptrace is a tripwire",
@@ -97,7 +95,8 @@ CANARIES: tuple[Canary, ...] = (
     Canary(
         name="threads work",
         code=(
-            "import threading\nseen = []\nthread = threading.Thread(target=seen.append, args=(1,))\n"
+            "import threading\nseen = []\n"
+            "thread = threading.Thread(target=seen.append, args=(1,))\n"
             "thread.start()\nthread.join()\nseen == [1]"
         ),
     ),
@@ -112,13 +111,12 @@ async def run_canaries(pool: Pool, limits: Limits, tier: str) -> Mapping[str, st
     with tempfile.NamedTemporaryFile(prefix="codemode-canary-") as planted:
         planted.write(_PLANTED)
         planted.flush()
-        path = Path(planted.name)
-        path.chmod(_PLANTED_MODE)
+        os.chmod(planted.name, _PLANTED_MODE)
         found = await asyncio.gather(*(_fault(one, pool, limits, planted.name) for one in wanted))
         faults = {one.name: fault for one, fault in zip(wanted, found, strict=True)}
-        if path.read_bytes() != _PLANTED:
+        if os.pread(planted.fileno(), len(_PLANTED) + 1, 0) != _PLANTED:
             faults[_WRITE] = "the planted file was written"
-        if path.stat().st_mode & 0o777 != _PLANTED_MODE:
+        if os.fstat(planted.fileno()).st_mode & 0o777 != _PLANTED_MODE:
             faults[_CHMOD] = "the mode of the planted file was changed"
     return faults
 
@@ -127,11 +125,13 @@ async def _fault(canary: Canary, pool: Pool, limits: Limits, planted: str) -> st
     child = await pool.acquire()
     heard = _Listener()
     try:
-        await child.send(opening_frame(
+        await child.send(
+            opening_frame(
                 limits,
                 cpu_seconds=_TIMEOUT,
                 threads_are_counted=pool.sandbox.threads_are_counted,
-            ))
+            )
+        )
         await Run(
             request=pb.Run(run_id=1, code=f"PLANTED = {planted!r}\n{canary.code}"),
             child=child,

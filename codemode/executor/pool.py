@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from pathlib import Path
 
 from codemode.executor.child import Child, ChildStartError
@@ -21,6 +21,7 @@ __all__ = ["Pool", "PoolUnavailableError"]
 logger = logging.getLogger(__name__)
 
 _SPAWNS_AT_ONCE = 2
+_REFILL_DELAY = 0.004
 _FAILURES_BEFORE_UNHEALTHY = 3
 _RETRY_SECONDS = 0.5
 _KEEPER_SECONDS = 5.0
@@ -52,7 +53,7 @@ class Pool:
     ) -> None:
         self.profile = profile
         self.failure: str | None = None
-        self._size = size
+        self.size = size
         self.sandbox = sandbox
         self._max_frame_bytes = max_frame_bytes
         self._child_max_age = child_max_age
@@ -83,7 +84,7 @@ class Pool:
         """Return a child that has seen no code. Raises PoolUnavailableError."""
         while self._idle:
             zygote, child = self._idle.popleft()
-            self._wanted.set()
+            self._refill()
             if zygote.alive and not child.exited.done() and not child.closed:
                 return child
         if self.failure is not None:
@@ -100,6 +101,13 @@ class Pool:
         finally:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
+
+    def _refill(self) -> None:
+        """Ask for more children; while there are enough, not at the cost of the run that begins."""
+        if len(self._idle) * 2 >= self.size:
+            asyncio.get_running_loop().call_later(_REFILL_DELAY, self._wanted.set)
+        else:
+            self._wanted.set()
 
     async def close(self) -> None:
         """Kill every child and zygote."""
@@ -161,7 +169,7 @@ class Pool:
 
     def _missing(self) -> int:
         waiting = sum(not waiter.done() for waiter in self._waiters)
-        return self._size + waiting - len(self._idle) - self._spawning
+        return self.size + waiting - len(self._idle) - self._spawning
 
     async def _spawn(self, zygote: Zygote) -> None:
         child = None

@@ -46,6 +46,7 @@ _OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
 )
 
+
 class ExecutorServer:
     """Serve executions until ``stop()``. Use as an async context manager, or ``run()``.
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from codemode.config import Limits
 from codemode.executor.admission import BusyError
 from codemode.executor.child import Child
-from codemode.executor.opening import opening_frame
 from codemode.executor.limits import LimitRefusedError, resolve_limits, resolve_seconds
+from codemode.executor.opening import opening_frame
 from codemode.executor.pool import PoolUnavailableError
 from codemode.executor.run import (
     ChildLostError,
@@ -21,7 +20,7 @@ from codemode.executor.run import (
     refuse_stale_call,
 )
 from codemode.protos import codemode_pb2 as pb
-from codemode.sandbox.frames import Frame, pack, pack_texts
+from codemode.sandbox.frames import Frame, pack_texts
 from codemode.wire import EOF, PROTOCOL_VERSION, ChunkBuffer
 
 if TYPE_CHECKING:
@@ -120,13 +119,15 @@ class ExecuteStream:
         pool = self._service.pools[opening.profile or "default"]
         self._child = child = await pool.acquire()
         child.max_frame_bytes = self._limits.max_value_bytes
-        await child.send(opening_frame(
+        await child.send(
+            opening_frame(
                 self._limits,
                 cpu_seconds=self._cpu_limit(opening),
                 threads_are_counted=pool.sandbox.threads_are_counted,
                 tools=opening.tools,
                 session=opening.session,
-            ))
+            )
+        )
         return child
 
     async def _serve_runs(self, opening: pb.Open) -> None:

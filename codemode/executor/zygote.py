@@ -10,7 +10,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ import cbor2
 
 import codemode
 from codemode.executor.child import Child, Exit
-from codemode.executor.limits import SandboxSettings
 from codemode.executor.interpreter import find_python
+from codemode.executor.limits import SandboxSettings
 from codemode.executor.profiles import PROFILES
 from codemode.sandbox.zygote import EXITED, FAILED, FORKED, READY, SPAWN
 

@@ -33,12 +33,13 @@ def start(channel: int, raw_output: int, boot: Boot) -> NoReturn:
             if layer.__name__ not in boot.without:
                 layer(boot)
         sock = socket.socket(fileno=CHANNEL_FD)
+        served = guest.Guest(sock)
         sock.sendall(pack(Frame.READY, 0, 0))
     except BaseException as error:  # noqa: BLE001  # reported, then fatal
         os.write(2, f"sandbox start failed: {type(error).__name__}: {error}\n".encode())
         os._exit(LOCK_FAILED)
     try:
-        guest.serve(sock, raw_memory_base=boot.memory_base)
+        served.serve(raw_memory_base=boot.memory_base)
     except BaseException:  # noqa: BLE001  # reported, then fatal
         os.write(2, traceback.format_exc().encode("utf-8", "replace"))
     finally:

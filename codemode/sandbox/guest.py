@@ -23,7 +23,7 @@ from codemode.sandbox.coding import load
 from codemode.sandbox.conveniences import Help, leave
 from codemode.sandbox.failure import MEMORY_MESSAGE, describe, near_note, strip
 from codemode.sandbox.frames import Frame, pack, pack_texts, unpack_texts
-from codemode.sandbox.limits import MemoryReserve, lower
+from codemode.sandbox.limits import lower
 from codemode.sandbox.output import Output
 from codemode.sandbox.program import Program, filename_of
 from codemode.sandbox.progress import Progress
@@ -32,7 +32,7 @@ from codemode.sandbox.scope import RunScope
 from codemode.sandbox.toolbox import Tools
 from codemode.sandbox.toolerrors import TOOL_ERRORS
 
-__all__ = ["serve"]
+__all__ = ["Guest"]
 
 # Kept here: the code may replace what the modules have.
 _exit = os._exit
@@ -47,54 +47,55 @@ LINGER_SECONDS = 0.2
 RECURSION_LIMIT = sys.getrecursionlimit()
 
 
-def serve(sock: socket.socket, *, raw_memory_base: int | None = None) -> NoReturn:
-    """Serve one stream on a blocking socket; end the process with it.
+class Guest:
+    """Be all parts of one sandbox, made before its stream is known: a run then begins sooner."""
 
-    ``raw_memory_base`` is the process's address space in bytes before any code
-    ran, for a sandbox that cannot read /proc.
-    """
-    channel = Channel(sock)
-    kind, _, body = channel.receive()
-    if kind != Frame.OPEN:
-        raise RuntimeError(f"the first frame must be OPEN ({Frame.OPEN:d}), not {kind}")
-    opened = load(body)
-    reserve = lower(opened["limits"], raw_memory_base=raw_memory_base)
-    guest = _Guest(channel, opened, reserve)
-    number = 0
-    while True:
-        kind, run, body = channel.receive()
-        if kind == Frame.RUN:
-            number += 1
-            try:
-                guest.run(run, number, body)
-            except MemoryError:
-                # Not even the report could be sent.
-                _exit(EXIT_NO_MEMORY)
-
-
-class _Guest:
-    """All parts of one sandbox."""
-
-    def __init__(self, channel: Channel, opened: Mapping[str, Any], reserve: MemoryReserve) -> None:
-        limits = opened["limits"]
-        self._session: bool = opened["session"]
-        self._max_bytes: int = limits["value_bytes"]
-        self._reserve = reserve
-        self._channel = channel
-        channel.set_calls_in_flight(limits["tool_calls_in_flight"])
+    def __init__(self, sock: socket.socket) -> None:
+        self._channel = Channel(sock)
         self._scope = RunScope()
-        self._output = Output(channel, self._scope)
-        self._progress = Progress(channel, self._output, self._scope)
-        caller = Caller(channel, self._output, self._scope)
-        caller.set_max_bytes(limits["value_bytes"])
-        self._tools = Tools((ToolSpec(**tool) for tool in opened["tools"]), caller)
+        self._output = Output(self._channel, self._scope)
+        self._progress = Progress(self._channel, self._output, self._scope)
+        self._caller = Caller(self._channel, self._output, self._scope)
+        self._program = Program()
+        self._session = False
+        self._max_bytes = 0
+        self._output.install()
+        threading.excepthook = self._report_thread
+
+    def serve(self, *, raw_memory_base: int | None = None) -> NoReturn:
+        """Serve one stream on a blocking socket; end the process with it.
+
+        ``raw_memory_base`` is the process's address space in bytes before any
+        code ran; None reads it from /proc.
+        """
+        kind, _, body = self._channel.receive()
+        if kind != Frame.OPEN:
+            raise RuntimeError(f"the first frame must be OPEN ({Frame.OPEN:d}), not {kind}")
+        self._open(load(body), raw_memory_base)
+        number = 0
+        while True:
+            kind, run, body = self._channel.receive()
+            if kind == Frame.RUN:
+                number += 1
+                try:
+                    self.run(run, number, body)
+                except MemoryError:
+                    # Not even the report could be sent.
+                    _exit(EXIT_NO_MEMORY)
+
+    def _open(self, opened: Mapping[str, Any], raw_memory_base: int | None) -> None:
+        limits = opened["limits"]
+        self._reserve = lower(limits, raw_memory_base=raw_memory_base)
+        self._session = opened["session"]
+        self._max_bytes = limits["value_bytes"]
+        self._channel.set_calls_in_flight(limits["tool_calls_in_flight"])
+        self._caller.set_max_bytes(limits["value_bytes"])
+        self._tools = Tools((ToolSpec(**tool) for tool in opened["tools"]), self._caller)
         names = self._tools.functions()
         names |= {"tools": self._tools, "progress": self._progress.report}
         fallback: dict[str, Any] = {error.__name__: error for error in TOOL_ERRORS}
         fallback |= {"help": Help(self._tools), "exit": leave, "quit": leave}
-        self._program = Program(names, fallback)
-        self._output.install()
-        threading.excepthook = self._report_thread
+        self._program.define(names, fallback)
 
     def run(self, run: int, number: int, body: bytes) -> None:
         """Execute one run and report how it ended; unless in a session, end the process."""

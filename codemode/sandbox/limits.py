@@ -26,8 +26,9 @@ def lower(limits: Mapping[str, Any], *, raw_memory_base: int | None = None) -> M
     """Lower the limits of this process to those of the run, and never raise one.
 
     ``limits`` has ``memory_bytes``, ``cpu_seconds``, ``open_files``,
-    ``disk_bytes`` and ``threads`` (None where they cannot be counted). ``raw_memory_base`` is the address space in bytes that the
-    process had before the run; None reads it from /proc.
+    ``disk_bytes`` and ``threads`` (None where they cannot be counted).
+    ``raw_memory_base`` is the address space in bytes that the process had
+    before the run; None reads it from /proc.
     """
     base = _address_space_bytes() if raw_memory_base is None else raw_memory_base
     memory = base + int(limits["memory_bytes"])

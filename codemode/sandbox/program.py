@@ -55,17 +55,20 @@ def compile_code(source: str, filename: str) -> CodeType:
 class Program:
     """The module that the code of a sandbox runs in, with its event loop."""
 
-    def __init__(self, names: Mapping[str, Any], fallback: Mapping[str, Any]) -> None:
+    def __init__(self) -> None:
         self._module = ModuleType("__main__")
         self._names = self._module.__dict__
         self._names["__builtins__"] = builtins
-        self._names.update(names)
         self._fallback = builtins.__dict__
-        self._fallback.update(fallback)
         self.context = contextvars.copy_context()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._executor: ThreadPoolExecutor | None = None
         sys.modules["__main__"] = self._module
+
+    def define(self, names: Mapping[str, Any], fallback: Mapping[str, Any]) -> None:
+        """Give the code names: as global variables, and behind the builtins."""
+        self._names.update(names)
+        self._fallback.update(fallback)
 
     def run(self, source: str, filename: str, inputs: Mapping[str, Any]) -> Any:
         """Execute the code and return its value: ``result``, last expression or None."""

@@ -55,11 +55,19 @@ def main(control_fd: int, settings: Mapping[str, Any]) -> NoReturn:
     from codemode.sandbox.lockdown.boot import prepare
 
     prepared = prepare(settings["tier"], settings["extra_folders"])
+    _prepare_randomness()
     gc.collect()
     gc.freeze()  # keeps the objects' pages shared: no collection touches them
     gc.disable()
     control.send(READY)
     _Zygote(control, settings, prepared).serve()
+
+
+def _prepare_randomness() -> None:
+    """Set up OpenSSL's generator once; each child mixes randomness of its own into it."""
+    if ssl := sys.modules.get("ssl"):
+        ssl.RAND_status()
+        ssl.RAND_add(os.urandom(32), 32.0)
 
 
 class _Zygote:

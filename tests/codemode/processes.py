@@ -63,6 +63,7 @@ class ExecutorProcess:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "codemode.executor", "--min-tier", "unsafe"),
+                    *("--tier", os.environ.get("CODEMODE_TEST_TIER", "unsafe")),
                     *("--listen", self.url, "--ready-fd", str(ready_write), *self._options),
                 ],
                 stdin=subprocess.DEVNULL,

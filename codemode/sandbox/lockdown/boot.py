@@ -26,7 +26,7 @@ class Prepared:
     """Hold what children inherit. ``pid_namespace`` is None where children share one."""
 
     pid_namespace: namespaces.PidNamespace | None
-    memory_base: int | None
+    memory_base: int
     landlock_fd: int | None
     filter_bytes: bytes
     highest_fd: int
@@ -48,7 +48,7 @@ def prepare(tier: str, extra_folders: Sequence[str]) -> Prepared:
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         return Prepared(
             pid_namespace=None,
-            memory_base=None if tier == "none" else _memory_base(),
+            memory_base=_memory_base(),
             landlock_fd=None,
             filter_bytes=b"",
             highest_fd=highest_fd,

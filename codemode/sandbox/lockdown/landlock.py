@@ -101,8 +101,6 @@ def _allow(descriptor: int, path: str, rights: int) -> None:
         if not os.path.isdir(path):
             rights &= _FILE_RIGHTS
         rule = ctypes.create_string_buffer(struct.pack("=Qi", rights, parent), 12)
-        syscall(
-            "landlock_add_rule", descriptor, _RULE_PATH_BENEATH, ctypes.addressof(rule), 0
-        )
+        syscall("landlock_add_rule", descriptor, _RULE_PATH_BENEATH, ctypes.addressof(rule), 0)
     finally:
         os.close(parent)

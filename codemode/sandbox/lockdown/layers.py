@@ -47,7 +47,7 @@ class Boot:
     threads: int
     disk_bytes: int
     workdir: str
-    memory_base: int | None
+    memory_base: int
     landlock_fd: int | None
     filter_bytes: bytes
     highest_fd: int

@@ -98,9 +98,7 @@ def build(*, own_pid: int, namespaces: bool, machine: str | None = None) -> byte
     )
 
 
-def program(
-    *, own_pid: int, namespaces: bool, machine: str | None = None
-) -> list[Instruction]:
+def program(*, own_pid: int, namespaces: bool, machine: str | None = None) -> list[Instruction]:
     """Return the filter's instructions.
 
     ``own_pid`` is the only process that may be signalled. Without
@@ -217,5 +215,3 @@ def _search(ranges: Sequence[tuple[int, tuple[Instruction, ...]]]) -> list[Instr
     lower, upper = _search(ranges[:middle]), _search(ranges[middle:])
     # A conditional jump reaches 255 instructions, an unconditional one any.
     return [(_AT_LEAST, 0, 1, ranges[middle][0]), (_JUMP, 0, 0, len(lower)), *lower, *upper]
-
-

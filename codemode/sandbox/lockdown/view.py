@@ -68,8 +68,8 @@ def build(folders: Sequence[str]) -> None:
     os.makedirs(f"{_ROOT}/etc", exist_ok=True)
     with open(f"{_ROOT}/etc/passwd", "x", encoding="ascii") as file:
         file.write("sandbox:x:65534:65534::/tmp:/bin/false\n")
-    os.makedirs(f"{_ROOT}/tmp", mode=0o777, exist_ok=True)
-    os.chmod(f"{_ROOT}/tmp", 0o777)  # noqa: S103  # each child mounts its own upon it
+    os.makedirs(_ROOT + _ROOT, exist_ok=True)
+    os.chmod(_ROOT + _ROOT, 0o777)  # noqa: S103  # each child mounts its own upon it
     mount("none", _ROOT, None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
     os.chdir(_ROOT)
     pivot_root(".", ".")

@@ -29,7 +29,7 @@ def main() -> None:
             if pid == 0:
                 os.dup2(descriptors[0], 3)
                 os.closerange(4, 256)
-                guest.serve(socket.socket(fileno=3))
+                guest.Guest(socket.socket(fileno=3)).serve()
             os.close(descriptors[0])
             control.sendall(struct.pack("!q", pid))
         else:

@@ -93,7 +93,7 @@ def test_limit_above_the_hard_limit_stays_below_it() -> None:
         "resource.setrlimit(resource.RLIMIT_NOFILE, (40, 50))\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2**29, 2**29))\n"
         "from codemode.sandbox.limits import lower\n"
-        "lower({'memory_bytes': 2**40, 'cpu_seconds': 0.5, 'open_files': 999, 'disk_bytes': 1}, raw_memory_base=5)\n"
+        "lower({'memory_bytes': 2**40, 'cpu_seconds': 0.5, 'open_files': 999, 'disk_bytes': 1, 'threads': None}, raw_memory_base=5)\n"
         "print(resource.getrlimit(resource.RLIMIT_NOFILE), resource.getrlimit(resource.RLIMIT_AS), resource.getrlimit(resource.RLIMIT_CPU))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -103,7 +103,7 @@ def test_limit_above_the_hard_limit_stays_below_it() -> None:
 def test_memory_base_may_be_given_where_proc_is_missing() -> None:
     code = (
         "import resource\nfrom codemode.sandbox.limits import lower\n"
-        "lower({'memory_bytes': 2**30, 'cpu_seconds': 5, 'open_files': 64, 'disk_bytes': 1}, raw_memory_base=2**28)\n"
+        "lower({'memory_bytes': 2**30, 'cpu_seconds': 5, 'open_files': 64, 'disk_bytes': 1, 'threads': None}, raw_memory_base=2**28)\n"
         "print(resource.getrlimit(resource.RLIMIT_AS))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

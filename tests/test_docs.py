@@ -1,0 +1,200 @@
+"""Promises of the documentation: its links lead somewhere, its examples give what it shows.
+
+In docs/, a ``python`` block that is followed by a ``text`` block is run, and
+what comes of it is compared with the ``text``. The blocks of a page share their
+variables. One that begins with ``# sandbox`` is code as a model writes it: it
+goes to the page's ``codemode``, and ``=>`` or ``!!`` shows its value or error.
+
+``python tests/test_docs.py docs/values.md`` writes fresh outputs into a page.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import inspect
+import io
+import json
+import re
+import subprocess
+import sys
+import types
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import codemode
+from codemode import errors
+from codemode.config import ClientConfig, ExecutorConfig, Limits, TLSConfig
+from codemode.executor.__main__ import build_parser
+from codemode.executor.isolation import TIERS
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = re.compile(r"^```python\n(.*?)^```\n\n?```text\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PAGES_WITH_EXAMPLES = [path for path in PAGES if EXAMPLES.search(path.read_text("utf-8"))]
+FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    source: str
+    output: str
+    line: int
+
+
+def examples(path: Path) -> list[Example]:
+    text = path.read_text("utf-8")
+    return [
+        Example(source=match[1], output=match[2], line=text.count("\n", 0, match.start()) + 2)
+        for match in EXAMPLES.finditer(text)
+    ]
+
+
+def outputs(path: Path) -> list[str]:
+    """Run a page's examples in this process, and return what came of each."""
+    page = types.ModuleType("example")
+    sys.modules["example"] = page
+    try:
+        return [output(one, page.__dict__, path) for one in examples(path)]
+    finally:
+        if facade := page.__dict__.get("codemode"):
+            facade.close()
+
+
+def output(example: Example, names: dict[str, Any], path: Path) -> str:
+    if example.source.startswith("# sandbox"):
+        return in_the_sandbox(names["codemode"].run(example.source))
+    said = io.StringIO()
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    # Line numbers as in the page, for whoever has to mend it.
+    source = "\n" * (example.line - 1) + example.source
+    code = compile(source, str(path), "exec", flags, dont_inherit=True)
+    with contextlib.redirect_stdout(said):
+        if code.co_flags & inspect.CO_COROUTINE:
+            asyncio.run(eval(code, names))
+        else:
+            exec(code, names)
+    return said.getvalue()
+
+
+def in_the_sandbox(result: codemode.ExecutionResult) -> str:
+    text = result.stdout + result.stderr
+    if result.error is not None:
+        line = f" (line {result.error.line})" if result.error.line else ""
+        text += f"!! {result.status}: {result.error.type}: {result.error.message}{line}\n"
+    elif result.value is not None:
+        text += f"=> {result.value!r}\n"
+    return text
+
+
+def fill_in(path: Path) -> None:
+    """Replace the outputs that a page shows by those that its examples give."""
+    fresh = iter(outputs(path))
+    text = EXAMPLES.sub(
+        lambda match: f"```python\n{match[1]}```\n\n```text\n{next(fresh)}```",
+        path.read_text("utf-8"),
+    )
+    path.write_text(text, "utf-8")
+
+
+def anchors(path: Path) -> set[str]:
+    """Return what a link may name in a page, by GitHub's rule."""
+    text = FENCED.sub("", path.read_text("utf-8"))
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings
+    }
+
+
+def shows(page: str, names: Iterable[str]) -> list[str]:
+    """Return those of the names that a page does not show as code."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    code = " ".join(FENCED.findall(text) + re.findall(r"`[^`\n]+`", FENCED.sub("", text)))
+    return [name for name in names if not re.search(rf"(?<![\w-]){re.escape(name)}(?!\w)", code)]
+
+
+@pytest.mark.parametrize("path", PAGES_WITH_EXAMPLES, ids=lambda path: path.name)
+def test_examples_give_what_the_page_shows(path: Path) -> None:
+    # A process of its own: an example may register a converter, or use up a warning.
+    command = [sys.executable, "-W", "error", __file__, "--show", str(path)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    for example, got in zip(examples(path), json.loads(ended.stdout), strict=True):
+        assert got == example.output, f"{path.name}:{example.line}"
+
+
+def test_pages_with_examples_are_found() -> None:
+    assert {path.name for path in PAGES_WITH_EXAMPLES} >= {
+        "errors.md",
+        "sdk.md",
+        "tools.md",
+        "values.md",
+    }
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", path.read_text("utf-8"))):
+        file, _, anchor = link.partition("#")
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        target = path.parent / file if file else path
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_the_index_leads_to_every_page() -> None:
+    index = (ROOT / "docs" / "index.md").read_text("utf-8")
+    left_out = [path.name for path in PAGES[1:] if f"({path.name})" not in index]
+    assert left_out == ["index.md"]
+
+
+def test_every_setting_of_the_client_is_documented() -> None:
+    assert shows("sdk.md", [*ClientConfig.model_fields, *TLSConfig.model_fields]) == []
+
+
+def test_every_setting_of_the_executor_is_documented() -> None:
+    # The private ends of a pipe between an embedded executor and its parent are no setting.
+    fields = ExecutorConfig.model_fields.keys() - {"parent_pid_fd"}
+    assert shows("executor.md", fields) == []
+
+
+def test_every_limit_is_documented() -> None:
+    assert shows("executor.md", Limits.model_fields) == []
+
+
+def test_every_option_of_the_executor_is_documented() -> None:
+    shown = [one for one in build_parser()._actions if one.help != "==SUPPRESS=="]
+    options = [option for one in shown for option in one.option_strings if option != "-h"]
+    assert shows("executor.md", options) == []
+
+
+def test_every_tier_is_documented() -> None:
+    assert shows("executor.md", TIERS) == []
+
+
+def test_every_exception_is_documented() -> None:
+    assert shows("errors.md", errors.__all__) == []
+
+
+def test_every_public_name_is_documented() -> None:
+    pages = ("sdk.md", "tools.md", "errors.md", "executor.md")
+    missing = set(codemode.__all__)
+    for page in pages:
+        missing &= set(shows(page, codemode.__all__))
+    assert missing == set()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--show":
+        print(json.dumps(outputs(Path(sys.argv[2]))))
+    else:
+        for name in sys.argv[1:]:
+            fill_in(Path(name))

@@ -55,6 +55,7 @@ class AsyncLink:
         self._inbox: asyncio.Queue[Any] | None = None
         self._pump_task: asyncio.Task[None] | None = None
         self._tasks: dict[ToolCall, asyncio.Task[None]] = {}
+        self._answers: set[asyncio.Task[None]] = set()
         self._stub = stub
         self._metadata = metadata
         self._call = stub.Execute(metadata=metadata, timeout=timeout)
@@ -182,6 +183,8 @@ class AsyncLink:
             self._call.cancel()
         await self._end_tools()
         await self._read_to_end()
+        for answer in self._answers:
+            answer.cancel()
 
     async def _read_to_end(self) -> None:
         """Leave gRPC nothing to tell this loop later.
@@ -222,6 +225,15 @@ class AsyncLink:
         self, call: ToolCall, dispatcher: Dispatcher, run_id: int, inbox: asyncio.Queue[Any]
     ) -> None:
         outcome = await dispatcher.call_in_async_half(call)
+        # In a task of its own: cancelling a tool must not reach gRPC's write,
+        # which would cancel the whole stream.
+        answer = asyncio.create_task(self._answer(call, outcome, run_id, inbox))
+        self._answers.add(answer)
+        answer.add_done_callback(self._answers.discard)
+
+    async def _answer(
+        self, call: ToolCall, outcome: ToolOutcome, run_id: int, inbox: asyncio.Queue[Any]
+    ) -> None:
         await self.send(result_messages(run_id, call.call_id, outcome))
         await inbox.put(_Finished(call, outcome))
 

@@ -44,12 +44,14 @@ _exhaust = deque[object](maxlen=0).extend
 
 
 class Channel:
-    """Speak in frames with the executor. Ends the process when the executor is gone."""
+    """Speak in frames with the executor. Ends the process when the executor is gone.
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
-        self._send = sock.send
-        self._recv = sock.recv
+    Made in the zygote, and attached to its socket in the child.
+    """
+
+    _socket: socket.socket
+
+    def __init__(self) -> None:
         self._sending = _allocate_lock()
         self._sender = 0
         self._unsent = b""
@@ -66,6 +68,12 @@ class Channel:
         self._reader_wanted = threading.Event()
         self._reading_apart = False
         self.forked = False
+
+    def attach(self, sock: socket.socket) -> None:
+        """Speak on this blocking socket; no process forked from here on may."""
+        self._socket = sock
+        self._send = sock.send
+        self._recv = sock.recv
         os.register_at_fork(after_in_child=self._after_fork)
 
     def _after_fork(self) -> None:

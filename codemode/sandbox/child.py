@@ -13,8 +13,8 @@ import socket
 import traceback
 from typing import NoReturn
 
-from codemode.sandbox import guest
 from codemode.sandbox.frames import Frame, pack
+from codemode.sandbox.guest import Guest
 from codemode.sandbox.lockdown.layers import CHANNEL_FD, LAYERS, Boot
 
 __all__ = ["LOCK_FAILED", "start"]
@@ -23,7 +23,7 @@ LOCK_FAILED = 70
 """Exit status of a child that could not lock itself down: no code has run."""
 
 
-def start(channel: int, raw_output: int, boot: Boot) -> NoReturn:
+def start(channel: int, raw_output: int, boot: Boot, served: Guest) -> NoReturn:
     """Lock this process down, say READY and serve one stream. Never returns."""
     try:
         _arrange_descriptors(channel, raw_output, boot)
@@ -33,7 +33,7 @@ def start(channel: int, raw_output: int, boot: Boot) -> NoReturn:
             if layer.__name__ not in boot.without:
                 layer(boot)
         sock = socket.socket(fileno=CHANNEL_FD)
-        served = guest.Guest(sock)
+        served.attach(sock)
         sock.sendall(pack(Frame.READY, 0, 0))
     except BaseException as error:  # noqa: BLE001  # reported, then fatal
         os.write(2, f"sandbox start failed: {type(error).__name__}: {error}\n".encode())

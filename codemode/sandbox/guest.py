@@ -48,10 +48,14 @@ RECURSION_LIMIT = sys.getrecursionlimit()
 
 
 class Guest:
-    """Be all parts of one sandbox, made before its stream is known: a run then begins sooner."""
+    """Be all parts of one sandbox.
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._channel = Channel(sock)
+    Made once in the zygote, whose children share its memory, and attached to a
+    socket in each: a run then begins sooner, and an idle child is small.
+    """
+
+    def __init__(self) -> None:
+        self._channel = Channel()
         self._scope = RunScope()
         self._output = Output(self._channel, self._scope)
         self._progress = Progress(self._channel, self._output, self._scope)
@@ -59,7 +63,12 @@ class Guest:
         self._program = Program()
         self._session = False
         self._max_bytes = 0
+
+    def attach(self, sock: socket.socket) -> None:
+        """Take this process over for the code that will come on the socket."""
+        self._channel.attach(sock)
         self._output.install()
+        self._program.install()
         threading.excepthook = self._report_thread
 
     def serve(self, *, raw_memory_base: int | None = None) -> NoReturn:

@@ -63,6 +63,9 @@ class Program:
         self.context = contextvars.copy_context()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._executor: ThreadPoolExecutor | None = None
+
+    def install(self) -> None:
+        """Be the process's main module."""
         sys.modules["__main__"] = self._module
 
     def define(self, names: Mapping[str, Any], fallback: Mapping[str, Any]) -> None:

@@ -29,6 +29,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from codemode.sandbox.guest import Guest
     from codemode.sandbox.lockdown.boot import Prepared
     from codemode.sandbox.lockdown.layers import Boot
 
@@ -52,15 +53,17 @@ def main(control_fd: int, settings: Mapping[str, Any]) -> NoReturn:
     threads = len(os.listdir("/proc/self/task"))
     if threads != 1:
         raise RuntimeError(f"a preloaded module started {threads - 1} threads; forks need one")
+    from codemode.sandbox.guest import Guest
     from codemode.sandbox.lockdown.boot import prepare
 
     prepared = prepare(settings["tier"], settings["extra_folders"])
     _prepare_randomness()
+    guest = Guest()
     gc.collect()
     gc.freeze()  # keeps the objects' pages shared: no collection touches them
     gc.disable()
     control.send(READY)
-    _Zygote(control, settings, prepared).serve()
+    _Zygote(control, settings, prepared, guest).serve()
 
 
 def _prepare_randomness() -> None:
@@ -72,8 +75,13 @@ def _prepare_randomness() -> None:
 
 class _Zygote:
     def __init__(
-        self, control: socket.socket, settings: Mapping[str, Any], prepared: Prepared
+        self,
+        control: socket.socket,
+        settings: Mapping[str, Any],
+        prepared: Prepared,
+        guest: Guest,
     ) -> None:
+        self._guest = guest
         self._control = control
         self._settings = settings
         self._prepared = prepared
@@ -107,7 +115,7 @@ class _Zygote:
         if pid == 0:
             from codemode.sandbox.child import start
 
-            start(fds[0], fds[1], self._boot(slot))
+            start(fds[0], fds[1], self._boot(slot), self._guest)
         for fd in fds:
             os.close(fd)
         pidfd = os.pidfd_open(pid)

@@ -205,6 +205,21 @@ async def test_async_tool_runs_in_the_callers_loop(codemode: Codemode) -> None:
     assert (await codemode.run_async("await same()")).value is True
 
 
+def test_call_given_up_while_it_is_answered_keeps_the_run(codemode: Codemode, half: Half) -> None:
+    async def quick() -> None:
+        await asyncio.sleep(0.002)
+
+    register(codemode, quick)
+    code = (
+        "import asyncio, random\n"
+        "for _ in range(300):\n"
+        "    try: await asyncio.wait_for(quick(), random.uniform(0.0015, 0.005))\n"
+        "    except TimeoutError: pass\n"
+        "result = 'whole'"
+    )
+    assert half.run(codemode, code, execution_timeout=10).value == "whole"
+
+
 def test_pool_tools_that_have_not_begun_do_not_run_after_the_end(
     codemode: Codemode, half: Half
 ) -> None:

@@ -19,6 +19,7 @@ def main() -> None:
     from codemode.sandbox import guest
 
     control = socket.socket(fileno=int(sys.argv[1]))
+    served = guest.Guest()
     gc.freeze()
     while True:
         data, descriptors, _, _ = socket.recv_fds(control, 16, 1)
@@ -29,7 +30,8 @@ def main() -> None:
             if pid == 0:
                 os.dup2(descriptors[0], 3)
                 os.closerange(4, 256)
-                guest.Guest(socket.socket(fileno=3)).serve()
+                served.attach(socket.socket(fileno=3))
+                served.serve()
             os.close(descriptors[0])
             control.sendall(struct.pack("!q", pid))
         else:

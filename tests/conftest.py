@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import os
-
 from collections.abc import Iterator
 
 import psutil
 import pytest
 
 from django_codemode.shared import shared
-
 
 # The suite runs on any host: with what isolation is told by its last line, and
 # tests of a tier that the host lacks are skipped by name.

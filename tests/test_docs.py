@@ -5,7 +5,7 @@ what comes of it is compared with the ``text``. The blocks of a page share their
 variables. One that begins with ``# sandbox`` is code as a model writes it: it
 goes to the page's ``codemode``, and ``=>`` or ``!!`` shows its value or error.
 
-``python tests/test_docs.py docs/values.md`` writes fresh outputs into a page.
+``python -m tests.test_docs docs/values.md`` writes fresh outputs into a page.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from codemode.executor.isolation import TIERS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-EXAMPLES = re.compile(r"^```python\n(.*?)^```\n\n?```text\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+LINES = r"((?:(?!```).*\n)*)"
+EXAMPLES = re.compile(rf"^```python\n{LINES}```\n\n?```text\n{LINES}```$", re.MULTILINE)
 PAGES_WITH_EXAMPLES = [path for path in PAGES if EXAMPLES.search(path.read_text("utf-8"))]
 FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 
@@ -121,7 +122,7 @@ def shows(page: str, names: Iterable[str]) -> list[str]:
 @pytest.mark.parametrize("path", PAGES_WITH_EXAMPLES, ids=lambda path: path.name)
 def test_examples_give_what_the_page_shows(path: Path) -> None:
     # A process of its own: an example may register a converter, or use up a warning.
-    command = [sys.executable, "-W", "error", __file__, "--show", str(path)]
+    command = [sys.executable, "-W", "error", "-m", "tests.test_docs", "--show", str(path)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, ended.stderr
     for example, got in zip(examples(path), json.loads(ended.stdout), strict=True):
@@ -131,6 +132,7 @@ def test_examples_give_what_the_page_shows(path: Path) -> None:
 def test_pages_with_examples_are_found() -> None:
     assert {path.name for path in PAGES_WITH_EXAMPLES} >= {
         "errors.md",
+        "quickstart.md",
         "sdk.md",
         "tools.md",
         "values.md",

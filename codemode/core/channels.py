@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import os
 import threading
 import weakref
@@ -20,28 +19,10 @@ from codemode.wire import make_stub
 
 __all__ = ["Channels", "Target", "parse_target"]
 
-_SERVICE_CONFIG = json.dumps(
-    {
-        "methodConfig": [
-            {
-                "name": [{"service": "codemode.v1.ExecutorService"}],
-                "retryPolicy": {
-                    # gRPC retries until the first message has arrived, which is
-                    # `started`: from then on nothing is ever sent twice.
-                    "maxAttempts": 4,
-                    "initialBackoff": "0.05s",
-                    "maxBackoff": "0.5s",
-                    "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
-                },
-            }
-        ]
-    }
-)
 _OPTIONS = (
-    ("grpc.service_config", _SERVICE_CONFIG),
-    ("grpc.enable_retries", 1),
-    ("grpc.per_rpc_retry_buffer_size", 4 * 1024 * 1024),
+    # The client tries again by itself. With gRPC's retries (1.85) a sync call
+    # whose connection is reset at its beginning never ends, nor at its deadline.
+    ("grpc.enable_retries", 0),
     # Without it a forked child could pick up its parent's connection.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.keepalive_time_ms", 30_000),

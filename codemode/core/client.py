@@ -45,6 +45,11 @@ logger = logging.getLogger(__name__)
 FairnessKey = Callable[[RuntimeContext | None], str]
 _INFO_TIMEOUT = 10.0
 
+# Seconds between attempts to hand the code to an executor; None ends them.
+# They end with `started` as well: before it no tool can have been called, and
+# after it nothing is ever sent twice.
+_PAUSES = (0.05, 0.1, 0.2, None)
+
 
 class ExecutorClient:
     """Execute code on an executor, with the tools of a registry.
@@ -204,15 +209,21 @@ class ExecutorClient:
         listed = self.registry.visible(tools, context)
         sandbox = self.sandbox_request(limits, tools, listed, context)
         run = RunRequest(code=code, inputs=inputs or {}, execution_timeout=limits.execution_timeout)
-        transcript = self.transcript(sandbox, run, context)
-        if (refusal := _too_large(run, limits, transcript)) is not None:
-            yield refusal
-            return
-        link = self.open_sync(sandbox, run, timeout=sandbox.deadline())
-        try:
-            yield from sync_half.drive(link, transcript, run.run_id)
-        finally:
-            link.close()
+        for pause in _PAUSES:
+            transcript = self.transcript(sandbox, run, context)
+            if (refusal := _too_large(run, limits, transcript)) is not None:
+                yield refusal
+                return
+            link = self.open_sync(sandbox, run, timeout=sandbox.deadline())
+            try:
+                yield from sync_half.drive(link, transcript, run.run_id)
+                return
+            except ExecutorConnectionError:
+                if transcript.started or pause is None:
+                    raise
+            finally:
+                link.close()
+            time.sleep(pause)
 
     async def stream_async(
         self,
@@ -235,16 +246,22 @@ class ExecutorClient:
         listed = await self.registry.visible_async(tools, context)
         sandbox = self.sandbox_request(limits, tools, listed, context)
         run = RunRequest(code=code, inputs=inputs or {}, execution_timeout=limits.execution_timeout)
-        transcript = self.transcript(sandbox, run, context)
-        if (refusal := _too_large(run, limits, transcript)) is not None:
-            yield refusal
-            return
-        link = await self.open_async(sandbox, run, timeout=sandbox.deadline())
-        try:
-            async for event in async_half.drive(link, transcript, run.run_id):
-                yield event
-        finally:
-            await link.close()
+        for pause in _PAUSES:
+            transcript = self.transcript(sandbox, run, context)
+            if (refusal := _too_large(run, limits, transcript)) is not None:
+                yield refusal
+                return
+            link = await self.open_async(sandbox, run, timeout=sandbox.deadline())
+            try:
+                async for event in async_half.drive(link, transcript, run.run_id):
+                    yield event
+                return
+            except ExecutorConnectionError:
+                if transcript.started or pause is None:
+                    raise
+            finally:
+                await link.close()
+            await asyncio.sleep(pause)
 
     def info(self) -> ExecutorInfo:
         """Ask the executor for its versions, isolation, limits and profiles."""

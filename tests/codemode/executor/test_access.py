@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,8 +106,12 @@ def test_tcp_without_a_key_is_refused_at_the_start() -> None:
     assert "CODEMODE_EXECUTOR_API_KEY" in said
 
 
-def test_tier_that_is_not_offered_is_refused_at_the_start(tmp_path: Path) -> None:
-    assert "min_tier is 'A'" in cannot_serve("--listen", "unix:/tmp/x", "--min-tier", "A")
+def test_tier_below_the_minimum_is_refused_at_the_start() -> None:
+    with tempfile.TemporaryDirectory(prefix="cm-test-") as folder:
+        said = cannot_serve(
+            "--listen", f"unix:{folder}/socket", "--min-tier", "A", "--tier", "unsafe"
+        )
+    assert "min_tier (CODEMODE_EXECUTOR_MIN_TIER) is A" in said
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ class Shop:
         self.charges.append(amount)
 
     def strike(self, pid: int) -> None:
+        assert pid > 1, "the code is in a PID namespace: its own pid is not ours to kill"
         self.strikes += 1
         self.struck_at = time.monotonic()
         victims = {"child": pid, "zygote": self._executor.zygote, "executor": self._executor.pid}

@@ -18,7 +18,8 @@ CodemodeError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from codemode.core.result import ExecutionResult
@@ -88,6 +89,10 @@ class ExecutorBusyError(ExecutorClientError):
     ) -> None:
         super().__init__(message, result=result)
         self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        build = partial(type(self), retry_after=self.retry_after, result=self.result)
+        return (build, self.args)
 
 
 class ExecutorDeadlineError(ExecutorClientError):

@@ -85,8 +85,11 @@ class Isolation:
 
     @property
     def detail(self) -> str:
-        """Say what keeps this host from a better tier; empty for the best."""
-        return "; ".join(f"not {tier}: {reason}" for tier, reason in self.reasons.items())
+        """Say what the tier leaves open and why it is not a better one; empty for the best."""
+        if self.tier == "A":
+            return ""
+        reasons = [f"not {tier}: {reason}" for tier, reason in self.reasons.items()]
+        return "; ".join((*GAPS[self.tier], *(reasons or ["chosen by the configuration"])))
 
 
 async def choose(min_tier: Tier, ceilings: Limits, *, tier: Tier | None = None) -> Isolation:

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 _SPAWNS_AT_ONCE = 2
 _REFILL_DELAY = 0.004
+_READY_SECONDS = 10.0
 _FAILURES_BEFORE_UNHEALTHY = 3
 _RETRY_SECONDS = 0.5
 _KEEPER_SECONDS = 5.0
@@ -175,7 +176,12 @@ class Pool:
         child = None
         try:
             child = await zygote.spawn(next(self._slots))
-            await child.ready
+            async with asyncio.timeout(_READY_SECONDS):
+                await asyncio.shield(child.ready)
+        except TimeoutError:
+            # A zygote that is stopped, or stuck: another one takes its place.
+            self._failed(f"a sandbox was not ready within {_READY_SECONDS:g} s")
+            self._task(zygote.close())
         except (OSError, ChildStartError) as error:
             if child is not None:
                 child.close()

@@ -19,8 +19,8 @@ from grpc_reflection.v1alpha import reflection
 from codemode.config import ExecutorConfig
 from codemode.errors import ConfigurationError
 from codemode.executor.canary import run_canaries
-from codemode.executor.isolation import GAPS, Isolation, choose
-from codemode.executor.pool import Pool
+from codemode.executor.isolation import Isolation, choose
+from codemode.executor.pool import Pool, PoolUnavailableError
 from codemode.executor.profiles import PROFILES
 from codemode.executor.service import ExecutorService
 from codemode.protos import codemode_pb2 as pb
@@ -132,7 +132,12 @@ class ExecutorServer:
     async def _check_walls(self, isolation: Isolation) -> None:
         """Run the canaries on each pool; refuse to serve when one finds a hole."""
         for name, pool in self._pools.items():
-            self.canaries = await run_canaries(pool, self.config.limits, isolation.tier)
+            try:
+                self.canaries = await run_canaries(pool, self.config.limits, isolation.tier)
+            except PoolUnavailableError as error:
+                raise ConfigurationError(
+                    f"no sandbox of tier {isolation.tier} can be made (profile {name!r}): {error}"
+                ) from error
             holes = [f"{canary}: {fault}" for canary, fault in self.canaries.items() if fault]
             if holes:
                 raise ConfigurationError(
@@ -216,17 +221,11 @@ def _announce(isolation: Isolation) -> None:
     if isolation.tier == "A":
         logger.info("isolation: tier A")
     elif isolation.tier == "unsafe":
-        logger.warning(
-            "NO ISOLATION: the code has the rights, the files and the network of this user; run "
-            "only code that you would run yourself (%s)",
-            isolation.detail,
-        )
+        logger.warning("NO ISOLATION: run only code that you would run yourself")
+        logger.warning("isolation: none, which leaves open: %s", isolation.detail)
     else:
         logger.warning(
-            "isolation: tier %s, which leaves open: %s (%s)",
-            isolation.tier,
-            "; ".join(GAPS[isolation.tier]),
-            isolation.detail,
+            "isolation: tier %s, which leaves open: %s", isolation.tier, isolation.detail
         )
 
 

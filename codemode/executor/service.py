@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import logging
 import platform
@@ -49,10 +48,6 @@ class ExecutorService(codemode_pb2_grpc.ExecutorServiceServicer):
         self._authorization = (
             b"Bearer " + key.get_secret_value().encode() if key is not None else None
         )
-
-    def free_slot(self, _: asyncio.Future[Any]) -> None:
-        """Give back the slot of a sandbox whose process is gone."""
-        self.admission.release()
 
     @override
     async def Execute(self, request_iterator: Any, context: Any) -> None:

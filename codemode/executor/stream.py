@@ -47,6 +47,7 @@ class ExecuteStream:
         self._runs: asyncio.Queue[pb.Run | None] = asyncio.Queue(maxsize=1)
         self._current: Run | None = None
         self._child: Child | None = None
+        self._holds_slot = False
         self._refusal: RequestRefusedError | LimitRefusedError | None = None
 
     async def serve(self) -> None:
@@ -101,23 +102,33 @@ class ExecuteStream:
         if opening.HasField("run"):
             self._runs.put_nowait(self._checked_run(opening.run))
         await self._service.admission.acquire(opening.fairness_key, queue_timeout)
+        self._holds_slot = True
         reader = asyncio.create_task(self._read_client(session=opening.session))
         try:
             await self._serve_runs(opening)
         finally:
             reader.cancel()
             if self._child is None:
-                self._service.admission.release()
+                self._free_slot()
             else:
-                # The slot is free when the process is really gone.
-                self._child.exited.add_done_callback(self._service.free_slot)
                 self._child.close()
         if self._refusal is not None:
             raise self._refusal
 
+    def _free_slot(self) -> None:
+        if self._holds_slot:
+            self._holds_slot = False
+            self._service.admission.release()
+
+    def _child_gone(self, child: Child) -> None:
+        """Free the slot when the process is really gone, whatever this stream still waits for."""
+        if child is self._child:
+            self._free_slot()
+
     async def _take_child(self, opening: pb.Open) -> Child:
         pool = self._service.pools[opening.profile or "default"]
         self._child = child = await pool.acquire()
+        child.exited.add_done_callback(lambda _: self._child_gone(child))
         child.max_frame_bytes = self._limits.max_value_bytes
         await child.send(
             opening_frame(
@@ -158,6 +169,7 @@ class ExecuteStream:
                 survived = await run.serve()
             except ChildLostError:
                 # Nothing has run yet, so another sandbox may take the code.
+                self._child = None
                 child.close()
                 if attempts == _TAKE_ATTEMPTS or run.run_id != opening.run.run_id:
                     raise PoolUnavailableError("the sandbox died before it took the code") from None

@@ -282,7 +282,6 @@ async def test_info_describes_the_executor(codemode: Codemode) -> None:
     assert info.max_queued == 1000
 
 
-@pytest.mark.xfail(reason="the tier without isolation gives no detail", strict=True)
 async def test_info_says_why_isolation_is_not_better(codemode: Codemode) -> None:
     assert (await codemode.client.info_async()).isolation_detail
 

@@ -7,10 +7,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from codemode.errors import ConfigurationError
@@ -45,8 +54,9 @@ def _configuration_error(model: type[BaseModel], error: ValidationError) -> Conf
     for problem in error.errors(include_url=False, include_context=False):
         key = ".".join(str(step) for step in problem["loc"]) or model.__name__
         if problem["type"] == "extra_forbidden":
-            known = ", ".join(sorted(model.model_fields))
-            parts.append(f"{key!r} is not a setting of {model.__name__}; it takes: {known}")
+            owner = _owner(model, problem["loc"])
+            known = ", ".join(sorted(owner.model_fields))
+            parts.append(f"{key!r} is not a setting of {owner.__name__}; it takes: {known}")
         else:
             # A value may be a secret: only harmless kinds are shown.
             shown = problem["input"]
@@ -55,8 +65,26 @@ def _configuration_error(model: type[BaseModel], error: ValidationError) -> Conf
     return ConfigurationError("; ".join(parts))
 
 
+def _owner(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
+    """Return the model, in ``model`` or below, that the last step of the path should be in."""
+    for step in path[:-1]:
+        annotation = model.model_fields[str(step)].annotation
+        found = [kind for kind in (annotation, *get_args(annotation)) if _is_model(kind)]
+        if not found:
+            break
+        model = found[0]
+    return model
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
 class Limits(_Model):
-    """Bound one execution (or, but for the wall clock, one session).
+    """Bound one execution.
+
+    In a session the wall clock and the output are counted per run, all else
+    over the whole session.
 
     Seconds and bytes throughout. ``max_cpu_seconds=None`` follows
     ``execution_timeout``. ``max_value_bytes`` bounds the result, the inputs
@@ -86,7 +114,7 @@ CEILINGS = Limits(
     max_memory_bytes=2048 * MIB,
     max_threads=128,
     max_open_files=256,
-    max_disk_bytes=256 * MIB,
+    max_disk_bytes=16 * MIB,
     max_output_bytes=64 * MIB,
     max_value_bytes=64 * MIB,
     max_code_bytes=4 * MIB,
@@ -186,6 +214,11 @@ class ExecutorConfig(_Model):
     zygote_max_forks: Count = 10_000
     zygote_max_age: Seconds = 3600.0
     parent_pid_fd: int | None = None
+
+    @field_validator("ceilings", mode="before")
+    @classmethod
+    def _over_the_default_ceilings(cls, value: Any) -> Any:
+        return {**CEILINGS.model_dump(), **value} if isinstance(value, Mapping) else value
 
     @property
     def concurrency(self) -> int:

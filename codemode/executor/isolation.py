@@ -108,7 +108,8 @@ async def choose(min_tier: Tier, ceilings: Limits, *, tier: Tier | None = None) 
         failed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         raise ConfigurationError(f"Sandbox unavailable: {failed}")
     if TIERS.index(candidate) > TIERS.index(min_tier):
-        raise ConfigurationError(_refusal(candidate, min_tier, reasons))
+        chosen = tier is not None
+        raise ConfigurationError(_refusal(candidate, min_tier, reasons, chosen=chosen))
     return Isolation(
         tier=candidate,
         settings=settings,
@@ -158,13 +159,19 @@ def _reason(report: Mapping[str, Any]) -> str:
     return f"{report['failed']}: {report['error']}" + (f" (likely: {cause})" if cause else "")
 
 
-def _refusal(tier: Tier, min_tier: Tier, reasons: Mapping[Tier, str]) -> str:
+def _refusal(tier: Tier, min_tier: Tier, reasons: Mapping[Tier, str], *, chosen: bool) -> str:
     offered = "no isolation" if tier == "unsafe" else f"tier {tier}"
+    accept = f"set the minimum to {tier!r} and accept: {'; '.join(GAPS[tier])}"
+    refusing = "Refusing to run untrusted code."
+    minimum = f"min_tier (CODEMODE_EXECUTOR_MIN_TIER) is {min_tier}"
+    if chosen:
+        return (
+            f"Sandbox unavailable: the configured tier offers {offered}, but {minimum}. Fix: drop "
+            f"the setting of the tier, or {accept}. {refusing}"
+        )
     why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
     return (
-        f"Sandbox unavailable: this host offers {offered}, but min_tier "
-        f"(CODEMODE_EXECUTOR_MIN_TIER) is {min_tier}. Not possible are {why}. Fix: let the "
-        "executor make user namespaces (in a container: the shipped seccomp profile and "
-        f"apparmor=unconfined), or set the minimum to {tier!r} and accept: "
-        f"{'; '.join(GAPS[tier])}. Refusing to run untrusted code."
+        f"Sandbox unavailable: this host offers {offered}, but {minimum}. Not possible are {why}. "
+        "Fix: let the executor make user namespaces (in a container: the shipped "
+        f"sandbox-seccomp.json and apparmor=unconfined), or {accept}. {refusing}"
     )

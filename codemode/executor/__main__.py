@@ -17,6 +17,7 @@ from codemode.config import ExecutorConfig
 from codemode.errors import ConfigurationError
 from codemode.executor.interpreter import InterpreterNotFoundError
 from codemode.executor.isolation import TIERS
+from codemode.executor.probe import probe
 from codemode.executor.server import ExecutorServer
 from codemode.executor.zygote import ZygoteStartError
 
@@ -72,6 +73,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="isolate like this instead of as well as the host allows",
     )
     parser.add_argument(
+        "--probe",
+        action="store_true",
+        help="say what isolation this host offers and try whether it holds, then exit: 0 when "
+        "the executor would serve, else 3",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="with --probe: print one JSON object, not a table"
+    )
+    parser.add_argument(
         "--log-level",
         default="INFO",
         choices=("DEBUG", "INFO", "WARNING", "ERROR"),
@@ -91,13 +101,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def serve(options: argparse.Namespace) -> int:
-    """Serve with parsed options; 0 after a stop, 3 when it cannot serve."""
+    """Serve, or probe, with parsed options; 0 after a stop, 3 when it cannot serve."""
     logging.basicConfig(
         level=options.log_level,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
     try:
+        if options.probe:
+            return _probe(options)
+        if options.json:
+            raise ConfigurationError("--json is for --probe: add --probe, or leave --json out")
         server = ExecutorServer(_config(options))
         asyncio.run(server.run(lambda addresses: _announce(addresses, options.ready_fd)))
     except (ConfigurationError, InterpreterNotFoundError, ZygoteStartError) as error:
@@ -107,6 +121,12 @@ def serve(options: argparse.Namespace) -> int:
         if options.private_dir is not None:
             shutil.rmtree(options.private_dir, ignore_errors=True)
     return 0
+
+
+def _probe(options: argparse.Namespace) -> int:
+    report = asyncio.run(probe(_config(options)))
+    sys.stdout.write(f"{report.as_json() if options.json else report.as_table()}\n")
+    return 0 if report.ok else EXIT_CANNOT_SERVE
 
 
 def _announce(addresses: list[str], ready_fd: int | None) -> None:

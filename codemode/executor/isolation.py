@@ -20,7 +20,7 @@ from codemode.executor.interpreter import find_python
 from codemode.executor.limits import SandboxSettings, sandbox_settings
 from codemode.executor.zygote import CLEAN_ENVIRONMENT, import_path
 
-__all__ = ["GAPS", "TIERS", "Isolation", "choose"]
+__all__ = ["GAPS", "SECCOMP_PROFILE", "TIERS", "Isolation", "choose"]
 
 TIERS: tuple[Tier, ...] = ("A", "B", "C", "unsafe")
 """From the strongest to none at all."""
@@ -51,6 +51,9 @@ GAPS: Mapping[Tier, tuple[str, ...]] = {
     "unsafe": ("everything: the code has the rights, the files and the network of this user",),
 }
 """What each tier leaves open."""
+
+SECCOMP_PROFILE = Path(__file__).parent.parent / "sandbox" / "lockdown" / "sandbox-seccomp.json"
+"""The seccomp profile for containers whose executor makes user namespaces."""
 
 _CAUSES = {
     errno.EPERM: (
@@ -156,6 +159,8 @@ async def _try(settings: SandboxSettings) -> Mapping[str, Any]:
 
 def _reason(report: Mapping[str, Any]) -> str:
     cause = _CAUSES.get(report.get("errno") or 0)
+    if report["failed"] == "user_of_slot":
+        cause = "the executor does not run as root, or without CAP_SETUID, CAP_SETGID and CAP_CHOWN"
     return f"{report['failed']}: {report['error']}" + (f" (likely: {cause})" if cause else "")
 
 
@@ -172,6 +177,6 @@ def _refusal(tier: Tier, min_tier: Tier, reasons: Mapping[Tier, str], *, chosen:
     why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
     return (
         f"Sandbox unavailable: this host offers {offered}, but {minimum}. Not possible are {why}. "
-        "Fix: let the executor make user namespaces (in a container: the shipped "
-        f"sandbox-seccomp.json and apparmor=unconfined), or {accept}. {refusing}"
+        f"Fix: let the executor make user namespaces (in a container: seccomp={SECCOMP_PROFILE} "
+        f"and apparmor=unconfined), or {accept}. {refusing}"
     )

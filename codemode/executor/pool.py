@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import shutil
 import tempfile
 import time
 from collections import deque
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from codemode.executor.child import Child, ChildStartError
 from codemode.executor.limits import SandboxSettings
+from codemode.executor.removal import remove_folder
 from codemode.executor.zygote import Zygote, ZygoteStartError
 
 __all__ = ["Pool", "PoolUnavailableError"]
@@ -121,7 +121,7 @@ class Pool:
                 waiter.set_exception(PoolUnavailableError("the executor is shutting down"))
         zygotes = [*self._retired, *([self._zygote] if self._zygote else [])]
         await asyncio.gather(*(zygote.close() for zygote in zygotes))
-        shutil.rmtree(self._workdir, ignore_errors=True)
+        await asyncio.to_thread(remove_folder, self._workdir)
 
     def zygote_pids(self) -> list[int]:
         """Return the process ids of the zygotes, the current one first."""

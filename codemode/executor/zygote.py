@@ -7,7 +7,6 @@ import dataclasses
 import json
 import logging
 import os
-import shutil
 import socket
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from codemode.executor.child import Child, Exit
 from codemode.executor.interpreter import find_python
 from codemode.executor.limits import SandboxSettings
 from codemode.executor.profiles import PROFILES
+from codemode.executor.removal import remove_folder
 from codemode.sandbox.zygote import EXITED, FAILED, FORKED, READY, SPAWN
 
 __all__ = ["CLEAN_ENVIRONMENT", "Zygote", "ZygoteStartError", "import_path"]
@@ -81,6 +81,7 @@ class Zygote:
         self._loop = asyncio.get_running_loop()
         self._process: asyncio.subprocess.Process | None = None
         self._control: socket.socket | None = None
+        self._removals: set[asyncio.Future[None]] = set()
 
     @property
     def pid(self) -> int:
@@ -108,6 +109,10 @@ class Zygote:
                 said = await self._loop.sock_recv(ours, 64)
         except TimeoutError:
             said = b""
+        except BaseException:
+            # The pool is closed meanwhile, and nobody else knows of this process.
+            await self.close()
+            raise
         if said != READY:
             await self.close()
             raise ZygoteStartError(
@@ -153,6 +158,7 @@ class Zygote:
                 except ProcessLookupError:
                     pass
             await self._process.wait()
+        await asyncio.gather(*self._removals)
 
     def _receive(self) -> None:
         assert self._control is not None
@@ -193,7 +199,18 @@ class Zygote:
     def _forget(self, child: Child, exit: Exit | None) -> None:
         self.children.pop(child.slot, None)
         child.set_exited(exit)
-        _remove_workdir(self._workdir / str(child.slot))
+        self._remove_workdir(self._workdir / str(child.slot))
+
+    def _remove_workdir(self, path: Path) -> None:
+        """Remove what a child wrote; in a thread, as it may be a lot."""
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            removal = self._loop.run_in_executor(None, remove_folder, path)
+            self._removals.add(removal)
+            removal.add_done_callback(self._removals.discard)
 
     def _die(self) -> None:
         control, self._control = self._control, None
@@ -218,19 +235,6 @@ def _pid_of(pidfd: int) -> int:
             if line.startswith("Pid:"):
                 return max(0, int(line.split()[1]))
     return 0
-
-
-def _remove_workdir(path: Path) -> None:
-    """Remove what a child wrote. Never follows a link that it made."""
-    try:
-        os.rmdir(path)
-    except FileNotFoundError:
-        pass
-    except OSError:
-        # rmtree opens each folder by descriptor and without following links.
-        shutil.rmtree(path, ignore_errors=True)
-        if path.exists():
-            logger.error("the work folder %s could not be removed", path)
 
 
 def import_path() -> list[str]:

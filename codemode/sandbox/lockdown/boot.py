@@ -58,7 +58,7 @@ def prepare(tier: str, extra_folders: Sequence[str]) -> Prepared:
     pid_namespace = namespaces.PidNamespace()
     memory_base = _memory_base()
     # As the namespace's root: it may read an interpreter below a 0700 home.
-    view.build(view.read_only_folders(extra_folders))
+    view.build(view.read_only_folders(extra_folders), extra_folders)
     privileges.drop_bounding_set()
     if second_user:
         privileges.become(1, privileges.CAP_SYS_ADMIN)

@@ -40,12 +40,12 @@ def enter() -> bool:
     if second_user:
         _unshare_mapped_by_sibling(uid, gid)
     else:
-        os.unshare(os.CLONE_NEWUSER)
+        _unshare(os.CLONE_NEWUSER, "CLONE_NEWUSER")
         prctl(PR_SET_DUMPABLE, 1)  # a changed user id would own these files else
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"0 {uid} 1")
         _write("/proc/self/gid_map", f"0 {gid} 1")
-    os.unshare(_OTHERS)
+    _unshare(_OTHERS, "CLONE_NEWNS|CLONE_NEWPID|...")
     socket.sethostname("sandbox")
     return second_user
 
@@ -95,7 +95,7 @@ def _unshare_mapped_by_sibling(uid: int, gid: int) -> None:
             os._exit(status)
     os.close(go_read)
     try:
-        os.unshare(os.CLONE_NEWUSER)
+        _unshare(os.CLONE_NEWUSER, "CLONE_NEWUSER")
         prctl(PR_SET_DUMPABLE, 1)
         os.write(go_write, b"x")
     finally:
@@ -103,6 +103,14 @@ def _unshare_mapped_by_sibling(uid: int, gid: int) -> None:
         _, status = os.waitpid(mapper, 0)
     if status:
         raise PermissionError("the user map of the sandbox could not be written")
+
+
+def _unshare(flags: int, name: str) -> None:
+    """Call unshare(2), and say so when it fails: whoever reads the error must fix the host."""
+    try:
+        os.unshare(flags)
+    except OSError as error:
+        raise OSError(error.errno, f"unshare({name}): {error.strerror}") from None
 
 
 def _is_mapped(uid: int) -> bool:

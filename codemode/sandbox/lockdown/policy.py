@@ -10,6 +10,7 @@ __all__ = [
     "CHECKED",
     "EACCES_CALLS",
     "ENOSYS_CALLS",
+    "EOPNOTSUPP_CALLS",
     "FAKED_WITHOUT_NAMESPACES",
     "TRIPWIRES",
 ]
@@ -47,6 +48,14 @@ CHECKED = frozenset(
 
 ENOSYS_CALLS = frozenset("clone3 io_uring_setup memfd_create memfd_secret".split())
 """Calls answered with ENOSYS, so that libraries fall back to an older one."""
+
+EOPNOTSUPP_CALLS = frozenset(
+    """
+    setxattr lsetxattr fsetxattr getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr
+    removexattr lremovexattr fremovexattr
+    """.split()
+)
+"""Calls answered as by a file system without extended attributes: ``shutil`` goes on then."""
 
 EACCES_CALLS = frozenset("socket connect".split())
 """Calls answered with EACCES, which the guest explains as: no network."""

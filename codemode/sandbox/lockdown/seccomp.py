@@ -36,6 +36,7 @@ _JUMP = 0x05  # BPF_JMP | BPF_JA
 _EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
 _AT_LEAST = 0x35  # BPF_JMP | BPF_JGE | BPF_K
 _RETURN = 0x06  # BPF_RET | BPF_K
+_FARTHEST_JUMP = 255  # of a conditional one; the unconditional one reaches any
 
 _NUMBER_AT = 0
 _ARCHITECTURE_AT = 4
@@ -144,6 +145,7 @@ def _verdicts(
     verdicts: dict[str, tuple[Instruction, ...]] = {}
     verdicts |= dict.fromkeys(policy.ALLOWED, _answer(ALLOW))
     verdicts |= dict.fromkeys(policy.ENOSYS_CALLS, _answer(ERRNO | errno.ENOSYS))
+    verdicts |= dict.fromkeys(policy.EOPNOTSUPP_CALLS, _answer(ERRNO | errno.EOPNOTSUPP))
     verdicts |= dict.fromkeys(policy.EACCES_CALLS, _answer(ERRNO | errno.EACCES))
     verdicts |= dict.fromkeys(policy.TRIPWIRES, _answer(KILL))
     verdicts |= {name: _guarded(*checks[name]) for name in policy.CHECKED}
@@ -213,5 +215,7 @@ def _search(ranges: Sequence[tuple[int, tuple[Instruction, ...]]]) -> list[Instr
         return list(ranges[0][1])
     middle = len(ranges) // 2
     lower, upper = _search(ranges[:middle]), _search(ranges[middle:])
-    # A conditional jump reaches 255 instructions, an unconditional one any.
-    return [(_AT_LEAST, 0, 1, ranges[middle][0]), (_JUMP, 0, 0, len(lower)), *lower, *upper]
+    first = ranges[middle][0]
+    if len(lower) <= _FARTHEST_JUMP:
+        return [(_AT_LEAST, len(lower), 0, first), *lower, *upper]
+    return [(_AT_LEAST, 0, 1, first), (_JUMP, 0, 0, len(lower)), *lower, *upper]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import glob
 import os
 import struct
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 
 from codemode.sandbox.syscalls import mount, pivot_root, syscall, umount
 
-__all__ = ["DEVICES", "build", "private_tmp", "read_only_folders"]
+__all__ = ["DEVICES", "build", "package_folders", "private_tmp", "read_only_folders"]
 
 _RDONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8
 _REMOUNT, _BIND, _REC, _PRIVATE = 32, 4096, 16384, 1 << 18
@@ -31,7 +32,9 @@ _ROOT = "/tmp"  # noqa: S108  # any folder that exists: it is hidden in our own 
 
 def read_only_folders(extra: Sequence[str] = ()) -> list[str]:
     """Return the folders of the view: the interpreter's library, the system's, the zones."""
-    standard = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
+    # Of a virtual environment's interpreter "platstdlib" is where its packages are.
+    base = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}
+    standard = [sysconfig.get_path(name, vars=base) for name in ("stdlib", "platstdlib")]
     prefix = os.path.join(sys.base_prefix, "lib")
     return _outermost([*standard, *([prefix] if _holds_libpython(prefix) else []), *extra])
 
@@ -48,17 +51,38 @@ def _outermost(folders: Sequence[str]) -> list[str]:
     wanted = [folder for folder in (*_LIBRARIES, _ZONES, *folders) if os.path.isdir(folder)]
     kept: list[str] = []
     for folder in sorted({os.path.abspath(folder) for folder in wanted}):
-        if not any(folder.startswith(f"{outer}/") for outer in kept):
+        if not _is_within(folder, kept):
             kept.append(folder)
     return kept
 
 
-def build(folders: Sequence[str]) -> None:
-    """Replace this mount namespace's root by the view. Raises OSError."""
+def package_folders(folders: Sequence[str], exposed: Sequence[str] = ()) -> list[str]:
+    """Return the folders of installed packages in there, but those that are exposed."""
+    found = [
+        path
+        for folder in folders
+        for pattern in ("", "python*/")
+        for path in glob.glob(f"{folder}/{pattern}*-packages")
+        if not os.path.islink(folder) and not os.path.islink(path) and os.path.isdir(path)
+    ]
+    return sorted(path for path in found if not _is_within(path, exposed))
+
+
+def _is_within(path: str, folders: Sequence[str]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+
+
+def build(folders: Sequence[str], exposed: Sequence[str] = ()) -> None:
+    """Replace this mount namespace's root by the view. Raises OSError.
+
+    Of the installed packages in the folders, only those ``exposed`` are in it.
+    """
     mount("none", "/", None, _REC | _PRIVATE)
     mount("codemode", _ROOT, "tmpfs", _NOSUID | _NODEV, "size=1m,nr_inodes=4k,mode=755")
     for folder in folders:
         _bind(folder, _ROOT + folder)
+    for hidden in package_folders(folders, exposed):
+        _hide(hidden, [folder for folder in exposed if _is_within(folder, [hidden])])
     os.makedirs(f"{_ROOT}/dev", exist_ok=True)
     for device in DEVICES:
         with open(_ROOT + device, "xb"):
@@ -86,6 +110,15 @@ def private_tmp(size_bytes: int, inodes: int) -> None:
         _NOSUID | _NODEV | _NOEXEC,
         f"size={size_bytes},nr_inodes={inodes},mode=1777",
     )
+
+
+def _hide(folder: str, exposed: Sequence[str]) -> None:
+    """Show an empty folder in its place, with only what is exposed of it."""
+    target = _ROOT + folder
+    mount("codemode", target, "tmpfs", _NOSUID | _NODEV, "size=64k,nr_inodes=256,mode=755")
+    for path in exposed:
+        _bind(path, _ROOT + path)
+    mount("none", target, None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
 
 
 def _bind(source: str, target: str) -> None:

@@ -1,0 +1,73 @@
+"""Removing what hostile code has left: however deep, however much, and following no link."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import stat
+
+__all__ = ["remove_folder"]
+
+logger = logging.getLogger(__name__)
+
+
+def remove_folder(path: str | os.PathLike[str]) -> None:
+    """Remove a folder and all that is in it, if it exists; log what cannot be removed.
+
+    Works level by level: the folders in a folder are moved up before it goes.
+    So a tree of any depth needs two descriptors and no recursion.
+    """
+    try:
+        top = _open(path)
+        try:
+            _empty(top)
+        finally:
+            os.close(top)
+        os.rmdir(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        logger.error("the folder %s could not be removed: %s", path, error)
+
+
+def _open(path: str | os.PathLike[str], folder: int | None = None) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+
+
+def _empty(top: int) -> None:
+    # Names that the code cannot have taken.
+    names = (f"{os.urandom(8).hex()}-{number}" for number in itertools.count())
+    while folders := _remove_files(top):
+        for name in folders:
+            if _rmdir(name, top):
+                continue
+            folder = _open(name, top)
+            try:
+                for inner in _remove_files(folder):
+                    os.rename(inner, next(names), src_dir_fd=folder, dst_dir_fd=top)
+            finally:
+                os.close(folder)
+            os.rmdir(name, dir_fd=top)
+
+
+def _remove_files(folder: int) -> list[str]:
+    """Remove all but the folders in there; return their names."""
+    if not os.fstat(folder).st_mode & stat.S_IWUSR:
+        os.fchmod(folder, stat.S_IRWXU)
+    folders = []
+    for name in os.listdir(folder):
+        if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            folders.append(name)
+        else:
+            os.unlink(name, dir_fd=folder)
+    return folders
+
+
+def _rmdir(name: str, folder: int) -> bool:
+    """Remove an empty folder, also one that nobody may read."""
+    try:
+        os.rmdir(name, dir_fd=folder)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,287 @@
+"""What gets through when a layer is left out: what each layer is there for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from codemode import Codemode
+from tests.codemode.sandbox.attacks.attack import Attack, outcome_of, program
+
+__all__ = ["MUTATIONS", "Mutation", "Trial"]
+
+Trial = Callable[[Codemode, Mapping[str, Any]], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutation:
+    """Be one layer of some tiers, and a trial whose outcome changes without it.
+
+    ``besides`` are the layers that cover for it: only with them left out too
+    does the trial tell ``held`` with the layer and ``through`` without it.
+    ``covered`` is what it tells when the layer alone is left out. In ``through``
+    several words may be separated by ``|``.
+    """
+
+    layer: str
+    tiers: str
+    trial: Trial
+    held: str
+    through: str
+    besides: frozenset[str] = frozenset()
+    covered: str = ""
+
+
+def _code(body: str, **limits: Any) -> Trial:
+    """Return a trial by one program, given as the body of a function."""
+    text = program(Attack(number=0, name="trial", code=body, expected=""))
+
+    async def trial(codemode: Codemode, inputs: Mapping[str, Any]) -> str:
+        result = await codemode.client.execute_async(
+            text, [], limits or None, inputs=inputs, execution_timeout=5
+        )
+        return outcome_of(result)
+
+    return trial
+
+
+async def _signal_the_group(codemode: Codemode, inputs: Mapping[str, Any]) -> str:
+    """Tell whether a signal to the own group reaches a sandbox that runs beside it."""
+    ready = asyncio.Event()
+
+    async def listening() -> None:
+        ready.set()
+
+    codemode.registry.register_tool("listening", listening, overwrite=True)
+    listener = asyncio.create_task(
+        codemode.run_async(
+            "import signal, time\nheard = []\n"
+            "signal.signal(signal.SIGUSR1, lambda *a: heard.append(1))\n"
+            "await listening()\nend = time.monotonic() + 1\n"
+            "while not heard and time.monotonic() < end: time.sleep(0.01)\n"
+            "'reached' if heard else 'not reached'"
+        )
+    )
+    await asyncio.wait_for(ready.wait(), 5)
+    await codemode.run_async("import os, signal\nos.kill(0, signal.SIGUSR1)", available_tools=[])
+    heard = outcome_of(await listener)
+    # Where the signal ends the zygote, the listener ends with it, and another one starts.
+    assert outcome_of(await codemode.run_async("1")) == "1"
+    return heard.replace("Killed", "reached")
+
+
+async def _threads_of_two(codemode: Codemode, inputs: Mapping[str, Any]) -> str:
+    """Tell whether two sandboxes get their threads at the same time."""
+    code = (
+        "import threading, time\nstarted = 0\n"
+        "for _ in range(24):\n"
+        "    threading.Thread(target=time.sleep, args=(1,), daemon=True).start()\n"
+        "    started += 1\ntime.sleep(0.5)\nstarted"
+    )
+    results = await asyncio.gather(
+        *(codemode.run_async(code, available_tools=[]) for _ in range(2))
+    )
+    return "both" if [outcome_of(result) for result in results] == ["24", "24"] else "one"
+
+
+async def _users_of_two(codemode: Codemode, inputs: Mapping[str, Any]) -> str:
+    results = [
+        await codemode.run_async("import os\nos.getuid()", available_tools=[]) for _ in range(2)
+    ]
+    return "different" if results[0].value != results[1].value else "equal"
+
+
+async def _files_of_a_sibling(codemode: Codemode, inputs: Mapping[str, Any]) -> str:
+    """Tell whether the work folder of a sandbox that runs is open to another."""
+    read: list[str] = []
+
+    async def peek(path: str) -> None:
+        code = f"open({path!r}).read()"
+        read.append(outcome_of(await codemode.run_async(code, available_tools=[])))
+
+    codemode.registry.register_tool("peek", peek, overwrite=True)
+    await codemode.run_async(
+        "import os\nopen('mine', 'w').write('secret')\nawait peek(os.path.abspath('mine'))"
+    )
+    return read[0]
+
+
+_OPEN = """
+    import resource
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+"""
+_PROCESSES = """
+    import resource
+    return resource.getrlimit(resource.RLIMIT_NPROC)[1]
+"""
+_THREADS_IN_LITTLE_MEMORY = """
+    import threading, time
+    def start():
+        for _ in range(24):
+            threading.Thread(target=time.sleep, args=(0.3,), daemon=True).start()
+        return 'started'
+    return tell(start)
+"""
+_SOCKET = "return tell(lambda: socket.socket(2, 2) and 'a socket')"
+_CHROOT = (
+    "return tell(lambda: libc.chroot(b'/') and os.strerror(ctypes.get_errno()) or 'a new root')"
+)
+_PIPE = "return tell(lambda: os.mkfifo('pipe') or 'a pipe')"
+
+_FORK = """
+    def fork():
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        return 'forked'
+    return tell(fork)
+"""
+
+MUTATIONS = (
+    Mutation(
+        layer="own_session",
+        tiers="AC",
+        trial=_signal_the_group,
+        held="not reached",
+        through="reached",
+        besides=frozenset({"seccomp_filter", "landlock_domain", "landlock_files"}),
+        covered="not reached",
+    ),
+    Mutation(
+        layer="own_session",
+        tiers="B",
+        trial=_signal_the_group,
+        held="not reached",
+        through="reached",
+        besides=frozenset({"seccomp_filter", "landlock_files", "user_of_slot"}),
+        covered="not reached",
+    ),
+    Mutation(
+        layer="private_tmp",
+        tiers="A",
+        # Fails closed: what lies below is the read-only view.
+        trial=_code("os.chdir('/tmp')\nreturn tell(lambda: open('x', 'w').write('x'))"),
+        held="1",
+        through="EROFS",
+    ),
+    Mutation(
+        layer="nested_user_namespace",
+        tiers="A",
+        trial=_threads_of_two,
+        held="both",
+        through="one",
+    ),
+    Mutation(
+        layer="user_of_slot", tiers="B", trial=_users_of_two, held="different", through="equal"
+    ),
+    Mutation(
+        layer="user_of_slot",
+        tiers="B",
+        trial=_files_of_a_sibling,
+        held="PermissionError",
+        through="secret",
+        besides=frozenset({"landlock_files"}),
+        covered="PermissionError",
+    ),
+    Mutation(
+        layer="work_folder",
+        tiers="C",
+        # Fails closed: nothing can be written anywhere.
+        trial=_code("return tell(lambda: open('x', 'w').write('x'))"),
+        held="1",
+        through="EACCES",
+    ),
+    Mutation(
+        layer="ceilings",
+        tiers="ABC",
+        trial=_code(_OPEN, max_open_files=1000),
+        held="256",
+        through="1000",
+    ),
+    Mutation(
+        layer="thread_ceiling",
+        tiers="AB",
+        trial=_code(_PROCESSES, max_threads=1000),
+        held="128",
+        through="1000",
+    ),
+    Mutation(
+        layer="small_stacks",
+        tiers="ABC",
+        trial=_code(_THREADS_IN_LITTLE_MEMORY, max_memory_bytes=160 * 1024 * 1024),
+        held="started",
+        through="RuntimeError",
+    ),
+    Mutation(
+        layer="no_privileges",
+        tiers="AC",
+        trial=_code("return f'{libc.prctl(39, 0, 0, 0, 0)}{libc.prctl(3, 0, 0, 0, 0)}'"),
+        held="10",
+        # With a user namespace of its own the process is not dumpable in any case.
+        through="00|01",
+    ),
+    Mutation(
+        layer="no_privileges",
+        tiers="AC",
+        trial=_code(_CHROOT),
+        held="Operation not permitted",
+        through="a new root",
+        besides=frozenset({"seccomp_filter"}),
+        covered="SecurityViolation",
+    ),
+    Mutation(
+        layer="landlock_domain",
+        tiers="A",
+        trial=_code(_PIPE),
+        held="EACCES",
+        through="a pipe",
+        besides=frozenset({"seccomp_filter"}),
+        covered="EPERM",
+    ),
+    Mutation(
+        layer="landlock_files",
+        tiers="BC",
+        trial=_code(
+            "return each(lambda: open(FILE).read(), lambda: os.listdir(FOLDER) and 'listed')"
+        ),
+        held="EACCES",
+        through="secret listed",
+    ),
+    Mutation(
+        layer="landlock_files",
+        tiers="BC",
+        trial=_code(
+            "return tell(lambda: 'read' if open(f'/proc/{os.getppid()}/cmdline').read() else '')"
+        ),
+        held="EACCES",
+        through="read",
+    ),
+    *(
+        Mutation(layer="seccomp_filter", tiers=tiers, trial=_code(body), held=held, through=through)
+        for tiers, body, held, through in (
+            ("ABC", _SOCKET, "EACCES", "a socket"),
+            ("ABC", "return tell(lambda: os.memfd_create('x') and 'made')", "ENOSYS", "made"),
+            (
+                "ABC",
+                _FORK,
+                "EPERM",
+                "forked",
+            ),
+            (
+                "BC",
+                "return tell(lambda: socket.socketpair(1, 2)[0].sendto(b'x', DATAGRAMS))",
+                "EPERM",
+                "1",
+            ),
+            (
+                "C",
+                "os.chmod(FILE, 0o600)\nreturn oct(os.stat(FILE).st_mode)",
+                "0o100666",
+                "0o100600",
+            ),
+        )
+    ),
+)

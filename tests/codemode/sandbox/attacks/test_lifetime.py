@@ -1,0 +1,263 @@
+"""Sandboxes end with what made them, and leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import psutil
+import pytest
+
+from codemode import ClientConfig, Codemode
+from codemode.config import Tier
+from codemode.core.events import ExecutionCompleted
+from codemode.errors import ExecutorConnectionError
+from tests.codemode.processes import descendants, is_running, open_descriptors, wait_until
+from tests.codemode.sandbox.attacks.battlefield import Bait, serving
+from tests.codemode.sandbox.attacks.conftest import skip_without
+
+_ROOT = Path(__file__).parents[4]
+
+
+@contextlib.contextmanager
+def hosted(tier: Tier, *without: str) -> Iterator[tuple[int, str]]:
+    """Give the process id and the address of an executor that may be killed."""
+    with tempfile.TemporaryDirectory(prefix="cm-test-") as folder:
+        Path(folder).chmod(0o711)
+        host = subprocess.Popen(
+            [sys.executable, "-m", "tests.codemode.sandbox.attacks.host", tier, *without],
+            cwd=_ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            # What a killed executor cannot remove goes with the test.
+            env={**os.environ, "TMPDIR": folder},
+        )
+        assert host.stdin is not None
+        assert host.stdout is not None
+        try:
+            yield host.pid, host.stdout.readline().strip()
+        finally:
+            host.stdin.close()
+            host.wait(15)
+            host.stdout.close()
+
+
+Killed = Literal["executor", "guardian", "zygote"]
+
+
+def victim_of(executor: int, killed: Killed) -> int:
+    """Return the process to kill; the guardian is the first below the executor in tier A."""
+    if killed == "executor":
+        return executor
+    (top,) = psutil.Process(executor).children()
+    return top.children()[0].pid if killed == "zygote" and _is_guardian(top) else top.pid
+
+
+def _is_guardian(process: psutil.Process) -> bool:
+    return len(process.children()) == 1 and len(process.children()[0].children()) > 0
+
+
+def outlive(tier: Tier, killed: Killed, *without: str) -> list[int]:
+    """Kill a process while code runs; return the sandboxes that are there a second later."""
+    with (
+        hosted(tier, *without) as (executor, url),
+        Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode,
+    ):
+        events = iter(codemode.stream("import time\nprint(1, flush=True)\ntime.sleep(20)"))
+        next(events), next(events)
+        below = descendants(executor)
+        assert len(below) >= 3
+        os.kill(victim_of(executor, killed), signal.SIGKILL)
+        wait_until(lambda: not any(map(is_running, below)), seconds=1)
+        left = [pid for pid in below if is_running(pid)]
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ExecutorConnectionError):
+            *_, last = events
+            assert isinstance(last, ExecutionCompleted)
+            assert last.result.status == "crashed"
+    return left
+
+
+@pytest.mark.parametrize("killed", ["executor", "guardian", "zygote"])
+def test_no_child_outlives_what_made_it(tier: Tier, killed: Killed) -> None:
+    if killed == "guardian" and tier != "A":
+        pytest.skip("only tier A has a guardian")
+    assert outlive(tier, killed) == []
+
+
+def test_pid_namespace_ends_children_that_do_not_watch_their_zygote(
+    lacking: Callable[[Tier], str],
+) -> None:
+    skip_without("A", lacking)
+    assert outlive("A", "executor", "die_with_zygote") == []
+
+
+@pytest.mark.parametrize("lower", ["B", "C"])
+def test_child_that_does_not_watch_its_zygote_outlives_it(
+    lower: Tier, lacking: Callable[[Tier], str]
+) -> None:
+    skip_without(lower, lacking)
+    assert len(outlive(lower, "executor", "die_with_zygote")) == 1
+
+
+_TRICKS = """
+import os
+os.symlink(FOLDER, 'folder')
+os.symlink(FILE, 'file')
+os.symlink('..', 'up')
+os.mkdir('deep')
+os.symlink(FOLDER, 'deep/folder')
+os.mkdir('shut')
+open('shut/file', 'x').close()
+os.chmod('shut', 0)
+os.mkdir(b'\\xff\\n*')
+try:
+    os.link(FILE, 'linked')
+except OSError:
+    pass
+top = os.getcwd()
+try:
+    for _ in range(2000):
+        os.mkdir('d')
+        os.chdir('d')
+except OSError:
+    pass  # a /tmp of one's own has room for fewer
+os.chdir(top)
+result = top
+"""
+
+
+def test_cleaning_up_follows_no_link(tier: Tier) -> None:
+    async def play() -> list[str]:
+        async with serving(tier) as (codemode, _):
+            with Bait() as bait:
+                (bait.folder / "more").mkdir()
+                (bait.folder / "more" / "file").write_text("more")
+                result = await codemode.run_async(_TRICKS, inputs=bait.inputs())
+                assert result.error is None
+                folder = Path(str(result.value))
+                if tier != "A":
+                    for _ in range(100):
+                        if not folder.exists():
+                            break
+                        await asyncio.sleep(0.05)
+                    assert not folder.exists()
+                assert (bait.folder / "more" / "file").read_text() == "more"
+                (bait.folder / "more" / "file").unlink()
+                (bait.folder / "more").rmdir()
+                return bait.hits()
+
+    assert asyncio.run(play()) == []
+
+
+_HEAP = """
+import os
+for index in range(30_000):
+    os.close(os.open(str(index), os.O_CREAT | os.O_WRONLY))
+"""
+
+
+@pytest.mark.slow
+def test_cleaning_up_holds_up_nobody(tier: Tier) -> None:
+    """Measure how long the executor does nothing else while it removes many files."""
+
+    async def longest_pause() -> float:
+        pauses = [0.0]
+
+        async def watch() -> None:
+            while True:
+                began = time.monotonic()
+                await asyncio.sleep(0.002)
+                pauses.append(time.monotonic() - began)
+
+        async with serving(tier, pool_size=1) as (codemode, _):
+            watching = asyncio.create_task(watch())
+            await codemode.run_async(_HEAP, execution_timeout=20)
+            await asyncio.sleep(1)
+            watching.cancel()
+        return max(pauses)
+
+    assert asyncio.run(longest_pause()) < 0.15
+
+
+_LITTER = """
+import threading
+open('x', 'w').write('x')
+threading.Thread(target=print).start()
+"""
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """Give a folder that sandboxes of other users may enter; the path fits a socket."""
+    with tempfile.TemporaryDirectory(prefix="cm-test-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+def namespaces() -> int:
+    """Return how many mount namespaces the processes of this machine are in."""
+    found = set()
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            with contextlib.suppress(OSError):
+                found.add((process / "ns" / "mnt").readlink())
+    return len(found)
+
+
+@pytest.mark.parametrize("runs", [40, pytest.param(500, marks=pytest.mark.slow)])
+def test_five_hundred_runs_leave_nothing(
+    tier: Tier, runs: int, short_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Count what there is before and after; the idle children are there each time."""
+
+    def count(server_pids: list[int]) -> dict[str, object]:
+        below = descendants(os.getpid())
+        return {
+            "mounts": len(Path("/proc/self/mountinfo").read_text().splitlines()),
+            "processes": len(below),
+            "descriptors": [open_descriptors(pid) for pid in (os.getpid(), *server_pids)],
+            "folders": sum(1 for work in work_folders() for _ in work.iterdir()),
+        }
+
+    def work_folders() -> list[Path]:
+        return list(short_folder.glob("codemode-work-*"))
+
+    async def settled(pids: list[int], wanted: dict[str, object] | None) -> dict[str, object]:
+        now = count(pids)
+        for _ in range(100):
+            await asyncio.sleep(0.05)
+            before, now = now, count(pids)
+            if now == (wanted or before):
+                break
+        return now
+
+    async def soak() -> None:
+        async with serving(tier, pool_size=4) as (codemode, _):
+            pids = descendants(os.getpid())[: 2 if tier == "A" else 1]
+            await asyncio.gather(*(codemode.run_async(_LITTER) for _ in range(8)))
+            before = await settled(pids, None)
+            for _ in range(0, runs, 20):
+                results = await asyncio.gather(*(codemode.run_async(_LITTER) for _ in range(20)))
+                assert all(result.ok for result in results)
+            assert await settled(pids, before) == before
+
+    spaces = namespaces()
+    monkeypatch.setattr(tempfile, "tempdir", str(short_folder))
+    asyncio.run(soak())
+    assert list(short_folder.iterdir()) == []
+    # Others may start namespaces of their own meanwhile; 40 leaked ones would be seen.
+    assert namespaces() < spaces + 20

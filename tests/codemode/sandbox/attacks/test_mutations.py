@@ -1,0 +1,112 @@
+"""Each layer holds something: with it left out, something gets through."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import pytest
+
+from codemode.config import Tier
+from codemode.errors import ExecutorConnectionError
+from codemode.executor import limits
+from codemode.sandbox.lockdown.layers import LAYERS
+from tests.codemode.sandbox.attacks.battlefield import Bait, serving
+from tests.codemode.sandbox.attacks.conftest import skip_without
+from tests.codemode.sandbox.attacks.mutations import MUTATIONS, Mutation
+
+CASES = [(cast(Tier, tier), mutation) for mutation in MUTATIONS for tier in mutation.tiers]
+
+REDUNDANT = {
+    # The kernel kills a PID namespace with its first process.
+    ("A", "die_with_zygote"),
+    # OpenSSL notices a fork by the process id, which differs without PID namespaces.
+    ("B", "fresh_randomness"),
+    ("C", "fresh_randomness"),
+    # A user's change to another one gives up every capability; without
+    # no_new_privs Landlock and seccomp refuse, and so the start.
+    ("B", "no_privileges"),
+    # Without a folder to own, user_of_slot refuses, and so the start.
+    ("B", "work_folder"),
+}
+# In tests/codemode/sandbox/attacks/test_lifetime.py and below.
+ELSEWHERE = {("B", "die_with_zygote"), ("C", "die_with_zygote"), ("A", "fresh_randomness")}
+
+
+Setting = tuple[Tier, frozenset[str]]
+Outcomes = Callable[[Tier, Mutation, frozenset[str]], str]
+
+
+def _settings(tier: Tier, mutation: Mutation) -> Iterator[Setting]:
+    """Yield what has to be left out for a mutation to tell what it has to tell."""
+    yield tier, mutation.besides
+    yield tier, mutation.besides | {mutation.layer}
+    yield tier, frozenset({mutation.layer})
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> Outcomes:
+    """Serve each setting once, make all trials that want it there, and remember their words."""
+    known: dict[Setting, dict[Mutation, str]] = {}
+
+    async def serve(setting: Setting) -> dict[Mutation, str]:
+        tier, without = setting
+        wanted = [m for t, m in CASES if t == tier and setting in _settings(tier, m)]
+        words = {}
+        async with serving(tier, without or {"nothing"}) as (codemode, _):
+            for mutation in wanted:
+                with Bait() as bait:
+                    words[mutation] = await mutation.trial(codemode, bait.inputs())
+        return words
+
+    def outcome(tier: Tier, mutation: Mutation, without: frozenset[str]) -> str:
+        if (tier, without) not in known:
+            with pytest.MonkeyPatch.context() as patched:
+                # The executor grants more than its ceilings: only the kernel's limits count.
+                patched.setattr(limits, "_checked", lambda name, value, ceiling: value)
+                known[tier, without] = asyncio.run(serve((tier, without)))
+        return known[tier, without][mutation]
+
+    return outcome
+
+
+@pytest.mark.parametrize(
+    "tier, mutation", CASES, ids=[f"{m.layer}-{t}-{i}" for i, (t, m) in enumerate(CASES)]
+)
+def test_without_the_layer_something_gets_through(
+    outcomes: Outcomes, tier: Tier, mutation: Mutation, lacking: Callable[[Tier], str]
+) -> None:
+    skip_without(tier, lacking)
+    if (tier, mutation.layer) == ("C", "no_privileges") and os.geteuid():
+        pytest.skip("without no_new_privs Landlock refuses all but root, and so the start")
+    besides, layer = mutation.besides, frozenset({mutation.layer})
+    assert outcomes(tier, mutation, besides) == mutation.held
+    assert outcomes(tier, mutation, besides | layer) in mutation.through.split("|")
+    if besides:
+        assert outcomes(tier, mutation, layer) == mutation.covered
+
+
+def test_every_layer_of_every_tier_is_left_out_once() -> None:
+    layers = {
+        (tier, layer.__name__)
+        for tier, layer in itertools.chain.from_iterable(
+            ((tier, layer) for layer in LAYERS[tier]) for tier in "ABC"
+        )
+    }
+    tried_here = {(tier, mutation.layer) for tier, mutation in CASES}
+    assert layers == tried_here | REDUNDANT | ELSEWHERE
+
+
+@pytest.mark.parametrize("layer", ["no_privileges", "work_folder"])
+def test_tier_b_does_not_start_without(layer: str, lacking: Callable[[Tier], str]) -> None:
+    skip_without("B", lacking)
+
+    async def start() -> None:
+        async with serving("B", {layer}) as (codemode, _):
+            with pytest.raises(ExecutorConnectionError, match="sandbox start failed"):
+                await codemode.run_async("1")
+
+    asyncio.run(start())

@@ -1,0 +1,280 @@
+"""What files sandboxed code can see: in tier A a view of its own, in C what Landlock lets through."""
+
+from __future__ import annotations
+
+import json
+import os
+import site
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import pytest
+
+import codemode as package
+from codemode import ClientConfig, Codemode
+from codemode.executor.zygote import CLEAN_ENVIRONMENT, import_path
+from tests.codemode.processes import ExecutorProcess, wait_until
+from tests.codemode.sandbox.lockdown.hosts import needs_tier
+
+DEVICES = {"/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"}
+CHECKOUT = str(Path(package.__file__).parent.parent)
+
+
+class Mount(NamedTuple):
+    point: str
+    options: frozenset[str]
+    kind: str
+    root: str
+    super_options: frozenset[str]
+
+
+@pytest.fixture(scope="module")
+def tier_a() -> Iterator[ExecutorProcess]:
+    needs_tier("A")
+    with ExecutorProcess("--tier", "A", "--pool-size", "2") as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def tier_c() -> Iterator[ExecutorProcess]:
+    needs_tier("C")
+    with ExecutorProcess("--tier", "C", "--pool-size", "2") as process:
+        yield process
+
+
+@pytest.fixture
+def outside_tmp() -> Iterator[Path]:
+    """Give a folder that the view's own /tmp does not hide."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="cm-test-") as name:
+        yield Path(name)
+
+
+def value_of(executor: ExecutorProcess, code: str, **inputs: Any) -> Any:
+    with Codemode.from_client_config(ClientConfig(executor_url=executor.url)) as codemode:
+        outcome = codemode.run(code, inputs=inputs)
+    assert outcome.status == "completed", outcome.error
+    return outcome.value
+
+
+def view_of_zygote() -> Mapping[str, list[str]]:
+    """Ask the policy as the zygote does: without site-packages, in a clean environment."""
+    script = (
+        "import json, sys; sys.path += json.loads(sys.argv[1])\n"
+        "from codemode.sandbox.lockdown import view\n"
+        "folders = view.read_only_folders()\n"
+        "print(json.dumps({'folders': folders, 'hidden': view.package_folders(folders)}))"
+    )
+    said = subprocess.check_output(
+        [sys.executable, "-I", "-S", "-B", "-c", script, json.dumps(import_path())],
+        env=CLEAN_ENVIRONMENT,
+        timeout=30,
+    )
+    policy: Mapping[str, list[str]] = json.loads(said)
+    return policy
+
+
+def idle_child(executor: ExecutorProcess) -> psutil.Process:
+    """Return a warm sandbox: executor, guardian, zygote, child."""
+    (guardian,) = psutil.Process(executor.pid).children()
+    (zygote,) = guardian.children()
+    assert wait_until(lambda: len(zygote.children()) == 2)
+    return zygote.children()[0]
+
+
+def mounts_of(pid: int) -> list[Mount]:
+    try:
+        text = Path(f"/proc/{pid}/mountinfo").read_text()
+    except PermissionError:
+        pytest.skip("only root may look into a sandbox from outside")
+    mounts = []
+    for line in text.splitlines():
+        own, _, shared = line.partition(" - ")
+        _, _, _, root, point, options, *_ = own.split()
+        kind, _, super_options = shared.split()
+        mounts.append(
+            Mount(
+                point,
+                frozenset(options.split(",")),
+                kind,
+                root,
+                frozenset(super_options.split(",")),
+            )
+        )
+    return mounts
+
+
+def test_mounts_are_exactly_those_of_the_policy(tier_a: ExecutorProcess) -> None:
+    policy = view_of_zygote()
+    bound = [folder for folder in policy["folders"] if not Path(folder).is_symlink()]
+    # What is itself mounted below a bound folder comes along.
+    nested = [
+        mount.point
+        for mount in mounts_of(os.getpid())
+        if any(mount.point.startswith(f"{folder}/") for folder in bound)
+    ]
+    mounts = mounts_of(idle_child(tier_a).pid)
+    points = sorted(mount.point for mount in mounts)
+    assert points == sorted(["/", "/tmp", *bound, *nested, *policy["hidden"], *DEVICES])
+
+
+def test_all_is_read_only_but_tmp(tier_a: ExecutorProcess) -> None:
+    for mount in mounts_of(idle_child(tier_a).pid):
+        assert "nosuid" in mount.options, mount
+        if mount.point in DEVICES:
+            assert "noexec" in mount.options, mount
+            continue
+        assert "nodev" in mount.options, mount
+        assert ("ro" in mount.options) is (mount.point != "/tmp"), mount
+    (tmp,) = [one for one in mounts_of(idle_child(tier_a).pid) if one.point == "/tmp"]
+    assert tmp.kind == "tmpfs"
+    assert "noexec" in tmp.options
+    assert {"size=262144k", "nr_inodes=1024"} <= tmp.super_options
+
+
+def test_root_holds_only_what_the_view_is_made_of(tier_a: ExecutorProcess) -> None:
+    listed = value_of(
+        tier_a,
+        "import os\n{p: sorted(os.listdir(p)) for p in ('/', '/etc', '/dev', '/tmp', '/usr')}",
+    )
+    tops = {folder.split("/")[1] for folder in view_of_zygote()["folders"]}
+    assert listed["/"] == sorted({"dev", "etc", "tmp", *tops})
+    assert listed["/etc"] == ["passwd"]
+    assert {f"/dev/{name}" for name in listed["/dev"]} == DEVICES
+    assert listed["/tmp"] == []
+
+
+# Statements that try to reach a path, with what they say when they do.
+REACH = """
+import os
+def reached(path):
+    how = []
+    for name, attempt in {
+        'stat': os.stat, 'list': os.listdir, 'read': lambda p: open(p, 'rb').read(1),
+        'write': lambda p: open(p, 'ab').close(), 'link': os.readlink,
+        'make': lambda p: os.mkdir(p + '/made'),
+    }.items():
+        try:
+            attempt(path)
+        except OSError:
+            pass
+        else:
+            how.append(name)
+    return how
+{path: how for path in paths if (how := reached(path))}
+"""
+
+OUTSIDE = (
+    "/proc /proc/self/environ /proc/1/cmdline /sys /home /root /etc/shadow /etc/hosts /etc/ssl "
+    "/etc/hostname /etc/machine-id /var /run /opt /srv /mnt /boot /bin /sbin /usr/bin /usr/sbin "
+    "/dev/shm /dev/tty /dev/pts /dev/mem /dev/kmsg /dev/sda /dev/vda"
+).split()
+
+
+def test_nothing_of_the_host_is_in_the_view(tier_a: ExecutorProcess) -> None:
+    installed = [*site.getsitepackages(), *sys.path[1:], str(Path.home()), sys.prefix]
+    paths = [*OUTSIDE, CHECKOUT, f"{CHECKOUT}/codemode/config.py", *installed]
+    stdlib = tuple(view_of_zygote()["folders"])
+    # The standard library is on sys.path and in the view; /usr holds it.
+    secret = [path for path in paths if path != "/usr" and not path.startswith(stdlib)]
+    assert len(secret) > len(OUTSIDE)
+    assert value_of(tier_a, REACH, paths=secret) == {}
+
+
+def test_no_installed_package_is_in_the_view(tier_a: ExecutorProcess) -> None:
+    seen = value_of(
+        tier_a,
+        "import os\n"
+        "[os.path.join(folder, name) for top in folders for folder, names, _ in os.walk(top)"
+        " for name in names if name.endswith('-packages') and os.listdir(f'{folder}/{name}')]",
+        folders=["/"],
+    )
+    assert seen == []
+    found = value_of(
+        tier_a,
+        "import importlib.util\n[n for n in names if importlib.util.find_spec(n)]",
+        names=["django", "grpc", "pydantic", "pytest", "codemode.executor", "django_codemode"],
+    )
+    assert found == []
+
+
+@pytest.mark.parametrize("made", ["exposed", "hidden"])
+def test_package_in_a_folder_of_the_view_is_hidden_unless_exposed(
+    outside_tmp: Path, made: str
+) -> None:
+    needs_tier("A")
+    packages = outside_tmp / "lib" / "python3.99" / "site-packages"
+    (packages / "wanted").mkdir(parents=True)
+    (packages / "secret.py").write_text("KEY = 1")
+    (packages / "wanted" / "code.py").write_text("X = 1")
+    exposed = [str(packages / "wanted")] if made == "exposed" else []
+    script = (
+        "import json, os, sys; paths, folders, exposed = map(json.loads, sys.argv[1:])\n"
+        "sys.path += paths\n"
+        "import encodings.idna\n"
+        "from codemode.sandbox.lockdown import namespaces, view\n"
+        "namespaces.enter()\n"
+        "view.build(folders, exposed)\n"
+        "print(json.dumps(sorted(\n"
+        "    os.path.join(f, n) for f, _, ns in os.walk(folders[0]) for n in ns)))"
+    )
+    said = subprocess.check_output(
+        [
+            *(sys.executable, "-I", "-S", "-B", "-c", script, json.dumps(import_path())),
+            *(json.dumps([str(outside_tmp / "lib")]), json.dumps(exposed)),
+        ],
+        env=CLEAN_ENVIRONMENT,
+        timeout=30,
+    )
+    assert json.loads(said) == ([f"{exposed[0]}/code.py"] if exposed else [])
+
+
+def test_files_can_be_read_but_not_changed(tier_a: ExecutorProcess) -> None:
+    code = """
+import json, os
+refusals = []
+for attempt in (
+    lambda: open(json.__file__, 'a'),
+    lambda: os.unlink(json.__file__),
+    lambda: os.chmod(json.__file__, 0o777),
+    lambda: os.mkdir(os.path.dirname(json.__file__) + '/x'),
+    lambda: open('/etc/passwd', 'a'),
+    lambda: open('/x', 'w'),
+    lambda: os.mkdir('/dev/x'),
+):
+    try:
+        attempt()
+    except OSError as error:
+        refusals.append(error.errno)
+(refusals, open('/etc/passwd').read(), open(json.__file__).read(1) != '')
+"""
+    refusals, passwd, readable = value_of(tier_a, code)
+    assert len(refusals) == 7
+    assert set(refusals) <= {30, 13, 1}
+    assert passwd == "sandbox:x:65534:65534::/tmp:/bin/false\n"
+    assert readable
+
+
+def test_landlock_alone_shows_no_content_of_the_host(
+    tier_c: ExecutorProcess, tmp_path: Path
+) -> None:
+    planted = tmp_path / "secret"
+    planted.write_text("s")
+    planted.chmod(0o666)
+    tmp_path.chmod(0o777)
+    stdlib = tuple(view_of_zygote()["folders"])
+    paths = [
+        path
+        for path in [*OUTSIDE, CHECKOUT, __file__, str(tmp_path), str(planted)]
+        if not path.startswith(stdlib)
+    ]
+    reached = value_of(tier_c, REACH, paths=paths)
+    # That a file exists, and where a link leads, is a gap of this tier that is documented.
+    assert {path: how for path, how in reached.items() if set(how) - {"stat", "link"}} == {}
+    assert reached[str(planted)] == ["stat"]
+    assert planted.read_text() == "s"
+    assert sorted(tmp_path.iterdir()) == [planted]

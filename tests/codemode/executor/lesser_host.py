@@ -16,9 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from codemode.sandbox.lockdown import privileges, seccomp  # noqa: E402  # run as a script
-from codemode.sandbox.lockdown.syscall_numbers import NUMBERS  # noqa: E402
-from codemode.sandbox.syscalls import (  # noqa: E402
+from codemode.sandbox.lockdown import privileges, seccomp  # run as a script
+from codemode.sandbox.lockdown.syscall_numbers import NUMBERS
+from codemode.sandbox.syscalls import (
     PR_CAPBSET_DROP,
     PR_SET_NO_NEW_PRIVS,
     prctl,

@@ -350,7 +350,9 @@ def hear(transcript: Transcript, dispatcher: Dispatcher, message: pb.ExecutorMes
             transcript.fail(message.failed)
         case "tool_call":
             sent = message.tool_call
-            call = dispatcher.begin(sent.call_id, sent.name, transcript.chunks.whole(sent.arguments))
+            call = dispatcher.begin(
+                sent.call_id, sent.name, transcript.chunks.whole(sent.arguments)
+            )
             outcome = dispatcher.call_sync(call)
             assert (outcome.failure is None) or outcome.failure.message
         case _:

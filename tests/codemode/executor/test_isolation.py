@@ -28,7 +28,9 @@ from tests.codemode.sandbox.lockdown.hosts import needs_tier
 
 CHECKOUT = Path(package.__file__).parent.parent
 NOBODY = 65534
-NAMESPACE_CALLS = "unshare setns mount umount2 pivot_root mount_setattr move_mount open_tree".split()
+NAMESPACE_CALLS = (
+    "unshare setns mount umount2 pivot_root mount_setattr move_mount open_tree".split()
+)
 LANDLOCK_CALLS = "landlock_create_ruleset landlock_add_rule landlock_restrict_self".split()
 
 # What container runtimes leave root by default, by number.
@@ -128,9 +130,7 @@ def test_usual_container_is_served_at_the_tier_it_offers(
 
 @pytest.mark.parametrize("who, tier", [({}, "B"), ({"uid": NOBODY}, "C")])
 @needs_root
-def test_below_the_minimum_nothing_is_served(
-    folder: Path, who: dict[str, Any], tier: str
-) -> None:
+def test_below_the_minimum_nothing_is_served(folder: Path, who: dict[str, Any], tier: str) -> None:
     needs_tier("C")
     outcome = start(folder, container(**who))  # the minimum is A unless it is said otherwise
     assert outcome.status == 3
@@ -157,7 +157,9 @@ def test_without_namespaces_and_landlock_every_tier_refuses(
 ) -> None:
     outcome = start(folder, container(landlock=number), "--min-tier", minimum)
     assert outcome.status == 3
-    expected = f"this host offers no isolation, but min_tier (CODEMODE_EXECUTOR_MIN_TIER) is {minimum}"
+    expected = (
+        f"this host offers no isolation, but min_tier (CODEMODE_EXECUTOR_MIN_TIER) is {minimum}"
+    )
     assert expected in outcome.log
     assert "landlock_files: [Errno 95]" in outcome.log
     assert "Landlock is not built in or not in the kernel's lsm= list" in outcome.log

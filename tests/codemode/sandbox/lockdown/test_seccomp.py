@@ -306,9 +306,7 @@ print(json.dumps([status, json.loads(heard), {n: child([n])[0] for n in tripwire
 def test_kernel_answers_as_the_interpreter_does() -> None:
     machine = platform.machine()
     code = seccomp.program(own_pid=1, namespaces=True, machine=machine)
-    answers = {
-        number: evaluate(code, Call(number, ARCH[machine])).value for number in EVERY_NUMBER
-    }
+    answers = {number: evaluate(code, Call(number, ARCH[machine])).value for number in EVERY_NUMBER}
     left_out = {NUMBERS[machine][name] for name in policy.CHECKED if name in NUMBERS[machine]}
     if machine == "x86_64":
         left_out |= UNFILTERED

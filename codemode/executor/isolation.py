@@ -6,9 +6,6 @@ import asyncio
 import dataclasses
 import errno
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +15,7 @@ from codemode.config import Limits, Tier
 from codemode.errors import ConfigurationError
 from codemode.executor.interpreter import find_python
 from codemode.executor.limits import SandboxSettings, sandbox_settings
+from codemode.executor.workfolder import make_folder, remove_folder
 from codemode.executor.zygote import CLEAN_ENVIRONMENT, import_path
 
 __all__ = ["GAPS", "SECCOMP_PROFILE", "TIERS", "Isolation", "choose"]
@@ -38,6 +36,8 @@ GAPS: Mapping[Tier, tuple[str, ...]] = {
         "names, sizes and times of files outside can be read (stat), their content cannot",
         "processes share one process and network namespace; signals and sockets are denied",
         "files written to the work folder are bounded one by one, not in sum",
+        "packages installed for the whole system can be read",
+        "a library that the code writes can be loaded into its own process",
     ),
     "C": (
         "a kernel bug that the allowed system calls can reach",
@@ -45,6 +45,8 @@ GAPS: Mapping[Tier, tuple[str, ...]] = {
         "names, sizes and times of files outside can be read (stat), their content cannot",
         "processes share one process and network namespace; signals and sockets are denied",
         "files written to the work folder are bounded one by one, not in sum",
+        "packages installed for the whole system can be read",
+        "a library that the code writes can be loaded into its own process",
         "all sandboxes run as the executor's own user",
         "threads are bounded by memory only",
     ),
@@ -123,8 +125,7 @@ async def choose(min_tier: Tier, ceilings: Limits, *, tier: Tier | None = None) 
 
 
 async def _try(settings: SandboxSettings) -> Mapping[str, Any]:
-    folder = Path(tempfile.mkdtemp(prefix="codemode-probe-"))
-    os.chmod(folder, 0o711)  # noqa: S103  # the user of tier B works below it
+    folder = make_folder("codemode-probe-", settings.tier)
     argument = {
         **dataclasses.asdict(settings),
         "import_path": import_path(),
@@ -148,7 +149,7 @@ async def _try(settings: SandboxSettings) -> Mapping[str, Any]:
         await process.wait()
         return {"ok": False, "failed": "probe", "error": f"no end within {_PROBE_TIMEOUT:g} s"}
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)
     try:
         report: Mapping[str, Any] = json.loads(said)
     except ValueError:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import tempfile
 import time
 from collections import deque
 from collections.abc import Coroutine
-from pathlib import Path
 
 from codemode.executor.child import Child, ChildStartError
 from codemode.executor.limits import SandboxSettings
-from codemode.executor.removal import remove_folder
+from codemode.executor.workfolder import make_folder, remove_folder
 from codemode.executor.zygote import Zygote, ZygoteStartError
 
 __all__ = ["Pool", "PoolUnavailableError"]
@@ -70,9 +68,7 @@ class Pool:
         self._closed = False
         self._wanted = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._workdir = Path(tempfile.mkdtemp(prefix="codemode-work-"))
-        # Entered by the users of single sandboxes, listed by none.
-        self._workdir.chmod(0o711)
+        self._workdir = make_folder("codemode-work-", sandbox.tier)
 
     async def start(self) -> None:
         """Start the zygote and fill the pool. Raises ZygoteStartError."""

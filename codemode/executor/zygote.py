@@ -20,7 +20,7 @@ from codemode.executor.child import Child, Exit
 from codemode.executor.interpreter import find_python
 from codemode.executor.limits import SandboxSettings
 from codemode.executor.profiles import PROFILES
-from codemode.executor.removal import remove_folder
+from codemode.executor.workfolder import remove_folder
 from codemode.sandbox.zygote import EXITED, FAILED, FORKED, READY, SPAWN
 
 __all__ = ["CLEAN_ENVIRONMENT", "Zygote", "ZygoteStartError", "import_path"]

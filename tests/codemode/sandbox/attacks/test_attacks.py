@@ -30,8 +30,6 @@ DOCUMENTED = {
     96: "packages installed for the whole system can be read",
     97: "covert channels: timing, the page cache, locks on shared read-only files",
 }
-# The library gives nothing that ctypes does not, the packages hold no secret of the project.
-_HARMLESS = {45, 96}
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +80,7 @@ def test_gaps_are_the_documented_ones(tier: Tier) -> None:
     missed = {attack.number for attack in ATTACKS if tier in attack.gaps}
     expected = {"A": set(), "B": {4, 45, 50, 51, 96}, "C": {4, 45, 50, 51, 55, 96}}[tier]
     assert missed == expected
-    for number in (missed | {97}) - _HARMLESS:
+    for number in missed | {97}:
         assert DOCUMENTED[number] in GAPS[tier]
 
 

@@ -1,4 +1,7 @@
-"""Removing what hostile code has left: however deep, however much, and following no link."""
+"""The folders that sandboxes write to where they have no file system of their own.
+
+What hostile code has left is removed however deep, however much, and following no link.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,27 @@ import itertools
 import logging
 import os
 import stat
+import tempfile
+from pathlib import Path
 
-__all__ = ["remove_folder"]
+__all__ = ["make_folder", "remove_folder"]
 
 logger = logging.getLogger(__name__)
+
+
+_SHARED_FOLDER = "/tmp"  # noqa: S108  # mkdtemp makes a folder of our own in it
+
+
+def make_folder(prefix: str, tier: str) -> Path:
+    """Make a folder for the sandboxes of a tier.
+
+    In tier B each runs as a user of its own: it can enter this folder, not
+    list it, and the folder lies where that user may go at all.
+    """
+    path = tempfile.mkdtemp(prefix=prefix, dir=_SHARED_FOLDER if tier == "B" else None)
+    if tier == "B":
+        os.chmod(path, 0o711)  # noqa: S103  # entered only, by names that are not told
+    return Path(path)
 
 
 def remove_folder(path: str | os.PathLike[str]) -> None:

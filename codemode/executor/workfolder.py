@@ -78,6 +78,8 @@ def _remove_files(folder: int) -> list[str]:
     folders = []
     for name in os.listdir(folder):
         if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            # The code, dead by now, may have locked it, and then it cannot even be moved.
+            os.chmod(name, stat.S_IRWXU, dir_fd=folder)
             folders.append(name)
         else:
             os.unlink(name, dir_fd=folder)

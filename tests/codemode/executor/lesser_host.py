@@ -1,8 +1,9 @@
 """Become a command on a host that can do less: ``lesser_host.py SPEC COMMAND ...``.
 
 SPEC is a JSON object: ``answers`` maps system calls to the errno they are
-answered with, ``no_new_namespaces`` refuses clone with namespace flags as
-container runtimes do, ``capabilities`` are those that stay, ``uid`` is who to be.
+answered with, ``only`` are the numbers of those that are allowed at all,
+``no_new_namespaces`` refuses clone with namespace flags as container runtimes
+do, ``capabilities`` are those that stay, ``uid`` is who to be.
 """
 
 from __future__ import annotations
@@ -45,7 +46,12 @@ def main() -> None:
             (_JUMP_ANY_BIT, 0, 1, _NEW_NAMESPACE),
             (_RETURN, 0, 0, _ERRNO | errno.EPERM),
         ]
-    code.append((_RETURN, 0, 0, _ALLOW))
+    if "only" in spec:
+        for number in spec["only"]:
+            code += [(_JUMP_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ALLOW)]
+        code.append((_RETURN, 0, 0, _ERRNO | errno.EPERM))
+    else:
+        code.append((_RETURN, 0, 0, _ALLOW))
     if "capabilities" in spec:
         for capability in set(range(41)) - set(spec["capabilities"]):
             prctl(PR_CAPBSET_DROP, capability)

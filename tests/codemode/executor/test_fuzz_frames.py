@@ -286,7 +286,9 @@ def mutated_message(mutator: Mutator) -> bytes:
                 tool_call=pb.ToolCall(run_id=RUN, call_id=1, name="ping", arguments=value)
             )
         case 3:
-            message = pb.ExecutorMessage(output=pb.Output(run_id=RUN, stream=1, text="text"))
+            message = pb.ExecutorMessage(
+                output=pb.Output(run_id=RUN, stream="STREAM_STDOUT", text="text")
+            )
         case 4:
             message = pb.ExecutorMessage(chunk=pb.Chunk(data=value))
         case _:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import platform
@@ -19,12 +20,14 @@ import pytest
 
 import codemode as package
 from codemode import ClientConfig, Codemode
-from codemode.config import CEILINGS
+from codemode.config import CEILINGS, Tier
 from codemode.errors import ConfigurationError
-from codemode.executor.isolation import GAPS, TIERS, choose
+from codemode.executor.isolation import GAPS, SECCOMP_PROFILE, TIERS, choose
+from codemode.sandbox.lockdown import policy
 from codemode.sandbox.lockdown.syscall_numbers import NUMBERS
 from tests.codemode.processes import descendants, is_running, wait_until
 from tests.codemode.sandbox.lockdown.hosts import needs_tier
+from tests.codemode.sandbox.lockdown.resolvers import RESOLVERS
 
 CHECKOUT = Path(package.__file__).parent.parent
 NOBODY = 65534
@@ -99,7 +102,7 @@ def start(folder: Path, spec: Mapping[str, Any], *options: str) -> Outcome:
         )
     os.close(ready_write)
     try:
-        with open(ready, "rb") as pipe:
+        with os.fdopen(ready, "rb") as pipe:
             if pipe.read(5) != b"ready":
                 return Outcome(process.wait(30), log_path.read_text(), "", None)
         with Codemode.from_client_config(ClientConfig(executor_url=address)) as codemode:
@@ -116,7 +119,7 @@ def start(folder: Path, spec: Mapping[str, Any], *options: str) -> Outcome:
 @pytest.mark.parametrize("who, tier", [({}, "B"), ({"uid": NOBODY}, "C")])
 @needs_root
 def test_usual_container_is_served_at_the_tier_it_offers(
-    folder: Path, who: dict[str, Any], tier: str
+    folder: Path, who: dict[str, Any], tier: Tier
 ) -> None:
     needs_tier("C")
     outcome = start(folder, container(**who), "--min-tier", "C")
@@ -130,7 +133,7 @@ def test_usual_container_is_served_at_the_tier_it_offers(
 
 @pytest.mark.parametrize("who, tier", [({}, "B"), ({"uid": NOBODY}, "C")])
 @needs_root
-def test_below_the_minimum_nothing_is_served(folder: Path, who: dict[str, Any], tier: str) -> None:
+def test_below_the_minimum_nothing_is_served(folder: Path, who: dict[str, Any], tier: Tier) -> None:
     needs_tier("C")
     outcome = start(folder, container(**who))  # the minimum is A unless it is said otherwise
     assert outcome.status == 3
@@ -171,10 +174,10 @@ def test_unsafe_is_an_explicit_choice_with_a_banner(folder: Path) -> None:
     outcome = start(folder, spec, "--min-tier", "unsafe")
     assert outcome.status is None, outcome.log
     assert (outcome.isolation, outcome.value[0]) == ("none", 45)
-    (banner,) = [line for line in outcome.log.splitlines() if "NO ISOLATION" in line]
-    assert " WARNING " in banner
-    for tier in "ABC":
-        assert f"not {tier}: " in banner
+    banner, why = [line for line in outcome.log.splitlines() if " WARNING " in line]
+    assert "NO ISOLATION: run only code that you would run yourself" in banner
+    for part in (GAPS["unsafe"][0], "not A: ", "not B: ", "not C: "):
+        assert part in why
 
 
 def test_namespaces_suffice_without_landlock(folder: Path) -> None:
@@ -212,23 +215,68 @@ def test_namespaces_without_mounts_are_no_tier_a(folder: Path, missing: str) -> 
     assert "AppArmor or another security module forbids it" in outcome.log
 
 
+@needs_root
+@pytest.mark.parametrize(
+    "who",
+    [
+        {"capabilities": CONTAINER_CAPABILITIES},
+        {"capabilities": CONTAINER_CAPABILITIES, "uid": NOBODY},
+        {"capabilities": [], "uid": NOBODY},
+    ],
+    ids=["root", "nobody", "without capabilities"],
+)
+def test_shipped_profile_gives_a_container_tier_a(folder: Path, who: dict[str, Any]) -> None:
+    """As a container runtime would load it, with the capabilities that it leaves by default."""
+    needs_tier("A")
+    profile = json.loads(SECCOMP_PROFILE.read_text())
+    machine = platform.machine()
+    answers: dict[str, Mapping[str, int]] = {}
+    for entry in profile["syscalls"]:
+        numbers = RESOLVERS["libseccomp"](machine, entry["names"])
+        if numbers is None:
+            pytest.skip("no libseccomp here that knows all the names")
+        answers[entry["action"]] = {**answers.get(entry["action"], {}), **numbers}
+    outcome = start(folder, {"only": sorted(answers["SCMP_ACT_ALLOW"].values()), **who})
+    assert (outcome.status, outcome.isolation) == (None, "A"), outcome.log
+    assert outcome.value[0] == 45
+
+
+def test_shipped_profile_allows_what_is_needed_and_no_more() -> None:
+    profile = json.loads(SECCOMP_PROFILE.read_text())
+    assert (profile["defaultAction"], profile["defaultErrnoRet"]) == ("SCMP_ACT_ERRNO", 1)
+    allowed = [
+        name
+        for entry in profile["syscalls"]
+        if entry["action"] == "SCMP_ACT_ALLOW"
+        for name in entry["names"]
+    ]
+    assert len(set(allowed)) == len(allowed)
+    assert set(allowed) >= policy.ALLOWED | policy.CHECKED | policy.EACCES_CALLS
+    # What a sandbox is killed for, the executor may do only as far as tier A and C need it.
+    used = {"unshare", "setns", "mount", "umount2", "pivot_root", "mount_setattr", "sethostname"}
+    used |= {"seccomp", "pidfd_send_signal", *LANDLOCK_CALLS}
+    assert policy.TRIPWIRES & set(allowed) == used
+
+
 async def test_tier_that_is_asked_for_by_name_is_not_replaced() -> None:
     needs_tier("C")
     chosen = await choose("unsafe", CEILINGS, tier="C")
-    assert (chosen.tier, chosen.name, chosen.detail) == ("C", "C", "")
+    assert (chosen.tier, chosen.name) == ("C", "C")
+    assert chosen.detail == "; ".join((*GAPS["C"], "chosen by the configuration"))
     with pytest.raises(ConfigurationError, match="offers tier C, but min_tier .* is A"):
         await choose("A", CEILINGS, tier="C")
 
 
 async def test_best_tier_needs_no_excuse() -> None:
     needs_tier("A")
+    before = psutil.Process().children()
     chosen = await choose("A", CEILINGS)
     assert (chosen.tier, chosen.detail) == ("A", "")
     assert set(chosen.layers_us) >= {"private_tmp", "seccomp_filter", "no_privileges"}
-    assert not psutil.Process().children()
+    assert psutil.Process().children() == before
 
 
 def test_weaker_tiers_leave_open_what_stronger_ones_do() -> None:
     isolated = [tier for tier in TIERS if tier != "unsafe"]
-    for stronger, weaker in zip(isolated, isolated[1:], strict=False):
+    for stronger, weaker in itertools.pairwise(isolated):
         assert set(GAPS[stronger]) < set(GAPS[weaker])

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -316,7 +317,7 @@ def test_kernel_answers_as_the_interpreter_does() -> None:
         if answer & 0xFFFF0000 == ERRNO and number not in left_out
     }
     tripwires = [number for number, answer in answers.items() if answer == KILL]
-    folder = os.path.dirname(os.path.dirname(codemode.__file__))
+    folder = str(Path(codemode.__file__).parent.parent)
     done = subprocess.run(
         [
             *(sys.executable, "-S", "-c", LIVE),

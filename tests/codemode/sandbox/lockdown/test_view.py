@@ -17,6 +17,7 @@ import pytest
 
 import codemode as package
 from codemode import ClientConfig, Codemode
+from codemode.config import CEILINGS
 from codemode.executor.zygote import CLEAN_ENVIRONMENT, import_path
 from tests.codemode.processes import ExecutorProcess, wait_until
 from tests.codemode.sandbox.lockdown.hosts import needs_tier
@@ -133,7 +134,8 @@ def test_all_is_read_only_but_tmp(tier_a: ExecutorProcess) -> None:
     (tmp,) = [one for one in mounts_of(idle_child(tier_a).pid) if one.point == "/tmp"]
     assert tmp.kind == "tmpfs"
     assert "noexec" in tmp.options
-    assert {"size=262144k", "nr_inodes=1024"} <= tmp.super_options
+    size = f"size={CEILINGS.max_disk_bytes // 1024}k"
+    assert {size, "nr_inodes=1024"} <= tmp.super_options
 
 
 def test_root_holds_only_what_the_view_is_made_of(tier_a: ExecutorProcess) -> None:

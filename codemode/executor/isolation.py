@@ -37,7 +37,6 @@ GAPS: Mapping[Tier, tuple[str, ...]] = {
         "packages installed for the whole system can be read",
         "processes share one process and network namespace; signals and sockets are denied",
         "files written to the work folder are bounded one by one, not in sum",
-        "packages installed for the whole system can be read",
         "a library that the code writes can be loaded into its own process",
     ),
     "C": (
@@ -47,7 +46,6 @@ GAPS: Mapping[Tier, tuple[str, ...]] = {
         "packages installed for the whole system can be read",
         "processes share one process and network namespace; signals and sockets are denied",
         "files written to the work folder are bounded one by one, not in sum",
-        "packages installed for the whole system can be read",
         "a library that the code writes can be loaded into its own process",
         "all sandboxes run as the executor's own user",
         "threads are bounded by memory only",

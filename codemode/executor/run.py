@@ -114,6 +114,7 @@ class Run:
             Frame.RUN, self.run_id, 0, pack_texts(self._request.code), self._request.inputs
         )
         loop = asyncio.get_running_loop()
+        self._child.exited.add_done_callback(lambda _: self._room.set())
         clock = loop.call_later(self._timeout, self._time_is_up)
         self._started_at = time.monotonic()
         try:
@@ -237,7 +238,7 @@ class Run:
         while len(self._in_flight) >= self._limits.max_tool_calls_in_flight:
             self._room.clear()
             await self._room.wait()
-            if self._ending is not None:
+            if self._ending is not None or self._child.exited.done():
                 return
         self._in_flight.add(frame.call)
         value = await self._send_chunks(bytes(arguments))

@@ -236,10 +236,12 @@ class Run:
             return
         # The guest waits by itself; one that does not is not read on.
         while len(self._in_flight) >= self._limits.max_tool_calls_in_flight:
-            self._room.clear()
-            await self._room.wait()
             if self._ending is not None or self._child.exited.done():
                 return
+            self._room.clear()
+            await self._room.wait()
+        if self._ending is not None:
+            return
         self._in_flight.add(frame.call)
         value = await self._send_chunks(bytes(arguments))
         await self._client.write(

@@ -60,7 +60,7 @@ def main() -> None:
         os.setgroups([])
         os.setresgid(spec["uid"], spec["uid"], spec["uid"])
         os.setresuid(spec["uid"], spec["uid"], spec["uid"])
-    elif "capabilities" in spec:
+    elif "capabilities" in spec and os.geteuid() == 0:
         privileges.set_capabilities(*spec["capabilities"])
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     seccomp.load(b"".join(struct.pack("=HBBI", *instruction) for instruction in code))

@@ -234,13 +234,14 @@ class AsyncLink:
     async def _answer(
         self, call: ToolCall, outcome: ToolOutcome, run_id: int, inbox: asyncio.Queue[Any]
     ) -> None:
-        await self.send(result_messages(run_id, call.call_id, outcome))
+        # Before what the code does with it, so that watchers see it in order.
         await inbox.put(_Finished(call, outcome))
+        await self.send(result_messages(run_id, call.call_id, outcome))
 
 
 @dataclass(frozen=True, slots=True)
 class _Finished:
-    """A tool has ended and the code has its answer."""
+    """A tool has ended and the code gets its answer."""
 
     call: ToolCall
     outcome: ToolOutcome

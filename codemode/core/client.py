@@ -3,47 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
-import logging
-import os
-import threading
 import time
-import warnings
-import weakref
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import grpc
 from pydantic import SecretStr
 
 from codemode.config import ClientConfig, Limits, TLSConfig
 from codemode.core import async_half, sync_half
-from codemode.core.channels import Channels, Target, parse_target
+from codemode.core.connection import Connection
 from codemode.core.context import RuntimeContext, get_current_context
 from codemode.core.dispatch import Dispatcher
 from codemode.core.events import Event, ExecutionCompleted
-from codemode.core.failures import client_error
-from codemode.core.info import ExecutorInfo, info_from
+from codemode.core.info import ExecutorInfo
+from codemode.core.inside_loop import call_outside_loop
 from codemode.core.registry import ComponentRegistry
 from codemode.core.request import RunRequest, SandboxRequest, limits_from
 from codemode.core.result import ExecutionResult
-from codemode.core.threads import adopt_locals
 from codemode.core.transcript import Transcript
-from codemode.errors import ClientClosedError, ConfigurationError, ExecutorConnectionError
+from codemode.errors import ExecutorConnectionError
 from codemode.executor.embedded import EmbeddedExecutor
-from codemode.protos import codemode_pb2 as pb
 from codemode.tools import Tool
-from codemode.wire import PROTOCOL_VERSION
 
 __all__ = ["ExecutorClient"]
 
-logger = logging.getLogger(__name__)
-
 FairnessKey = Callable[[RuntimeContext | None], str]
-_INFO_TIMEOUT = 10.0
 
 # Seconds between attempts to hand the code to an executor; None ends them.
 # They end with `started` as well: before it no tool can have been called, and
@@ -79,28 +66,15 @@ class ExecutorClient:
     ) -> None:
         self.registry = registry if registry is not None else ComponentRegistry()
         self.limits = limits_from(limits or Limits(), None, timeout)
-        self.url = executor_url or "embedded"
         self._profile = profile
-        self._tls = tls
         self._fairness_key = fairness_key
-        key = api_key.get_secret_value() if isinstance(api_key, SecretStr) else api_key
-        if key and not (key.isascii() and key.isprintable()):
-            raise ConfigurationError(
-                "executor_api_key has a character that no request header can carry; expected "
-                "printable ASCII: look for a line break or an accent"
-            )
-        self._metadata = (("authorization", f"Bearer {key}"),) if key else ()
-        self._lock = threading.Lock()
-        self._closed = False
-        self._links: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._channels: Channels | None = None
-        self._address: str | None = None
-        self._embedded: EmbeddedExecutor | None = None
-        if executor_url is None:
-            self._embedded = EmbeddedExecutor(log_file=executor_log_file, min_tier=min_tier)
-        else:
-            self._channels = Channels(parse_target(executor_url, tls), tls)
-        _all_clients.add(self)
+        self.connection = Connection(
+            executor_url,
+            api_key,
+            tls=tls,
+            min_tier=min_tier,
+            executor_log_file=executor_log_file,
+        )
 
     @classmethod
     def from_config(
@@ -124,9 +98,14 @@ class ExecutorClient:
         )
 
     @property
+    def url(self) -> str:
+        """Return the executor's URL as it was given, or "embedded"."""
+        return self.connection.url
+
+    @property
     def embedded(self) -> EmbeddedExecutor | None:
         """Return the executor of this client's own (its ``pid``, its ``log_path``), or None."""
-        return self._embedded
+        return self.connection.embedded
 
     def execute(
         self,
@@ -149,7 +128,7 @@ class ExecutorClient:
 
         Raises ExecutorClientError, ConfigurationError, ValueEncodingError.
         """
-        return self.run_sync(
+        return call_outside_loop(
             lambda: last_result(
                 self.stream(
                     code,
@@ -159,7 +138,8 @@ class ExecutorClient:
                     execution_timeout=execution_timeout,
                     context=context,
                 )
-            )
+            ),
+            self.registry,
         )
 
     async def execute_async(
@@ -202,7 +182,7 @@ class ExecutorClient:
 
         Closing the generator before its end kills the sandbox.
         """
-        self._check_open()
+        self.connection.check_open()
         limits = limits_from(self.limits, config, execution_timeout)
         context = context if context is not None else get_current_context()
         tools = self.registry.select(available_tools)
@@ -214,7 +194,7 @@ class ExecutorClient:
             if (refusal := _too_large(run, limits, transcript)) is not None:
                 yield refusal
                 return
-            link = self.open_sync(sandbox, run, timeout=sandbox.deadline())
+            link = self.connection.open_sync(sandbox.messages(run), timeout=sandbox.deadline())
             try:
                 yield from sync_half.drive(link, transcript, run.run_id)
                 return
@@ -239,7 +219,7 @@ class ExecutorClient:
 
         Closing the generator (``aclose``) before its end kills the sandbox.
         """
-        self._check_open()
+        self.connection.check_open()
         limits = limits_from(self.limits, config, execution_timeout)
         context = context if context is not None else get_current_context()
         tools = self.registry.select(available_tools)
@@ -251,7 +231,9 @@ class ExecutorClient:
             if (refusal := _too_large(run, limits, transcript)) is not None:
                 yield refusal
                 return
-            link = await self.open_async(sandbox, run, timeout=sandbox.deadline())
+            link = await self.connection.open_async(
+                sandbox.messages(run), timeout=sandbox.deadline()
+            )
             try:
                 async for event in async_half.drive(link, transcript, run.run_id):
                     yield event
@@ -265,39 +247,22 @@ class ExecutorClient:
 
     def info(self) -> ExecutorInfo:
         """Ask the executor for its versions, isolation, limits and profiles."""
-        return self.run_sync(self._info)
+        return call_outside_loop(self.connection.info, self.registry)
 
     async def info_async(self) -> ExecutorInfo:
         """Ask from a task; otherwise as ``info``."""
-        self._check_open()
-        channels = await self._channels_async()
-        try:
-            with self._open_channel():
-                answer = await channels.async_stub().GetInfo(
-                    _info_request(), metadata=self._metadata, timeout=_INFO_TIMEOUT
-                )
-        except grpc.RpcError as error:
-            raise client_error(error, self.url, None) from error
-        return info_from(answer)
+        return await self.connection.info_async()
 
     def close(self) -> None:
         """Cancel what runs, end its sandboxes and the embedded executor. Idempotent.
 
         Later calls raise ClientClosedError.
         """
-        if self._close_links():
-            if self._channels is not None:
-                self._channels.close()
-            if self._embedded is not None:
-                self._embedded.close()
+        self.connection.close()
 
     async def close_async(self) -> None:
         """Close from a task; otherwise as ``close``."""
-        if self._close_links():
-            if self._channels is not None:
-                await self._channels.close_async()
-            if self._embedded is not None:
-                await asyncio.to_thread(self._embedded.close)
+        await self.connection.close_async()
 
     def __enter__(self) -> Self:
         return self
@@ -321,20 +286,7 @@ class ExecutorClient:
     ) -> None:
         await self.close_async()
 
-    # For the facade and its sessions.
-
-    def run_sync[T](self, function: Callable[[], T]) -> T:
-        """Call ``function`` here, or in a worker thread when an event loop runs here."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            inside_loop = False
-        else:
-            inside_loop = True
-        if not inside_loop:
-            return function()
-        _warn_about_loop()
-        return _in_worker_thread(function, self.registry)
+    # For the facade's sessions.
 
     def sandbox_request(
         self,
@@ -378,115 +330,6 @@ class ExecutorClient:
             max_value_bytes=limits.max_value_bytes,
         )
 
-    def open_sync(
-        self, sandbox: SandboxRequest, run: RunRequest | None, *, timeout: float | None
-    ) -> sync_half.SyncLink:
-        """Open a stream from a thread."""
-        messages = sandbox.messages(run)
-        channels = self._connect()
-        with self._open_channel():
-            link = sync_half.SyncLink(
-                channels.stub(),
-                messages,
-                url=self.url,
-                metadata=self._metadata,
-                timeout=timeout,
-            )
-        self._keep(link)
-        return link
-
-    async def open_async(
-        self, sandbox: SandboxRequest, run: RunRequest | None, *, timeout: float | None
-    ) -> async_half.AsyncLink:
-        """Open a stream from a task."""
-        messages = sandbox.messages(run)
-        channels = await self._channels_async()
-        with self._open_channel():
-            link = async_half.AsyncLink(
-                channels.async_stub(), url=self.url, metadata=self._metadata, timeout=timeout
-            )
-        self._keep(link)
-        await link.send(messages)
-        return link
-
-    def _info(self) -> ExecutorInfo:
-        self._check_open()
-        try:
-            with self._open_channel():
-                stub = self._connect().stub()
-                answer = stub.GetInfo(
-                    _info_request(), metadata=self._metadata, timeout=_INFO_TIMEOUT
-                )
-        except grpc.RpcError as error:
-            raise client_error(error, self.url, None) from error
-        return info_from(answer)
-
-    @contextlib.contextmanager
-    def _open_channel(self) -> Iterator[None]:
-        """Say what it means that gRPC refuses a call: its channel was closed meanwhile."""
-        try:
-            yield
-        except ConfigurationError:
-            raise
-        except (ValueError, grpc.aio.UsageError) as error:
-            if self._closed:
-                raise ClientClosedError from error
-            raise ExecutorConnectionError(
-                f"the connection to {self.url} was closed; call again"
-            ) from error
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClientClosedError
-
-    def _connect(self) -> Channels:
-        """Return the channels, starting the embedded executor when there is none."""
-        self._check_open()
-        if self._embedded is None:
-            assert self._channels is not None
-            return self._channels
-        address = self._embedded.address()
-        with self._lock:
-            if self._channels is None or self._address != address:
-                if self._channels is not None:
-                    self._channels.close()
-                self._channels = Channels(Target(address, secure=False), None)
-                self._address = address
-            channels = self._channels
-        if self._closed:
-            # close() ran while the executor was being started.
-            self._embedded.close()
-            raise ClientClosedError
-        return channels
-
-    async def _channels_async(self) -> Channels:
-        if self._embedded is not None and self._embedded.pid is None:
-            return await asyncio.to_thread(self._connect)
-        return self._connect()
-
-    def _keep(self, link: Any) -> None:
-        with self._lock:
-            self._links.add(link)
-            closed = self._closed
-        if closed:
-            link.abort()
-
-    def _close_links(self) -> bool:
-        """Refuse new calls and cancel the running ones; False when that was done already."""
-        with self._lock:
-            if self._closed:
-                return False
-            self._closed = True
-            links = list(self._links)
-        for link in links:
-            link.abort()
-        return True
-
-    def _forget(self) -> None:
-        """Start afresh in a forked child: what runs in the parent is the parent's."""
-        self._lock = threading.Lock()
-        self._links = weakref.WeakSet()
-
 
 def last_result(events: Iterable[Event]) -> ExecutionResult:
     """Consume a run's events and return its result."""
@@ -505,60 +348,3 @@ def _too_large(
     if size <= limits.max_code_bytes:
         return None
     return ExecutionCompleted(result=transcript.refuse_code_size(size, limits.max_code_bytes))
-
-
-def _info_request() -> pb.GetInfoRequest:
-    return pb.GetInfoRequest(protocol_version=PROTOCOL_VERSION)
-
-
-def _in_worker_thread[T](function: Callable[[], T], registry: ComponentRegistry) -> T:
-    context = contextvars.copy_context()
-
-    def adopted() -> T:
-        adopt_locals()
-        return function()
-
-    outcome: list[T] = []
-    failure: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            outcome.append(context.run(adopted))
-        except BaseException as error:  # noqa: BLE001  # raised in the caller's thread
-            failure.append(error)
-        finally:
-            for finalizer in registry.pool_finalizers:
-                finalizer()
-
-    thread = threading.Thread(target=work, name="codemode-execute")
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return outcome[0]
-
-
-_warned_about_loop = False
-
-
-def _warn_about_loop() -> None:
-    global _warned_about_loop
-    if not _warned_about_loop:
-        _warned_about_loop = True
-        warnings.warn(
-            "execute() was called inside a running event loop, which it blocks, and its tools run "
-            "in another thread; await execute_async() instead",
-            RuntimeWarning,
-            stacklevel=4,
-        )
-
-
-_all_clients: weakref.WeakSet[ExecutorClient] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for client in list(_all_clients):
-        client._forget()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -103,7 +103,7 @@ class Session:
         self._sandbox = self._client.sandbox_request(
             self._limits, tools, listed, context, session=True
         )
-        self._link = self._client.open_sync(self._sandbox, None, timeout=None)
+        self._link = self._client.connection.open_sync(self._sandbox.messages(None), timeout=None)
         return self
 
     def __exit__(
@@ -123,7 +123,9 @@ class Session:
         self._sandbox = self._client.sandbox_request(
             self._limits, tools, listed, context, session=True
         )
-        self._link = await self._client.open_async(self._sandbox, None, timeout=None)
+        self._link = await self._client.connection.open_async(
+            self._sandbox.messages(None), timeout=None
+        )
         return self
 
     async def __aexit__(
@@ -139,7 +141,7 @@ class Session:
     def _begin_session(self) -> RuntimeContext | None:
         if self._link is not None:
             raise ExecutorClientError("a session can be opened once; call session() again")
-        self._client._check_open()
+        self._client.connection.check_open()
         self._context = get_current_context()
         return self._context
 
@@ -147,7 +149,7 @@ class Session:
         return self._client.registry.select(self._available_tools)
 
     def _open_link(self, kind: type[Any], block: str, method: str) -> Any:
-        self._client._check_open()
+        self._client.connection.check_open()
         if self._ended:
             raise ExecutorClientError(f"the session has ended: {self._ended}")
         if not isinstance(self._link, kind):

@@ -318,7 +318,7 @@ async def test_executor_that_comes_up_late_is_found(executor: ExecutorProcess) -
 def test_channels_of_closed_loops_are_dropped(codemode: Codemode) -> None:
     for _ in range(5):
         assert asyncio.run(codemode.execute_async("1")) == "1"
-    channels = codemode.client._channels
+    channels = codemode.client.connection._channels
     assert channels is not None
     assert len(channels._by_loop) == 1
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from asgiref.sync import sync_to_async
 
-import codemode.core.client as client_module
+import codemode.core.inside_loop as inside_loop
 from codemode import Codemode, Limits, get_current_context, get_current_execution, tool
 from tests.codemode.conftest import Half
 
@@ -326,7 +326,7 @@ def test_tool_may_execute_code_itself(codemode: Codemode, half: Half) -> None:
 async def test_execute_inside_a_running_loop_works_with_one_warning(
     codemode: Codemode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "_warned_about_loop", False)
+    monkeypatch.setattr(inside_loop, "_warned_about_loop", False)
     threads: list[threading.Thread] = []
 
     def tenant() -> Any:
@@ -336,8 +336,9 @@ async def test_execute_inside_a_running_loop_works_with_one_warning(
 
     register(codemode, tenant)
     codemode.with_context(tenant="acme")
-    with pytest.warns(RuntimeWarning, match="execute_async"):
+    with pytest.warns(RuntimeWarning, match="execute_async") as warned:
         assert codemode.execute("tenant()") == "acme"
+    assert [warning.filename for warning in warned] == [__file__]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert codemode.execute("tenant()") == "acme"

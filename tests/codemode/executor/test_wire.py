@@ -220,20 +220,23 @@ async def test_inputs_that_are_no_values_cost_the_run_alone(
 async def test_stray_tool_results_are_ignored(channel: grpc.aio.Channel) -> None:
     stream = RawStream(channel)
     tools = [pb.ToolSpec(name="ping", signature="ping()")]
-    await stream.send(open=opening("ping()", tools=tools))
-    await stream.send(tool_result=pb.ToolResult(run_id=1, call_id=1, value=encode("early")))
+    await stream.send(open=opening("[ping(), ping()]", tools=tools))
+
+    async def answer(run_id: int, call_id: int, text: str) -> None:
+        result = pb.ToolResult(run_id=run_id, call_id=call_id, value=encode(text))
+        await stream.send(tool_result=result)
+
     await stream.read()
-    call = (await stream.read()).tool_call
-    for run_id, call_id in ((2, call.call_id), (1, call.call_id + 7), (0, 0)):
-        await stream.send(
-            tool_result=pb.ToolResult(run_id=run_id, call_id=call_id, value=encode("stray"))
-        )
-    for text in ("right", "twice"):
-        await stream.send(
-            tool_result=pb.ToolResult(run_id=1, call_id=call.call_id, value=encode(text))
-        )
+    first = (await stream.read()).tool_call.call_id
+    await answer(2, first, "of another run")
+    await answer(1, first + 1, "before its call")
+    await answer(0, 0, "of nothing")
+    await answer(1, first, "first")
+    await answer(1, first, "twice")
+    assert (await stream.read()).tool_call.call_id == first + 1
+    await answer(1, first + 1, "second")
     (completed,) = await stream.rest()
-    assert decode(completed.completed.value, max_bytes=100) == "right"
+    assert decode(completed.completed.value, max_bytes=100) == ["first", "second"]
 
 
 async def test_failure_of_an_unknown_kind_is_an_error(channel: grpc.aio.Channel) -> None:

@@ -1,0 +1,221 @@
+"""The connection of one client to its executor: channels, open streams, an embedded executor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+from pydantic import SecretStr
+
+from codemode.config import TLSConfig
+from codemode.core.async_half import AsyncLink
+from codemode.core.channels import Channels, Target, parse_target
+from codemode.core.failures import client_error
+from codemode.core.info import ExecutorInfo, info_from
+from codemode.core.sync_half import SyncLink
+from codemode.errors import ClientClosedError, ConfigurationError, ExecutorConnectionError
+from codemode.executor.embedded import EmbeddedExecutor
+from codemode.protos import codemode_pb2 as pb
+from codemode.wire import PROTOCOL_VERSION
+
+__all__ = ["Connection"]
+
+_INFO_TIMEOUT = 10.0
+
+
+class Connection:
+    """Open streams to one executor, until it is closed; usable on both sides of a fork.
+
+    With ``executor_url=None`` it starts an executor of its own on first use, one
+    per process. Raises ConfigurationError for a malformed URL or key.
+    """
+
+    def __init__(
+        self,
+        executor_url: str | None,
+        api_key: str | SecretStr | None,
+        *,
+        tls: TLSConfig | None,
+        min_tier: str | None,
+        executor_log_file: Path | None,
+    ) -> None:
+        self.url = executor_url or "embedded"
+        self.embedded: EmbeddedExecutor | None = None
+        key = api_key.get_secret_value() if isinstance(api_key, SecretStr) else api_key
+        if key and not (key.isascii() and key.isprintable()):
+            raise ConfigurationError(
+                "executor_api_key has a character that no request header can carry; expected "
+                "printable ASCII: look for a line break or an accent"
+            )
+        self._metadata = (("authorization", f"Bearer {key}"),) if key else ()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._links: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._channels: Channels | None = None
+        self._address: str | None = None
+        if executor_url is None:
+            self.embedded = EmbeddedExecutor(log_file=executor_log_file, min_tier=min_tier)
+        else:
+            self._channels = Channels(parse_target(executor_url, tls), tls)
+        _all_connections.add(self)
+
+    def check_open(self) -> None:
+        """Raise ClientClosedError after close()."""
+        if self._closed:
+            raise ClientClosedError
+
+    def open_sync(self, messages: Sequence[pb.ClientMessage], *, timeout: float | None) -> SyncLink:
+        """Open a stream from a thread."""
+        channels = self._connect()
+        with self._open_channel():
+            link = SyncLink(
+                channels.stub(),
+                messages,
+                url=self.url,
+                metadata=self._metadata,
+                timeout=timeout,
+            )
+        self._keep(link)
+        return link
+
+    async def open_async(
+        self, messages: Sequence[pb.ClientMessage], *, timeout: float | None
+    ) -> AsyncLink:
+        """Open a stream from a task."""
+        channels = await self._channels_async()
+        with self._open_channel():
+            link = AsyncLink(
+                channels.async_stub(), url=self.url, metadata=self._metadata, timeout=timeout
+            )
+        self._keep(link)
+        await link.send(messages)
+        return link
+
+    def info(self) -> ExecutorInfo:
+        """Ask the executor about itself from a thread."""
+        self.check_open()
+        try:
+            with self._open_channel():
+                stub = self._connect().stub()
+                answer = stub.GetInfo(
+                    _info_request(), metadata=self._metadata, timeout=_INFO_TIMEOUT
+                )
+        except grpc.RpcError as error:
+            raise client_error(error, self.url, None) from error
+        return info_from(answer)
+
+    async def info_async(self) -> ExecutorInfo:
+        """Ask the executor about itself from a task."""
+        self.check_open()
+        channels = await self._channels_async()
+        try:
+            with self._open_channel():
+                answer = await channels.async_stub().GetInfo(
+                    _info_request(), metadata=self._metadata, timeout=_INFO_TIMEOUT
+                )
+        except grpc.RpcError as error:
+            raise client_error(error, self.url, None) from error
+        return info_from(answer)
+
+    def close(self) -> None:
+        """Cancel what runs, end its sandboxes and the embedded executor. Idempotent.
+
+        Later calls raise ClientClosedError.
+        """
+        if self._close_links():
+            if self._channels is not None:
+                self._channels.close()
+            if self.embedded is not None:
+                self.embedded.close()
+
+    async def close_async(self) -> None:
+        """Close from a task; otherwise as ``close``."""
+        if self._close_links():
+            if self._channels is not None:
+                await self._channels.close_async()
+            if self.embedded is not None:
+                await asyncio.to_thread(self.embedded.close)
+
+    @contextlib.contextmanager
+    def _open_channel(self) -> Iterator[None]:
+        """Say what it means that gRPC refuses a call: its channel was closed meanwhile."""
+        try:
+            yield
+        except ConfigurationError:
+            raise
+        except (ValueError, grpc.aio.UsageError) as error:
+            if self._closed:
+                raise ClientClosedError from error
+            raise ExecutorConnectionError(
+                f"the connection to {self.url} was closed; call again"
+            ) from error
+
+    def _connect(self) -> Channels:
+        """Return the channels, starting the embedded executor when there is none."""
+        self.check_open()
+        if self.embedded is None:
+            assert self._channels is not None
+            return self._channels
+        address = self.embedded.address()
+        with self._lock:
+            if self._channels is None or self._address != address:
+                if self._channels is not None:
+                    self._channels.close()
+                self._channels = Channels(Target(address, secure=False), None)
+                self._address = address
+            channels = self._channels
+        if self._closed:
+            # close() ran while the executor was being started.
+            self.embedded.close()
+            raise ClientClosedError
+        return channels
+
+    async def _channels_async(self) -> Channels:
+        if self.embedded is not None and self.embedded.pid is None:
+            return await asyncio.to_thread(self._connect)
+        return self._connect()
+
+    def _keep(self, link: Any) -> None:
+        with self._lock:
+            self._links.add(link)
+            closed = self._closed
+        if closed:
+            link.abort()
+
+    def _close_links(self) -> bool:
+        """Refuse new calls and cancel the running ones; False when that was done already."""
+        with self._lock:
+            if self._closed:
+                return False
+            self._closed = True
+            links = list(self._links)
+        for link in links:
+            link.abort()
+        return True
+
+    def _forget(self) -> None:
+        """Start afresh in a forked child: what runs in the parent is the parent's."""
+        self._lock = threading.Lock()
+        self._links = weakref.WeakSet()
+
+
+def _info_request() -> pb.GetInfoRequest:
+    return pb.GetInfoRequest(protocol_version=PROTOCOL_VERSION)
+
+
+_all_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for connection in list(_all_connections):
+        connection._forget()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

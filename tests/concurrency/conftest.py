@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.test import override_settings
+
+from codemode import ClientConfig, Codemode
+from django_codemode.shared import shared
+from tests.codemode.processes import ExecutorProcess
+from tests.concurrency.places import leave_no_connection, queries
+from tests.concurrency.tools import TOOLS
+
+
+@pytest.fixture(scope="session")
+def executor() -> Iterator[ExecutorProcess]:
+    """Give the executor that all tests here share; it must survive whatever they do."""
+    with ExecutorProcess() as process:
+        yield process
+
+
+@pytest.fixture
+def codemode(executor: ExecutorProcess) -> Iterator[Codemode]:
+    """Give a facade of the shared executor, with a registry of its own."""
+    with Codemode.from_client_config(ClientConfig(executor_url=executor.url)) as facade:
+        yield facade
+
+
+@pytest.fixture(scope="module")
+def project(executor: ExecutorProcess) -> Iterator[None]:
+    """Be a Django project whose tools tell where they run, with queries that are watched."""
+    settings = override_settings(
+        ROOT_URLCONF="tests.concurrency.styles",
+        CODEMODE={"EXECUTOR_URL": executor.url, "TENANT_HEADER": "X-Tenant-ID"},
+    )
+    with settings, queries.watched():
+        # The thread that asgiref shares may have a connection that nobody watches yet.
+        asyncio.run(sync_to_async(leave_no_connection)())
+        for name, tool in TOOLS.items():
+            shared.registry.register_tool(name, tool)
+        yield
+        for name in TOOLS:
+            shared.registry.unregister_tool(name)
+        asyncio.run(sync_to_async(leave_no_connection)())

@@ -1,7 +1,7 @@
 """Canaries: small attacks that must fail, and ordinary things that must work.
 
-They run on the real pool, as any code would, before the executor says that it
-serves. A wall that has a hole in it is noticed here and not by a tenant.
+They run in real sandboxes of each zygote, as any code would, before it serves.
+A wall that has a hole in it is noticed here and not by a tenant.
 """
 
 from __future__ import annotations
@@ -9,20 +9,24 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from codemode.config import Limits
+from codemode.executor.child import Child, ChildStartError
+from codemode.executor.limits import SandboxSettings
 from codemode.executor.opening import opening_frame
-from codemode.executor.pool import Pool
-from codemode.executor.run import Run
+from codemode.executor.run import ChildLostError, Run
 from codemode.protos import codemode_pb2 as pb
 from codemode.values import decode
 
 __all__ = ["CANARIES", "Canary", "run_canaries"]
 
+Spawn = Callable[[], Awaitable[Child]]
+
 _TIMEOUT = 10.0
+_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,14 +109,27 @@ CANARIES: tuple[Canary, ...] = (
 )
 
 
-async def run_canaries(pool: Pool, limits: Limits, tier: str) -> Mapping[str, str]:
-    """Run all canaries of the tier; return what is wrong by name, empty for each that is well."""
-    wanted = [canary for canary in CANARIES if tier in canary.tiers]
+async def run_canaries(spawn: Spawn, limits: Limits, sandbox: SandboxSettings) -> Mapping[str, str]:
+    """Run all canaries of the tier, each in a child of its own.
+
+    ``spawn`` gives a child that is ready. Returns what is wrong by name, empty
+    for each canary that is well. Raises OSError when none can be planted.
+    """
+    wanted = [canary for canary in CANARIES if sandbox.tier in canary.tiers]
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def fault(canary: Canary, planted: str) -> str:
+        async with turns:
+            try:
+                return await _fault(canary, await spawn(), limits, sandbox, planted)
+            except (ChildStartError, ChildLostError, TimeoutError) as error:
+                return f"no sandbox ({type(error).__name__}: {error})"
+
     with tempfile.NamedTemporaryFile(prefix="codemode-canary-") as planted:
         planted.write(_PLANTED)
         planted.flush()
         os.chmod(planted.name, _PLANTED_MODE)
-        found = await asyncio.gather(*(_fault(one, pool, limits, planted.name) for one in wanted))
+        found = await asyncio.gather(*(fault(one, planted.name) for one in wanted))
         faults = {one.name: fault for one, fault in zip(wanted, found, strict=True)}
         if os.pread(planted.fileno(), len(_PLANTED) + 1, 0) != _PLANTED:
             faults[_WRITE] = "the planted file was written"
@@ -121,15 +138,16 @@ async def run_canaries(pool: Pool, limits: Limits, tier: str) -> Mapping[str, st
     return faults
 
 
-async def _fault(canary: Canary, pool: Pool, limits: Limits, planted: str) -> str:
-    child = await pool.acquire()
+async def _fault(
+    canary: Canary, child: Child, limits: Limits, sandbox: SandboxSettings, planted: str
+) -> str:
     heard = _Listener()
     try:
         await child.send(
             opening_frame(
                 limits,
                 cpu_seconds=_TIMEOUT,
-                threads_are_counted=pool.sandbox.threads_are_counted,
+                threads_are_counted=sandbox.threads_are_counted,
             )
         )
         await Run(

@@ -7,14 +7,16 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 
+from codemode.config import Limits
+from codemode.executor.canary import run_canaries
 from codemode.executor.child import Child, ChildStartError
 from codemode.executor.limits import SandboxSettings
 from codemode.executor.workfolder import make_folder, remove_folder
 from codemode.executor.zygote import Zygote, ZygoteStartError
 
-__all__ = ["Pool", "PoolUnavailableError"]
+__all__ = ["BrokenWallError", "Pool", "PoolUnavailableError"]
 
 logger = logging.getLogger(__name__)
 
@@ -23,11 +25,24 @@ _REFILL_DELAY = 0.004
 _READY_SECONDS = 10.0
 _FAILURES_BEFORE_UNHEALTHY = 3
 _RETRY_SECONDS = 0.5
+_LONGEST_RETRY_SECONDS = 10.0
 _KEEPER_SECONDS = 5.0
 
 
 class PoolUnavailableError(RuntimeError):
     """Tell that no child can be made now, and why."""
+
+
+class BrokenWallError(ZygoteStartError):
+    """Tell that a zygote's sandboxes do not hold; ``canaries`` says what is wrong by name."""
+
+    def __init__(self, tier: str, profile: str, canaries: Mapping[str, str]) -> None:
+        holes = [f"{name}: {fault}" for name, fault in canaries.items() if fault]
+        super().__init__(
+            f"tier {tier} does not hold on this host (profile {profile!r}): {'; '.join(holes)}. "
+            "Refusing to run untrusted code."
+        )
+        self.canaries = canaries
 
 
 class Pool:
@@ -37,6 +52,12 @@ class Pool:
     replaced after ``zygote_max_forks`` or ``zygote_max_age`` seconds, which
     gives new address layouts and hash seeds; the old one lives until its last
     run has ended, so that no run is lost.
+
+    No zygote serves before the canaries have passed in its children. When they
+    do not, the pool gives no child at all, not even of a former zygote, until
+    another one holds.
+
+    ``on_change`` is called when ``serving`` may have changed.
     """
 
     def __init__(
@@ -45,19 +66,22 @@ class Pool:
         profile: str,
         size: int,
         sandbox: SandboxSettings,
-        max_frame_bytes: int,
+        limits: Limits,
         child_max_age: float,
         zygote_max_forks: int,
         zygote_max_age: float,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self.profile = profile
         self.failure: str | None = None
+        self.canaries: Mapping[str, str] = {}
         self.size = size
         self.sandbox = sandbox
-        self._max_frame_bytes = max_frame_bytes
+        self._limits = limits
         self._child_max_age = child_max_age
         self._zygote_max_forks = zygote_max_forks
         self._zygote_max_age = zygote_max_age
+        self._on_change = on_change
         self._slots = itertools.count(1)
         self._idle: deque[tuple[Zygote, Child]] = deque()
         self._waiters: deque[asyncio.Future[Child]] = deque()
@@ -67,11 +91,17 @@ class Pool:
         self._failures = 0
         self._closed = False
         self._wanted = asyncio.Event()
+        self._replacing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._workdir = make_folder("codemode-work-", sandbox.tier)
 
+    @property
+    def serving(self) -> bool:
+        """Tell whether there is a zygote that holds and can fork."""
+        return self._zygote is not None and self.failure is None
+
     async def start(self) -> None:
-        """Start the zygote and fill the pool. Raises ZygoteStartError."""
+        """Start the zygote, prove it and fill the pool. Raises ZygoteStartError."""
         await self._new_zygote()
         self._task(self._keep_filled())
         self._task(self._keep_fresh())
@@ -125,15 +155,41 @@ class Pool:
         return current + [zygote.pid for zygote in self._retired]
 
     async def _new_zygote(self) -> None:
+        """Start a zygote that takes over once it is proved. Raises OSError, ZygoteStartError."""
         zygote = Zygote(
             profile=self.profile,
             workdir=self._workdir,
             sandbox=self.sandbox,
-            max_frame_bytes=self._max_frame_bytes,
+            max_frame_bytes=self._limits.max_value_bytes,
             on_death=self._zygote_died,
         )
         await zygote.start()
+        try:
+            await self._prove(zygote)
+        except BaseException:
+            await zygote.close()
+            raise
         self._zygote = zygote
+        self._on_change()
+
+    async def _prove(self, zygote: Zygote) -> None:
+        canaries = await run_canaries(lambda: self._ready_child(zygote), self._limits, self.sandbox)
+        if any(canaries.values()):
+            raise BrokenWallError(self.sandbox.tier, self.profile, canaries)
+        if not zygote.alive:
+            raise ZygoteStartError("the zygote died before it was proved")
+        self.canaries = canaries
+
+    async def _ready_child(self, zygote: Zygote) -> Child:
+        """Fork a child. Raises OSError, ChildStartError, TimeoutError."""
+        child = await zygote.spawn(next(self._slots))
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                await asyncio.shield(child.ready)
+        except BaseException:
+            child.close()
+            raise
+        return child
 
     def _zygote_died(self, zygote: Zygote) -> None:
         self._retired.discard(zygote)
@@ -143,6 +199,7 @@ class Pool:
         if zygote is self._zygote:
             logger.error("zygote %d died; starting another", zygote.pid)
             self._zygote = None
+            self._on_change()
         self._wanted.set()
 
     async def _keep_filled(self) -> None:
@@ -150,12 +207,13 @@ class Pool:
             await self._wanted.wait()
             self._wanted.clear()
             try:
-                if self._zygote is None:
-                    await self._new_zygote()
-                    self._recovered()
+                async with self._replacing:
+                    if self._zygote is None:
+                        await self._new_zygote()
+                        self._recovered()
             except (OSError, ZygoteStartError) as error:
-                self._failed(str(error))
-                await asyncio.sleep(_RETRY_SECONDS)
+                self._failed(error)
+                await asyncio.sleep(min(_RETRY_SECONDS * self._failures, _LONGEST_RETRY_SECONDS))
                 self._wanted.set()
                 continue
             while self._zygote is not None and self._missing() > 0:
@@ -169,27 +227,19 @@ class Pool:
         return self.size + waiting - len(self._idle) - self._spawning
 
     async def _spawn(self, zygote: Zygote) -> None:
-        child = None
         try:
-            child = await zygote.spawn(next(self._slots))
-            async with asyncio.timeout(_READY_SECONDS):
-                await asyncio.shield(child.ready)
+            child = await self._ready_child(zygote)
         except TimeoutError:
             # A zygote that is stopped, or stuck: another one takes its place.
             self._failed(f"a sandbox was not ready within {_READY_SECONDS:g} s")
             self._task(zygote.close())
         except (OSError, ChildStartError) as error:
-            if child is not None:
-                child.close()
             if zygote.alive:
-                self._failed(str(error))
+                self._failed(error)
                 await asyncio.sleep(_RETRY_SECONDS if self.failure else 0)
-        except asyncio.CancelledError:
-            if child is not None:
-                child.close()
-            raise
         else:
-            self._recovered()
+            if zygote is self._zygote:
+                self._recovered()
             self._offer(zygote, child)
         finally:
             self._spawning -= 1
@@ -206,19 +256,28 @@ class Pool:
         else:
             child.close()
 
-    def _failed(self, why: str) -> None:
+    def _failed(self, why: str | Exception) -> None:
         self._failures += 1
         logger.error("no sandbox could be made: %s", why)
-        if self._failures >= _FAILURES_BEFORE_UNHEALTHY:
-            self.failure = f"{self._failures} attempts in a row to make a sandbox failed: {why}"
-            while self._waiters:
-                waiter = self._waiters.popleft()
-                if not waiter.done():
-                    waiter.set_exception(PoolUnavailableError(self.failure))
+        if isinstance(why, BrokenWallError):
+            self._fail(str(why))
+        elif self._failures >= _FAILURES_BEFORE_UNHEALTHY:
+            self._fail(f"{self._failures} attempts in a row to make a sandbox failed: {why}")
+
+    def _fail(self, failure: str) -> None:
+        """Refuse whoever waits and whoever comes, until a sandbox can be made."""
+        self.failure = failure
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(PoolUnavailableError(failure))
+        self._on_change()
 
     def _recovered(self) -> None:
         self._failures = 0
-        self.failure = None
+        if self.failure is not None:
+            self.failure = None
+            self._on_change()
 
     async def _keep_fresh(self) -> None:
         """Replace idle children and the zygote when they are old or used up."""
@@ -229,7 +288,9 @@ class Pool:
             if zygote is not None and (
                 zygote.forks >= self._zygote_max_forks or now - zygote.born >= self._zygote_max_age
             ):
-                await self._recycle(zygote)
+                async with self._replacing:
+                    if zygote is self._zygote:
+                        await self._recycle(zygote)
             while self._idle and now - self._idle[0][1].born >= self._child_max_age:
                 self._idle.popleft()[1].close()
                 self._wanted.set()
@@ -239,11 +300,17 @@ class Pool:
     async def _recycle(self, old: Zygote) -> None:
         try:
             await self._new_zygote()
+        except BrokenWallError as error:
+            # What this host does to the new one it may do to the old one as well.
+            self._zygote = None
+            self._failed(error)
         except (OSError, ZygoteStartError) as error:
-            self._failed(str(error))
+            self._failed(error)
             return
-        logger.info("zygote %d is replaced after %d forks", old.pid, old.forks)
-        self._retired.add(old)
+        else:
+            logger.info("zygote %d is replaced after %d forks", old.pid, old.forks)
+        if old.alive:
+            self._retired.add(old)
         for zygote, child in self._idle:
             if zygote is old:
                 child.close()

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from codemode.config import ExecutorConfig, Tier
-from codemode.executor.canary import run_canaries
 from codemode.executor.isolation import GAPS, TIERS, Isolation, choose
-from codemode.executor.pool import Pool
+from codemode.executor.pool import BrokenWallError, Pool
 from codemode.executor.profiles import PROFILES
 
 __all__ = ["ProbeReport", "probe"]
@@ -95,14 +94,16 @@ async def probe(config: ExecutorConfig) -> ProbeReport:
             profile=profile,
             size=1,
             sandbox=isolation.settings,
-            max_frame_bytes=config.limits.max_value_bytes,
+            limits=config.limits,
             child_max_age=config.child_max_age,
             zygote_max_forks=config.zygote_max_forks,
             zygote_max_age=config.zygote_max_age,
         )
         try:
             await pool.start()
-            found = await run_canaries(pool, config.limits, isolation.tier)
+            found = pool.canaries
+        except BrokenWallError as error:
+            found = error.canaries
         finally:
             await pool.close()
         for name, fault in found.items():

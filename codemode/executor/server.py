@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,9 +18,8 @@ from grpc_reflection.v1alpha import reflection
 
 from codemode.config import ExecutorConfig
 from codemode.errors import ConfigurationError
-from codemode.executor.canary import run_canaries
 from codemode.executor.isolation import Isolation, choose
-from codemode.executor.pool import Pool, PoolUnavailableError
+from codemode.executor.pool import Pool
 from codemode.executor.profiles import PROFILES
 from codemode.executor.service import ExecutorService
 from codemode.protos import codemode_pb2 as pb
@@ -51,7 +50,8 @@ class ExecutorServer:
     """Serve executions until ``stop()``. Use as an async context manager, or ``run()``.
 
     Raises ConfigurationError when the configuration cannot be kept, such as a
-    TCP address without an API key or a tier that this host does not offer.
+    TCP address without an API key or a tier that this host does not offer, and
+    ZygoteStartError when no sandbox can be made or one does not hold.
     """
 
     def __init__(self, config: ExecutorConfig) -> None:
@@ -62,7 +62,7 @@ class ExecutorServer:
         self._watcher: asyncio.Task[None] | None = None
         self.addresses: list[str] = []
         self.isolation: Isolation | None = None
-        self.canaries: Mapping[str, str] = {}
+        self._health_changed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -88,14 +88,14 @@ class ExecutorServer:
                 profile=profile,
                 size=config.warm_children,
                 sandbox=isolation.settings,
-                max_frame_bytes=config.limits.max_value_bytes,
+                limits=config.limits,
                 child_max_age=config.child_max_age,
                 zygote_max_forks=config.zygote_max_forks,
                 zygote_max_age=config.zygote_max_age,
+                on_change=self._health_changed.set,
             )
         try:
             await asyncio.gather(*(pool.start() for pool in self._pools.values()))
-            await self._check_walls(isolation)
             await self._listen(isolation)
         except BaseException:
             await self.stop()
@@ -128,22 +128,6 @@ class ExecutorServer:
                 loop.remove_reader(parent)
             logger.info("stopping")
             await self.stop(_EMBEDDED_GRACE if parent is not None else _SHUTDOWN_GRACE)
-
-    async def _check_walls(self, isolation: Isolation) -> None:
-        """Run the canaries on each pool; refuse to serve when one finds a hole."""
-        for name, pool in self._pools.items():
-            try:
-                self.canaries = await run_canaries(pool, self.config.limits, isolation.tier)
-            except PoolUnavailableError as error:
-                raise ConfigurationError(
-                    f"no sandbox of tier {isolation.tier} can be made (profile {name!r}): {error}"
-                ) from error
-            holes = [f"{canary}: {fault}" for canary, fault in self.canaries.items() if fault]
-            if holes:
-                raise ConfigurationError(
-                    f"tier {isolation.tier} does not hold on this host (profile {name!r}): "
-                    f"{'; '.join(holes)}. Refusing to run untrusted code."
-                )
 
     async def _listen(self, isolation: Isolation) -> None:
         config = self.config
@@ -198,19 +182,16 @@ class ExecutorServer:
         )
 
     async def _watch_health(self) -> None:
-        """Say NOT_SERVING while no sandbox can be made."""
-        status = health_pb2.HealthCheckResponse.SERVING
+        """Say NOT_SERVING while there is no sandbox that is proved to hold."""
         while True:
-            await asyncio.sleep(0.5)
-            failing = any(pool.failure is not None for pool in self._pools.values())
-            now = (
-                health_pb2.HealthCheckResponse.NOT_SERVING
-                if failing
-                else health_pb2.HealthCheckResponse.SERVING
+            await self._health_changed.wait()
+            self._health_changed.clear()
+            serving = all(pool.serving for pool in self._pools.values())
+            await self._set_health(
+                health_pb2.HealthCheckResponse.SERVING
+                if serving
+                else health_pb2.HealthCheckResponse.NOT_SERVING
             )
-            if now != status:
-                status = now
-                await self._set_health(status)
 
     async def _set_health(self, status: int) -> None:
         for name in ("", _SERVICE_NAME):

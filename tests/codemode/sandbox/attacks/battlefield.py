@@ -18,7 +18,7 @@ from unittest import mock
 
 from codemode import ClientConfig, Codemode, ExecutorConfig, Limits
 from codemode.config import CEILINGS, Tier
-from codemode.executor import isolation, server
+from codemode.executor import isolation, pool, server
 from codemode.executor.server import ExecutorServer
 from codemode.executor.zygote import CLEAN_ENVIRONMENT
 from codemode.sandbox.lockdown import view
@@ -68,7 +68,7 @@ def _left_out(without: frozenset[str]) -> Any:
 
     with (
         mock.patch.object(server, "choose", choose),
-        mock.patch.object(server, "run_canaries", no_canaries),
+        mock.patch.object(pool, "run_canaries", no_canaries),
     ):
         yield
 

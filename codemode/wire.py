@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
@@ -9,11 +11,22 @@ from grpc.aio import EOF  # type: ignore[attr-defined]  # the stubs leave it out
 
 from codemode.protos import codemode_pb2_grpc
 
-__all__ = ["CHUNK_BYTES", "EOF", "PROTOCOL_VERSION", "ChunkBuffer", "make_stub", "split"]
+__all__ = [
+    "CHUNK_BYTES",
+    "EOF",
+    "PROTOCOL_VERSION",
+    "ChunkBuffer",
+    "make_stub",
+    "split",
+    "take_batch",
+    "unbatched",
+]
 
 PROTOCOL_VERSION = 1
 CHUNK_BYTES = 1024 * 1024
 """The most bytes of a value that one message carries."""
+
+_BATCH_MESSAGES = 128
 
 
 def make_stub(channel: grpc.Channel | grpc.aio.Channel) -> Any:
@@ -29,6 +42,24 @@ def split(value: bytes) -> tuple[list[bytes], bytes]:
         chunks.append(value[start : start + CHUNK_BYTES])
         start += CHUNK_BYTES
     return chunks, value[start:] if start else value
+
+
+def take_batch(messages: deque[Any]) -> list[Any]:
+    """Take as many messages off the left, at least one, as one gRPC message may carry."""
+    taken = [messages.popleft()]
+    size = taken[0].ByteSize() if messages else 0
+    while messages and len(taken) < _BATCH_MESSAGES and size < CHUNK_BYTES:
+        taken.append(messages.popleft())
+        size += taken[-1].ByteSize()
+    return taken
+
+
+def unbatched(message: Any) -> Iterable[Any]:
+    """Return the messages of a batch, or the one message that is none."""
+    if message.WhichOneof("message") == "batch":
+        messages: Iterable[Any] = message.batch.messages
+        return messages
+    return (message,)
 
 
 class ChunkBuffer:

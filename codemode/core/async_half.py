@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +14,12 @@ import grpc
 from codemode.core.dispatch import Dispatcher, ToolCall, ToolOutcome
 from codemode.core.events import Event, ExecutionCompleted, ToolCallStarted
 from codemode.core.failures import client_error, status_is_lost
-from codemode.core.request import result_messages
+from codemode.core.request import next_message, result_messages
 from codemode.core.result import ExecutionResult
 from codemode.core.transcript import Transcript, call_finished
 from codemode.errors import ExecutorClientError, ExecutorProtocolError
 from codemode.protos import codemode_pb2 as pb
-from codemode.wire import EOF
+from codemode.wire import EOF, unbatched
 
 __all__ = ["AsyncLink", "drive"]
 
@@ -51,6 +52,8 @@ class AsyncLink:
         self.idle = False  # the last run has ended, by the executor's own word
         self.loop = asyncio.get_running_loop()
         self._writing = asyncio.Lock()
+        self._outgoing: deque[pb.ClientMessage] = deque()
+        self._unread: deque[pb.ExecutorMessage] = deque()
         self._writer: asyncio.Task[Any] | None = None
         self._inbox: asyncio.Queue[Any] | None = None
         self._pump_task: asyncio.Task[None] | None = None
@@ -65,9 +68,13 @@ class AsyncLink:
 
         What ended it is told by ``receive``.
         """
+        self._outgoing.extend(messages)
         async with self._writing:
-            for message in messages:
-                if self.closing or self._call.done() or not await self._write(message):
+            # Whoever is first takes along what others have put there meanwhile.
+            while self._outgoing:
+                if self.closing or self._call.done():
+                    return
+                if not await self._write(next_message(self._outgoing)):
                     return
 
     async def _write(self, message: pb.ClientMessage) -> bool:
@@ -96,9 +103,14 @@ class AsyncLink:
 
     async def receive(self) -> Any:
         """Return the next message, or a tool that has ended. None is the end."""
-        if self._inbox is None:
+        while self._inbox is None and not self._unread:
             message = await self._call.read()
-            return None if message is EOF else message
+            if message is EOF:
+                return None
+            self._unread.extend(unbatched(message))
+        if self._unread:
+            return self._unread.popleft()
+        assert self._inbox is not None
         item = await self._inbox.get()
         if isinstance(item, BaseException):
             raise item
@@ -211,7 +223,8 @@ class AsyncLink:
     async def _pump(self, inbox: asyncio.Queue[Any]) -> None:
         try:
             while (message := await self._call.read()) is not EOF:
-                await inbox.put(message)
+                for one in unbatched(message):
+                    await inbox.put(one)
             await inbox.put(None)
         except grpc.RpcError as error:
             await inbox.put(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import uuid
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,12 +16,13 @@ from codemode.errors import ConfigurationError
 from codemode.protos import codemode_pb2 as pb
 from codemode.tools import Tool
 from codemode.values import encode
-from codemode.wire import PROTOCOL_VERSION, split
+from codemode.wire import PROTOCOL_VERSION, split, take_batch
 
 __all__ = [
     "RunRequest",
     "SandboxRequest",
     "limits_from",
+    "next_message",
     "result_messages",
     "run_messages",
 ]
@@ -101,6 +103,7 @@ class SandboxRequest:
             fairness_key=self.fairness_key,
             queue_timeout=self.limits.queue_timeout or _AT_ONCE,
             idle_timeout=self.limits.idle_timeout,
+            accepts_batches=True,
         )
         chunks: list[pb.ClientMessage] = []
         if run is not None:
@@ -139,6 +142,14 @@ def result_messages(run_id: int, call_id: int, outcome: ToolOutcome) -> list[pb.
     chunks, rest = _split(outcome.value or b"")
     answer = pb.ToolResult(run_id=run_id, call_id=call_id, value=rest)
     return [*chunks, pb.ClientMessage(tool_result=answer)]
+
+
+def next_message(outgoing: deque[pb.ClientMessage]) -> pb.ClientMessage:
+    """Take what is to be sent next: one message, or several as a batch."""
+    taken: list[pb.ClientMessage] = take_batch(outgoing)
+    if len(taken) == 1:
+        return taken[0]
+    return pb.ClientMessage(batch=pb.ClientBatch(messages=taken))
 
 
 def _split(data: bytes) -> tuple[list[pb.ClientMessage], bytes]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -28,11 +29,12 @@ from codemode.core.events import (
     ToolCallStarted,
 )
 from codemode.core.failures import client_error
-from codemode.core.request import result_messages
+from codemode.core.request import next_message, result_messages
 from codemode.core.threads import adopt_locals
 from codemode.core.transcript import Transcript, call_finished
 from codemode.errors import ExecutorProtocolError
 from codemode.protos import codemode_pb2 as pb
+from codemode.wire import unbatched
 
 __all__ = ["SyncLink", "drive"]
 
@@ -60,6 +62,7 @@ class SyncLink:
         self.closing = False
         self._outgoing: SimpleQueue[Sequence[pb.ClientMessage] | None] = SimpleQueue()
         self._outgoing.put(messages)
+        self._unread: deque[pb.ExecutorMessage] = deque()
         self._inbox: SimpleQueue[Any] | None = None
         self._room = threading.Semaphore(_READ_AHEAD)
         self._tools: _ToolLoop | None = None
@@ -72,8 +75,14 @@ class SyncLink:
 
     def receive(self) -> Any:
         """Return the next thing to do: a message, or an item of ``inbox``. None is the end."""
-        if self._inbox is None:
-            return next(self._call, None)
+        while self._inbox is None and not self._unread:
+            message = next(self._call, None)
+            if message is None:
+                return None
+            self._unread.extend(unbatched(message))
+        if self._unread:
+            return self._unread.popleft()
+        assert self._inbox is not None
         item = self._inbox.get()
         if isinstance(item, pb.ExecutorMessage):
             self._room.release()
@@ -128,19 +137,23 @@ class SyncLink:
             self._tools.stop()
 
     def _requests(self) -> Iterator[pb.ClientMessage]:
+        outgoing: deque[pb.ClientMessage] = deque()
         while (messages := self._outgoing.get()) is not None:
-            yield from messages
+            outgoing.extend(messages)
+            while outgoing and self._outgoing.empty():
+                yield next_message(outgoing)
 
     def _pump(self) -> None:
         inbox = self._inbox
         assert inbox is not None
         try:
             for message in self._call:
-                # A slow reader of the events holds back the sandbox, not memory.
-                self._room.acquire()
-                if self._ended:
-                    return
-                inbox.put(message)
+                for one in unbatched(message):
+                    # A slow reader of the events holds back the sandbox, not memory.
+                    self._room.acquire()
+                    if self._ended:
+                        return
+                    inbox.put(one)
             inbox.put(None)
         except grpc.RpcError as error:
             inbox.put(error)

@@ -15,6 +15,7 @@ from typing import Any
 
 from codemode.config import Limits
 from codemode.executor.child import Child, ChildStartError
+from codemode.executor.events import EventWriter
 from codemode.executor.limits import SandboxSettings
 from codemode.executor.opening import opening_frame
 from codemode.executor.run import ChildLostError, Run
@@ -153,7 +154,7 @@ async def _fault(
         await Run(
             request=pb.Run(run_id=1, code=f"PLANTED = {planted!r}\n{canary.code}"),
             child=child,
-            client=heard,
+            events=EventWriter(heard, batches=False),
             limits=limits,
             timeout=_TIMEOUT,
             cpu_limit=_TIMEOUT,

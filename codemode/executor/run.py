@@ -6,10 +6,10 @@ import asyncio
 import logging
 import math
 import time
-from typing import Any, Protocol
 
 from codemode.config import Limits
 from codemode.executor.child import Child, ReceivedFrame
+from codemode.executor.events import EventWriter
 from codemode.executor.outcome import Ending, ending_of_exit, status_of_failure
 from codemode.protos import codemode_pb2 as pb
 from codemode.sandbox.channel import EXIT_NO_MEMORY
@@ -20,11 +20,10 @@ from codemode.sandbox.frames import (
     pack_texts,
     unpack_texts,
 )
-from codemode.wire import PROTOCOL_VERSION, split
+from codemode.wire import PROTOCOL_VERSION
 
 __all__ = [
     "ChildLostError",
-    "Client",
     "Run",
     "refuse_stale_call",
 ]
@@ -44,16 +43,6 @@ class ChildLostError(RuntimeError):
     """Tell that the child died before it took the code, which has not run."""
 
 
-class Client(Protocol):
-    """Be the part of grpc.aio's servicer context that a stream uses."""
-
-    async def read(self) -> Any: ...
-    async def write(self, message: pb.ExecutorMessage) -> None: ...
-    async def abort(
-        self, code: Any, details: str = "", trailing_metadata: tuple[Any, ...] = ()
-    ) -> None: ...
-
-
 class Run:
     """Carry one run: send the code, pass on what comes back, enforce the limits.
 
@@ -67,7 +56,7 @@ class Run:
         *,
         request: pb.Run,
         child: Child,
-        client: Client,
+        events: EventWriter,
         limits: Limits,
         timeout: float,
         cpu_limit: float,
@@ -79,7 +68,7 @@ class Run:
         self.tool_calls = tool_calls_before
         self._request = request
         self._child = child
-        self._client = client
+        self._events = events
         self._limits = limits
         self._timeout = timeout
         self._cpu_limit = cpu_limit
@@ -120,6 +109,7 @@ class Run:
         try:
             while frames := await self._child.frames():
                 await self._handle(frames)
+                await self._events.flush()
                 if self._finished:
                     return self._ending is None
             await self._explain_end()
@@ -189,7 +179,7 @@ class Run:
                 raise FrameError(f"a {frame.kind.name} frame during a run")
 
     async def _tell_started(self) -> None:
-        await self._client.write(
+        await self._events.tell(
             pb.ExecutorMessage(
                 started=pb.Started(
                     run_id=self.run_id,
@@ -207,7 +197,7 @@ class Run:
         self._output_bytes += len(kept)
         if kept:
             text = kept.decode("utf-8", "replace")
-            await self._client.write(
+            await self._events.tell(
                 pb.ExecutorMessage(
                     output=pb.Output(run_id=self.run_id, stream=_STREAMS[kind], text=text)
                 )
@@ -238,13 +228,14 @@ class Run:
         while len(self._in_flight) >= self._limits.max_tool_calls_in_flight:
             if self._ending is not None or self._child.exited.done():
                 return
+            await self._events.flush()
             self._room.clear()
             await self._room.wait()
         if self._ending is not None:
             return
         self._in_flight.add(frame.call)
-        value = await self._send_chunks(bytes(arguments))
-        await self._client.write(
+        value = await self._events.tell_chunks(bytes(arguments))
+        await self._events.tell(
             pb.ExecutorMessage(
                 tool_call=pb.ToolCall(
                     run_id=self.run_id, call_id=frame.call, name=name, arguments=value
@@ -254,7 +245,7 @@ class Run:
 
     async def _cancel_call(self, frame: ReceivedFrame) -> None:
         if self.answers(frame.run, frame.call):
-            await self._client.write(
+            await self._events.tell(
                 pb.ExecutorMessage(
                     tool_call_cancelled=pb.ToolCallCancelled(run_id=self.run_id, call_id=frame.call)
                 )
@@ -268,20 +259,20 @@ class Run:
         message = pb.Progress(run_id=self.run_id, done=done, note=_cut(note))
         if not math.isnan(total):
             message.total = total
-        await self._client.write(pb.ExecutorMessage(progress=message))
+        await self._events.tell(pb.ExecutorMessage(progress=message))
 
     async def _complete(self, frame: ReceivedFrame) -> None:
         usage = self._usage()
-        value = await self._send_chunks(frame.body)
+        value = await self._events.tell_chunks(frame.body)
         self._finished = True
-        await self._client.write(
+        await self._events.tell(
             pb.ExecutorMessage(completed=pb.Completed(run_id=self.run_id, value=value, usage=usage))
         )
 
     async def _fail(self, frame: ReceivedFrame) -> None:
         (kind, message, line, traceback), _ = unpack_texts(frame.body, 4)
         self._finished = True
-        await self._client.write(
+        await self._events.tell(
             pb.ExecutorMessage(
                 failed=pb.Failed(
                     run_id=self.run_id,
@@ -316,7 +307,7 @@ class Run:
         ending = self._ending
         assert ending is not None
         self._finished = True
-        await self._client.write(
+        await self._events.tell(
             pb.ExecutorMessage(
                 failed=pb.Failed(
                     run_id=self.run_id,
@@ -327,13 +318,7 @@ class Run:
                 )
             )
         )
-
-    async def _send_chunks(self, value: bytes) -> bytes:
-        """Send all but the last chunk of a large value; return the last."""
-        chunks, rest = split(value)
-        for chunk in chunks:
-            await self._client.write(pb.ExecutorMessage(chunk=pb.Chunk(data=chunk)))
-        return rest
+        await self._events.flush()
 
     def _usage(self) -> pb.Usage:
         exit = self._child.exited.result() if self._child.exited.done() else None

@@ -10,18 +10,14 @@ import grpc
 
 from codemode.executor.admission import BusyError
 from codemode.executor.child import Child
+from codemode.executor.events import Client, EventWriter
 from codemode.executor.limits import LimitRefusedError, resolve_limits, resolve_seconds
 from codemode.executor.opening import opening_frame
 from codemode.executor.pool import PoolUnavailableError
-from codemode.executor.run import (
-    ChildLostError,
-    Client,
-    Run,
-    refuse_stale_call,
-)
+from codemode.executor.run import ChildLostError, Run, refuse_stale_call
 from codemode.protos import codemode_pb2 as pb
 from codemode.sandbox.frames import Frame, pack_texts
-from codemode.wire import EOF, PROTOCOL_VERSION, ChunkBuffer
+from codemode.wire import EOF, PROTOCOL_VERSION, ChunkBuffer, unbatched
 
 if TYPE_CHECKING:
     from codemode.executor.service import ExecutorService
@@ -149,6 +145,7 @@ class ExecuteStream:
             config.limits.idle_timeout,
             config.ceilings.idle_timeout,
         )
+        events = EventWriter(self._context, batches=opening.accepts_batches)
         child = await self._take_child(opening)
         attempts = 1
         tool_calls = 0
@@ -157,7 +154,7 @@ class ExecuteStream:
             self._current = run = Run(
                 request=request,
                 child=child,
-                client=self._context,
+                events=events,
                 limits=self._limits,
                 timeout=self._execution_timeout(request),
                 cpu_limit=self._cpu_limit(opening),
@@ -209,25 +206,29 @@ class ExecuteStream:
         """Take the client's messages until it closes its side."""
         try:
             while (message := await self._context.read()) is not EOF:
-                match message.WhichOneof("message"):
-                    case "tool_result":
-                        await self._pass_result(message.tool_result)
-                    case "chunk":
-                        self._keep_chunk(message.chunk)
-                    case "cancel_run":
-                        if self._current and self._current.run_id == message.cancel_run.run_id:
-                            self._current.cancel()
-                    case "run" if session:
-                        await self._runs.put(self._checked_run(message.run))
-                    case "run" | "open":
-                        raise RequestRefusedError("this stream is open, and it is no session")
-                    case _:
-                        pass  # of a newer client
+                for one in unbatched(message):
+                    await self._take_message(one, session=session)
         except (RequestRefusedError, LimitRefusedError) as error:
             self._refusal = error
             if self._child is not None:
                 self._child.kill()
         await self._runs.put(None)
+
+    async def _take_message(self, message: pb.ClientMessage, *, session: bool) -> None:
+        match message.WhichOneof("message"):
+            case "tool_result":
+                await self._pass_result(message.tool_result)
+            case "chunk":
+                self._keep_chunk(message.chunk)
+            case "cancel_run":
+                if self._current and self._current.run_id == message.cancel_run.run_id:
+                    self._current.cancel()
+            case "run" if session:
+                await self._runs.put(self._checked_run(message.run))
+            case "run" | "open":
+                raise RequestRefusedError("this stream is open, and it is no session")
+            case _:
+                pass  # of a newer client
 
     async def _pass_result(self, result: pb.ToolResult) -> None:
         run = self._current

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63odemode/protos/codemode.proto\x12\x0b\x63odemode.v1\"\xe1\x01\n\rClientMessage\x12!\n\x04open\x18\x01 \x01(\x0b\x32\x11.codemode.v1.OpenH\x00\x12\x1f\n\x03run\x18\x02 \x01(\x0b\x32\x10.codemode.v1.RunH\x00\x12.\n\x0btool_result\x18\x03 \x01(\x0b\x32\x17.codemode.v1.ToolResultH\x00\x12,\n\ncancel_run\x18\x04 \x01(\x0b\x32\x16.codemode.v1.CancelRunH\x00\x12#\n\x05\x63hunk\x18\x05 \x01(\x0b\x32\x12.codemode.v1.ChunkH\x00\x42\t\n\x07message\"\xfb\x02\n\x0f\x45xecutorMessage\x12\'\n\x07started\x18\x01 \x01(\x0b\x32\x14.codemode.v1.StartedH\x00\x12%\n\x06output\x18\x02 \x01(\x0b\x32\x13.codemode.v1.OutputH\x00\x12*\n\ttool_call\x18\x03 \x01(\x0b\x32\x15.codemode.v1.ToolCallH\x00\x12=\n\x13tool_call_cancelled\x18\x04 \x01(\x0b\x32\x1e.codemode.v1.ToolCallCancelledH\x00\x12)\n\x08progress\x18\x05 \x01(\x0b\x32\x15.codemode.v1.ProgressH\x00\x12+\n\tcompleted\x18\x06 \x01(\x0b\x32\x16.codemode.v1.CompletedH\x00\x12%\n\x06\x66\x61iled\x18\x07 \x01(\x0b\x32\x13.codemode.v1.FailedH\x00\x12#\n\x05\x63hunk\x18\x08 \x01(\x0b\x32\x12.codemode.v1.ChunkH\x00\x42\t\n\x07message\"\x87\x02\n\x04Open\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x16\n\x0e\x63lient_version\x18\x02 \x01(\t\x12\x0f\n\x07profile\x18\x03 \x01(\t\x12#\n\x06limits\x18\x04 \x01(\x0b\x32\x13.codemode.v1.Limits\x12$\n\x05tools\x18\x05 \x03(\x0b\x32\x15.codemode.v1.ToolSpec\x12\x0f\n\x07session\x18\x06 \x01(\x08\x12\x14\n\x0c\x66\x61irness_key\x18\x07 \x01(\t\x12\x15\n\rqueue_timeout\x18\x08 \x01(\x01\x12\x1d\n\x03run\x18\t \x01(\x0b\x32\x10.codemode.v1.Run\x12\x14\n\x0cidle_timeout\x18\n \x01(\x01\"\x85\x02\n\x06Limits\x12\x17\n\x0fmax_cpu_seconds\x18\x01 \x01(\x01\x12\x18\n\x10max_memory_bytes\x18\x02 \x01(\x04\x12\x13\n\x0bmax_threads\x18\x03 \x01(\r\x12\x16\n\x0emax_open_files\x18\x04 \x01(\r\x12\x16\n\x0emax_disk_bytes\x18\x05 \x01(\x04\x12\x18\n\x10max_output_bytes\x18\x06 \x01(\x04\x12\x17\n\x0fmax_value_bytes\x18\x07 \x01(\x04\x12\x16\n\x0emax_code_bytes\x18\x08 \x01(\x04\x12\x16\n\x0emax_tool_calls\x18\t \x01(\r\x12 \n\x18max_tool_calls_in_flight\x18\n \x01(\r\"u\n\x08ToolSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tsignature\x18\x02 \x01(\t\x12\x1d\n\x15positional_parameters\x18\x03 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x14\n\x0c\x61synchronous\x18\x05 \x01(\x08\"d\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\r\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0e\n\x06inputs\x18\x03 \x01(\x0c\x12\x19\n\x11\x65xecution_timeout\x18\x04 \x01(\x01\x12\x14\n\x0c\x65xecution_id\x18\x05 \x01(\t\"v\n\nToolResult\x12\x0e\n\x06run_id\x18\x01 \x01(\r\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\r\x12\x0f\n\x05value\x18\x03 \x01(\x0cH\x00\x12+\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x18.codemode.v1.ToolFailureH\x00\x42\t\n\x07outcome\":\n\x0bToolFailure\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x1b\n\tCancelRun\x12\x0e\n\x06run_id\x18\x01 \x01(\r\"\x15\n\x05\x43hunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"v\n\x07Started\x12\x0e\n\x06run_id\x18\x01 \x01(\r\x12\x14\n\x0c\x65xecution_id\x18\x02 \x01(\t\x12\x11\n\tisolation\x18\x03 \x01(\t\x12\x18\n\x10protocol_version\x18\x04 \x01(\r\x12\x18\n\x10\x65xecutor_version\x18\x05 \x01(\t\"\x9a\x01\n\x06Output\x12\x0e\n\x06run_id\x18\x01 \x01(\r\x12*\n\x06stream\x18\x02 \x01(\x0e\x32\x1a.codemode.v1.Output.Stream\x12\x0c\n\x04text\x18\x03 \x01(\t\"F\n\x06Stream\x12\x16\n\x12STREAM_UNSPECIFIED\x10\x00\x12\x11\n\rSTREAM_STDOUT\x10\x01\x12\x11\n\rSTREAM_STDERR\x10\x02\"L\n\x08ToolCall\x12\x0e\n\x06run_id\x18\x01 \x01(\r\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\r\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x11\n\targuments\x18\x04 \x01(\x0c\"4\n\x11ToolCallCancelled\x12\x0e\n\x06run_id\x18\x01 \x01(\r\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\r\"T\n\x08Progress\x12\x0e\n\x06run_id\x18\x01 \x01(\r\x12\x0c\n\x04\x64one\x18\x02 \x01(\x01\x12\x12\n\x05total\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x0c\n\x04note\x18\x04 \x01(\tB\x08\n\x06_total\"M\n\tCompleted\x12\x0e\n\x06run_id\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x0c\x12!\n\x05usage\x18\x03 \x01(\x0b\x32\x12.codemode.v1.Usage\"\x8b\x01\n\x06\x46\x61iled\x12\x0e\n\x06run_id\x18\x01 \x01(\r\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0c\n\x04line\x18\x05 \x01(\r\x12\x11\n\ttraceback\x18\x06 \x01(\t\x12!\n\x05usage\x18\x07 \x01(\x0b\x32\x12.codemode.v1.Usage\"s\n\x05Usage\x12\x14\n\x0cwall_seconds\x18\x01 \x01(\x01\x12\x13\n\x0b\x63pu_seconds\x18\x02 \x01(\x01\x12\x15\n\rmax_rss_bytes\x18\x03 \x01(\x04\x12\x14\n\x0coutput_bytes\x18\x04 \x01(\x04\x12\x12\n\ntool_calls\x18\x05 \x01(\r\"B\n\x0eGetInfoRequest\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x16\n\x0e\x63lient_version\x18\x02 \x01(\t\"\xd2\x02\n\x0fGetInfoResponse\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x18\n\x10\x65xecutor_version\x18\x02 \x01(\t\x12\x16\n\x0epython_version\x18\x03 \x01(\t\x12\x11\n\tisolation\x18\x04 \x01(\t\x12\x18\n\x10isolation_detail\x18\x05 \x01(\t\x12+\n\x0e\x64\x65\x66\x61ult_limits\x18\x06 \x01(\x0b\x32\x13.codemode.v1.Limits\x12%\n\x08\x63\x65ilings\x18\x07 \x01(\x0b\x32\x13.codemode.v1.Limits\x12\x1d\n\x15max_execution_timeout\x18\x08 \x01(\x01\x12&\n\x08profiles\x18\t \x03(\x0b\x32\x14.codemode.v1.Profile\x12\x17\n\x0fmax_concurrency\x18\n \x01(\r\x12\x12\n\nmax_queued\x18\x0b \x01(\r\"2\n\x07Profile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x11preloaded_modules\x18\x02 \x03(\t2\xa0\x01\n\x0f\x45xecutorService\x12G\n\x07\x45xecute\x12\x1a.codemode.v1.ClientMessage\x1a\x1c.codemode.v1.ExecutorMessage(\x01\x30\x01\x12\x44\n\x07GetInfo\x12\x1b.codemode.v1.GetInfoRequest\x1a\x1c.codemode.v1.GetInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63odemode/protos/codemode.proto\x12\x0b\x63odemode.v1\"\x8c\x02\n\rClientMessage\x12!\n\x04open\x18\x01 \x01(\x0b\x32\x11.codemode.v1.OpenH\x00\x12\x1f\n\x03run\x18\x02 \x01(\x0b\x32\x10.codemode.v1.RunH\x00\x12.\n\x0btool_result\x18\x03 \x01(\x0b\x32\x17.codemode.v1.ToolResultH\x00\x12,\n\ncancel_run\x18\x04 \x01(\x0b\x32\x16.codemode.v1.CancelRunH\x00\x12#\n\x05\x63hunk\x18\x05 \x01(\x0b\x32\x12.codemode.v1.ChunkH\x00\x12)\n\x05\x62\x61tch\x18\x06 \x01(\x0b\x32\x18.codemode.v1.ClientBatchH\x00\x42\t\n\x07message\";\n\x0b\x43lientBatch\x12,\n\x08messages\x18\x01 \x03(\x0b\x32\x1a.codemode.v1.ClientMessage\"\xa8\x03\n\x0f\x45xecutorMessage\x12\'\n\x07started\x18\x01 \x01(\x0b\x32\x14.codemode.v1.StartedH\x00\x12%\n\x06output\x18\x02 \x01(\x0b\x32\x13.codemode.v1.OutputH\x00\x12*\n\ttool_call\x18\x03 \x01(\x0b\x32\x15.codemode.v1.ToolCallH\x00\x12=\n\x13tool_call_cancelled\x18\x04 \x01(\x0b\x32\x1e.codemode.v1.ToolCallCancelledH\x00\x12)\n\x08progress\x18\x05 \x01(\x0b\x32\x15.codemode.v1.ProgressH\x00\x12+\n\tcompleted\x18\x06 \x01(\x0b\x32\x16.codemode.v1.CompletedH\x00\x12%\n\x06\x66\x61iled\x18\x07 \x01(\x0b\x32\x13.codemode.v1.FailedH\x00\x12#\n\x05\x63hunk\x18\x08 \x01(\x0b\x32\x12.codemode.v1.ChunkH\x00\x12+\n\x05\x62\x61tch\x18\t \x01(\x0b\x32\x1a.codemode.v1.ExecutorBatchH\x00\x42\t\n\x07message\"?\n\rExecutorBatch\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.codemode.v1.ExecutorMessage\"\xa0\x02\n\x04Open\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x16\n\x0e\x63lient_version\x18\x02 \x01(\t\x12\x0f\n\x07profile\x18\x03 \x01(\t\x12#\n\x06limits\x18\x04 \x01(\x0b\x32\x13.codemode.v1.Limits\x12$\n\x05tools\x18\x05 \x03(\x0b\x32\x15.codemode.v1.ToolSpec\x12\x0f\n\x07session\x18\x06 \x01(\x08\x12\x14\n\x0c\x66\x61irness_key\x18\x07 \x01(\t\x12\x15\n\rqueue_timeout\x18\x08 \x01(\x01\x12\x1d\n\x03run\x18\t \x01(\x0b\x32\x10.codemode.v1.Run\x12\x14\n\x0cidle_timeout\x18\n \x01(\x01\x12\x17\n\x0f\x61\x63\x63\x65pts_batches\x18\x0b \x01(\x08\"\x85\x02\n\x06Limits\x12\x17\n\x0fmax_cpu_seconds\x18\x01 \x01(\x01\x12\x18\n\x10max_memory_bytes\x18\x02 \x01(\x04\x12\x13\n\x0bmax_threads\x18\x03 \x01(\r\x12\x16\n\x0emax_open_files\x18\x04 \x01(\r\x12\x16\n\x0emax_disk_bytes\x18\x05 \x01(\x04\x12\x18\n\x10max_output_bytes\x18\x06 \x01(\x04\x12\x17\n\x0fmax_value_bytes\x18\x07 \x01(\x04\x12\x16\n\x0emax_code_bytes\x18\x08 \x01(\x04\x12\x16\n\x0emax_tool_calls\x18\t \x01(\r\x12 \n\x18max_tool_calls_in_flight\x18\n \x01(\r\"u\n\x08ToolSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tsignature\x18\x02 \x01(\t\x12\x1d\n\x15positional_parameters\x18\x03 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x14\n\x0c\x61synchronous\x18\x05 \x01(\x08\"d\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\r\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0e\n\x06inputs\x18\x03 \x01(\x0c\x12\x19\n\x11\x65xecution_timeout\x18\x04 \x01(\x01\x12\x14\n\x0c\x65xecution_id\x18\x05 \x01(\t\"v\n\nToolResult\x12\x0e\n\x06run_id\x18\x01 \x01(\r\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\r\x12\x0f\n\x05value\x18\x03 \x01(\x0cH\x00\x12+\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x18.codemode.v1.ToolFailureH\x00\x42\t\n\x07outcome\":\n\x0bToolFailure\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x1b\n\tCancelRun\x12\x0e\n\x06run_id\x18\x01 \x01(\r\"\x15\n\x05\x43hunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"v\n\x07Started\x12\x0e\n\x06run_id\x18\x01 \x01(\r\x12\x14\n\x0c\x65xecution_id\x18\x02 \x01(\t\x12\x11\n\tisolation\x18\x03 \x01(\t\x12\x18\n\x10protocol_version\x18\x04 \x01(\r\x12\x18\n\x10\x65xecutor_version\x18\x05 \x01(\t\"\x9a\x01\n\x06Output\x12\x0e\n\x06run_id\x18\x01 \x01(\r\x12*\n\x06stream\x18\x02 \x01(\x0e\x32\x1a.codemode.v1.Output.Stream\x12\x0c\n\x04text\x18\x03 \x01(\t\"F\n\x06Stream\x12\x16\n\x12STREAM_UNSPECIFIED\x10\x00\x12\x11\n\rSTREAM_STDOUT\x10\x01\x12\x11\n\rSTREAM_STDERR\x10\x02\"L\n\x08ToolCall\x12\x0e\n\x06run_id\x18\x01 \x01(\r\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\r\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x11\n\targuments\x18\x04 \x01(\x0c\"4\n\x11ToolCallCancelled\x12\x0e\n\x06run_id\x18\x01 \x01(\r\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\r\"T\n\x08Progress\x12\x0e\n\x06run_id\x18\x01 \x01(\r\x12\x0c\n\x04\x64one\x18\x02 \x01(\x01\x12\x12\n\x05total\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x0c\n\x04note\x18\x04 \x01(\tB\x08\n\x06_total\"M\n\tCompleted\x12\x0e\n\x06run_id\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x0c\x12!\n\x05usage\x18\x03 \x01(\x0b\x32\x12.codemode.v1.Usage\"\x8b\x01\n\x06\x46\x61iled\x12\x0e\n\x06run_id\x18\x01 \x01(\r\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0c\n\x04line\x18\x05 \x01(\r\x12\x11\n\ttraceback\x18\x06 \x01(\t\x12!\n\x05usage\x18\x07 \x01(\x0b\x32\x12.codemode.v1.Usage\"s\n\x05Usage\x12\x14\n\x0cwall_seconds\x18\x01 \x01(\x01\x12\x13\n\x0b\x63pu_seconds\x18\x02 \x01(\x01\x12\x15\n\rmax_rss_bytes\x18\x03 \x01(\x04\x12\x14\n\x0coutput_bytes\x18\x04 \x01(\x04\x12\x12\n\ntool_calls\x18\x05 \x01(\r\"B\n\x0eGetInfoRequest\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x16\n\x0e\x63lient_version\x18\x02 \x01(\t\"\xd2\x02\n\x0fGetInfoResponse\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x18\n\x10\x65xecutor_version\x18\x02 \x01(\t\x12\x16\n\x0epython_version\x18\x03 \x01(\t\x12\x11\n\tisolation\x18\x04 \x01(\t\x12\x18\n\x10isolation_detail\x18\x05 \x01(\t\x12+\n\x0e\x64\x65\x66\x61ult_limits\x18\x06 \x01(\x0b\x32\x13.codemode.v1.Limits\x12%\n\x08\x63\x65ilings\x18\x07 \x01(\x0b\x32\x13.codemode.v1.Limits\x12\x1d\n\x15max_execution_timeout\x18\x08 \x01(\x01\x12&\n\x08profiles\x18\t \x03(\x0b\x32\x14.codemode.v1.Profile\x12\x17\n\x0fmax_concurrency\x18\n \x01(\r\x12\x12\n\nmax_queued\x18\x0b \x01(\r\"2\n\x07Profile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x11preloaded_modules\x18\x02 \x03(\t2\xa0\x01\n\x0f\x45xecutorService\x12G\n\x07\x45xecute\x12\x1a.codemode.v1.ClientMessage\x1a\x1c.codemode.v1.ExecutorMessage(\x01\x30\x01\x12\x44\n\x07GetInfo\x12\x1b.codemode.v1.GetInfoRequest\x1a\x1c.codemode.v1.GetInfoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,49 +32,53 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'codemode.protos.codemode_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CLIENTMESSAGE']._serialized_start=48
-  _globals['_CLIENTMESSAGE']._serialized_end=273
-  _globals['_EXECUTORMESSAGE']._serialized_start=276
-  _globals['_EXECUTORMESSAGE']._serialized_end=655
-  _globals['_OPEN']._serialized_start=658
-  _globals['_OPEN']._serialized_end=921
-  _globals['_LIMITS']._serialized_start=924
-  _globals['_LIMITS']._serialized_end=1185
-  _globals['_TOOLSPEC']._serialized_start=1187
-  _globals['_TOOLSPEC']._serialized_end=1304
-  _globals['_RUN']._serialized_start=1306
-  _globals['_RUN']._serialized_end=1406
-  _globals['_TOOLRESULT']._serialized_start=1408
-  _globals['_TOOLRESULT']._serialized_end=1526
-  _globals['_TOOLFAILURE']._serialized_start=1528
-  _globals['_TOOLFAILURE']._serialized_end=1586
-  _globals['_CANCELRUN']._serialized_start=1588
-  _globals['_CANCELRUN']._serialized_end=1615
-  _globals['_CHUNK']._serialized_start=1617
-  _globals['_CHUNK']._serialized_end=1638
-  _globals['_STARTED']._serialized_start=1640
-  _globals['_STARTED']._serialized_end=1758
-  _globals['_OUTPUT']._serialized_start=1761
-  _globals['_OUTPUT']._serialized_end=1915
-  _globals['_OUTPUT_STREAM']._serialized_start=1845
-  _globals['_OUTPUT_STREAM']._serialized_end=1915
-  _globals['_TOOLCALL']._serialized_start=1917
-  _globals['_TOOLCALL']._serialized_end=1993
-  _globals['_TOOLCALLCANCELLED']._serialized_start=1995
-  _globals['_TOOLCALLCANCELLED']._serialized_end=2047
-  _globals['_PROGRESS']._serialized_start=2049
-  _globals['_PROGRESS']._serialized_end=2133
-  _globals['_COMPLETED']._serialized_start=2135
-  _globals['_COMPLETED']._serialized_end=2212
-  _globals['_FAILED']._serialized_start=2215
-  _globals['_FAILED']._serialized_end=2354
-  _globals['_USAGE']._serialized_start=2356
-  _globals['_USAGE']._serialized_end=2471
-  _globals['_GETINFOREQUEST']._serialized_start=2473
-  _globals['_GETINFOREQUEST']._serialized_end=2539
-  _globals['_GETINFORESPONSE']._serialized_start=2542
-  _globals['_GETINFORESPONSE']._serialized_end=2880
-  _globals['_PROFILE']._serialized_start=2882
-  _globals['_PROFILE']._serialized_end=2932
-  _globals['_EXECUTORSERVICE']._serialized_start=2935
-  _globals['_EXECUTORSERVICE']._serialized_end=3095
+  _globals['_CLIENTMESSAGE']._serialized_end=316
+  _globals['_CLIENTBATCH']._serialized_start=318
+  _globals['_CLIENTBATCH']._serialized_end=377
+  _globals['_EXECUTORMESSAGE']._serialized_start=380
+  _globals['_EXECUTORMESSAGE']._serialized_end=804
+  _globals['_EXECUTORBATCH']._serialized_start=806
+  _globals['_EXECUTORBATCH']._serialized_end=869
+  _globals['_OPEN']._serialized_start=872
+  _globals['_OPEN']._serialized_end=1160
+  _globals['_LIMITS']._serialized_start=1163
+  _globals['_LIMITS']._serialized_end=1424
+  _globals['_TOOLSPEC']._serialized_start=1426
+  _globals['_TOOLSPEC']._serialized_end=1543
+  _globals['_RUN']._serialized_start=1545
+  _globals['_RUN']._serialized_end=1645
+  _globals['_TOOLRESULT']._serialized_start=1647
+  _globals['_TOOLRESULT']._serialized_end=1765
+  _globals['_TOOLFAILURE']._serialized_start=1767
+  _globals['_TOOLFAILURE']._serialized_end=1825
+  _globals['_CANCELRUN']._serialized_start=1827
+  _globals['_CANCELRUN']._serialized_end=1854
+  _globals['_CHUNK']._serialized_start=1856
+  _globals['_CHUNK']._serialized_end=1877
+  _globals['_STARTED']._serialized_start=1879
+  _globals['_STARTED']._serialized_end=1997
+  _globals['_OUTPUT']._serialized_start=2000
+  _globals['_OUTPUT']._serialized_end=2154
+  _globals['_OUTPUT_STREAM']._serialized_start=2084
+  _globals['_OUTPUT_STREAM']._serialized_end=2154
+  _globals['_TOOLCALL']._serialized_start=2156
+  _globals['_TOOLCALL']._serialized_end=2232
+  _globals['_TOOLCALLCANCELLED']._serialized_start=2234
+  _globals['_TOOLCALLCANCELLED']._serialized_end=2286
+  _globals['_PROGRESS']._serialized_start=2288
+  _globals['_PROGRESS']._serialized_end=2372
+  _globals['_COMPLETED']._serialized_start=2374
+  _globals['_COMPLETED']._serialized_end=2451
+  _globals['_FAILED']._serialized_start=2454
+  _globals['_FAILED']._serialized_end=2593
+  _globals['_USAGE']._serialized_start=2595
+  _globals['_USAGE']._serialized_end=2710
+  _globals['_GETINFOREQUEST']._serialized_start=2712
+  _globals['_GETINFOREQUEST']._serialized_end=2778
+  _globals['_GETINFORESPONSE']._serialized_start=2781
+  _globals['_GETINFORESPONSE']._serialized_end=3119
+  _globals['_PROFILE']._serialized_start=3121
+  _globals['_PROFILE']._serialized_end=3171
+  _globals['_EXECUTORSERVICE']._serialized_start=3174
+  _globals['_EXECUTORSERVICE']._serialized_end=3334
 # @@protoc_insertion_point(module_scope)

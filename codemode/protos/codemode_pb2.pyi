@@ -8,21 +8,29 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ClientMessage(_message.Message):
-    __slots__ = ("open", "run", "tool_result", "cancel_run", "chunk")
+    __slots__ = ("open", "run", "tool_result", "cancel_run", "chunk", "batch")
     OPEN_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
     TOOL_RESULT_FIELD_NUMBER: _ClassVar[int]
     CANCEL_RUN_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
     open: Open
     run: Run
     tool_result: ToolResult
     cancel_run: CancelRun
     chunk: Chunk
-    def __init__(self, open: _Optional[_Union[Open, _Mapping]] = ..., run: _Optional[_Union[Run, _Mapping]] = ..., tool_result: _Optional[_Union[ToolResult, _Mapping]] = ..., cancel_run: _Optional[_Union[CancelRun, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ...) -> None: ...
+    batch: ClientBatch
+    def __init__(self, open: _Optional[_Union[Open, _Mapping]] = ..., run: _Optional[_Union[Run, _Mapping]] = ..., tool_result: _Optional[_Union[ToolResult, _Mapping]] = ..., cancel_run: _Optional[_Union[CancelRun, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., batch: _Optional[_Union[ClientBatch, _Mapping]] = ...) -> None: ...
+
+class ClientBatch(_message.Message):
+    __slots__ = ("messages",)
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    messages: _containers.RepeatedCompositeFieldContainer[ClientMessage]
+    def __init__(self, messages: _Optional[_Iterable[_Union[ClientMessage, _Mapping]]] = ...) -> None: ...
 
 class ExecutorMessage(_message.Message):
-    __slots__ = ("started", "output", "tool_call", "tool_call_cancelled", "progress", "completed", "failed", "chunk")
+    __slots__ = ("started", "output", "tool_call", "tool_call_cancelled", "progress", "completed", "failed", "chunk", "batch")
     STARTED_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     TOOL_CALL_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +39,7 @@ class ExecutorMessage(_message.Message):
     COMPLETED_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
     started: Started
     output: Output
     tool_call: ToolCall
@@ -39,10 +48,17 @@ class ExecutorMessage(_message.Message):
     completed: Completed
     failed: Failed
     chunk: Chunk
-    def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., tool_call: _Optional[_Union[ToolCall, _Mapping]] = ..., tool_call_cancelled: _Optional[_Union[ToolCallCancelled, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., completed: _Optional[_Union[Completed, _Mapping]] = ..., failed: _Optional[_Union[Failed, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ...) -> None: ...
+    batch: ExecutorBatch
+    def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., tool_call: _Optional[_Union[ToolCall, _Mapping]] = ..., tool_call_cancelled: _Optional[_Union[ToolCallCancelled, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., completed: _Optional[_Union[Completed, _Mapping]] = ..., failed: _Optional[_Union[Failed, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., batch: _Optional[_Union[ExecutorBatch, _Mapping]] = ...) -> None: ...
+
+class ExecutorBatch(_message.Message):
+    __slots__ = ("messages",)
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    messages: _containers.RepeatedCompositeFieldContainer[ExecutorMessage]
+    def __init__(self, messages: _Optional[_Iterable[_Union[ExecutorMessage, _Mapping]]] = ...) -> None: ...
 
 class Open(_message.Message):
-    __slots__ = ("protocol_version", "client_version", "profile", "limits", "tools", "session", "fairness_key", "queue_timeout", "run", "idle_timeout")
+    __slots__ = ("protocol_version", "client_version", "profile", "limits", "tools", "session", "fairness_key", "queue_timeout", "run", "idle_timeout", "accepts_batches")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     CLIENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +69,7 @@ class Open(_message.Message):
     QUEUE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
     IDLE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTS_BATCHES_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     client_version: str
     profile: str
@@ -63,7 +80,8 @@ class Open(_message.Message):
     queue_timeout: float
     run: Run
     idle_timeout: float
-    def __init__(self, protocol_version: _Optional[int] = ..., client_version: _Optional[str] = ..., profile: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[ToolSpec, _Mapping]]] = ..., session: _Optional[bool] = ..., fairness_key: _Optional[str] = ..., queue_timeout: _Optional[float] = ..., run: _Optional[_Union[Run, _Mapping]] = ..., idle_timeout: _Optional[float] = ...) -> None: ...
+    accepts_batches: bool
+    def __init__(self, protocol_version: _Optional[int] = ..., client_version: _Optional[str] = ..., profile: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[ToolSpec, _Mapping]]] = ..., session: _Optional[bool] = ..., fairness_key: _Optional[str] = ..., queue_timeout: _Optional[float] = ..., run: _Optional[_Union[Run, _Mapping]] = ..., idle_timeout: _Optional[float] = ..., accepts_batches: _Optional[bool] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("max_cpu_seconds", "max_memory_bytes", "max_threads", "max_open_files", "max_disk_bytes", "max_output_bytes", "max_value_bytes", "max_code_bytes", "max_tool_calls", "max_tool_calls_in_flight")

@@ -25,6 +25,7 @@ from codemode.core.registry import ComponentRegistry
 from codemode.core.transcript import Transcript
 from codemode.errors import ExecutorProtocolError, ValueDecodingError
 from codemode.executor.child import Child, Exit, ReceivedFrame
+from codemode.executor.events import EventWriter
 from codemode.executor.run import ChildLostError, Run
 from codemode.protos import codemode_pb2 as pb
 from codemode.sandbox.frames import PROGRESS, Frame, pack, pack_texts
@@ -205,7 +206,7 @@ async def one_stream(mutator: Mutator) -> int:
     hearer.run = run = Run(
         request=pb.Run(run_id=RUN, code="1", execution_id="e"),
         child=child,
-        client=hearer,
+        events=EventWriter(hearer, batches=False),
         limits=Limits(
             max_tool_calls_in_flight=mutator.random.choice((1, 3, 100)),
             max_tool_calls=mutator.random.choice((2, 10_000)),

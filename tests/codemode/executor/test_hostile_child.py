@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 
 from codemode import Limits
 from codemode.executor.child import Child, Exit
+from codemode.executor.events import EventWriter
 from codemode.executor.run import ChildLostError, Run
 from codemode.protos import codemode_pb2 as pb
 from codemode.sandbox.frames import LENGTH, PROGRESS, Frame, pack, pack_texts
+from codemode.wire import unbatched
 
 RUN = 7
 MAX_VALUE = 100_000
@@ -43,7 +45,7 @@ class Hearer:
 
     async def write(self, message: pb.ExecutorMessage) -> None:
         assert message.ByteSize() < 4 * 1024 * 1024, "gRPC would refuse the message"
-        self.messages.append(message)
+        self.messages.extend(unbatched(message))
 
     async def abort(self, *arguments: Any) -> None:
         raise AssertionError(f"aborted with {arguments}")
@@ -121,7 +123,7 @@ async def serve(
     run = Run(
         request=pb.Run(run_id=RUN, code="1", execution_id="e"),
         child=puppet.child,
-        client=hearer,
+        events=EventWriter(hearer, batches=True),
         limits=limits or Limits(),
         timeout=timeout,
         cpu_limit=5,

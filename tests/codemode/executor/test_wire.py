@@ -15,6 +15,7 @@ from codemode import Codemode, __version__
 from codemode.protos import codemode_pb2 as pb
 from codemode.protos import codemode_pb2_grpc
 from codemode.values import decode, encode
+from codemode.wire import unbatched
 from tests.codemode.processes import ExecutorProcess
 
 # Field 1000, length-delimited: of no message that this release knows.
@@ -215,6 +216,44 @@ async def test_inputs_that_are_no_values_cost_the_run_alone(
     last = (await stream.rest())[-1]
     assert last.WhichOneof("message") == "failed"
     assert await codemode.execute_async("1") == "1"
+
+
+PRINTS_AND_CALLS = """
+import asyncio
+print("before")
+await asyncio.gather(*(ping(number=number) for number in range(10)))
+"""
+
+
+async def read_all(stream: RawStream) -> list[pb.ExecutorMessage]:
+    """Answer all calls at once, in one batch, and return every message that came."""
+    messages: list[pb.ExecutorMessage] = []
+    answers: list[pb.ClientMessage] = []
+    while isinstance(message := await stream.read(), pb.ExecutorMessage):
+        messages.append(message)
+        for one in unbatched(message):
+            if one.WhichOneof("message") == "tool_call":
+                call_id = one.tool_call.call_id
+                answer = pb.ToolResult(run_id=1, call_id=call_id, value=encode(call_id))
+                answers.append(pb.ClientMessage(tool_result=answer))
+        if len(answers) == 10:
+            await stream.send(batch=pb.ClientBatch(messages=answers))
+            answers = []
+    return messages
+
+
+@pytest.mark.parametrize("accepts_batches", [False, True])
+async def test_batches_go_both_ways_to_a_client_that_accepts_them(
+    channel: grpc.aio.Channel, accepts_batches: bool
+) -> None:
+    tools = [pb.ToolSpec(name="ping", signature="ping(number)", asynchronous=True)]
+    stream = RawStream(channel)
+    await stream.send(open=opening(PRINTS_AND_CALLS, tools=tools, accepts_batches=accepts_batches))
+    messages = await read_all(stream)
+    kinds = [one.WhichOneof("message") for message in messages for one in unbatched(message)]
+    assert kinds == ["started", "output", *["tool_call"] * 10, "completed"]
+    batched = [message for message in messages if message.WhichOneof("message") == "batch"]
+    assert accepts_batches or not batched
 
 
 async def test_stray_tool_results_are_ignored(channel: grpc.aio.Channel) -> None:

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.dispatch import Signal
 
 from codemode.core.calls import ToolCall, ToolOutcome
+from codemode.core.observers import Execution
+from codemode.core.result import ExecutionResult
 from codemode.tools import Tool
 from django_codemode.shared import shared
 
-__all__ = ["tool_called"]
+__all__ = ["execution_finished", "execution_started", "tool_called"]
 
 
-class _SignalHook:
+class _LazySignal(Signal):
+    """Watch only while somebody listens: watching costs tasks a change of thread."""
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        super().__init__()
+        self._on_change = on_change
+
+    def connect(self, *args: Any, **kwargs: Any) -> None:
+        super().connect(*args, **kwargs)
+        self._on_change()
+
+    def disconnect(self, *args: Any, **kwargs: Any) -> bool:
+        disconnected = super().disconnect(*args, **kwargs)
+        self._on_change()
+        return disconnected
+
+
+class _CallWatcher:
     """Send ``tool_called`` after each call."""
 
     def before_call(self, call: ToolCall) -> None:
@@ -30,28 +50,75 @@ class _SignalHook:
         )
 
 
-_hook = _SignalHook()
+class _ExecutionWatcher:
+    """Send ``execution_started`` and ``execution_finished``."""
+
+    def execution_started(self, execution: Execution) -> None:
+        """Tell the receivers about the begin."""
+        execution_started.send_robust(
+            sender=Execution,
+            execution=execution,
+            execution_id=execution.execution_id,
+            context=execution.context,
+        )
+
+    def execution_finished(
+        self, execution: Execution, result: ExecutionResult | None, error: BaseException | None
+    ) -> None:
+        """Tell the receivers about the end."""
+        execution_finished.send_robust(
+            sender=Execution,
+            execution=execution,
+            execution_id=execution.execution_id,
+            context=execution.context,
+            result=result,
+            error=error,
+        )
 
 
-class _ToolCalledSignal(Signal):
-    """Watch the calls only while somebody listens: a hook costs async tools a change of thread."""
-
-    def connect(self, *args: Any, **kwargs: Any) -> None:
-        super().connect(*args, **kwargs)
-        shared.registry.add_hook(_hook)
-
-    def disconnect(self, *args: Any, **kwargs: Any) -> bool:
-        disconnected = super().disconnect(*args, **kwargs)
-        if not self.has_listeners(Tool) and _hook in shared.registry.hooks:
-            shared.registry.remove_hook(_hook)
-        return disconnected
+_calls = _CallWatcher()
+_executions = _ExecutionWatcher()
 
 
-tool_called = _ToolCalledSignal()
-"""Tell that a tool call has ended, also when a check refused it after the permission.
+def _watch_calls() -> None:
+    if tool_called.receivers:
+        shared.registry.add_hook(_calls)
+    elif _calls in shared.registry.hooks:
+        shared.registry.remove_hook(_calls)
+
+
+def _watch_executions() -> None:
+    if execution_started.receivers or execution_finished.receivers:
+        shared.registry.add_observer(_executions)
+    elif _executions in shared.registry.observers:
+        shared.registry.remove_observer(_executions)
+
+
+execution_started = _LazySignal(_watch_executions)
+"""Tell that an execution begins: its code is about to be handed to an executor.
+
+Arguments: ``sender`` (the class ``Execution``), ``execution`` (the Execution:
+code, inputs, tools, timeout), ``execution_id``, and ``context`` (the caller's
+RuntimeContext). Receivers run on the thread for synchronous code, and the code
+is sent when they have returned.
+"""
+
+execution_finished = _LazySignal(_watch_executions)
+"""Tell that an execution has ended; sent once for each ``execution_started``.
+
+Arguments: those of ``execution_started``, ``result`` (the ExecutionResult,
+whatever its status; ``cancelled`` also when the caller gave it up) and
+``error``: None, or what went wrong outside the code, such as
+ExecutorBusyError; ``result`` is None then unless the run had begun.
+"""
+
+tool_called = _LazySignal(_watch_calls)
+"""Tell that a tool call has ended, whether it completed, failed or was cancelled.
 
 Arguments: ``sender`` (the class ``Tool``), ``tool`` (the Tool), ``record`` (the
 ToolCallRecord: name, arguments, outcome, duration), ``execution_id``, and
 ``context`` (the caller's RuntimeContext). Receivers run on the thread for
-synchronous code, between the tool and the code that waits for it.
+synchronous code, between the tool and the code that waits for it. A call that
+was refused before it came to its tool is in the result of
+``execution_finished`` only.
 """

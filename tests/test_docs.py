@@ -32,6 +32,8 @@ from codemode import errors
 from codemode.config import ClientConfig, ExecutorConfig, Limits, TLSConfig
 from codemode.executor.__main__ import build_parser
 from codemode.executor.isolation import TIERS
+from django_codemode import signals
+from django_codemode.conf import CodemodeSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -184,6 +186,19 @@ def test_every_tier_is_documented() -> None:
 
 def test_every_exception_is_documented() -> None:
     assert shows("errors.md", errors.__all__) == []
+
+
+def test_every_setting_of_the_app_is_documented() -> None:
+    fields = [name.upper() for name in CodemodeSettings.model_fields]
+    assert shows("settings.md", fields) == []
+    rows = re.findall(
+        r"^\| `([A-Z_]+)` \|", (ROOT / "docs/settings.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert sorted(rows) == sorted(fields)
+
+
+def test_every_signal_is_documented() -> None:
+    assert shows("signals.md", signals.__all__) == []
 
 
 def test_every_public_name_is_documented() -> None:

@@ -20,6 +20,7 @@ from codemode.core.dispatch import Dispatcher
 from codemode.core.events import Event, ExecutionCompleted
 from codemode.core.info import ExecutorInfo
 from codemode.core.inside_loop import call_outside_loop
+from codemode.core.observers import Execution, Observation
 from codemode.core.registry import ComponentRegistry
 from codemode.core.request import RunRequest, SandboxRequest, limits_from
 from codemode.core.result import ExecutionResult
@@ -189,21 +190,22 @@ class ExecutorClient:
         listed = self.registry.visible(tools, context)
         sandbox = self.sandbox_request(limits, tools, listed, context)
         run = RunRequest(code=code, inputs=inputs or {}, execution_timeout=limits.execution_timeout)
-        for pause in _PAUSES:
-            transcript = self.transcript(sandbox, run, context)
-            if (refusal := _too_large(run, limits, transcript)) is not None:
-                yield refusal
-                return
-            link = self.connection.open_sync(sandbox.messages(run), timeout=sandbox.deadline())
-            try:
-                yield from sync_half.drive(link, transcript, run.run_id)
-                return
-            except ExecutorConnectionError:
-                if transcript.started or pause is None:
-                    raise
-            finally:
-                link.close()
-            time.sleep(pause)
+        with self.observation(sandbox, run, context) as observation:
+            for pause in _PAUSES:
+                transcript = observation.transcript = self.transcript(sandbox, run, context)
+                if (refusal := too_large(run, limits, transcript)) is not None:
+                    yield refusal
+                    return
+                link = self.connection.open_sync(sandbox.messages(run), timeout=sandbox.deadline())
+                try:
+                    yield from sync_half.drive(link, transcript, run.run_id)
+                    return
+                except ExecutorConnectionError:
+                    if transcript.started or pause is None:
+                        raise
+                finally:
+                    link.close()
+                time.sleep(pause)
 
     async def stream_async(
         self,
@@ -226,24 +228,25 @@ class ExecutorClient:
         listed = await self.registry.visible_async(tools, context)
         sandbox = self.sandbox_request(limits, tools, listed, context)
         run = RunRequest(code=code, inputs=inputs or {}, execution_timeout=limits.execution_timeout)
-        for pause in _PAUSES:
-            transcript = self.transcript(sandbox, run, context)
-            if (refusal := _too_large(run, limits, transcript)) is not None:
-                yield refusal
-                return
-            link = await self.connection.open_async(
-                sandbox.messages(run), timeout=sandbox.deadline()
-            )
-            try:
-                async for event in async_half.drive(link, transcript, run.run_id):
-                    yield event
-                return
-            except ExecutorConnectionError:
-                if transcript.started or pause is None:
-                    raise
-            finally:
-                await link.close()
-            await asyncio.sleep(pause)
+        async with self.observation(sandbox, run, context) as observation:
+            for pause in _PAUSES:
+                transcript = observation.transcript = self.transcript(sandbox, run, context)
+                if (refusal := too_large(run, limits, transcript)) is not None:
+                    yield refusal
+                    return
+                link = await self.connection.open_async(
+                    sandbox.messages(run), timeout=sandbox.deadline()
+                )
+                try:
+                    async for event in async_half.drive(link, transcript, run.run_id):
+                        yield event
+                    return
+                except ExecutorConnectionError:
+                    if transcript.started or pause is None:
+                        raise
+                finally:
+                    await link.close()
+                await asyncio.sleep(pause)
 
     def info(self) -> ExecutorInfo:
         """Ask the executor for its versions, isolation, limits and profiles."""
@@ -330,6 +333,21 @@ class ExecutorClient:
             max_value_bytes=limits.max_value_bytes,
         )
 
+    def observation(
+        self, sandbox: SandboxRequest, run: RunRequest, context: RuntimeContext | None
+    ) -> Observation:
+        """Tell the registry's observers of a run, in a block around it."""
+        execution = Execution(
+            execution_id=run.execution_id,
+            code=run.code,
+            inputs=run.inputs,
+            context=context if context is not None else RuntimeContext(),
+            tools=sandbox.tools,
+            execution_timeout=run.execution_timeout,
+            session=sandbox.session,
+        )
+        return Observation(self.registry.observers, execution)
+
 
 def last_result(events: Iterable[Event]) -> ExecutionResult:
     """Consume a run's events and return its result."""
@@ -341,9 +359,8 @@ def last_result(events: Iterable[Event]) -> ExecutionResult:
     return result
 
 
-def _too_large(
-    run: RunRequest, limits: Limits, transcript: Transcript
-) -> ExecutionCompleted | None:
+def too_large(run: RunRequest, limits: Limits, transcript: Transcript) -> ExecutionCompleted | None:
+    """Return the end of a run whose code is too large to be sent, or None."""
     size = run.code_bytes()
     if size <= limits.max_code_bytes:
         return None

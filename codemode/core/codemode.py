@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from codemode.config import ClientConfig
 from codemode.core.client import ExecutorClient, FairnessKey
 from codemode.core.context import RuntimeContext
-from codemode.core.events import Event
+from codemode.core.event_stream import EventStream
 from codemode.core.registry import ComponentRegistry
 from codemode.core.result import ExecutionResult
 from codemode.core.session import Session
@@ -134,12 +135,14 @@ class Codemode:
         The last event has the result. Leaving the loop early kills the sandbox
         when the stream is closed: use ``with`` or ``async with`` for that.
         """
+        arguments: dict[str, Any] = {
+            "available_tools": available_tools,
+            "inputs": inputs,
+            "execution_timeout": execution_timeout,
+        }
         return EventStream(
-            self.client,
-            code,
-            available_tools=available_tools,
-            inputs=inputs,
-            execution_timeout=execution_timeout,
+            partial(self.client.stream, code, **arguments),
+            partial(self.client.stream_async, code, **arguments),
         )
 
     def session(
@@ -190,65 +193,6 @@ class Codemode:
         traceback: TracebackType | None,
     ) -> None:
         await self.close_async()
-
-
-class EventStream:
-    """Be the events of one execution, started by the first step of ``for`` or ``async for``."""
-
-    def __init__(self, client: ExecutorClient, code: str, **arguments: Any) -> None:
-        self._client = client
-        self._code = code
-        self._arguments = arguments
-        self._sync: Any = None
-        self._async: Any = None
-
-    def __iter__(self) -> Iterator[Event]:
-        self._start_once()
-        self._sync = self._client.stream(self._code, **self._arguments)
-        return self._sync  # type: ignore[no-any-return]
-
-    def __aiter__(self) -> AsyncIterator[Event]:
-        self._start_once()
-        self._async = self._client.stream_async(self._code, **self._arguments)
-        return self._async  # type: ignore[no-any-return]
-
-    def close(self) -> None:
-        """End the execution, if it has not ended. Idempotent."""
-        if self._sync is not None:
-            self._sync.close()
-
-    async def aclose(self) -> None:
-        """End the execution from a task, if it has not ended. Idempotent."""
-        if self._async is not None:
-            await self._async.aclose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-    def _start_once(self) -> None:
-        if self._sync is not None or self._async is not None:
-            raise RuntimeError(
-                "this stream was iterated already; each stream() is one execution: call it again"
-            )
 
 
 def _text(result: ExecutionResult) -> str:

@@ -21,6 +21,7 @@ from codemode.core.context import (
     set_current_context,
     use_context,
 )
+from codemode.core.observers import ExecutionObserver
 from codemode.errors import ConfigurationError, ToolRegistrationError
 from codemode.tools.build import default_name, make_tool, same_source
 from codemode.tools.errors import ToolCallRefused
@@ -52,7 +53,7 @@ class PermissionChecker(Protocol):
 
 
 class ComponentRegistry:
-    """Hold tools, hooks and the permission checker; safe to change at any time.
+    """Hold tools, hooks, observers and the permission checker; safe to change at any time.
 
     Readers get whole snapshots, which later changes leave as they are. The
     context methods act on the current task or thread, not on the registry.
@@ -63,6 +64,7 @@ class ComponentRegistry:
         self._lock = threading.Lock()
         self._tools: Mapping[str, Tool] = MappingProxyType({})
         self._hooks: tuple[ToolHook, ...] = ()
+        self._observers: tuple[ExecutionObserver, ...] = ()
         self.pool_finalizers: list[Callable[[], object]] = []
         """Called in a pool thread after each tool that ran there, to close what it opened."""
 
@@ -75,6 +77,11 @@ class ComponentRegistry:
     def hooks(self) -> tuple[ToolHook, ...]:
         """Return the hooks, in the order in which they see a call before it runs."""
         return self._hooks
+
+    @property
+    def observers(self) -> tuple[ExecutionObserver, ...]:
+        """Return the observers, in the order in which they are told of a begin."""
+        return self._observers
 
     def register_tool(self, name: str | None, tool: object, *, overwrite: bool = False) -> Tool:
         """Add a tool under a name (None: its own) and return its record.
@@ -181,6 +188,21 @@ class ComponentRegistry:
             if hook not in self._hooks:
                 raise ConfigurationError(f"hook {hook!r} cannot be removed: it was never added")
             self._hooks = tuple(one for one in self._hooks if one != hook)
+
+    def add_observer(self, observer: ExecutionObserver) -> None:
+        """Let an observer see executions begin and end; adding it again is a no-op."""
+        with self._lock:
+            if observer not in self._observers:
+                self._observers = (*self._observers, observer)
+
+    def remove_observer(self, observer: ExecutionObserver) -> None:
+        """Remove an observer; raise ConfigurationError when it has not been added."""
+        with self._lock:
+            if observer not in self._observers:
+                raise ConfigurationError(
+                    f"observer {observer!r} cannot be removed: it was never added"
+                )
+            self._observers = tuple(one for one in self._observers if one != observer)
 
     def set_context(self, context: RuntimeContext) -> None:
         """Replace the context of the current task; nothing of the former one stays."""

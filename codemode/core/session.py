@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from codemode.core import async_half, sync_half
-from codemode.core.client import ExecutorClient, last_result
+from codemode.core.client import ExecutorClient, last_result, too_large
 from codemode.core.context import RuntimeContext, get_current_context
-from codemode.core.events import ExecutionCompleted
+from codemode.core.event_stream import EventStream
+from codemode.core.events import Event, ExecutionCompleted
+from codemode.core.observers import Observation
 from codemode.core.request import RunRequest, SandboxRequest, limits_from, run_messages
 from codemode.core.result import ExecutionResult
 from codemode.core.transcript import Transcript
@@ -56,18 +59,7 @@ class Session:
         execution_timeout: float | None = None,
     ) -> ExecutionResult:
         """Run code in the session's sandbox and return the whole outcome."""
-        link = self._open_link(sync_half.SyncLink, "with", "run")
-        with self._one_at_a_time():
-            run, transcript, refusal = self._begin(code, inputs, execution_timeout)
-            if refusal is not None:
-                return refusal
-            link.send(run_messages(run, self._limits))
-            try:
-                return self._finish(last_result(sync_half.drive(link, transcript, run.run_id)))
-            except BaseException as error:
-                self._ended = f"its last run raised {type(error).__name__}"
-                link.close()
-                raise
+        return last_result(self._events(code, inputs, execution_timeout, "run"))
 
     async def run_async(
         self,
@@ -77,24 +69,81 @@ class Session:
         execution_timeout: float | None = None,
     ) -> ExecutionResult:
         """Run code from a task; otherwise as ``run``."""
-        link = self._open_link(async_half.AsyncLink, "async with", "run_async")
+        result = None
+        async for event in self._events_async(code, inputs, execution_timeout, "run_async"):
+            if isinstance(event, ExecutionCompleted):
+                result = event.result
+        assert result is not None, "a stream ends with its result or raises"
+        return result
+
+    def stream(
+        self,
+        code: str,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        execution_timeout: float | None = None,
+    ) -> EventStream:
+        """Run code and give the events as they happen, to ``for`` or to ``async for``.
+
+        Leaving the loop before the last event ends the session.
+        """
+        arguments = (code, inputs, execution_timeout, "stream")
+        return EventStream(
+            partial(self._events, *arguments), partial(self._events_async, *arguments)
+        )
+
+    def _events(
+        self,
+        code: str,
+        inputs: Mapping[str, Any] | None,
+        execution_timeout: float | None,
+        method: str,
+    ) -> Generator[Event, None, None]:
+        link = self._open_link(sync_half.SyncLink, "with", method)
         with self._one_at_a_time():
-            run, transcript, refusal = self._begin(code, inputs, execution_timeout)
-            if refusal is not None:
-                return refusal
-            try:
-                await link.catch_up()
-                await link.send(run_messages(run, self._limits))
-                result = None
-                async for event in async_half.drive(link, transcript, run.run_id):
-                    if isinstance(event, ExecutionCompleted):
-                        result = event.result
-                assert result is not None, "a stream ends with its result or raises"
-                return self._finish(result)
-            except BaseException as error:
-                self._ended = f"its last run raised {type(error).__name__}"
-                await link.close()
-                raise
+            run, transcript, observation = self._begin(code, inputs, execution_timeout)
+            with observation:
+                if (refusal := too_large(run, self._limits, transcript)) is not None:
+                    yield refusal
+                    return
+                messages = run_messages(run, self._limits)
+                try:
+                    link.send(messages)
+                    for event in sync_half.drive(link, transcript, run.run_id):
+                        self._note(event)
+                        yield event
+                except BaseException as error:
+                    if transcript.final is None:
+                        self._ended = f"its last run raised {type(error).__name__}"
+                        link.close()
+                    raise
+
+    async def _events_async(
+        self,
+        code: str,
+        inputs: Mapping[str, Any] | None,
+        execution_timeout: float | None,
+        method: str,
+    ) -> AsyncGenerator[Event, None]:
+        link = self._open_link(async_half.AsyncLink, "async with", method)
+        with self._one_at_a_time():
+            run, transcript, observation = self._begin(code, inputs, execution_timeout)
+            async with observation:
+                if (refusal := too_large(run, self._limits, transcript)) is not None:
+                    yield refusal
+                    return
+                messages = run_messages(run, self._limits)
+                try:
+                    await link.catch_up()
+                    await link.send(messages)
+                    async for event in async_half.drive(link, transcript, run.run_id):
+                        self._note(event)
+                        yield event
+                except BaseException as error:
+                    if transcript.final is None:
+                        self._ended = f"its last run raised {type(error).__name__}"
+                        await link.close()
+                    raise
 
     def __enter__(self) -> Self:
         context = self._begin_session()
@@ -163,7 +212,7 @@ class Session:
 
     def _begin(
         self, code: str, inputs: Mapping[str, Any] | None, execution_timeout: float | None
-    ) -> tuple[RunRequest, Transcript, ExecutionResult | None]:
+    ) -> tuple[RunRequest, Transcript, Observation]:
         context = get_current_context()
         if context != self._context:
             raise ConfigurationError(
@@ -180,16 +229,14 @@ class Session:
             run_id=self._runs,
         )
         transcript = self._client.transcript(self._sandbox, run, context)
-        refusal = None
-        if run.code_bytes() > limits.max_code_bytes:
-            refusal = transcript.refuse_code_size(run.code_bytes(), limits.max_code_bytes)
-        return run, transcript, refusal
+        observation = self._client.observation(self._sandbox, run, context)
+        observation.transcript = transcript
+        return run, transcript, observation
 
-    def _finish(self, result: ExecutionResult) -> ExecutionResult:
+    def _note(self, event: Event) -> None:
         survives = ("completed", "failed")
-        if result.status not in survives:
-            self._ended = f"its last run ended with status {result.status!r}"
-        return result
+        if isinstance(event, ExecutionCompleted) and event.result.status not in survives:
+            self._ended = f"its last run ended with status {event.result.status!r}"
 
 
 def _difference(one: RuntimeContext | None, other: RuntimeContext | None) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from codemode import Codemode, ConfigurationError, ExecutionResult, ExecutorClientError
 from codemode.core.session import Session
-from codemode.errors import ExecutorRequestError
+from codemode.errors import ExecutorRequestError, ValueEncodingError
 from tests.codemode.processes import is_running, wait_until
 
 
@@ -314,3 +314,42 @@ def test_code_over_its_limit_keeps_the_session(notebook: Notebook) -> None:
     began = time.monotonic()
     assert notebook.run("x").value == 1
     assert time.monotonic() - began < 1
+
+
+def test_a_run_of_a_session_can_be_followed(codemode: Codemode) -> None:
+    with codemode.session() as session:
+        assert session.run("n = 1").ok
+        events = list(session.stream("print(n)\nprogress(1, 2)\nn + 1", inputs={"m": 1}))
+        assert [event.type for event in events] == ["started", "output", "progress", "completed"]
+        assert session.run("n + m").value == 2
+
+
+async def test_a_run_of_a_session_can_be_followed_by_a_task(codemode: Codemode) -> None:
+    async with codemode.session() as session:
+        assert (await session.run_async("n = 1")).ok
+        types = [event.type async for event in session.stream("print(n)")]
+        assert types == ["started", "output", "completed"]
+        assert (await session.run_async("n")).value == 1
+
+
+def test_leaving_a_followed_run_at_its_last_event_keeps_the_session(codemode: Codemode) -> None:
+    with codemode.session() as session:
+        with session.stream("n = 1") as events:
+            for event in events:
+                if event.type == "completed":
+                    break
+        assert session.run("n").value == 1
+
+
+def test_leaving_a_followed_run_before_its_end_ends_the_session(codemode: Codemode) -> None:
+    with codemode.session() as session:
+        with session.stream("while True: pass") as events:
+            assert next(iter(events)).type == "started"
+        with pytest.raises(ExecutorClientError, match="its last run raised GeneratorExit"):
+            session.run("1")
+
+
+def test_inputs_that_cannot_travel_leave_the_session_open(notebook: Notebook) -> None:
+    with pytest.raises(ValueEncodingError):
+        notebook.run("1", inputs={"a": object()})
+    assert notebook.run("1").value == 1

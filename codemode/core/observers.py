@@ -1,0 +1,155 @@
+"""Whoever wants to know of executions: told of each one's begin and, once, of its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from asgiref.sync import sync_to_async
+
+from codemode.core.context import RuntimeContext
+
+if TYPE_CHECKING:
+    from codemode.core.result import ExecutionResult
+    from codemode.core.transcript import Transcript
+    from codemode.tools.tool import Tool
+
+__all__ = ["Execution", "ExecutionObserver", "Observation"]
+
+logger = logging.getLogger("codemode.executions")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """Describe an execution that is about to be handed to an executor.
+
+    ``context`` is the caller's, empty where there is none. ``tools`` are those
+    that the code may call, by name. ``session`` tells that it is one run of a
+    session. ``execution_timeout`` in seconds.
+    """
+
+    execution_id: str
+    code: str = field(repr=False)
+    inputs: Mapping[str, Any] = field(repr=False)
+    context: RuntimeContext
+    tools: Mapping[str, Tool] = field(repr=False)
+    execution_timeout: float
+    session: bool
+
+
+class ExecutionObserver(Protocol):
+    """See each execution begin and end.
+
+    Observers are sync and may use the database: they run in the caller's
+    thread, or on the thread for sync code when a task executes. What one raises
+    is logged and changes nothing. Who was told of the begin is told of the end,
+    exactly once, however it comes.
+    """
+
+    def execution_started(self, execution: Execution) -> None:
+        """Look at an execution before its code is sent."""
+
+    def execution_finished(
+        self, execution: Execution, result: ExecutionResult | None, error: BaseException | None
+    ) -> None:
+        """Look at what came of it.
+
+        ``result`` is the whole outcome, whatever its status; of a run that its
+        caller gave up, with the status ``cancelled``. ``error`` is what went
+        wrong outside the code, with the ``result`` so far, or None when nothing
+        had begun.
+        """
+
+
+class Observation:
+    """Tell the observers of one execution: a ``with`` or ``async with`` block around it."""
+
+    def __init__(self, observers: Sequence[ExecutionObserver], execution: Execution) -> None:
+        self._observers = observers
+        self._execution = execution
+        self.transcript: Transcript | None = None
+
+    def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._observers:
+            self._finish(*self._outcome(error))
+
+    async def __aenter__(self) -> Self:
+        if self._observers:
+            try:
+                await _on_sync_thread(self._start)
+            except asyncio.CancelledError as error:
+                await self.__aexit__(type(error), error, None)
+                raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._observers:
+            await _on_sync_thread(self._finish, *self._outcome(error))
+
+    def _start(self) -> None:
+        for observer in self._observers:
+            try:
+                observer.execution_started(self._execution)
+            except Exception:
+                logger.exception("An observer failed; execution %s goes on", self._id)
+
+    def _finish(self, result: ExecutionResult | None, error: BaseException | None) -> None:
+        for observer in reversed(self._observers):
+            try:
+                observer.execution_finished(self._execution, result, error)
+            except Exception:
+                logger.exception("An observer failed; the result of %s stands", self._id)
+
+    def _outcome(
+        self, error: BaseException | None
+    ) -> tuple[ExecutionResult | None, BaseException | None]:
+        transcript = self.transcript
+        if transcript is not None and transcript.final is not None:
+            return transcript.final, None  # leaving a stream after its end is no failure
+        if transcript is not None and (why := _given_up(error)) is not None:
+            return transcript.cancelled(why), None
+        return getattr(error, "result", None), error
+
+    @property
+    def _id(self) -> str:
+        return self._execution.execution_id
+
+
+def _given_up(error: BaseException | None) -> str | None:
+    """Return why the caller wants no result any more, if that is what happened."""
+    if isinstance(error, GeneratorExit):
+        return "the stream was closed before its end"
+    if isinstance(error, asyncio.CancelledError):
+        return "the task that executed it was cancelled"
+    return "the caller was interrupted" if isinstance(error, KeyboardInterrupt) else None
+
+
+async def _on_sync_thread(function: Callable[..., None], *args: Any) -> None:
+    """Call a function on the thread for sync code, also in a task that is being cancelled."""
+    told = asyncio.ensure_future(sync_to_async(function)(*args))
+    cancelled: asyncio.CancelledError | None = None
+    while not told.done():
+        try:
+            await asyncio.shield(told)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled

@@ -1,0 +1,239 @@
+"""Closing is one act, whoever does it and how often: what runs is cancelled, sandboxes die."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codemode import ClientClosedError, ClientConfig, Codemode, ExecutorClientError, tool
+from codemode.core import connection
+from codemode.core.events import ExecutionCompleted
+from tests.codemode.executor.embedded_host import all_gone, family, leftovers
+from tests.codemode.processes import ExecutorProcess, is_running, wait_until
+from tests.concurrency.watchdog import bounded
+
+SLEEP = "import os, time\nhere(os.getpid())\ntime.sleep(60)"
+TOOL = "import os\nhere(os.getpid())\n"
+
+
+class Running:
+    """Have an execution of every kind under way, in threads and in a loop."""
+
+    def __init__(self, codemode: Codemode) -> None:
+        self.codemode = codemode
+        self.pids: list[int] = []
+        self.cancelled: list[str] = []
+        self.release = threading.Event()
+        registry = codemode.registry
+        registry.register_tool("here", self.here)
+        registry.register_tool("wait", tool(thread_sensitive=False)(lambda: self.release.wait(30)))
+        registry.register_tool("await_ever", self.await_ever)
+        self.pool = ThreadPoolExecutor(24)
+
+    def here(self, pid: int) -> None:
+        self.pids.append(pid)
+
+    async def await_ever(self) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            self.cancelled.append("tool")
+            raise
+
+    def threads(self) -> list[Future[str]]:
+        run = self.codemode.run
+        kinds: list[Callable[[], Any]] = [
+            lambda: run(SLEEP),
+            lambda: run(f"{TOOL}wait()"),
+            lambda: run(f"{TOOL}await await_ever()"),
+            lambda: self._stream(),
+            lambda: self._session(),
+        ]
+        return [self.pool.submit(_outcome, kind) for kind in kinds]
+
+    def tasks(self) -> list[asyncio.Task[str]]:
+        run = self.codemode.run_async
+        codes = [SLEEP, f"{TOOL}wait()", f"{TOOL}await await_ever()"]
+        return [asyncio.create_task(_aoutcome(run(code))) for code in codes]
+
+    def _stream(self) -> Any:
+        events = list(self.codemode.stream(SLEEP))
+        assert isinstance(events[-1], ExecutionCompleted)
+        return events[-1].result
+
+    def _session(self) -> Any:
+        with self.codemode.session() as session:
+            return session.run(SLEEP)
+
+
+def _outcome(function: Callable[[], Any]) -> str:
+    try:
+        return str(function().status)
+    except ClientClosedError:
+        return "closed"
+
+
+async def _aoutcome(awaitable: Any) -> str:
+    try:
+        return str((await awaitable).status)
+    except ClientClosedError:
+        return "closed"
+
+
+@pytest.fixture
+def running(codemode: Codemode) -> Iterator[Running]:
+    running = Running(codemode)
+    yield running
+    running.release.set()
+    running.pool.shutdown()
+
+
+async def test_close_from_many_threads_tasks_and_loops_at_once(running: Running) -> None:
+    codemode = running.codemode
+    threads, tasks = running.threads(), running.tasks()
+    while len(running.pids) < len(threads) + len(tasks):
+        await asyncio.sleep(0.01)
+    start = threading.Barrier(8 + 1)
+    in_thread = partial(asyncio.get_running_loop().run_in_executor, running.pool)
+
+    def close(number: int) -> None:
+        start.wait(10)
+        if number % 2:
+            codemode.close()
+        else:
+            asyncio.run(codemode.close_async())
+
+    closers = [in_thread(close, number) for number in range(8)]
+    await in_thread(start.wait, 10)
+    await asyncio.gather(*(codemode.close_async() for _ in range(4)), *closers)
+
+    assert await asyncio.to_thread(wait_until, lambda: not any(map(is_running, running.pids)))
+    async with asyncio.timeout(10):
+        outcomes = await asyncio.gather(*tasks, *map(asyncio.wrap_future, threads))
+    assert outcomes == ["cancelled"] * len(outcomes)
+    assert running.cancelled == ["tool", "tool"]
+    for again in (codemode.close, lambda: asyncio.run(codemode.close_async())):
+        await asyncio.to_thread(again)
+    with pytest.raises(ExecutorClientError, match="^Client has been closed$"):
+        await codemode.execute_async("1")
+    with pytest.raises(ExecutorClientError, match="^Client has been closed$"):
+        await asyncio.to_thread(codemode.execute, "1")
+
+
+def test_of_many_who_close_at_once_one_does_it(
+    codemode: Codemode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen by the channels, while every look at the state takes long enough for all to look."""
+    closed: list[int] = []
+    made = codemode.client.connection
+
+    class Slow(connection.Connection):
+        @property
+        def _closed(self) -> bool:
+            state: bool = self.__dict__["_closed"]
+            time.sleep(0.02)
+            return state
+
+        @_closed.setter
+        def _closed(self, value: bool) -> None:
+            self.__dict__["_closed"] = value
+
+    channels = made._channels
+    assert channels is not None
+    close_channels = channels.close
+
+    def close_and_count() -> None:
+        closed.append(1)
+        close_channels()
+
+    monkeypatch.setattr(channels, "close", close_and_count)
+    made.__class__ = Slow
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(codemode.close) for _ in range(8)]:
+            done.result()
+    assert closed == [1]
+
+
+@pytest.mark.parametrize("half", ["sync", "async"])
+def test_execution_that_begins_while_the_client_closes_does_not_survive(
+    running: Running, monkeypatch: pytest.MonkeyPatch, half: str
+) -> None:
+    """The stream is open and not yet known to the client at the moment of close()."""
+    name = "SyncLink" if half == "sync" else "AsyncLink"
+    opened, closed = threading.Event(), threading.Event()
+
+    class Late(getattr(connection, name)):  # type: ignore[misc]  # either half's
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            opened.set()
+            assert closed.wait(10)
+
+    monkeypatch.setattr(connection, name, Late)
+    if half == "sync":
+        run = running.pool.submit(_outcome, lambda: running.codemode.run(SLEEP))
+    else:
+        run = running.pool.submit(lambda: asyncio.run(_aoutcome(running.codemode.run_async(SLEEP))))
+    assert opened.wait(10)
+    running.codemode.close()
+    closed.set()
+
+    assert run.result(10) in ("cancelled", "closed")
+    assert wait_until(lambda: not any(map(is_running, running.pids)))
+
+
+async def test_closing_one_client_leaves_the_others_alone(
+    running: Running, executor: ExecutorProcess
+) -> None:
+    async with Codemode.from_client_config(ClientConfig(executor_url=executor.url)) as other:
+        began, go_on = asyncio.Event(), asyncio.Event()
+
+        async def wait() -> str:
+            began.set()
+            await go_on.wait()
+            return "undisturbed"
+
+        other.registry.register_tool("wait", wait)
+        theirs = asyncio.create_task(other.execute_async("await wait()"))
+        ours = running.tasks()
+        while len(running.pids) < len(ours):
+            await asyncio.sleep(0.01)
+        await began.wait()
+        await running.codemode.close_async()
+        assert await asyncio.gather(*ours) == ["cancelled"] * len(ours)
+        go_on.set()
+        assert await theirs == "undisturbed"
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.05, 0.2, 0.4])
+def test_closing_while_an_embedded_executor_starts_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, pause: float
+) -> None:
+    """Whatever close() meets, from before the executor's process to after its first runs."""
+    with (
+        tempfile.TemporaryDirectory(prefix="cm-test-") as folder,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        monkeypatch.setattr("tempfile.tempdir", folder)
+        codemode = Codemode()
+        run = partial(_outcome, lambda: codemode.run("import time\ntime.sleep(30)"))
+        runs = [pool.submit(run) for _ in range(3)]
+        time.sleep(pause)
+        assert codemode.client.embedded is not None
+        pid = codemode.client.embedded.pid
+        started = [] if pid is None else family(pid)
+        closers = [pool.submit(codemode.close) for _ in range(3)]
+        bounded(lambda: (wait(runs), wait(closers)), 30)
+        assert {one.result() for one in runs} <= {"cancelled", "closed"}
+        assert [one.result() for one in closers] == [None] * len(closers)
+        assert all_gone(started)
+        assert wait_until(lambda: leftovers(Path(folder)) == [])

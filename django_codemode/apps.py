@@ -33,12 +33,17 @@ class CodemodeConfig(AppConfig):
         # Models must not be imported before the apps are ready.
         from django_codemode.autodiscover import autodiscover
         from django_codemode.checks import register_checks
-        from django_codemode.database import register_converters, release_connections
+        from django_codemode.database import (
+            close_connections,
+            register_converters,
+            release_connections,
+        )
 
         register_checks()
         register_converters()
-        if release_connections not in self.registry.pool_finalizers:
-            self.registry.pool_finalizers.append(release_connections)
+        if release_connections not in self.registry.pool_housekeeping:
+            self.registry.pool_housekeeping.append(release_connections)
+            self.registry.thread_finalizers.append(close_connections)
         autodiscover(self.registry)
 
     @property

@@ -13,7 +13,7 @@ from codemode.errors import ValueEncodingError
 from codemode.values import register_converter
 from django_codemode.conf import get_settings
 
-__all__ = ["register_converters", "release_connections", "rows"]
+__all__ = ["close_connections", "register_converters", "release_connections", "rows"]
 
 
 def release_connections() -> None:
@@ -24,6 +24,11 @@ def release_connections() -> None:
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()
+
+
+def close_connections() -> None:
+    """Close this thread's connections, whatever their age: the thread ends."""
+    connections.close_all()
 
 
 def register_converters() -> None:

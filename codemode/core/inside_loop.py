@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from codemode.core.registry import ComponentRegistry
-from codemode.core.threads import adopt_locals
+from codemode.core.threads import adopt_locals, call_each
 
 __all__ = ["call_outside_loop"]
 
@@ -47,8 +47,7 @@ def _in_worker_thread[T](function: Callable[[], T], registry: ComponentRegistry)
         except BaseException as error:  # noqa: BLE001  # raised in the caller's thread
             failure.append(error)
         finally:
-            for finalizer in registry.pool_finalizers:
-                finalizer()
+            call_each(registry.thread_finalizers)
 
     thread = threading.Thread(target=work, name="codemode-execute")
     thread.start()

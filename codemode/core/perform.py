@@ -14,7 +14,7 @@ from asgiref.sync import sync_to_async
 from codemode.core.calls import ToolCall, ToolFailure, ToolOutcome, failure_of
 from codemode.core.checks import permit, run_after_hooks, run_before_hooks, validate
 from codemode.core.registry import ComponentRegistry
-from codemode.core.threads import adopt_locals
+from codemode.core.threads import adopt_locals, call_each
 from codemode.errors import ValueEncodingError
 from codemode.tools.errors import ToolError
 from codemode.tools.tool import Tool
@@ -127,16 +127,14 @@ class Performer:
     def in_pool(
         self, step: Callable[[ToolCall, Tool], ToolOutcome], call: ToolCall, tool: Tool
     ) -> ToolOutcome:
-        """Do ``run`` or ``perform`` in this thread of the pool, then what finalizes it."""
+        """Do ``run`` or ``perform`` in this thread of the pool, and keep the thread tidy."""
         adopt_locals()
+        # Before it as well: the thread may have been idle for hours.
+        call_each(self._registry.pool_housekeeping)
         try:
             return step(call, tool)
         finally:
-            for finalizer in tuple(self._registry.pool_finalizers):
-                try:
-                    finalizer()
-                except Exception:
-                    logger.exception("A pool finalizer failed after tool %s", tool.name)
+            call_each(self._registry.pool_housekeeping)
 
     def needs_sync_thread(self, tool: Tool) -> bool:
         """Tell whether the checks of a call run code that may use the database."""

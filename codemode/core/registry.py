@@ -65,8 +65,10 @@ class ComponentRegistry:
         self._tools: Mapping[str, Tool] = MappingProxyType({})
         self._hooks: tuple[ToolHook, ...] = ()
         self._observers: tuple[ExecutionObserver, ...] = ()
-        self.pool_finalizers: list[Callable[[], object]] = []
-        """Called in a pool thread after each tool that ran there, to close what it opened."""
+        self.pool_housekeeping: list[Callable[[], object]] = []
+        """Called in a pool thread before and after each tool, to close what is not to be kept."""
+        self.thread_finalizers: list[Callable[[], object]] = []
+        """Called at the end of a thread that was started for one execution, to close the rest."""
 
     @property
     def tools(self) -> Mapping[str, Tool]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextvars
+import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from asgiref import sync as asgiref_sync
 from asgiref.sync import AsyncToSync, SyncToAsync
 
-__all__ = ["MAX_POOL_THREADS", "adopt_locals", "tool_pool"]
+__all__ = ["MAX_POOL_THREADS", "adopt_locals", "call_each", "tool_pool"]
+
+logger = logging.getLogger(__name__)
 
 MAX_POOL_THREADS = 32
 
@@ -42,6 +45,15 @@ def adopt_locals() -> None:
         executor = getattr(AsyncToSync.executors, "current", None)
         _move_locals(contextvars.copy_context())
         AsyncToSync.executors.current = executor
+
+
+def call_each(functions: Iterable[Callable[[], object]]) -> None:
+    """Call functions that tidy up in this thread; one that fails is logged and stops nothing."""
+    for function in tuple(functions):
+        try:
+            function()
+        except Exception:
+            logger.exception("%r failed in thread %s", function, threading.current_thread().name)
 
 
 def _forget_threads() -> None:

@@ -52,12 +52,13 @@ def test_ready_registers_the_decorated_tools_of_every_app() -> None:
 
 def test_ready_twice_changes_nothing() -> None:
     before = config().registry.tools
-    finalizers = list(config().registry.pool_finalizers)
+    registry = config().registry
+    threads = list(registry.pool_housekeeping), list(registry.thread_finalizers)
 
     config().ready()
 
     assert dict(config().registry.tools) == dict(before)
-    assert list(config().registry.pool_finalizers) == finalizers
+    assert (registry.pool_housekeeping, registry.thread_finalizers) == threads
 
 
 def test_there_is_one_codemode_per_process() -> None:

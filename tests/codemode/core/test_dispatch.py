@@ -146,27 +146,27 @@ def test_records_are_in_order_and_calls_begin_from_many_threads() -> None:
     assert of_one == sorted(of_one)
 
 
-async def test_finalizers_run_in_the_pool_thread_after_each_tool(
+async def test_housekeeping_runs_in_the_pool_thread_before_and_after_each_tool(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     threads: list[int] = []
 
-    def finalize() -> None:
+    def tidy() -> None:
         threads.append(threading.get_ident())
 
     def broken() -> None:
-        raise RuntimeError("broken finalizer")
+        raise RuntimeError("broken housekeeping")
 
     where = tool(thread_sensitive=False)(lambda: threading.get_ident())
     host = Host(where=where, add=add)
-    host.registry.pool_finalizers += [broken, finalize]
+    host.registry.pool_housekeeping += [broken, tidy]
 
     first = value_of(host.pool("where"))
     second = value_of(await host.task("where"))
     host.sync("add", {"a": 1})
     await host.task("add", {"a": 1})
-    assert threads == [first, second]
-    assert "broken finalizer" in caplog.text
+    assert threads == [first, first, second, second]
+    assert "broken housekeeping" in caplog.text
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

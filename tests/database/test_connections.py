@@ -1,0 +1,282 @@
+"""Connections of tools: whose they are, that none is left, and that nobody's is taken away."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import connection, connections
+from django.test import TestCase, TransactionTestCase
+
+from codemode import ExecutionResult, tool
+from codemode.core import threads
+from django_codemode import get_codemode
+from django_codemode.database import release_connections
+from shop.models import Merchant
+from tests.database.connections import (
+    is_postgresql,
+    open_connections,
+    registered,
+    settled,
+    value_of,
+)
+
+
+@tool(thread_sensitive=False)
+def pooled(seconds: float = 0.0) -> int:
+    Merchant.objects.count()
+    time.sleep(seconds)
+    return id(connection.connection)
+
+
+@tool(thread_sensitive=False)
+def pooled_make(slug: str) -> None:
+    Merchant.objects.create(slug=slug, name=slug, currency="EUR")
+
+
+@tool(thread_sensitive=False)
+def pooled_break() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("no such statement")
+
+
+@tool(thread_sensitive=False)
+def pooled_count() -> int:
+    return Merchant.objects.count()
+
+
+def count() -> int:
+    return Merchant.objects.count()
+
+
+async def acount() -> int:
+    return await Merchant.objects.acount()
+
+
+@pytest.fixture(autouse=True)
+def tools() -> Iterator[None]:
+    names: dict[str, object] = {
+        "pooled": pooled,
+        "pooled_make": pooled_make,
+        "pooled_break": pooled_break,
+        "pooled_count": pooled_count,
+        "count": count,
+        "acount": acount,
+    }
+    with registered(**names):
+        yield
+    drop_pool()
+
+
+def drop_pool() -> None:
+    """End the pool's threads, and the connections that they keep."""
+    pool, threads._pool = threads._pool, None
+    if pool is None:
+        return
+    all_at_once = threading.Barrier(len(pool._threads))
+
+    def close() -> None:
+        all_at_once.wait(10)
+        connections.close_all()
+
+    for closing in [pool.submit(close) for _ in pool._threads]:
+        closing.result()
+    pool.shutdown()
+
+
+@contextmanager
+def connection_age(seconds: float | None, **more: Any) -> Iterator[None]:
+    """Set CONN_MAX_AGE for every thread: the settings are those from which each makes its own."""
+    before = {name: connection.settings_dict[name] for name in ("CONN_MAX_AGE", *more)}
+    connections.settings["default"].update(CONN_MAX_AGE=seconds, **more)
+    connection.settings_dict.update(CONN_MAX_AGE=seconds, **more)
+    try:
+        yield
+    finally:
+        connections.settings["default"].update(before)
+        connection.settings_dict.update(before)
+
+
+def run_sync(code: str) -> ExecutionResult:
+    return get_codemode().run(code)
+
+
+def run_async(code: str) -> ExecutionResult:
+    async def run() -> ExecutionResult:
+        try:
+            return await get_codemode().run_async(code)
+        finally:
+            await sync_to_async(connections.close_all)()
+
+    return asyncio.run(run())
+
+
+HALVES = pytest.mark.parametrize("run", [run_sync, run_async])
+MANY = "import asyncio, threading\nfrom concurrent.futures import ThreadPoolExecutor\n"
+GATHERED = f"{MANY}with ThreadPoolExecutor(8) as t: list(t.map(lambda _: pooled(0.02), range(24)))"
+
+
+@pytest.fixture
+def mine(transactional_db: None) -> int:
+    """Return how many connections there are without any of the tools'."""
+    Merchant.objects.count()
+    return open_connections()
+
+
+class TestPool:
+    """A tool with ``thread_sensitive=False`` has a pool thread and that thread's connection."""
+
+    @HALVES
+    def test_none_of_its_connections_is_left(self, mine: int, run: Any) -> None:
+        value_of(run(GATHERED))
+        assert settled(mine) == mine
+
+    @HALVES
+    def test_nor_after_a_tool_that_broke_its_connection(self, mine: int, run: Any) -> None:
+        assert run("pooled_break()").status == "failed"
+        value_of(run("pooled()"))
+        assert settled(mine) == mine
+
+    @HALVES
+    def test_with_an_age_they_stay_and_are_used_again(self, mine: int, run: Any) -> None:
+        with connection_age(60):
+            first = value_of(run("pooled()"))
+            assert settled(mine + 1) == mine + 1
+            assert value_of(run("pooled()")) == first
+            assert settled(mine + 1) == mine + 1
+            drop_pool()
+
+    def test_one_that_is_past_its_age_is_not_used(self, mine: int) -> None:
+        with connection_age(1):
+            value_of(run_sync("pooled()"))
+            assert open_connections() == mine + 1
+            time.sleep(1.1)
+            if is_postgresql():
+                terminate_others()
+            value_of(run_sync("pooled()"))
+            drop_pool()
+
+    def test_one_that_the_server_has_ended_costs_nothing_with_health_checks(
+        self, mine: int
+    ) -> None:
+        if not is_postgresql():
+            pytest.skip("SQLite has no server that could end a connection")
+        with connection_age(60, CONN_HEALTH_CHECKS=True):
+            value_of(run_sync("pooled()"))
+            terminate_others()
+            value_of(run_sync("pooled()"))
+            drop_pool()
+
+    def test_and_one_failed_call_without(self, mine: int) -> None:
+        if not is_postgresql():
+            pytest.skip("SQLite has no server that could end a connection")
+        with connection_age(60):
+            value_of(run_sync("pooled()"))
+            terminate_others()
+            assert run_sync("pooled()").status == "failed"
+            value_of(run_sync("pooled()"))
+            drop_pool()
+
+    def test_the_pool_is_bounded_and_so_are_its_connections(self, mine: int) -> None:
+        code = f"{MANY}with ThreadPoolExecutor(30) as t: list(t.map(lambda _: pooled(0.01), range(90)))"
+        with connection_age(60):
+            workers = [threading.Thread(target=lambda: value_of(run_sync(code))) for _ in range(3)]
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join(60)
+            assert mine < open_connections() <= mine + threads.MAX_POOL_THREADS
+            drop_pool()
+        assert settled(mine) == mine
+
+
+def terminate_others() -> None:
+    """End all connections to the test database but this thread's, as a server's restart does."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    assert settled(1) == 1
+
+
+@pytest.mark.parametrize("age", [0, 60, None])
+class TestInARunningLoop:
+    """``execute()`` in a coroutine works in a thread, with that thread's own connection."""
+
+    def test_the_thread_leaves_no_connection(self, mine: int, age: float | None) -> None:
+        async def run() -> list[int]:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
+                return [value_of(run_sync("count() + await acount()")) for _ in range(5)]
+
+        with connection_age(age):
+            assert asyncio.run(run()) == [0] * 5
+            assert settled(mine) == mine
+
+
+class TestOfTheCaller:
+    @HALVES
+    def test_a_run_opens_no_other_connection(self, mine: int, run: Any) -> None:
+        seen: list[int] = []
+        with registered(look=lambda: seen.append(open_connections())):
+            value_of(
+                run(
+                    "import asyncio\ncount()\nlook()\nawait asyncio.gather(acount(), acount())\nlook()"
+                )
+            )
+        # The asynchronous half runs sync code on asgiref's thread here, not on this one.
+        assert set(seen) == {mine + (run is run_async)}
+        assert settled(mine) == mine
+
+    @HALVES
+    def test_a_persistent_connection_survives_its_runs(self, mine: int, run: Any) -> None:
+        with connection_age(60):
+            before = connection.connection
+            value_of(run("count()\npooled()"))
+            assert connection.connection is before
+            assert count() == 0
+            drop_pool()
+
+    def test_many_runs_leave_nothing(self, mine: int) -> None:
+        for _ in range(20):
+            value_of(run_sync("count() + await acount()\npooled()"))
+        assert settled(mine) == mine
+
+
+class ReleaseTests(TestCase):
+    def test_a_connection_in_a_transaction_is_left_alone(self) -> None:
+        Merchant.objects.create(slug="a", name="a", currency="EUR")
+        connection.close_at = 0
+        try:
+            release_connections()
+        finally:
+            connection.close_at = None
+        assert connection.connection is not None
+        assert count() == 1
+
+    def test_pooled_tools_see_committed_rows_only_and_leave_the_test_s_connection(self) -> None:
+        Merchant.objects.create(slug="a", name="a", currency="EUR")
+        assert value_of(run_sync("pooled_count()")) == 0
+        assert count() == 1
+
+    async def test_they_do_in_an_asynchronous_test(self) -> None:
+        await Merchant.objects.acreate(slug="a", name="a", currency="EUR")
+        code = "[pooled_count(), count(), await acount()]"
+        assert value_of(await get_codemode().run_async(code)) == [0, 1, 1]
+        assert await Merchant.objects.acount() == 1
+
+
+class ReleaseOutsideTests(TransactionTestCase):
+    def test_a_connection_past_its_age_is_closed(self) -> None:
+        count()
+        connection.close_at = 0
+        release_connections()
+        assert connection.connection is None

@@ -1,4 +1,4 @@
-"""The JSON of the execute view: what comes in, checked, and what goes out."""
+"""The JSON of the views and websockets: what comes in, checked, and what goes out."""
 
 from __future__ import annotations
 
@@ -9,19 +9,28 @@ from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from codemode.core.events import (
+    Event,
+    ExecutionCompleted,
+    ExecutionStarted,
+    OutputReceived,
+    ProgressReported,
+    ToolCallFinished,
+    ToolCallStarted,
+)
 from codemode.core.result import ExecutionResult
 from codemode.values import to_text
+from django_codemode.refusals import RefusalError
 
-__all__ = ["BadRequestError", "ExecutePayload", "parse_payload", "result_as_json"]
-
-
-class BadRequestError(Exception):
-    """Refuse a request: ``code`` is for programs and stable, the message for people."""
-
-    def __init__(self, code: str, message: str, *, status: int = 400) -> None:
-        super().__init__(message)
-        self.code = code
-        self.status = status
+__all__ = [
+    "ExecutePayload",
+    "check_payload",
+    "event_as_json",
+    "load_json",
+    "parse_payload",
+    "refusal_as_json",
+    "result_as_json",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,35 +47,46 @@ _KEYS = ("code", "inputs", "available_tools", "execution_timeout")
 
 
 def parse_payload(body: bytes) -> ExecutePayload:
-    """Read the body of a request. Raises BadRequestError, which names the key and the fix."""
+    """Read the body of a request. Raises RefusalError, which names the key and the fix."""
+    return check_payload(load_json(body))
+
+
+def load_json(body: bytes | str) -> dict[str, Any]:
+    """Return the JSON object that a client sent. Raises RefusalError."""
     try:
-        data = json.loads(body.decode(), parse_constant=_no_constant)
+        text = body.decode() if isinstance(body, bytes) else body
+        data = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise BadRequestError("invalid_json", f"the body is not JSON in UTF-8: {error}") from error
+        raise RefusalError("invalid_json", f"the body is not JSON in UTF-8: {error}") from error
     if not isinstance(data, dict):
-        raise BadRequestError(
+        raise RefusalError(
             "invalid_json",
             f"the body is a JSON {_json_name(data)}; expected an object such as "
             '{"code": "result = 1 + 1"}',
         )
+    return data
+
+
+def check_payload(data: dict[str, Any]) -> ExecutePayload:
+    """Check what is to be executed. Raises RefusalError, which names the key and the fix."""
     for key in data:
         if key not in _KEYS:
             close = get_close_matches(key, _KEYS, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"expected {', '.join(_KEYS)}"
-            raise BadRequestError("unknown_key", f"the body has the key {key[:100]!r}; {hint}")
+            raise RefusalError("unknown_key", f"the body has the key {key[:100]!r}; {hint}")
     if "code" not in data:
-        raise BadRequestError("missing_code", "the body has no 'code'; put the Python to run there")
+        raise RefusalError("missing_code", "the body has no 'code'; put the Python to run there")
     values = {key: value for key, value in data.items() if value is not None or key == "code"}
     for key, (is_right, expected) in _EXPECTED.items():
         if key in values and not is_right(values[key]):
-            raise BadRequestError(
+            raise RefusalError(
                 f"invalid_{key}",
                 f"{key!r} is a JSON {_json_name(values[key])}; expected {expected}",
             )
     try:
         data["code"].encode()
     except UnicodeEncodeError as error:
-        raise BadRequestError(
+        raise RefusalError(
             "invalid_code",
             f"'code' has half of a surrogate pair at {error.start}; expected valid Unicode text",
         ) from error
@@ -96,6 +116,49 @@ def result_as_json(result: ExecutionResult) -> dict[str, Any]:
         "duration_ms": result.duration_ms,
         "isolation": result.isolation,
         "usage": asdict(result.usage),
+    }
+
+
+def event_as_json(event: Event) -> dict[str, Any]:
+    """Return what an event tells, without its ``type``; ``completed`` is the whole outcome."""
+    match event:
+        case ExecutionStarted():
+            return {"execution_id": event.execution_id, "isolation": event.isolation}
+        case OutputReceived():
+            return {"stream": event.stream, "text": event.text}
+        case ToolCallStarted():
+            return {
+                "call_id": event.call_id,
+                "name": event.name,
+                "arguments": _plain(event.arguments),
+            }
+        case ToolCallFinished():
+            return {
+                "call_id": event.call_id,
+                "name": event.name,
+                "outcome": event.outcome,
+                "error": event.error,
+                "duration_ms": event.duration_ms,
+            }
+        case ProgressReported():
+            # The code may report nan, which JSON lacks.
+            return {
+                "done": _plain(event.done),
+                "total": _plain(event.total),
+                "note": event.note,
+            }
+        case ExecutionCompleted():
+            return result_as_json(event.result)
+
+
+def refusal_as_json(refusal: RefusalError) -> dict[str, Any]:
+    """Return what the ``error`` event of a stream or of a websocket tells."""
+    result = refusal.result
+    return {
+        "code": refusal.code,
+        "message": str(refusal),
+        "retry_after": refusal.retry_after,
+        "result": None if result is None else result_as_json(result),
     }
 
 

@@ -7,8 +7,9 @@ from typing import Any, Final, final
 
 from codemode.core.context import RuntimeContext
 from codemode.tools import Tool
+from django_codemode.refusals import RefusalError
 
-__all__ = ["SYSTEM", "DjangoPermissionChecker", "System"]
+__all__ = ["SYSTEM", "DjangoPermissionChecker", "System", "require_permission"]
 
 
 @final
@@ -61,6 +62,19 @@ class DjangoPermissionChecker:
         if not (getattr(user, "is_authenticated", False) and getattr(user, "is_active", False)):
             return False
         return _decide(tool.permission, context, user)
+
+
+def require_permission(user: Any, permission: str) -> None:
+    """Raise RefusalError unless the user is logged in and has a Django permission.
+
+    May query the database.
+    """
+    if user is None or not user.is_authenticated:
+        raise RefusalError("not_authenticated", "log in to execute code", status=401)
+    if not user.has_perm(permission):
+        raise RefusalError(
+            "not_permitted", f"executing code takes the permission {permission}", status=403
+        )
 
 
 def _decide(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from django.urls import path
 
-from django_codemode.views import ExecuteView
+from django_codemode.views import ExecuteView, StreamView
 
 __all__ = ["app_name", "urlpatterns"]
 
 app_name = "codemode"
 
-urlpatterns = [path("execute/", ExecuteView.as_view(), name="execute")]
+urlpatterns = [
+    path("execute/", ExecuteView.as_view(), name="execute"),
+    path("stream/", StreamView.as_view(), name="stream"),
+]

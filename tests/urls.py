@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from django.urls import include, path
 
+from django_codemode.views import AsyncExecuteView
 from tests.testapp import views
 
 urlpatterns = [
     path("codemode/", include("django_codemode.urls")),
+    path("aexecute/", AsyncExecuteView.as_view()),
     path("run/", views.run),
     path("arun/", views.arun),
     path("context/", views.context),

@@ -29,14 +29,6 @@ URL = "/codemode/execute/"
 
 
 @pytest.fixture
-def coder() -> User:
-    """Be a user who may execute code, and nothing else."""
-    user = User.objects.create_user("coder")
-    user.user_permissions.add(Permission.objects.get(codename="execute_code"))
-    return user
-
-
-@pytest.fixture
 def client(coder: User) -> Client:
     client = Client()
     client.force_login(coder)
@@ -174,7 +166,7 @@ class TestPermission:
         ('{"code": "1", "inputs": {"x": "\\ud800"}}', "invalid_inputs", "inputs"),
         ({"code": "1", "available_tools": "a"}, "invalid_available_tools", "[] for none"),
         ({"code": "1", "available_tools": [1]}, "invalid_available_tools", "[] for none"),
-        ({"code": "1", "available_tools": ["refnd"]}, "unknown_tool", "did you mean 'refund'?"),
+        ({"code": "1", "available_tools": ["list_ordes"]}, "unknown_tool", "mean 'list_orders'?"),
         ({"code": "1", "execution_timeout": "1"}, "invalid_execution_timeout", "above 0"),
         ({"code": "1", "execution_timeout": True}, "invalid_execution_timeout", "above 0"),
         ({"code": "1", "execution_timeout": 0}, "invalid_execution_timeout", "above 0"),
@@ -189,6 +181,15 @@ def test_a_bad_request_is_told_what_and_how_to_mend_it(
 
     assert error["code"] == code
     assert message in error["message"]
+
+
+def test_an_unknown_name_is_answered_without_tools_that_the_user_may_not_see(
+    client: Client, coder: User
+) -> None:
+    body = {"code": "1", "available_tools": ["refnd"]}
+    assert "refund" not in refusal(client, body)["message"]
+    coder.user_permissions.add(Permission.objects.get(codename="add_refund"))
+    assert "did you mean 'refund'?" in refusal(client, body)["message"]
 
 
 class TestBody:

@@ -1,0 +1,80 @@
+"""Why a request got no outcome: stable codes for programs, sentences for people."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+from codemode.core.result import ExecutionResult
+from codemode.errors import (
+    ClientClosedError,
+    CodemodeError,
+    ConfigurationError,
+    ExecutorBusyError,
+    ExecutorClientError,
+    ExecutorConnectionError,
+    ExecutorDeadlineError,
+    ExecutorRequestError,
+    ValueEncodingError,
+)
+
+__all__ = ["RefusalError", "refusal_of"]
+
+logger = logging.getLogger(__name__)
+
+
+class RefusalError(Exception):
+    """Refuse a request. ``code`` is for programs and stable, the message for people.
+
+    ``status`` is the HTTP status, ``retry_after`` a number of seconds, and
+    ``result`` the record so far when the run had begun.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        status: int = 400,
+        retry_after: int | None = None,
+        result: ExecutionResult | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+        self.retry_after = retry_after
+        self.result = result
+
+
+def refusal_of(error: CodemodeError) -> RefusalError:
+    """Return what a client may know of an error outside the code; the log gets the rest."""
+    if isinstance(error, ConfigurationError | ValueEncodingError):
+        # The settings are known to be right by now: it is about the inputs.
+        return RefusalError("invalid_inputs", str(error))
+    if isinstance(error, ExecutorRequestError):
+        return RefusalError("refused_by_executor", str(error))
+    # The message may name hosts of the inner network: it is for the log only.
+    logger.error("The executor failed: %s", error, exc_info=error)
+    result = error.result if isinstance(error, ExecutorClientError) else None
+    if isinstance(error, ExecutorBusyError):
+        return RefusalError(
+            "busy",
+            "no sandbox is free; try again later",
+            status=503,
+            retry_after=max(1, math.ceil(error.retry_after)),
+        )
+    if isinstance(error, ExecutorDeadlineError):
+        return RefusalError(
+            "executor_timeout", "the executor did not answer in time", status=504, result=result
+        )
+    if result is None and isinstance(error, ExecutorConnectionError | ClientClosedError):
+        # Nothing has run, so that trying again is safe.
+        return RefusalError(
+            "unavailable", "the executor cannot be reached", status=503, retry_after=1
+        )
+    return RefusalError(
+        "executor_failed",
+        "the executor failed; the log has the details",
+        status=502,
+        result=result,
+    )

@@ -1,0 +1,97 @@
+"""Server-sent events: an execution streamed to an HTTP client as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, closing
+from itertools import chain
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, StreamingHttpResponse
+
+from codemode.core.codemode import EventStream
+from codemode.core.context import RuntimeContext, get_current_context, use_context
+from django_codemode.telling import Message, atell, tell
+
+__all__ = ["HEARTBEAT_SECONDS", "stream_response"]
+
+HEARTBEAT_SECONDS = 15.0
+_READ_AHEAD = 16
+_HEARTBEAT = b": still running\n\n"
+
+
+def stream_response(
+    request: HttpRequest, events: EventStream, *, heartbeat: float = HEARTBEAT_SECONDS
+) -> StreamingHttpResponse:
+    """Answer with the events of ``Codemode.stream()`` as server-sent events.
+
+    The code begins to run when the body is sent, in the context that is current
+    here. Under ASGI the body is asynchronous, has a comment every ``heartbeat``
+    seconds in which nothing happens, and ends the sandbox as soon as the client
+    leaves. Under WSGI it is synchronous, without such comments, and the sandbox
+    ends when the server notices that it cannot write.
+    """
+    context = get_current_context()
+    body: AsyncIterator[bytes] | Iterator[bytes]
+    if isinstance(request, ASGIRequest):
+        body = _aframes(events, context, heartbeat)
+    else:
+        body = _frames(events, context)
+    return StreamingHttpResponse(
+        body,
+        content_type="text/event-stream; charset=utf-8",
+        headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"},
+    )
+
+
+def _frames(events: EventStream, context: RuntimeContext | None) -> Iterator[bytes]:
+    with closing(tell(events)) as messages:
+        # The run captures its context at its first step. Between steps the server's
+        # own code runs in this thread.
+        with use_context(context):
+            first = next(messages)
+        for number, message in enumerate(chain([first], messages), start=1):
+            yield _frame(number, message)
+
+
+async def _aframes(
+    events: EventStream, context: RuntimeContext | None, heartbeat: float
+) -> AsyncIterator[bytes]:
+    # Bounded: a client that reads slowly holds back its sandbox, not memory.
+    queue: asyncio.Queue[bytes | None] = asyncio.Queue(_READ_AHEAD)
+    # A task carries the run, so that waiting for it may end without ending it.
+    run = asyncio.create_task(_carry(events, context, queue))
+    try:
+        while True:
+            try:
+                async with asyncio.timeout(heartbeat):
+                    frame = await queue.get()
+            except TimeoutError:
+                if run.done():
+                    run.result()
+                yield _HEARTBEAT
+                continue
+            if frame is None:
+                return
+            yield frame
+    finally:
+        run.cancel()
+        await asyncio.wait((run,))
+
+
+async def _carry(
+    events: EventStream, context: RuntimeContext | None, queue: asyncio.Queue[bytes | None]
+) -> None:
+    number = 0
+    with use_context(context):
+        async with aclosing(atell(events)) as messages:
+            async for message in messages:
+                number += 1
+                await queue.put(_frame(number, message))
+    await queue.put(None)
+
+
+def _frame(number: int, message: Message) -> bytes:
+    return f"id: {number}\nevent: {message.event}\ndata: {json.dumps(message.data)}\n\n".encode()

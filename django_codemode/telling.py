@@ -1,0 +1,73 @@
+"""An execution told as messages: its events, and in place of an exception a last ``error``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing, closing
+from dataclasses import dataclass
+from typing import Any
+
+from codemode.core.codemode import EventStream
+from codemode.core.events import Event, ExecutionCompleted, ToolCallStarted
+from codemode.errors import CodemodeError
+from django_codemode.payload import event_as_json, refusal_as_json
+from django_codemode.refusals import RefusalError, refusal_of
+
+__all__ = ["Message", "atell", "error_message", "tell"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """Be one thing to tell a client: the name of an event, and what JSON says of it."""
+
+    event: str
+    data: dict[str, Any]
+
+    @property
+    def is_last(self) -> bool:
+        """Tell whether nothing comes after it."""
+        return self.event in {"completed", "error"}
+
+
+def tell(events: EventStream) -> Generator[Message, None, None]:
+    """Give the messages of an execution from a thread; closing it kills the sandbox."""
+    try:
+        with closing(events):
+            for event in events:
+                yield _message(event)
+    except Exception as error:  # noqa: BLE001  # the answer has begun: this is how it is told
+        yield error_message(error)
+
+
+async def atell(events: EventStream) -> AsyncGenerator[Message, None]:
+    """Give the messages of an execution from a task; cancelling it kills the sandbox."""
+    try:
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, ExecutionCompleted | ToolCallStarted):
+                    # May be large, and the loop is everybody's.
+                    yield await asyncio.to_thread(_message, event)
+                else:
+                    yield _message(event)
+    except Exception as error:  # noqa: BLE001  # the answer has begun: this is how it is told
+        yield error_message(error)
+
+
+def error_message(error: Exception) -> Message:
+    """Return the message that stands for an exception; one of a defect goes to the log."""
+    if isinstance(error, RefusalError):
+        refusal = error
+    elif isinstance(error, CodemodeError):
+        refusal = refusal_of(error)
+    else:
+        logger.error("An execution failed in this process: %s", error, exc_info=error)
+        refusal = RefusalError("internal_error", "the server failed; its log has the details")
+    return Message(event="error", data=refusal_as_json(refusal))
+
+
+def _message(event: Event) -> Message:
+    return Message(event=event.type, data=event_as_json(event))

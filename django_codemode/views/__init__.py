@@ -1,0 +1,9 @@
+"""The views: code in, JSON or a stream of events out. Derive from them, or wrap them."""
+
+from __future__ import annotations
+
+from django_codemode.views.base import CodemodeView
+from django_codemode.views.execute import AsyncExecuteView, ExecuteView
+from django_codemode.views.stream import StreamView
+
+__all__ = ["AsyncExecuteView", "CodemodeView", "ExecuteView", "StreamView"]

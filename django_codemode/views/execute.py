@@ -1,0 +1,80 @@
+"""The views that execute code and answer with the whole outcome as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import connections, transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+
+from codemode.core.context import use_context
+from codemode.core.result import ExecutionResult
+from codemode.errors import ConfigurationError, ExecutorClientError, ValueEncodingError
+from django_codemode.payload import result_as_json
+from django_codemode.refusals import RefusalError, refusal_of
+from django_codemode.views.base import CodemodeView, refusal_response
+
+__all__ = ["AsyncExecuteView", "ExecuteView", "non_atomic"]
+
+
+class ExecuteView(CodemodeView):
+    """Execute the code of a POST request and answer with the whole outcome as JSON.
+
+    The body is ``{"code": …, "inputs": …, "available_tools": …,
+    "execution_timeout": …}``; all but ``code`` may be left out. Tools run in
+    the request's own context, thread, connection and transaction. The answer's
+    status is 200 whenever the code has run, even when it failed; else the body
+    is ``{"error": {"code": …, "message": …}, "result": …}`` with the partial
+    record, if there is one.
+    """
+
+    http_method_names = ["post", "options"]
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Check who asks and what, execute, and answer."""
+        execution = self.prepare(request)
+        try:
+            with use_context(execution.context):
+                result = execution.codemode.run(execution.code, **execution.arguments)
+        except (ConfigurationError, ExecutorClientError, ValueEncodingError) as error:
+            raise refusal_of(error) from error
+        return _answer(result)
+
+
+class AsyncExecuteView(CodemodeView):
+    """Do as ExecuteView in a task of the server's loop: a client that leaves ends its sandbox.
+
+    Never in a transaction of the request, whatever ``ATOMIC_REQUESTS`` says.
+    """
+
+    http_method_names = ["post", "options"]
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:
+        """Return the view as a function, marked as one without transactions."""
+        return non_atomic(super().as_view(**initkwargs))
+
+    async def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Check who asks and what, execute, and answer."""
+        try:
+            execution = await sync_to_async(self.prepare)(request)
+            with use_context(execution.context):
+                result = await execution.codemode.run_async(execution.code, **execution.arguments)
+        except RefusalError as refusal:
+            return refusal_response(refusal)
+        except (ConfigurationError, ExecutorClientError, ValueEncodingError) as error:
+            return refusal_response(refusal_of(error))
+        return await sync_to_async(_answer, thread_sensitive=False)(result)
+
+
+def non_atomic[V: Callable[..., HttpResponseBase | Awaitable[HttpResponseBase]]](view: V) -> V:
+    """Mark a view as one that takes no transaction of the request, on any database."""
+    for alias in connections:
+        transaction.non_atomic_requests(using=alias)(view)
+    return view
+
+
+def _answer(result: ExecutionResult) -> HttpResponse:
+    return JsonResponse(result_as_json(result))

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import override_settings
+
+from django_codemode.shared import shared
+from tests.codemode.processes import ExecutorProcess
+from tests.django_codemode.serving import session_headers
+
+
+@pytest.fixture
+def coder(db: None) -> User:
+    """Be a user who may execute code, and nothing else."""
+    user = User.objects.create_user("coder")
+    user.user_permissions.add(Permission.objects.get(codename="execute_code"))
+    return user
+
+
+@pytest.fixture
+def coder_headers(coder: User) -> dict[str, str]:
+    """Be the headers of a browser in which ``coder`` is logged in."""
+    return session_headers(coder)
+
+
+@pytest.fixture(scope="module")
+def open_executor() -> Iterator[ExecutorProcess]:
+    """Be an executor whose sandboxes know their own process ids."""
+    with ExecutorProcess() as executor:
+        yield executor
+
+
+@pytest.fixture
+def use_open_executor(open_executor: ExecutorProcess) -> Iterator[ExecutorProcess]:
+    limits = {"max_output_bytes": 64 * 2**20}
+    with override_settings(CODEMODE={"EXECUTOR_URL": open_executor.url, "LIMITS": limits}):
+        yield open_executor
+
+
+class Sandboxes:
+    """Be the tool by which code tells the process ids of its sandboxes."""
+
+    def __init__(self) -> None:
+        self.pids: list[int] = []
+
+    def run(self, pid: int) -> None:
+        """Note a process id."""
+        self.pids.append(pid)
+
+
+@pytest.fixture
+def sandboxes(use_open_executor: ExecutorProcess) -> Iterator[Sandboxes]:
+    noting = Sandboxes()
+    shared.registry.register_tool("testapp_here", noting)
+    yield noting
+    shared.registry.unregister_tool("testapp_here")

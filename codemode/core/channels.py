@@ -14,6 +14,7 @@ import grpc
 import grpc.aio
 
 from codemode.config import TLSConfig
+from codemode.core.greenlets import prepare_grpc
 from codemode.errors import ConfigurationError
 from codemode.wire import make_stub
 
@@ -95,6 +96,7 @@ class Channels:
         with self._lock:
             self._check_open()
             if self._sync is None:
+                prepare_grpc()
                 if self._target.secure:
                     self._sync = grpc.secure_channel(
                         self._target.address, self._credentials(), _OPTIONS

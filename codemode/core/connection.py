@@ -18,6 +18,7 @@ from codemode.config import TLSConfig
 from codemode.core.async_half import AsyncLink
 from codemode.core.channels import Channels, Target, parse_target
 from codemode.core.failures import client_error
+from codemode.core.greenlets import why_not_async
 from codemode.core.info import ExecutorInfo, info_from
 from codemode.core.sync_half import SyncLink
 from codemode.errors import ClientClosedError, ConfigurationError, ExecutorConnectionError
@@ -178,6 +179,8 @@ class Connection:
         return channels
 
     async def _channels_async(self) -> Channels:
+        if (reason := why_not_async("this call", "use the synchronous form")) is not None:
+            raise ConfigurationError(reason)
         if self.embedded is not None and self.embedded.pid is None:
             return await asyncio.to_thread(self._connect)
         return self._connect()

@@ -17,6 +17,7 @@ from codemode.core.call_log import CallEntry, CallLog
 from codemode.core.calls import ToolCall, ToolFailure, ToolOutcome
 from codemode.core.checks import decode_arguments, permit, run_after_hooks, unknown_tool
 from codemode.core.context import CurrentExecution, RuntimeContext, bind_tool
+from codemode.core.greenlets import why_not_async
 from codemode.core.perform import CANCELLED, Performer, on_sync_thread, refuse
 from codemode.core.registry import ComponentRegistry
 from codemode.core.result import ToolCallRecord
@@ -235,7 +236,7 @@ class Dispatcher:
     def _find(self, call: ToolCall) -> ToolFailure | None:
         call.tool = self._tools.get(call.name)
         if call.tool is not None:
-            return None
+            return _unable(call.tool)
         with self._lock:
             self._searches += 1
             search = self._searches <= _MAX_SEARCHES
@@ -273,6 +274,14 @@ def _canceller() -> Callable[[], object]:
             loop.call_soon_threadsafe(task.cancel)
 
     return cancel
+
+
+def _unable(tool: Tool) -> ToolFailure | None:
+    """Return why this process cannot run a tool."""
+    if not tool.asynchronous:
+        return None
+    reason = why_not_async(f"the tool {tool.name!r}", "make it a plain function")
+    return None if reason is None else _failure("error", "ConfigurationError", reason)
 
 
 def _failure(kind: Any, type_name: str, message: str) -> ToolFailure:

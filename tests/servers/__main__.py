@@ -1,0 +1,103 @@
+"""Try every server and print the matrix: ``python -m tests.servers``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass, field
+
+from tests.codemode.processes import ExecutorProcess
+from tests.servers.cells import CELLS, LOAD, SMOKE
+from tests.servers.server import SERVERS, RunningServer, Server
+from tests.servers.traffic import Tally, Volume
+
+_KEY = "a-key-of-the-tests"
+
+
+@dataclass(slots=True)
+class Row:
+    """Be what came of one server."""
+
+    name: str
+    cells: dict[str, str] = field(default_factory=dict)
+    requests: int = 0
+    executions: int = 0
+    leaks: int = 0
+    errors: int = 0
+    complaints: list[str] = field(default_factory=list)
+
+
+def main() -> int:
+    """Try the servers; return 1 when anything was wrong."""
+    options = _options()
+    chosen = [one for one in SERVERS if not options.only or one.name in options.only]
+    started = time.monotonic()
+    with ExecutorProcess(environment={"CODEMODE_EXECUTOR_API_KEY": _KEY}) as executor:
+        rows = []
+        for server in chosen:
+            print(f"{server.name} ...", file=sys.stderr, flush=True)
+            url = None if options.embedded else executor.url
+            rows.append(examine(server, SMOKE if options.quick else LOAD, url))
+    print(_table(rows))
+    print(
+        f"\n{sum(row.requests for row in rows):,} requests, of which "
+        f"{sum(row.executions for row in rows):,} execute code; "
+        f"{sum(row.leaks for row in rows)} leaks, {sum(row.errors for row in rows)} errors; "
+        f"{time.monotonic() - started:.0f} s"
+    )
+    for row in rows:
+        for complaint in row.complaints:
+            print(f"{row.name}: {complaint}")
+    return int(any(row.leaks or row.errors or row.complaints for row in rows))
+
+
+def examine(server: Server, volume: Volume, executor_url: str | None) -> Row:
+    """Start a server, try every cell, and end it."""
+    row = Row(server.name)
+    key = _KEY if executor_url else ""
+    with RunningServer(server, executor_url=executor_url, key=key) as running:
+        for name, cell in CELLS.items():
+            if not cell.applies(server):
+                row.cells[name] = "n/a"
+                continue
+            tally = Tally()
+            outcome = cell.check(running, tally, volume) or "ok"
+            wrong = [*tally.leaks, *tally.errors]
+            row.cells[name] = "LEAK" if tally.leaks else "FAILED" if wrong else outcome
+            row.complaints += [f"{name}: {one}" for one in wrong[:5]]
+            row.requests += tally.requests
+            row.executions += tally.executions
+            row.leaks += len(tally.leaks)
+            row.errors += len(tally.errors)
+        row.cells["SIGTERM"] = f"{running.terminate():.1f} s"
+        row.complaints += running.complaints()
+    return row
+
+
+def _table(rows: list[Row]) -> str:
+    heads = ["server", *CELLS, "SIGTERM", "requests", "executing", "leaks", "errors"]
+    lines = [heads, ["---"] * len(heads)]
+    for row in rows:
+        figures = (row.requests, row.executions, row.leaks, row.errors)
+        lines.append([row.name, *row.cells.values(), *(f"{figure:,}" for figure in figures)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.servers", description="Try every server and print the matrix."
+    )
+    names = [server.name for server in SERVERS]
+    parser.add_argument(
+        "--only", action="append", choices=names, metavar="NAME", help="try this server; repeatable"
+    )
+    parser.add_argument("--quick", action="store_true", help="little traffic")
+    parser.add_argument(
+        "--embedded", action="store_true", help="an executor per process, instead of a shared one"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

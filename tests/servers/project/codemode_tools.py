@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import asyncio
+import time
+
+from codemode import tool
+from codemode.core.context import RuntimeContext, set_current_context
+from tests.servers.project.identity import identity
+
+# What a tool sets must reach nobody, neither the next tool nor the next request.
+LEFT = RuntimeContext({"tenant_id": "left by a tool"})
+
+
+@tool
+def whoami() -> list[str | None]:
+    first = identity()
+    time.sleep(0.001)
+    seen = [first, identity()]
+    set_current_context(LEFT)
+    return seen
+
+
+@tool
+async def awhoami() -> list[str | None]:
+    first = identity()
+    await asyncio.sleep(0.001)
+    seen = [first, identity()]
+    set_current_context(LEFT)
+    return seen

@@ -1,0 +1,48 @@
+"""What every server must keep: each request its own context, and nothing afterwards."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.servers.cells import CELLS, SMOKE
+from tests.servers.server import SERVERS, RunningServer, Server
+from tests.servers.traffic import Tally, Visitor
+
+each_server = pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
+
+
+# Each process of the server has an executor of its own here.
+@each_server
+def test_each_request_keeps_its_context_and_sigterm_ends_all(
+    server: Server, subtests: pytest.Subtests
+) -> None:
+    with RunningServer(server) as running:
+        for name, cell in CELLS.items():
+            if cell.applies(server):
+                with subtests.test(name):
+                    tally = Tally()
+                    cell.check(running, tally, SMOKE)
+                    tally.check()
+
+        with subtests.test("used before the fork"):
+            notes = running.notes("preload")
+            assert [note["seen"] for note in notes] == [[42]] * server.preloads
+            # In the master alone, or it would prove nothing about a fork.
+            assert all(note["pid"] == running.pid for note in notes)
+
+        with subtests.test("SIGTERM"):
+            assert executor_of(running), "no executor of its own: nothing to prove"
+            assert running.terminate() < 10, "expected about a second"
+            assert running.complaints() == []
+
+
+def executor_of(running: RunningServer) -> int | None:
+    """Return the process id of the embedded executor of one of the server's processes."""
+    visitor = Visitor(running, Tally())
+    try:
+        executor: int | None = json.loads(visitor.ask("/process/") or "{}")["executor"]
+    finally:
+        visitor.close()
+    return executor

@@ -13,6 +13,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
+from codemode.core import logs
 from codemode.core.call_log import CallEntry, CallLog
 from codemode.core.calls import ToolCall, ToolFailure, ToolOutcome
 from codemode.core.checks import decode_arguments, permit, run_after_hooks, unknown_tool
@@ -121,11 +122,15 @@ class Dispatcher:
             failure = CANCELLED
         else:
             failure = self._decode(call, arguments) or self._find(call)
-        if failure is not None:
-            refuse(call, failure)
-        else:
+        if entry is not None:
+            logs.call_began(call)
+        if failure is None:
             with self._lock:
                 self._open[call_id] = call
+        else:
+            refuse(call, failure)
+            if entry is not None:
+                logs.call_ended(call)
         return call
 
     def call_sync(self, call: ToolCall) -> ToolOutcome:
@@ -261,7 +266,9 @@ class Dispatcher:
     def _close(self, call: ToolCall) -> None:
         call.stop = None
         with self._lock:
-            self._open.pop(call.call_id, None)
+            was_open = self._open.pop(call.call_id, None) is not None
+        if was_open:
+            logs.call_ended(call)
 
 
 def _canceller() -> Callable[[], object]:

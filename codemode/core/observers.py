@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from asgiref.sync import sync_to_async
 
+from codemode.core import logs
 from codemode.core.context import RuntimeContext
 
 if TYPE_CHECKING:
@@ -71,9 +72,11 @@ class Observation:
     def __init__(self, observers: Sequence[ExecutionObserver], execution: Execution) -> None:
         self._observers = observers
         self._execution = execution
+        self._began = 0.0
         self.transcript: Transcript | None = None
 
     def __enter__(self) -> Self:
+        self._began = logs.execution_began(self._execution)
         self._start()
         return self
 
@@ -83,10 +86,10 @@ class Observation:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._observers:
-            self._finish(*self._outcome(error))
+        self._finish(*self._outcome(error))
 
     async def __aenter__(self) -> Self:
+        self._began = logs.execution_began(self._execution)
         if self._observers:
             try:
                 await _on_sync_thread(self._start)
@@ -101,8 +104,9 @@ class Observation:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        outcome = self._outcome(error)
         if self._observers:
-            await _on_sync_thread(self._finish, *self._outcome(error))
+            await _on_sync_thread(self._finish, *outcome)
 
     def _start(self) -> None:
         for observer in self._observers:
@@ -122,11 +126,13 @@ class Observation:
         self, error: BaseException | None
     ) -> tuple[ExecutionResult | None, BaseException | None]:
         transcript = self.transcript
+        result: ExecutionResult | None = getattr(error, "result", None)
         if transcript is not None and transcript.final is not None:
-            return transcript.final, None  # leaving a stream after its end is no failure
-        if transcript is not None and (why := _given_up(error)) is not None:
-            return transcript.cancelled(why), None
-        return getattr(error, "result", None), error
+            result, error = transcript.final, None  # leaving a stream after its end is no failure
+        elif transcript is not None and (why := _given_up(error)) is not None:
+            result, error = transcript.cancelled(why), None
+        logs.execution_ended(self._execution, self._began, result, error)
+        return result, error
 
     @property
     def _id(self) -> str:

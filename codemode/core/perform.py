@@ -159,12 +159,17 @@ class Performer:
 
     def _fail(self, call: ToolCall, tool: Tool, error: BaseException) -> ToolOutcome:
         failure = failure_of(error)
-        if isinstance(error, ToolError):
-            logger.debug("Tool %s reported a %s", tool.name, failure.type)
-        elif isinstance(error, ValueEncodingError):
-            logger.warning("Tool %s returned what cannot travel: %s", tool.name, failure.message)
-        else:
-            logger.error("Tool %s failed", tool.name, exc_info=error)
+        if isinstance(error, ValueEncodingError):
+            logger.warning(
+                "Tool %s returned what cannot travel, in execution %s: %s",
+                tool.name,
+                call.execution_id,
+                failure.message,
+            )
+        elif not isinstance(error, ToolError):
+            logger.error(
+                "Tool %s failed in execution %s", tool.name, call.execution_id, exc_info=error
+            )
         call.entry.end("failed", f"{failure.type}: {failure.message}")
         call.outcome = ToolOutcome(failure=failure)
         return call.outcome

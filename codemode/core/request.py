@@ -80,8 +80,9 @@ class RunRequest:
 class SandboxRequest:
     """Ask for one sandbox: its limits, its tools and what it preloads.
 
-    The code may call ``tools``; it is shown ``listed``, which leaves out what
-    the caller's permissions refuse.
+    The code is shown ``listed``, which leaves out what the caller's permissions
+    refuse. Of the other ``tools`` it gets the names, so that a call of one
+    comes here and is refused in clear words.
     """
 
     limits: Limits
@@ -98,7 +99,7 @@ class SandboxRequest:
             client_version=__version__,
             profile=self.profile,
             limits=pb.Limits(**{name: getattr(self.limits, name) or 0 for name in _LIMIT_FIELDS}),
-            tools=[_spec(tool) for tool in self.listed.values()],
+            tools=[_spec(tool, name in self.listed) for name, tool in self.tools.items()],
             session=self.session,
             fairness_key=self.fairness_key,
             queue_timeout=self.limits.queue_timeout or _AT_ONCE,
@@ -158,7 +159,9 @@ def _split(data: bytes) -> tuple[list[pb.ClientMessage], bytes]:
     return [pb.ClientMessage(chunk=pb.Chunk(data=chunk)) for chunk in chunks], rest
 
 
-def _spec(tool: Tool) -> pb.ToolSpec:
+def _spec(tool: Tool, listed: bool) -> pb.ToolSpec:
+    if not listed:
+        return pb.ToolSpec(name=tool.name, asynchronous=tool.asynchronous, hidden=True)
     return pb.ToolSpec(
         name=tool.name,
         signature=tool.signature,

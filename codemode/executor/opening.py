@@ -36,6 +36,7 @@ def opening_frame(
                 "positional": list(tool.positional_parameters),
                 "description": tool.description,
                 "asynchronous": tool.asynchronous,
+                "hidden": tool.hidden,
             }
             for tool in tools
         ],

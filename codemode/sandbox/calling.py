@@ -23,6 +23,7 @@ class ToolSpec:
     """Describe a tool as the host announced it.
 
     ``positional`` are the parameters that may be given by position, in order.
+    A ``hidden`` one is refused by the host to whoever calls it.
     """
 
     name: str
@@ -30,6 +31,7 @@ class ToolSpec:
     positional: Sequence[str] = ()
     description: str = ""
     asynchronous: bool = False
+    hidden: bool = False
 
 
 class Caller:

@@ -16,6 +16,8 @@ from codemode.sandbox.toolerrors import ToolError, UnknownToolError
 
 __all__ = ["Namespace", "Tool", "Tools", "function_of", "near_names"]
 
+_HIDDEN = "Not permitted for this caller."
+
 
 @dataclass(frozen=True)
 class Tool:
@@ -51,7 +53,7 @@ class Namespace:
         self.__dict__["__name__"] = name
 
     def __getattr__(self, attribute: str) -> Any:
-        members = [name for name in self.__dict__ if name != "__name__"]
+        members = self._members()
         name = self.__dict__["__name__"]
         if attribute.startswith("__"):
             raise AttributeError(attribute)
@@ -63,16 +65,26 @@ class Namespace:
         )
 
     def __repr__(self) -> str:
-        members = ", ".join(name for name in self.__dict__ if name != "__name__")
-        return f"<tools {self.__dict__['__name__']}: {members}>"
+        return f"<tools {self.__dict__['__name__']}: {', '.join(self._members())}>"
+
+    def __dir__(self) -> list[str]:
+        return self._members()
+
+    def _members(self) -> list[str]:
+        return [
+            name
+            for name, member in self.__dict__.items()
+            if name != "__name__" and not getattr(member, "hidden", False)
+        ]
 
 
 class Tools:
     """All tools of the run: ``tools["orders.get"].run(...)``, ``tools.search("refund")``."""
 
     def __init__(self, specs: Iterable[ToolSpec], caller: Caller) -> None:
-        self._specs = {spec.name: spec for spec in specs}
-        self._functions = {name: function_of(spec, caller) for name, spec in self._specs.items()}
+        announced = list(specs)
+        self._specs = {spec.name: spec for spec in announced if not spec.hidden}
+        self._functions = {spec.name: function_of(spec, caller) for spec in announced}
 
     def names(self) -> list[str]:
         """Return the names of all tools."""
@@ -107,6 +119,8 @@ class Tools:
 
     def __getitem__(self, name: str) -> Tool:
         spec = self._specs.get(name)
+        if spec is None and name in self._functions:
+            spec = ToolSpec(name=name, signature=f"{name}(...)", description=_HIDDEN)
         if spec is None:
             raise UnknownToolError(_unknown(name, self), tool=str(name), kind="unknown_tool")
         tool = Tool(spec.name, spec.signature, spec.description, spec.asynchronous)
@@ -132,13 +146,13 @@ def function_of(spec: ToolSpec, caller: Caller) -> Callable[..., Any]:
     # A failure's traceback starts here: what lies below is nothing the code could mend.
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
-            return caller.call(spec, args, kwargs)
+            return caller.call(spec, () if spec.hidden else args, kwargs)
         except ToolError as error:
             raise error.with_traceback(None) from None
 
     async def call_async(*args: Any, **kwargs: Any) -> Any:
         try:
-            return await caller.call_async(spec, args, kwargs)
+            return await caller.call_async(spec, () if spec.hidden else args, kwargs)
         except ToolError as error:
             raise error.with_traceback(None) from None
 
@@ -146,9 +160,10 @@ def function_of(spec: ToolSpec, caller: Caller) -> Callable[..., Any]:
     function.__name__ = spec.name.rpartition(".")[2]
     function.__qualname__ = spec.name
     function.__module__ = "tools"
-    function.__doc__ = spec.description
+    function.__doc__ = _HIDDEN if spec.hidden else spec.description
+    function.hidden = spec.hidden
     # Parsed only when somebody asks: inspect calls it.
-    function.__signature__ = partial(signature_of, spec.signature)
+    function.__signature__ = partial(signature_of, spec.signature or "(*args, **kwargs)")
     return cast(Callable[..., Any], function)
 
 

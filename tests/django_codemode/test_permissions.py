@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import AnonymousUser, Permission, User
 
 from codemode import tool
 from codemode.core.context import RuntimeContext
-from codemode.core.registry import ComponentRegistry
 from codemode.tools import make_tool
 from django_codemode import SYSTEM, get_codemode
 from django_codemode.permissions import DjangoPermissionChecker
@@ -69,16 +70,140 @@ def test_the_system_is_above_permissions_and_nothing_else_is() -> None:
     assert not allows("shop.add_refund", repr(SYSTEM))
 
 
-def test_a_tool_that_is_not_permitted_is_neither_seen_nor_called(clerk: User) -> None:
-    registry: ComponentRegistry = get_codemode().registry
-    for user, permitted in (
-        (clerk, True),
-        (User.objects.create_user("other"), False),
-        (None, False),
-    ):
-        variables = {} if user is None else {"user": user}
-        with registry.context(**variables):
-            result = get_codemode().run("testapp.secret()")
-            catalogue = registry.visible(registry.tools, registry.get_context())
-        assert result.ok is permitted
-        assert ("testapp.secret" in catalogue) is permitted
+ACTORS = ["nobody", "anonymous", "inactive", "without", "with", "system"]
+MAY = {"with", "system"}
+
+
+def actor(name: str, clerk: User) -> dict[str, Any]:
+    """Return the context's variables of somebody."""
+    if name == "inactive":
+        clerk.is_active = False
+    users: dict[str, Any] = {
+        "anonymous": AnonymousUser(),
+        "inactive": clerk,
+        "without": User.objects.create_user("other"),
+        "with": clerk,
+        "system": SYSTEM,
+    }
+    return {"user": users[name]} if name in users else {}
+
+
+@pytest.fixture
+def guarded() -> Iterator[None]:
+    """Register tools with a permission: in a namespace, plain, and asynchronous."""
+
+    def guarded_sum(numbers: list[int]) -> int:
+        """Add up what only some may know."""
+        return sum(numbers)
+
+    async def guarded_wait(seconds: float) -> str:
+        """Wait as only some may."""
+        return "waited"
+
+    registry = get_codemode().registry
+    names = ("guarded_sum", "guarded_wait", "guarded_room.sum")
+    for name, function in zip(names, (guarded_sum, guarded_wait, guarded_sum), strict=True):
+        registry.register_tool(name, tool(permission="shop.add_refund")(function))
+    yield
+    for name in names:
+        registry.unregister_tool(name)
+
+
+@pytest.mark.parametrize("who", ACTORS)
+@pytest.mark.parametrize(
+    "code",
+    [
+        "testapp.secret()",
+        "guarded_sum([1, 2])",
+        "guarded_sum(numbers=[1, 2])",
+        "guarded_room.sum([1, 2])",
+        "await guarded_wait(1.5)",
+        "tools['guarded_sum'].run([1, 2])",
+        "tools['guarded_sum'](numbers=[1])",
+        "await tools['guarded_wait'].run(seconds=1)",
+    ],
+)
+def test_only_who_is_permitted_calls_a_tool_and_others_are_told_so(
+    who: str, code: str, clerk: User, guarded: None
+) -> None:
+    with get_codemode().registry.context(**actor(who, clerk)):
+        result = get_codemode().run(code)
+
+    (call,) = result.tool_calls
+    assert result.ok is (who in MAY)
+    if who not in MAY:
+        assert call.outcome == "refused"
+        assert result.error is not None
+        assert result.error.type == "PermissionDeniedError"
+        assert result.error.message == f"{call.name} is not permitted for this caller"
+
+
+@pytest.mark.parametrize("who", ACTORS)
+def test_a_task_is_told_so_as_well(who: str, clerk: User, guarded: None) -> None:
+    run = async_to_sync(get_codemode().run_async)
+    with get_codemode().registry.context(**actor(who, clerk)):
+        result = run("guarded_sum([1]), await guarded_wait(1)")
+    assert result.ok is (who in MAY)
+    assert result.tool_calls[0].outcome == ("completed" if who in MAY else "refused")
+
+
+@pytest.mark.parametrize("who", ACTORS)
+def test_only_who_is_permitted_is_shown_a_tool(who: str, clerk: User, guarded: None) -> None:
+    registry = get_codemode().registry
+    with registry.context(**actor(who, clerk)):
+        catalogue = registry.visible(registry.tools, registry.get_context())
+        result = get_codemode().run(
+            """
+help()
+found = [tool.name for tool in tools.search("sum of what only some may know", limit=100)]
+names = ["guarded_sum", "guarded_wait", "guarded_room.sum"]
+result = {
+    "search": [name for name in names if name in found],
+    "in": [name for name in names if name in tools],
+    "names": [name for name in names if name in tools.names()],
+    "iter": [name for name in names if name in list(tools)],
+    "repr": [name for name in names if name in repr(tools)],
+    "dir": ["guarded_room.sum" for _ in range("sum" in dir(guarded_room))],
+    "room": ["guarded_room.sum" for _ in range("sum" in repr(guarded_room))],
+}
+"""
+        )
+
+    assert result.ok, result.error
+    shown = ["guarded_sum", "guarded_wait", "guarded_room.sum"] if who in MAY else []
+    assert [name for name in catalogue if "guarded" in name] == shown
+    for way, names in result.value.items():
+        assert names == (shown[-1:] if way in {"dir", "room"} else shown), way
+    assert ("guarded" in result.stdout) is (who in MAY)
+
+
+def test_what_is_said_of_a_tool_stays_with_who_is_permitted(guarded: None) -> None:
+    code = """
+import inspect
+help(guarded_sum)
+print(tools["guarded_sum"], guarded_sum.__doc__, inspect.signature(guarded_sum))
+try:
+    guarded_su()
+except NameError as error:
+    pass
+guarded_su
+"""
+    result = get_codemode().run(code)
+    assert result.error is not None
+    told = result.stdout + result.error.message + result.error.traceback
+    assert "Not permitted for this caller." in result.stdout
+    assert "numbers" not in told
+    assert "may know" not in told
+    assert "Did you mean this tool" not in told
+
+
+def test_a_user_without_permission_may_call_the_other_tools(guarded: None) -> None:
+    with get_codemode().registry.context(user=AnonymousUser()):
+        assert get_codemode().run("testapp.lazy()").ok
+
+
+def test_the_allow_list_hides_without_a_word(clerk: User, guarded: None) -> None:
+    with get_codemode().registry.context(user=clerk):
+        result = get_codemode().run("guarded_sum([1])", available_tools=["testapp.lazy"])
+    assert result.error is not None
+    assert result.error.type == "NameError"

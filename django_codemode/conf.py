@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
@@ -71,6 +72,26 @@ class CodemodeSettings(BaseModel):
     fairness_key: SecretStr | None = None
     max_rows: Annotated[int, Field(gt=0, strict=True)] = 10_000
     max_request_bytes: Annotated[int, Field(gt=0, strict=True)] = 1024 * 1024
+    rate_limit: str | None = None
+    rate_limit_cache: str = "default"
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _number_per_period(cls, value: str | None) -> str | None:
+        if value is None or re.fullmatch(r"[1-9][0-9]{0,8}/(second|minute|hour|day)", value):
+            return value
+        raise ValueError(
+            f"{value!r} is no rate; expected a number per second, minute, hour or day, "
+            "such as '60/minute'"
+        )
+
+    @field_validator("rate_limit_cache")
+    @classmethod
+    def _known_cache(cls, value: str) -> str:
+        if value in django_settings.CACHES:
+            return value
+        known = ", ".join(sorted(django_settings.CACHES))
+        raise ValueError(f"{value!r} is not in CACHES; expected one of {known}")
 
     @field_validator("context_provider")
     @classmethod

@@ -111,8 +111,9 @@ def _build_codemode(registry: ComponentRegistry) -> Codemode:
 
 
 def _on_setting_changed(*, setting: str, **_kwargs: Any) -> None:
-    if setting in {"CODEMODE", "SECRET_KEY"}:
+    if setting in {"CACHES", "CODEMODE", "SECRET_KEY"}:
         conf.get_settings.cache_clear()
+    if setting in {"CODEMODE", "SECRET_KEY"}:
         shared.close()
 
 

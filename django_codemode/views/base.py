@@ -19,6 +19,7 @@ from django_codemode.conf import get_settings
 from django_codemode.context import provide
 from django_codemode.payload import ExecutePayload, parse_payload, result_as_json
 from django_codemode.permissions import require_permission
+from django_codemode.rates import count_execution
 from django_codemode.refusals import RefusalError
 from django_codemode.shared import get_codemode
 
@@ -74,9 +75,14 @@ class CodemodeView(View):
         """Return the most seconds that a request may ask for, and gets unless it does."""
         return self.get_codemode().client.limits.execution_timeout
 
+    def get_rate_limit(self, request: HttpRequest) -> str | None:
+        """Return how often the request's user may execute, such as ``"60/minute"``."""
+        return get_settings().rate_limit
+
     def prepare(self, request: HttpRequest) -> Execution:
         """Check who asks and what. Raises RefusalError."""
         self.check_permission(request)
+        count_execution(_who(request), self.get_rate_limit(request))
         payload = parse_payload(read_body(request))
         codemode = self.get_codemode()
         context = self.get_context(request)
@@ -171,6 +177,14 @@ def refusal_response(refusal: RefusalError) -> HttpResponse:
     retry_after = refusal.retry_after
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
     return JsonResponse(body, status=refusal.status, headers=headers)
+
+
+def _who(request: HttpRequest) -> str:
+    """Return whose executions are counted together: a user's, or those of an address."""
+    user = getattr(request, "user", None)
+    if user is not None and user.is_authenticated:
+        return f"user {user.pk}"
+    return f"address {request.META.get('REMOTE_ADDR', '')}"
 
 
 def _declared_length(request: HttpRequest) -> int:

@@ -1,0 +1,69 @@
+"""Whether the executor answers: asked once for many who want to know, and never for long."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from concurrent.futures import Future
+from weakref import WeakKeyDictionary
+
+from codemode.core.codemode import Codemode
+from codemode.core.info import ExecutorInfo
+from codemode.errors import CodemodeError
+
+__all__ = ["executor_info"]
+
+logger = logging.getLogger(__name__)
+
+_MAX_AGE_SECONDS = 2.0
+
+
+def executor_info(codemode: Codemode, timeout: float) -> ExecutorInfo | None:
+    """Return what the executor says of itself, or None when it does not within ``timeout`` seconds.
+
+    The answer may be two seconds old: however many ask, the executor is asked
+    once. Starts an embedded executor, as an execution would.
+    """
+    with _lock:
+        probe = _probes.setdefault(codemode, _Probe())
+    return probe.ask(codemode, timeout)
+
+
+class _Probe:
+    """The last answer of one executor, or the one that is being waited for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._answer: Future[ExecutorInfo | None] | None = None
+        self._answered_at = 0.0
+
+    def ask(self, codemode: Codemode, timeout: float) -> ExecutorInfo | None:
+        with self._lock:
+            answer = self._answer
+            old = time.monotonic() - self._answered_at > _MAX_AGE_SECONDS
+            if answer is None or (answer.done() and old):
+                self._answer = answer = Future()
+                # In a thread, because an executor that starts or hangs takes its time.
+                threading.Thread(
+                    target=self._work, args=(codemode, answer), name="codemode-health", daemon=True
+                ).start()
+        try:
+            return answer.result(timeout)
+        except TimeoutError:
+            logger.warning("The executor has not answered within %g s", timeout)
+            return None
+
+    def _work(self, codemode: Codemode, answer: Future[ExecutorInfo | None]) -> None:
+        info = None
+        try:
+            info = codemode.client.info()
+        except CodemodeError as error:
+            logger.warning("The executor does not answer: %s", error)
+        finally:
+            self._answered_at = time.monotonic()
+            answer.set_result(info)
+
+
+_lock = threading.Lock()
+_probes: WeakKeyDictionary[Codemode, _Probe] = WeakKeyDictionary()

@@ -1,0 +1,52 @@
+"""The view that tells whether the executor answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from codemode.core.info import ExecutorInfo
+from django_codemode.health import executor_info
+from django_codemode.refusals import RefusalError
+from django_codemode.views.base import CodemodeView
+
+__all__ = ["HealthView"]
+
+
+class HealthView(CodemodeView):
+    """Answer 200 while the executor does, else 503; details are for who may execute code.
+
+    Cheap, and open to everybody: ``timeout`` seconds at most, and many requests
+    ask the executor once.
+    """
+
+    http_method_names = ["get", "head", "options"]
+    timeout = 2.0
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Ask the executor, and tell."""
+        info = executor_info(self.get_codemode(), self.timeout)
+        body: dict[str, Any] = {"status": "unavailable" if info is None else "ok"}
+        if info is not None and self._may_know(request):
+            body["executor"] = _described(info)
+        status = 503 if info is None else 200
+        return JsonResponse(body, status=status, headers={"Cache-Control": "no-store"})
+
+    def _may_know(self, request: HttpRequest) -> bool:
+        try:
+            self.check_permission(request)
+        except RefusalError:
+            return False
+        return True
+
+
+def _described(info: ExecutorInfo) -> dict[str, Any]:
+    return {
+        "version": info.executor_version,
+        "protocol_version": info.protocol_version,
+        "python_version": info.python_version,
+        "isolation": info.isolation,
+        "max_concurrency": info.max_concurrency,
+        "max_queued": info.max_queued,
+    }

@@ -1,0 +1,36 @@
+"""The view that lists the tools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from codemode.tools import Tool
+from django_codemode.views.base import CodemodeView
+
+__all__ = ["ToolsView"]
+
+
+class ToolsView(CodemodeView):
+    """List the tools that the request's user may call, sorted by name, for a model or a page."""
+
+    http_method_names = ["get", "head", "options"]
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Check who asks, and list."""
+        self.check_permission(request)
+        registry = self.get_codemode().registry
+        offered = registry.select(self.get_tools(request))
+        tools = registry.visible(offered, self.get_context(request))
+        return JsonResponse({"tools": [_described(tools[name]) for name in sorted(tools)]})
+
+
+def _described(tool: Tool) -> dict[str, Any]:
+    return {
+        "name": tool.name,
+        "signature": tool.signature,
+        "description": tool.description,
+        "parameters": tool.input_schema,
+        "returns": tool.output_schema,
+    }

@@ -1,0 +1,105 @@
+"""The view that tells whether the executor answers."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client, RequestFactory, override_settings
+
+from codemode import Codemode, ExecutorClient
+from codemode.core.info import ExecutorInfo
+from codemode.errors import ExecutorConnectionError
+from django_codemode.health import executor_info
+from django_codemode.views import HealthView
+from tests.codemode.processes import ExecutorProcess
+
+pytestmark = pytest.mark.django_db
+
+URL = "/codemode/health/"
+
+
+def test_anybody_sees_whether_it_answers_and_no_more(coder: User) -> None:
+    other = Client()
+    other.force_login(User.objects.create_user("other"))
+    for client in (Client(), other):
+        response = client.get(URL)
+        assert response.status_code == 200
+        assert response.json() == {"status": "ok"}
+        assert response.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.usefixtures("use_open_executor")
+def test_who_may_execute_sees_what_answers(coder: User) -> None:
+    client = Client()
+    client.force_login(coder)
+    executor = client.get(URL).json()["executor"]
+    assert set(executor) == {
+        *("version", "protocol_version", "python_version", "isolation"),
+        *("max_concurrency", "max_queued"),
+    }
+    assert executor["version"] == "0.1.0"
+
+
+def test_an_executor_that_is_not_there_is_503() -> None:
+    with override_settings(CODEMODE={"EXECUTOR_URL": "http://127.0.0.1:1"}):
+        response = Client().get(URL)
+    assert response.status_code == 503
+    assert response.json() == {"status": "unavailable"}
+
+
+def test_an_executor_that_comes_back_is_noticed() -> None:
+    executor = ExecutorProcess().start()
+    try:
+        client = ExecutorClient(executor.url)
+        codemode = Codemode(client)
+        assert executor_info(codemode, 10) is not None
+        executor.kill()
+        time.sleep(2.1)
+        assert executor_info(codemode, 10) is None
+        executor.start()
+        deadline = time.monotonic() + 20
+        while executor_info(codemode, 10) is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    finally:
+        client.close()
+        executor.stop()
+
+
+def test_one_that_hangs_is_503_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with override_settings(CODEMODE={"EXECUTOR_URL": url}):
+            began = time.monotonic()
+            response = HealthView.as_view(timeout=0.2)(RequestFactory().get(URL))
+            assert response.status_code == 503
+            assert time.monotonic() - began < 2
+
+
+class CountingClient(ExecutorClient):
+    """Count the questions, and answer them late."""
+
+    asked = 0
+    go_on = threading.Event()
+
+    def info(self) -> ExecutorInfo:
+        type(self).asked += 1
+        self.go_on.wait(20)
+        raise ExecutorConnectionError("gone")
+
+
+def test_however_many_ask_the_executor_is_asked_once() -> None:
+    codemode = Codemode(CountingClient("http://127.0.0.1:1"))
+    with ThreadPoolExecutor(20) as threads:
+        asking: Any = [threads.submit(executor_info, codemode, 20) for _ in range(20)]
+        CountingClient.go_on.set()
+        assert [one.result() for one in asking] == [None] * 20
+    assert executor_info(codemode, 1) is None
+    assert CountingClient.asked == 1
+    codemode.close()

@@ -1,0 +1,115 @@
+"""The view that lists the tools."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.http import HttpRequest
+from django.test import Client, RequestFactory
+
+from django_codemode.views import ExecuteView, ToolsView
+
+pytestmark = pytest.mark.django_db
+
+URL = "/codemode/tools/"
+
+
+def listed(user: User) -> dict[str, Any]:
+    client = Client()
+    client.force_login(user)
+    response = client.get(URL)
+    assert response.status_code == 200
+    tools = response.json()["tools"]
+    assert [tool["name"] for tool in tools] == sorted(tool["name"] for tool in tools)
+    return {tool["name"]: tool for tool in tools}
+
+
+def test_each_tool_is_described_for_a_model(coder: User) -> None:
+    assert listed(coder)["testapp.add"] == {
+        "name": "testapp.add",
+        "signature": "testapp.add(slug: str) -> int",
+        "description": "",
+        "parameters": {
+            "type": "object",
+            "properties": {"slug": {"type": "string"}},
+            "required": ["slug"],
+            "additionalProperties": False,
+        },
+        "returns": {"type": "integer"},
+    }
+    assert listed(coder)["list_orders"]["description"]
+
+
+def test_a_tool_is_listed_for_those_who_may_call_it(coder: User) -> None:
+    assert "testapp.secret" not in listed(coder)
+    coder.user_permissions.add(Permission.objects.get(codename="add_refund"))
+    assert "testapp.secret" in listed(coder)
+
+
+def test_nothing_is_listed_for_those_who_may_not_execute() -> None:
+    client = Client()
+    response: Any = client.get(URL)
+    assert (response.status_code, response.json()["error"]["code"]) == (401, "not_authenticated")
+    client.force_login(User.objects.create_user("other"))
+    response = client.get(URL)
+    assert (response.status_code, response.json()["error"]["code"]) == (403, "not_permitted")
+    assert client.post(URL).status_code == 405
+
+
+class OrdersMixin:
+    """Offer a part of the tools."""
+
+    def get_tools(self, request: HttpRequest) -> Iterable[str]:
+        return ["testapp.*", "list_orders"]
+
+
+class OrdersToolsView(OrdersMixin, ToolsView):
+    """List that part."""
+
+
+class OrdersExecuteView(OrdersMixin, ExecuteView):
+    """Execute with that part."""
+
+    def get_execution_timeout(self, request: HttpRequest) -> float:
+        return 0.5
+
+
+def execute(coder: User, code: str, names: list[str] | None = None, **more: Any) -> Any:
+    request = RequestFactory().post(
+        "/",
+        {"code": code, "available_tools": names, **more},
+        content_type="application/json",
+    )
+    request.user = coder
+    return OrdersExecuteView.as_view()(request)
+
+
+def test_a_view_offers_a_part_of_the_tools(coder: User) -> None:
+    request = RequestFactory().get("/")
+    request.user = coder
+    response: Any = OrdersToolsView.as_view()(request)
+    names = {tool["name"] for tool in json.loads(response.content)["tools"]}
+    assert "list_orders" in names
+    assert "testapp.add" in names
+    assert "testapp.secret" not in names
+    assert "get_rate" not in names
+
+    outcome = json.loads(execute(coder, "testapp.lazy(); get_rate('EUR')").content)
+    assert outcome["error"]["type"] == "NameError"
+    outcome = json.loads(execute(coder, "testapp.lazy(); 1", ["testapp.lazy"]).content)
+    assert outcome["value"] == 1
+    outcome = json.loads(execute(coder, "testapp.lazy(); 1", ["list_orders"]).content)
+    assert outcome["error"]["type"] == "NameError"
+    response = execute(coder, "1", ["get_rate"])
+    assert response.status_code == 400
+    assert json.loads(response.content)["error"]["code"] == "unknown_tool"
+
+
+def test_a_view_bounds_the_time(coder: User) -> None:
+    assert json.loads(execute(coder, "while True: pass").content)["status"] == "timeout"
+    response = execute(coder, "1", execution_timeout=0.6)
+    assert "0.5 at most" in json.loads(response.content)["error"]["message"]

@@ -1,0 +1,171 @@
+"""A tool may execute code itself: in its caller's context, without a deadlock, within limits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from codemode import (
+    ClientConfig,
+    Codemode,
+    ExecutorBusyError,
+    get_current_context,
+    get_current_execution,
+)
+from codemode.config import Limits
+from tests.codemode.processes import ExecutorProcess, is_running, wait_until
+from tests.concurrency.watchdog import bounded
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[ExecutorProcess]:
+    """Give an executor that runs two at once."""
+    with ExecutorProcess("--max-concurrency", "2", "--pool-size", "2") as process:
+        yield process
+
+
+@pytest.fixture
+def narrow(small: ExecutorProcess) -> Iterator[Codemode]:
+    config = ClientConfig(executor_url=small.url, limits=Limits(queue_timeout=0.5))
+    with Codemode.from_client_config(config) as codemode:
+        yield codemode
+
+
+def descend(codemode: Codemode, depth: int, seen: list[tuple[int, Any, str]]) -> Any:
+    execution = get_current_execution()
+    assert execution is not None
+    seen.append((depth, dict(get_current_context() or {}), execution.execution_id))
+    if depth == 0:
+        return "bottom"
+    return codemode.run("descend(depth=depth)", inputs={"depth": depth - 1}).value
+
+
+async def adescend(codemode: Codemode, depth: int, seen: list[tuple[int, Any, str]]) -> Any:
+    execution = get_current_execution()
+    assert execution is not None
+    seen.append((depth, dict(get_current_context() or {}), execution.execution_id))
+    if depth == 0:
+        return "bottom"
+    result = await codemode.run_async("await adescend(depth=depth)", inputs={"depth": depth - 1})
+    return result.value
+
+
+@pytest.fixture
+def deep(codemode: Codemode) -> Iterator[tuple[Codemode, list[tuple[int, Any, str]]]]:
+    seen: list[tuple[int, Any, str]] = []
+    codemode.registry.register_tool("descend", lambda depth: descend(codemode, depth, seen))
+
+    async def down(depth: int) -> Any:
+        return await adescend(codemode, depth, seen)
+
+    codemode.registry.register_tool("adescend", down)
+    return codemode, seen  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("name", ["descend", "adescend"])
+@pytest.mark.parametrize("half", ["sync", "async"])
+def test_five_levels_keep_the_context_and_have_executions_of_their_own(
+    deep: tuple[Codemode, list[tuple[int, Any, str]]], half: str, name: str
+) -> None:
+    codemode, seen = deep
+    code = f"{'await ' if name == 'adescend' else ''}{name}(depth=4)"
+
+    def run() -> Any:
+        with codemode.registry.context(tenant_id="acme"):
+            if half == "sync":
+                return codemode.run(code).value
+            return asyncio.run(codemode.run_async(code)).value
+
+    assert bounded(run) == "bottom"
+    assert [depth for depth, _, _ in seen] == [4, 3, 2, 1, 0]
+    assert [context for _, context, _ in seen] == [{"tenant_id": "acme"}] * 5
+    assert len({execution for _, _, execution in seen}) == 5
+
+
+def test_a_nested_execution_changes_no_context_of_its_caller(codemode: Codemode) -> None:
+    def nest() -> list[Any]:
+        with codemode.registry.context(tenant_id="inner"):
+            inside = codemode.run("whoami()").value
+        return [inside, whoami()]
+
+    def whoami() -> str:
+        context = get_current_context()
+        assert context is not None
+        return str(context["tenant_id"])
+
+    codemode.registry.register_tool("nest", nest)
+    codemode.registry.register_tool("whoami", whoami)
+    with codemode.registry.context(tenant_id="outer"):
+        value = codemode.run("[whoami(), nest(), whoami()]").value
+    assert value == ["outer", ["inner", "outer"], "outer"]
+
+
+@pytest.mark.parametrize("half", ["sync", "async"])
+def test_runs_that_fill_the_executor_and_wait_for_nested_ones_end_as_busy(
+    narrow: Codemode, half: str
+) -> None:
+    """Without a bound each would wait for room that the others hold."""
+    met = {"count": 0}
+
+    async def nest() -> str:
+        met["count"] += 1
+        while met["count"] < 2:  # both hold a sandbox by now
+            await asyncio.sleep(0.005)
+        try:
+            return await narrow.execute_async("'room'")
+        except ExecutorBusyError as error:
+            return f"busy, again in {error.retry_after:g} s"
+
+    narrow.registry.register_tool("nest", nest)
+
+    async def both() -> list[str]:
+        if half == "async":
+            runs = (narrow.execute_async("await nest()") for _ in range(2))
+        else:
+            runs = (asyncio.to_thread(narrow.execute, "await nest()") for _ in range(2))
+        return await asyncio.gather(*runs)
+
+    began = time.monotonic()
+    said = bounded(lambda: asyncio.run(both()))
+    assert time.monotonic() - began < 20
+    assert any(text.startswith("busy, again in") for text in said), said
+    # It was the room that was missing, and it is there again.
+    assert narrow.execute("'room'") == "room"
+
+
+async def test_cancelling_a_run_ends_the_executions_of_its_tools(codemode: Codemode) -> None:
+    pids: list[int] = []
+
+    async def nest() -> str:
+        return await codemode.execute_async("import os, time\nhere(os.getpid())\ntime.sleep(60)")
+
+    def here(pid: int) -> None:
+        pids.append(pid)
+
+    codemode.registry.register_tool("nest", nest)
+    codemode.registry.register_tool("here", here)
+    run = asyncio.create_task(codemode.run_async("import os\nhere(os.getpid())\nawait nest()"))
+    while len(pids) < 2:
+        await asyncio.sleep(0.005)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert await asyncio.to_thread(wait_until, lambda: not any(map(is_running, pids)))
+
+
+def test_a_tool_can_give_its_own_execution_the_time_that_is_left(codemode: Codemode) -> None:
+    def nest() -> str:
+        execution = get_current_execution()
+        assert execution is not None
+        return codemode.run(
+            "import time\ntime.sleep(60)", execution_timeout=execution.deadline
+        ).status
+
+    codemode.registry.register_tool("nest", nest)
+    began = time.monotonic()
+    assert codemode.run("nest()", execution_timeout=0.5).status == "timeout"
+    assert time.monotonic() - began < 20

@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 
-from codemode.core.dispatch import Dispatcher, ToolCall, ToolOutcome
+from codemode.core.dispatch import UNWIND_SECONDS, Dispatcher, ToolCall, ToolOutcome, cancel_once
 from codemode.core.events import Event, ExecutionCompleted, ToolCallStarted
 from codemode.core.failures import client_error, status_is_lost
 from codemode.core.request import next_message, result_messages
@@ -148,7 +148,7 @@ class AsyncLink:
     def cancel_call(self, call: ToolCall) -> None:
         """Cancel a tool that nobody waits for any more."""
         if (task := self._tasks.get(call)) is not None:
-            task.cancel()
+            cancel_once(task)
 
     async def end_run(self, dispatcher: Dispatcher) -> None:
         """Cancel the tools that are still running.
@@ -162,9 +162,9 @@ class AsyncLink:
     async def _end_tools(self) -> None:
         tasks = list(self._tasks.values())
         for task in tasks:
-            task.cancel()
+            cancel_once(task)
         if tasks:
-            _, pending = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
+            _, pending = await asyncio.wait(tasks, timeout=UNWIND_SECONDS)
             for task in pending:
                 _stragglers.add(task)
                 task.add_done_callback(_stragglers.discard)
@@ -315,6 +315,9 @@ async def drive(
             raise
         await link.end_run(dispatcher)
         yield ExecutionCompleted(result=transcript.cancelled("the client has been closed"))
+    finally:
+        # Also when the caller leaves: a tool that waits for a thread must not run any more.
+        dispatcher.cancel_all()
 
 
 async def _begin(transcript: Transcript, message: pb.ToolCall) -> ToolCall:

@@ -58,6 +58,7 @@ class ToolCall:
     validated: dict[str, Any] = field(default_factory=dict, repr=False)
     started: bool = False
     cancelled: bool = False
+    at_work: bool = False
     stop: Callable[[], object] | None = field(default=None, repr=False)
     outcome: ToolOutcome | None = field(default=None, repr=False)
     passed_hooks: list[ToolHook] = field(default_factory=list, repr=False)

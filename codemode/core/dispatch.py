@@ -25,10 +25,21 @@ from codemode.core.result import ToolCallRecord
 from codemode.core.threads import adopt_locals, tool_pool
 from codemode.tools.tool import Tool
 
-__all__ = ["Dispatcher", "ToolCall", "ToolFailure", "ToolOutcome"]
+__all__ = [
+    "UNWIND_SECONDS",
+    "Dispatcher",
+    "ToolCall",
+    "ToolFailure",
+    "ToolOutcome",
+    "cancel_once",
+]
+
+UNWIND_SECONDS = 5.0
+"""How long the end of a run waits for async tools that were cancelled."""
 
 # Looking for near names costs time in this process, and the code decides how often.
 _MAX_SEARCHES = 50
+_CANCELLED = ToolOutcome(failure=CANCELLED)
 
 
 class Dispatcher:
@@ -191,7 +202,8 @@ class Dispatcher:
                 return await on_sync_thread(self._performer.perform, call, tool)
             return await self._pool_from_loop(call, tool)
         except asyncio.CancelledError:
-            outcome = call.outcome or refuse(call, CANCELLED)
+            # A sync tool that is at work goes on, and its record says how it ends.
+            outcome = call.outcome or (_CANCELLED if call.at_work else refuse(call, CANCELLED))
             # A sync tool's own thread, once it ran, calls the hooks itself.
             if call.passed_hooks and (tool.asynchronous or not tool.thread_sensitive):
                 await on_sync_thread(run_after_hooks, call, outcome)
@@ -271,6 +283,12 @@ class Dispatcher:
             logs.call_ended(call)
 
 
+def cancel_once(task: asyncio.Task[Any]) -> None:
+    """Cancel a task, unless it unwinds already: a second time would break off its ``finally``."""
+    if not task.cancelling():
+        task.cancel()
+
+
 def _canceller() -> Callable[[], object]:
     """Return what cancels the current task, from any thread."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -278,7 +296,7 @@ def _canceller() -> Callable[[], object]:
 
     def cancel() -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nothing runs any more
-            loop.call_soon_threadsafe(task.cancel)
+            loop.call_soon_threadsafe(cancel_once, task)
 
     return cancel
 

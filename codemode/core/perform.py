@@ -108,6 +108,7 @@ class Performer:
 
     def run(self, call: ToolCall, tool: Tool) -> ToolOutcome:
         """Run an admitted call of a sync tool and encode its value."""
+        call.at_work = True
         try:
             value = tool.call(call.runtime_context, call.validated)
             if inspect.isawaitable(value):

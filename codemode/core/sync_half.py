@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import grpc
 from asgiref.sync import ThreadSensitiveContext
 
-from codemode.core.dispatch import Dispatcher, ToolCall, ToolOutcome
+from codemode.core.dispatch import UNWIND_SECONDS, Dispatcher, ToolCall, ToolOutcome, cancel_once
 from codemode.core.events import (
     Event,
     ExecutionCompleted,
@@ -215,6 +215,9 @@ def drive(link: SyncLink, transcript: Transcript, run_id: int) -> Generator[Even
         if not link.closing:
             raise client_error(error, link.url, transcript.partial()) from error
         yield ExecutionCompleted(result=transcript.cancelled("the client has been closed"))
+    finally:
+        # Also when the caller leaves: a tool that waits for a thread must not run any more.
+        dispatcher.cancel_all()
 
 
 def _answer(link: SyncLink, run_id: int, call: ToolCall, outcome: ToolOutcome) -> Iterator[Event]:
@@ -333,14 +336,14 @@ class _ToolLoop:
 
     def _cancel(self, call: ToolCall) -> None:
         if (task := self._tasks.get(call)) is not None:
-            task.cancel()
+            cancel_once(task)
 
     async def _cancel_tasks(self) -> None:
         tasks = list(self._tasks.values())
         for task in tasks:
-            task.cancel()
+            cancel_once(task)
         if tasks:
-            _, pending = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
+            _, pending = await asyncio.wait(tasks, timeout=UNWIND_SECONDS)
             if pending:
                 logger.warning("%d async tools go on although they were cancelled", len(pending))
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
+from codemode.core.dispatch import cancel_once
 from codemode.core.threads import MAX_POOL_THREADS
 from tests.codemode.core.dispatch_host import Hook, Host, failure_of, value_of
 
@@ -49,7 +50,7 @@ async def test_a_tool_whose_own_task_was_cancelled_failed_but_was_not_cancelled(
     assert host.outcomes == ["failed"]
 
 
-async def test_a_cancelled_sync_tool_goes_on_and_its_end_changes_nothing() -> None:
+async def test_a_cancelled_sync_tool_goes_on_and_is_on_record_as_what_it_is() -> None:
     go, ended = threading.Event(), threading.Event()
 
     def wait() -> None:
@@ -62,10 +63,34 @@ async def test_a_cancelled_sync_tool_goes_on_and_its_end_changes_nothing() -> No
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert host.outcomes == ["running"]
     go.set()
     await sync_to_async(ended.wait)(10)
 
-    assert host.outcomes == ["cancelled"]
+    assert host.outcomes == ["completed"]
+
+
+async def test_a_second_cancel_does_not_break_off_how_a_tool_unwinds() -> None:
+    unwound: list[str] = []
+
+    async def hang() -> None:
+        try:
+            await asyncio.sleep(30)
+        finally:
+            await asyncio.sleep(0.02)
+            unwound.append("yes")
+
+    host = Host(hang=hang)
+    task = host.task("hang")
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0.001)
+    host.current.cancel_all()
+    cancel_once(task)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert unwound == ["yes"]
 
 
 async def test_cancel_all_cancels_what_runs_and_refuses_the_rest() -> None:

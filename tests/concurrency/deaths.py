@@ -1,0 +1,147 @@
+"""When a sandbox dies, by the kernel's word, and the states in which it may be caught."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+
+from codemode import Codemode
+from tests.codemode.processes import descendants, wait_until
+
+__all__ = ["PROMISED_SECONDS", "STATES", "Sandbox", "best_of", "seconds_until_death"]
+
+PROMISED_SECONDS = 0.2
+_GIVE_UP_SECONDS = 10.0
+_STILL_SECONDS = 0.1
+
+# What the code does when its end comes. Each begins by telling which process it is.
+STATES = {
+    "loop": "while True: pass",
+    "sleep": "import time\ntime.sleep(60)",
+    "sync tool": "hold()",
+    "async tool": "await endless()",
+    "output": "while True: print('x' * 10_000)",
+}
+_PROLOGUE = "import os\nhere(os.getpid())\n"
+_TICKER = """
+import threading, time
+def tick():
+    while True:
+        print("tick", flush=True)
+        time.sleep(0.05)
+threading.Thread(target=tick, daemon=True).start()
+"""
+
+
+class Sandbox:
+    """Be the tools by which code shows its process and is held, and watch that process.
+
+    A thread waits for the death, so that neither the caller's thread nor its
+    loop has to be on time.
+    """
+
+    def __init__(self, codemode: Codemode, executor_pid: int) -> None:
+        self.arrived = threading.Event()
+        self.ended = threading.Event()
+        self.let_go = threading.Event()
+        self.hold_seconds = 0.5
+        self.died_at = 0.0
+        self.held_until = 0.0
+        self.unwound: list[str] = []
+        self.pid = 0
+        self._executor_pid = executor_pid
+        for tool in (self.here, self.hold, self.endless):
+            codemode.registry.register_tool(tool.__name__, tool, overwrite=True)
+
+    def code(self, state: str, *, ticking: bool = False) -> str:
+        """Return code that ends up in one of the states; ``ticking`` prints meanwhile."""
+        return _PROLOGUE + (_TICKER if ticking else "") + STATES[state]
+
+    def here(self, pid: int) -> None:
+        self.pid = pid
+        fds = [os.pidfd_open(one) for one in self._suspects(pid)]
+        threading.Thread(target=self._watch, args=(fds,), daemon=True).start()
+        self.arrived.set()
+
+    def hold(self) -> str:
+        """Be a sync tool that cannot be stopped."""
+        self.let_go.wait(self.hold_seconds)
+        self.held_until = time.monotonic()
+        return "too late"
+
+    async def endless(self) -> None:
+        """Be an async tool that has to wait a little when it is cancelled."""
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.02)
+            self.unwound.append("finally")
+
+    def wait_in(self, state: str) -> None:
+        """Wait until the code has come, and had time to be where the state says."""
+        assert self.arrived.wait(_GIVE_UP_SECONDS)
+        if state == "output" and self.pid > 1:
+            assert wait_until(lambda: _stands_still(self.pid), _GIVE_UP_SECONDS)
+        else:
+            time.sleep(0.05)
+
+    def seconds_after(self, cause: float) -> float:
+        """Return how long after an instant of ``time.monotonic()`` the sandbox has died."""
+        assert self.ended.wait(_GIVE_UP_SECONDS), "the sandbox lives on"
+        return self.died_at - cause
+
+    def _suspects(self, pid: int) -> list[int]:
+        # In a PID namespace the code knows itself as 1. Of the executor's children
+        # at this moment it is the first one to die: the others are idle and warm.
+        return [pid] if pid > 1 else descendants(self._executor_pid)
+
+    def _watch(self, fds: list[int]) -> None:
+        _wait_for_death(fds)
+        self.died_at = time.monotonic()
+        for fd in fds:
+            os.close(fd)
+        self.ended.set()
+
+
+def seconds_until_death(pid: int, cause: Callable[[], Any]) -> float:
+    """Cause the end of a process, and return how long after it it was dead."""
+    fd = os.pidfd_open(pid)
+    try:
+        began = time.monotonic()
+        cause()
+        _wait_for_death([fd])
+        return time.monotonic() - began
+    finally:
+        os.close(fd)
+
+
+def best_of(attempts: int, measure: Callable[[], float]) -> float:
+    """Return the first time that keeps the promise, else the best: the machine may be busy."""
+    best = float("inf")
+    for _ in range(attempts):
+        best = min(best, measure())
+        if best < PROMISED_SECONDS:
+            break
+    return best
+
+
+def _wait_for_death(fds: list[int]) -> None:
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    assert poll.poll(_GIVE_UP_SECONDS * 1000), "the sandbox lives on"
+
+
+def _stands_still(pid: int) -> bool:
+    """Tell whether a process uses no CPU: it waits in the kernel, such as for a reader."""
+    before = sum(psutil.Process(pid).cpu_times()[:2])
+    time.sleep(_STILL_SECONDS)
+    process = psutil.Process(pid)
+    return process.status() == psutil.STATUS_SLEEPING and sum(process.cpu_times()[:2]) == before

@@ -1,0 +1,296 @@
+"""The sandbox is dead within 200 ms of its end, whatever ends it and whatever it is doing.
+
+Each cell is one cause, one half of the client and one state of the code. Besides
+the death it shows that async tools have unwound by the time the caller goes on,
+that sync tools come to their end and nobody gets their result, and that the
+client works on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from codemode import ClientConfig, Codemode, ExecutionResult, tool
+from codemode.core.events import ExecutionCompleted, OutputReceived
+from codemode.core.threads import MAX_POOL_THREADS
+from tests.codemode.processes import ExecutorProcess, wait_until
+from tests.concurrency.deaths import PROMISED_SECONDS, STATES, Sandbox, best_of
+
+ATTEMPTS = 4
+# Once the deadline is shorter than this, the state is not reached on a busy machine.
+DEADLINE = 0.6
+WIDE = {"max_output_bytes": 64 * 2**20, "execution_timeout": 30.0}
+
+
+class LeftError(Exception):
+    """What the consumer of a stream, or the sibling of a task, raises."""
+
+
+class Trial:
+    """One run in one state, on a client of its own, and what became of it."""
+
+    def __init__(self, executor: ExecutorProcess, state: str, **limits: float) -> None:
+        config = ClientConfig(executor_url=executor.url, limits={**WIDE, **limits})
+        self.codemode = Codemode.from_client_config(config)
+        self.sandbox = Sandbox(self.codemode, executor.pid)
+        self.state = state
+        self.started_at = 0.0
+        self.left_at = 0.0
+        self.result: ExecutionResult | None = None
+
+    def consume(self, leave: BaseException | None = None) -> None:
+        """Run by the sync half; take no more of its output, or leave once it is in its state."""
+        code = self.sandbox.code(self.state, ticking=leave is not None)
+        with self.codemode.stream(code) as events:
+            for event in events:
+                self._note(event)
+                if leave is not None:
+                    self._leave_in_time(event, leave)
+                elif isinstance(event, OutputReceived):
+                    self.sandbox.ended.wait(10)
+
+    async def consume_async(self, leave: BaseException | None = None) -> None:
+        """Run by the async half, in the same way."""
+        code = self.sandbox.code(self.state, ticking=leave is not None)
+        async with self.codemode.stream(code) as events:
+            async for event in events:
+                self._note(event)
+                if leave is not None:
+                    self._leave_in_time(event, leave)
+                elif isinstance(event, OutputReceived):
+                    while not self.sandbox.ended.is_set():
+                        await asyncio.sleep(0.01)
+
+    async def there(self) -> float:
+        """Wait until the code is in its state, and return when it was."""
+        await asyncio.to_thread(self.sandbox.wait_in, self.state)
+        return time.monotonic()
+
+    def _note(self, event: Any) -> None:
+        self.started_at = self.started_at or time.monotonic()
+        if isinstance(event, ExecutionCompleted):
+            self.result = event.result
+
+    def _leave_in_time(self, event: Any, error: BaseException) -> None:
+        if event.type == "output" and time.monotonic() > self.started_at + 0.2:
+            self.left_at = time.monotonic()
+            raise error
+
+
+Ending = Callable[[Trial], float]
+
+
+# The causes. Each returns its instant once the caller has got what it gets.
+
+
+async def the_task_is_cancelled(trial: Trial) -> float:
+    task = asyncio.create_task(trial.consume_async())
+    await trial.there()
+    cause = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    return cause
+
+
+async def a_timeout_of_asyncio_is_over(trial: Trial) -> float:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(None) as timeout:
+            arrival = asyncio.create_task(trial.there())
+            arrival.add_done_callback(lambda _: timeout.reschedule(0))
+            await trial.consume_async()
+    return arrival.result()
+
+
+async def a_sibling_of_its_task_group_fails(trial: Trial) -> float:
+    async def fail() -> None:
+        await trial.there()
+        trial.left_at = time.monotonic()
+        raise LeftError
+
+    with pytest.raises(ExceptionGroup, check=lambda group: group.subgroup(LeftError) is not None):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(trial.consume_async())
+            group.create_task(fail())
+    return trial.left_at
+
+
+async def its_client_is_closed_in_the_loop(trial: Trial) -> float:
+    task = asyncio.create_task(trial.consume_async())
+    await trial.there()
+    cause = time.monotonic()
+    await trial.codemode.close_async()
+    await task
+    assert trial.result is not None
+    assert trial.result.status == "cancelled"
+    return cause
+
+
+async def its_client_is_closed_by_a_thread(trial: Trial) -> float:
+    task = asyncio.create_task(trial.consume_async())
+    await trial.there()
+    cause = time.monotonic()
+    await asyncio.to_thread(trial.codemode.close)
+    await task
+    assert trial.result is not None
+    assert trial.result.status == "cancelled"
+    return cause
+
+
+async def its_time_is_over(trial: Trial) -> float:
+    await trial.consume_async()
+    assert trial.result is not None
+    assert trial.result.status == "timeout"
+    return trial.started_at + DEADLINE
+
+
+async def its_stream_is_left(trial: Trial) -> float:
+    with pytest.raises(LeftError):
+        await trial.consume_async(leave=LeftError())
+    return trial.left_at
+
+
+def its_client_is_closed_by_another_thread(trial: Trial) -> float:
+    with ThreadPoolExecutor(1) as thread:
+        run = thread.submit(trial.consume)
+        trial.sandbox.wait_in(trial.state)
+        cause = time.monotonic()
+        trial.codemode.close()
+        run.result(10)
+    assert trial.result is not None
+    assert trial.result.status == "cancelled"
+    return cause
+
+
+def the_time_is_over(trial: Trial) -> float:
+    trial.consume()
+    assert trial.result is not None
+    assert trial.result.status == "timeout"
+    return trial.started_at + DEADLINE
+
+
+def the_stream_is_left(trial: Trial) -> float:
+    with pytest.raises(LeftError):
+        trial.consume(leave=LeftError())
+    return trial.left_at
+
+
+def in_a_loop(ending: Callable[[Trial], Awaitable[float]]) -> Ending:
+    async def end(trial: Trial) -> float:
+        return await ending(trial)
+
+    return lambda trial: asyncio.run(end(trial))
+
+
+ENDINGS: dict[str, Ending] = {
+    "async: task.cancel()": in_a_loop(the_task_is_cancelled),
+    "async: asyncio.timeout()": in_a_loop(a_timeout_of_asyncio_is_over),
+    "async: TaskGroup": in_a_loop(a_sibling_of_its_task_group_fails),
+    "async: close_async()": in_a_loop(its_client_is_closed_in_the_loop),
+    "async: close() in a thread": in_a_loop(its_client_is_closed_by_a_thread),
+    "async: execution_timeout": in_a_loop(its_time_is_over),
+    "async: stream left": in_a_loop(its_stream_is_left),
+    "sync: close() in another thread": its_client_is_closed_by_another_thread,
+    "sync: execution_timeout": the_time_is_over,
+    "sync: stream left": the_stream_is_left,
+}
+CELLS = [
+    (ending, state)
+    for ending in ENDINGS
+    for state in STATES
+    # While a sync tool runs in the caller's thread, the caller cannot leave.
+    if (ending, state) != ("sync: stream left", "sync tool")
+]
+
+
+@pytest.mark.parametrize("ending, state", CELLS)
+def test_a_sandbox_ends_with_its_execution(
+    executor: ExecutorProcess, ending: str, state: str
+) -> None:
+    assert measure(executor, ending, state, ATTEMPTS) < PROMISED_SECONDS
+
+
+def measure(executor: ExecutorProcess, ending: str, state: str, attempts: int) -> float:
+    """Return the seconds from the cause to the death, the best of some trials."""
+    return best_of(attempts, lambda: once(executor, ending, state))
+
+
+def once(executor: ExecutorProcess, ending: str, state: str) -> float:
+    """End one run in one state, check what holds after any end, and time the death."""
+    limits = {"execution_timeout": DEADLINE} if "execution_timeout" in ending else {}
+    trial = Trial(executor, state, **limits)
+    sandbox = trial.sandbox
+    # Longer than what is promised: the sandbox must not have to wait for it.
+    sandbox.hold_seconds = limits.get("execution_timeout", 0.0) + 2 * PROMISED_SECONDS
+    try:
+        cause = ENDINGS[ending](trial)
+        # By now, without waiting for it.
+        assert sandbox.unwound == (["finally"] if state == "async tool" else [])
+        seconds = sandbox.seconds_after(cause)
+        if state == "sync tool":
+            assert wait_until(lambda: sandbox.held_until > 0)
+            assert sandbox.held_until > sandbox.died_at
+        if "close" not in ending:
+            assert trial.codemode.run("6 * 7").value == 42
+            assert asyncio.run(trial.codemode.execute_async("6 * 7")) == "42"
+    finally:
+        trial.codemode.close()
+    assert threading.active_count() < 20
+    return seconds
+
+
+@pytest.mark.parametrize("half", ["sync", "async"])
+def test_a_tool_that_waits_for_a_thread_never_runs_once_its_caller_has_left(
+    codemode: Codemode, half: str
+) -> None:
+    inside, go = threading.Semaphore(0), threading.Event()
+    ran: list[int] = []
+
+    @tool(thread_sensitive=False)
+    def wait(number: int) -> None:
+        ran.append(number)
+        inside.release()
+        go.wait(10)
+
+    codemode.registry.register_tool("wait", wait)
+    code = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        f"with ThreadPoolExecutor({MAX_POOL_THREADS + 8}) as threads:\n"
+        f"    list(threads.map(wait, range({MAX_POOL_THREADS + 8})))"
+    )
+    wide = {"max_threads": MAX_POOL_THREADS + 16}
+
+    def all_inside() -> None:
+        for _ in range(MAX_POOL_THREADS):
+            assert inside.acquire(timeout=10)
+
+    def leave() -> None:
+        events = codemode.client.stream(code, config=wide)
+        seen = 0
+        for event in events:
+            seen += event.type == "tool_call_started"
+            if seen == MAX_POOL_THREADS + 8:
+                all_inside()
+                events.close()
+
+    async def be_cancelled() -> None:
+        run = asyncio.create_task(codemode.client.execute_async(code, config=wide))
+        await asyncio.to_thread(all_inside)
+        await asyncio.sleep(0.1)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+    try:
+        leave() if half == "sync" else asyncio.run(be_cancelled())
+    finally:
+        go.set()
+    time.sleep(0.1)
+    assert len(ran) == MAX_POOL_THREADS

@@ -16,4 +16,5 @@ class CodePermission(models.Model):  # noqa: DJ008  there are no rows to show
         default_permissions = ()
         permissions = [("execute_code", _("Can execute code"))]
         verbose_name = _("code execution")
-        verbose_name_plural = _("code execution")
+        # What the admin calls the link to its page.
+        verbose_name_plural = _("playground")

@@ -13,7 +13,8 @@ from django.http import HttpRequest, StreamingHttpResponse
 
 from codemode.core.codemode import EventStream
 from codemode.core.context import RuntimeContext, get_current_context, use_context
-from django_codemode.telling import Message, atell, tell
+from django_codemode.payload import event_as_json
+from django_codemode.telling import Describe, Message, atell, tell
 
 __all__ = ["HEARTBEAT_SECONDS", "stream_response"]
 
@@ -23,7 +24,11 @@ _HEARTBEAT = b": still running\n\n"
 
 
 def stream_response(
-    request: HttpRequest, events: EventStream, *, heartbeat: float = HEARTBEAT_SECONDS
+    request: HttpRequest,
+    events: EventStream,
+    *,
+    heartbeat: float = HEARTBEAT_SECONDS,
+    describe: Describe = event_as_json,
 ) -> StreamingHttpResponse:
     """Answer with the events of ``Codemode.stream()`` as server-sent events.
 
@@ -36,9 +41,9 @@ def stream_response(
     context = get_current_context()
     body: AsyncIterator[bytes] | Iterator[bytes]
     if isinstance(request, ASGIRequest):
-        body = _aframes(events, context, heartbeat)
+        body = _aframes(events, context, heartbeat, describe)
     else:
-        body = _frames(events, context)
+        body = _frames(events, context, describe)
     return StreamingHttpResponse(
         body,
         content_type="text/event-stream; charset=utf-8",
@@ -46,8 +51,10 @@ def stream_response(
     )
 
 
-def _frames(events: EventStream, context: RuntimeContext | None) -> Iterator[bytes]:
-    with closing(tell(events)) as messages:
+def _frames(
+    events: EventStream, context: RuntimeContext | None, describe: Describe
+) -> Iterator[bytes]:
+    with closing(tell(events, describe)) as messages:
         # The run captures its context at its first step. Between steps the server's
         # own code runs in this thread.
         with use_context(context):
@@ -57,12 +64,12 @@ def _frames(events: EventStream, context: RuntimeContext | None) -> Iterator[byt
 
 
 async def _aframes(
-    events: EventStream, context: RuntimeContext | None, heartbeat: float
+    events: EventStream, context: RuntimeContext | None, heartbeat: float, describe: Describe
 ) -> AsyncIterator[bytes]:
     # Bounded: a client that reads slowly holds back its sandbox, not memory.
     queue: asyncio.Queue[bytes | None] = asyncio.Queue(_READ_AHEAD)
     # A task carries the run, so that waiting for it may end without ending it.
-    run = asyncio.create_task(_carry(events, context, queue))
+    run = asyncio.create_task(_carry(events, context, queue, describe))
     try:
         while True:
             try:
@@ -82,11 +89,14 @@ async def _aframes(
 
 
 async def _carry(
-    events: EventStream, context: RuntimeContext | None, queue: asyncio.Queue[bytes | None]
+    events: EventStream,
+    context: RuntimeContext | None,
+    queue: asyncio.Queue[bytes | None],
+    describe: Describe,
 ) -> None:
     number = 0
     with use_context(context):
-        async with aclosing(atell(events)) as messages:
+        async with aclosing(atell(events, describe)) as messages:
             async for message in messages:
                 number += 1
                 await queue.put(_frame(number, message))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing, closing
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +15,11 @@ from codemode.errors import CodemodeError
 from django_codemode.payload import event_as_json, refusal_as_json
 from django_codemode.refusals import RefusalError, refusal_of
 
-__all__ = ["Message", "atell", "error_message", "tell"]
+__all__ = ["Describe", "Message", "atell", "error_message", "tell"]
 
 logger = logging.getLogger(__name__)
+
+Describe = Callable[[Event], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,26 +35,29 @@ class Message:
         return self.event in {"completed", "error"}
 
 
-def tell(events: EventStream) -> Generator[Message, None, None]:
+def tell(events: EventStream, describe: Describe = event_as_json) -> Generator[Message, None, None]:
     """Give the messages of an execution from a thread; closing it kills the sandbox."""
     try:
         with closing(events):
             for event in events:
-                yield _message(event)
+                yield Message(event=event.type, data=describe(event))
     except Exception as error:  # noqa: BLE001  # the answer has begun: this is how it is told
         yield error_message(error)
 
 
-async def atell(events: EventStream) -> AsyncGenerator[Message, None]:
+async def atell(
+    events: EventStream, describe: Describe = event_as_json
+) -> AsyncGenerator[Message, None]:
     """Give the messages of an execution from a task; cancelling it kills the sandbox."""
     try:
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, ExecutionCompleted | ToolCallStarted):
                     # May be large, and the loop is everybody's.
-                    yield await asyncio.to_thread(_message, event)
+                    data = await asyncio.to_thread(describe, event)
+                    yield Message(event=event.type, data=data)
                 else:
-                    yield _message(event)
+                    yield Message(event=event.type, data=describe(event))
     except Exception as error:  # noqa: BLE001  # the answer has begun: this is how it is told
         yield error_message(error)
 
@@ -67,7 +72,3 @@ def error_message(error: Exception) -> Message:
         logger.error("An execution failed in this process: %s", error, exc_info=error)
         refusal = RefusalError("internal_error", "the server failed; its log has the details")
     return Message(event="error", data=refusal_as_json(refusal))
-
-
-def _message(event: Event) -> Message:
-    return Message(event=event.type, data=event_as_json(event))

@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "code execution",
-                "verbose_name_plural": "code execution",
+                "verbose_name_plural": "playground",
                 "permissions": [("execute_code", "Can execute code")],
                 "managed": False,
                 "default_permissions": (),

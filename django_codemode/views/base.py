@@ -79,11 +79,15 @@ class CodemodeView(View):
         """Return how often the request's user may execute, such as ``"60/minute"``."""
         return get_settings().rate_limit
 
+    def read_payload(self, request: HttpRequest) -> ExecutePayload:
+        """Return what the request asks for, of its JSON body. Raises RefusalError."""
+        return parse_payload(read_body(request))
+
     def prepare(self, request: HttpRequest) -> Execution:
         """Check who asks and what. Raises RefusalError."""
         self.check_permission(request)
         count_execution(_who(request), self.get_rate_limit(request))
-        payload = parse_payload(read_body(request))
+        payload = self.read_payload(request)
         codemode = self.get_codemode()
         context = self.get_context(request)
         return Execution(

@@ -8,6 +8,8 @@ from typing import Any
 from django.http import HttpRequest, HttpResponseBase
 
 from codemode.core.context import use_context
+from codemode.core.events import Event
+from django_codemode.payload import event_as_json
 from django_codemode.sse import HEARTBEAT_SECONDS, stream_response
 from django_codemode.views.base import CodemodeView
 from django_codemode.views.execute import non_atomic
@@ -37,4 +39,10 @@ class StreamView(CodemodeView):
         execution = self.prepare(request)
         events = execution.codemode.stream(execution.code, **execution.arguments)
         with use_context(execution.context):
-            return stream_response(request, events, heartbeat=self.heartbeat)
+            return stream_response(
+                request, events, heartbeat=self.heartbeat, describe=self.describe
+            )
+
+    def describe(self, event: Event) -> dict[str, Any]:
+        """Return what the stream tells of an event; under ASGI it may run in the loop."""
+        return event_as_json(event)

@@ -66,4 +66,7 @@ STATIC_URL = "static/"
 # No executor is configured: one is started on first use and goes with the process.
 # The example runs its own code only, so it runs on any host, isolated as well as
 # the host allows. A project leaves MIN_TIER out.
-CODEMODE: dict[str, object] = {"MIN_TIER": "unsafe"}
+CODEMODE: dict[str, object] = {
+    "CONTEXT_PROVIDER": "shop.context.context_of",
+    "MIN_TIER": "unsafe",
+}

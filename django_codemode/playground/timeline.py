@@ -1,0 +1,65 @@
+"""The tool calls of a run over time, as bars."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from codemode.core.events import Event, ExecutionStarted, ToolCallStarted
+from codemode.core.result import ExecutionResult
+from codemode.values import to_text
+
+__all__ = ["Bar", "Timeline"]
+
+_LEAST_PERCENT = 0.5
+_MAX_ARGUMENTS = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """Show one tool call. ``start`` and ``width`` are percents of the run's time."""
+
+    name: str
+    arguments: str
+    outcome: str
+    error: str
+    duration_ms: float | None
+    start: str
+    width: str
+
+
+class Timeline:
+    """Note when the calls of a run start, as its events come by."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()  # until it is known when the code began
+        self._starts: dict[int, float] = {}
+
+    def note(self, event: Event) -> None:
+        """Take an event of the run."""
+        if isinstance(event, ExecutionStarted):
+            self._began = time.monotonic()
+        elif isinstance(event, ToolCallStarted):
+            self._starts[event.call_id] = (time.monotonic() - self._began) * 1000
+
+    def bars(self, result: ExecutionResult) -> list[Bar]:
+        """Return a bar for each call of the run."""
+        whole = max((time.monotonic() - self._began) * 1000, 0.001)
+        bars = []
+        for call in result.tool_calls:
+            start = min(100 - _LEAST_PERCENT, self._starts.get(call.call_id, 0) / whole * 100)
+            # A call without a duration was running when the run ended.
+            share = 100.0 if call.duration_ms is None else call.duration_ms / whole * 100
+            bars.append(
+                Bar(
+                    name=call.name,
+                    arguments=to_text(call.arguments)[:_MAX_ARGUMENTS],
+                    outcome=call.outcome,
+                    error=call.error or "",
+                    duration_ms=call.duration_ms,
+                    # As text, because a localised number is no SVG attribute.
+                    start=f"{start:.2f}%",
+                    width=f"{min(100 - start, max(_LEAST_PERCENT, share)):.2f}%",
+                )
+            )
+        return bars

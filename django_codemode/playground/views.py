@@ -1,0 +1,161 @@
+"""The page of the playground, and the stream of what happens while its code runs."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any, cast
+
+from django.contrib.admin import AdminSite
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponseBase
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+
+from codemode.core.context import RuntimeContext, get_current_context, use_context
+from codemode.core.events import Event, ExecutionCompleted, ExecutionStarted
+from codemode.core.result import ExecutionResult
+from codemode.errors import ConfigurationError, ExecutorClientError, ValueEncodingError
+from django_codemode.conf import get_settings
+from django_codemode.payload import ExecutePayload, check_payload
+from django_codemode.playground.csp import allow_data_pictures
+from django_codemode.playground.presentation import present
+from django_codemode.playground.shown_context import shown_context
+from django_codemode.playground.timeline import Timeline
+from django_codemode.refusals import RefusalError, refusal_of
+from django_codemode.views import CodemodeView, StreamView
+from django_codemode.views.base import Execution
+
+__all__ = ["PlaygroundStreamView", "PlaygroundView"]
+
+_SCRIPTS = [
+    f"django_codemode/playground/{name}.js"
+    for name in ("highlight", "editor", "events", "timeline", "history", "playground")
+]
+_LONGEST_TEXT = 100_000
+
+
+class _OfTheAdmin(CodemodeView):
+    """Let in who may use an admin site and execute code."""
+
+    admin_site: AdminSite | None = None
+
+    def check_permission(self, request: HttpRequest) -> None:
+        """Raise RefusalError unless the request's user is of the staff and may execute code."""
+        super().check_permission(request)
+        if self.admin_site is not None and not self.admin_site.has_permission(request):
+            raise RefusalError(
+                "not_permitted", "the playground is for those who may use the admin", status=403
+            )
+
+
+class PlaygroundView(_OfTheAdmin):
+    """Show the page; run the code of its form for browsers without JavaScript."""
+
+    http_method_names = ["get", "post", "head", "options"]
+    stream_url = ""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answer with the page, or with the site's own page for status 403."""
+        try:
+            self.check_permission(request)
+        except RefusalError as refusal:
+            raise PermissionDenied(str(refusal)) from refusal
+        return super().dispatch(request, *args, **kwargs)
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Show the page."""
+        return self._page(request, self.get_context(request))
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Run the code and show the page with its outcome."""
+        timeline = Timeline()
+        context = self.get_context(request)
+        try:
+            result = self._run(self.prepare(request), timeline)
+        except RefusalError as refusal:
+            return self._page(request, context, status=refusal.status, refusal=str(refusal))
+        return self._page(request, context, bars=timeline.bars(result), **outcome_of(result))
+
+    def read_payload(self, request: HttpRequest) -> ExecutePayload:
+        """Return what the form asks for. Raises RefusalError."""
+        code = _code_of(request)
+        limit = get_settings().max_request_bytes
+        if len(code.encode(errors="surrogatepass")) > limit:
+            raise RefusalError(
+                "body_too_large", f"the code has more than {limit:,} bytes", status=413
+            )
+        return check_payload({"code": code})
+
+    def _run(self, execution: Execution, timeline: Timeline) -> ExecutionResult:
+        events = execution.codemode.stream(execution.code, **execution.arguments)
+        try:
+            with use_context(execution.context), closing(events):
+                for event in events:
+                    timeline.note(event)
+                    if isinstance(event, ExecutionCompleted):
+                        return event.result
+        except (ConfigurationError, ExecutorClientError, ValueEncodingError) as error:
+            raise refusal_of(error) from error
+        raise AssertionError("the stream of an execution ended without its result")
+
+    def _page(
+        self, request: HttpRequest, context: RuntimeContext, *, status: int = 200, **variables: Any
+    ) -> HttpResponseBase:
+        registry = self.get_codemode().registry
+        tools = registry.visible(registry.select(self.get_tools(request)), context)
+        site = self.admin_site.each_context(request) if self.admin_site is not None else {}
+        response = TemplateResponse(
+            request,
+            "django_codemode/playground/page.html",
+            {
+                **site,
+                "title": "Playground",
+                "scripts": _SCRIPTS,
+                "code": _code_of(request),
+                "stream_url": self.stream_url,
+                # Several people may share a browser, and one several sites.
+                "history_key": f"django_codemode.playground.{request.path}.{_user_id(request)}",
+                "tools": [tools[name] for name in sorted(tools)],
+                "context": shown_context(context),
+                **variables,
+            },
+            status=status,
+        )
+        allow_data_pictures(response)
+        return response
+
+
+class PlaygroundStreamView(_OfTheAdmin, StreamView):
+    """Stream a run as StreamView does, with the result as the page shows it."""
+
+    def describe(self, event: Event) -> dict[str, Any]:
+        """Add the ``context`` to ``started`` and the ``html`` of the result to ``completed``."""
+        told = super().describe(event)
+        if isinstance(event, ExecutionStarted):
+            told["context"] = shown_context(get_current_context())
+        if isinstance(event, ExecutionCompleted):
+            told["html"] = render_to_string(
+                "django_codemode/playground/outcome.html", outcome_of(event.result)
+            )
+        return told
+
+
+def outcome_of(result: ExecutionResult) -> dict[str, Any]:
+    """Return the variables of the template that shows an outcome."""
+    text = result.text
+    return {
+        "result": result,
+        "shown": present(result.value) if result.ok else None,
+        "text": text[:_LONGEST_TEXT],
+        "text_left_out": max(0, len(text) - _LONGEST_TEXT),
+        "cpu_ms": result.usage.cpu_seconds * 1000,
+    }
+
+
+def _code_of(request: HttpRequest) -> str:
+    # Browsers send the lines of a form field with CRLF.
+    return request.POST.get("code", "").replace("\r\n", "\n")
+
+
+def _user_id(request: HttpRequest) -> str:
+    return str(cast("Any", request).user.pk)

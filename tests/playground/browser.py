@@ -1,0 +1,156 @@
+"""A headless Chromium, and the playground in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+
+from tests.playground.site import PAGE, Site
+
+__all__ = ["Browser", "Page", "wait_until"]
+
+OPTIONS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
+    "--disable-background-networking --disable-component-update --disable-dev-shm-usage "
+    "--hide-scrollbars"
+).split()
+WIDTH, HEIGHT = 1280, 900
+SECONDS = 30.0
+
+
+def wait_until(condition: Callable[[], Any], what: str = "it") -> Any:
+    """Wait for something true, and return it."""
+    deadline = time.monotonic() + SECONDS
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"{what} has not happened within {SECONDS:g} s"
+        time.sleep(0.02)
+    return found
+
+
+class Browser:
+    """Start Chromium with an empty profile; skip the test where there is none."""
+
+    def __init__(self, *, with_scripts: bool = True) -> None:
+        self._with_scripts = with_scripts
+
+    def __enter__(self) -> Self:
+        chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
+        if chromium is None or chromedriver is None:
+            reason = "needs a browser: apt-get install chromium chromium-driver"
+            if os.environ.get("CODEMODE_TEST_BROWSER") == "required":
+                pytest.fail(reason)
+            pytest.skip(reason)
+        self._profile = tempfile.mkdtemp(prefix="cm-browser-")
+        options = webdriver.ChromeOptions()
+        options.binary_location = chromium
+        for argument in (
+            *OPTIONS,
+            f"--user-data-dir={self._profile}",
+            f"--window-size={WIDTH},{HEIGHT}",
+        ):
+            options.add_argument(argument)
+        if not self._with_scripts:
+            forbidden = {"profile.managed_default_content_settings.javascript": 2}
+            options.add_experimental_option("prefs", forbidden)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        self.driver = webdriver.Chrome(options=options, service=Service(chromedriver))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.driver.quit()
+        shutil.rmtree(self._profile, ignore_errors=True)
+
+    @contextmanager
+    def visit(self, site: Site, person: str, path: str = PAGE) -> Iterator[Page]:
+        """Open the playground as a person who was never here before."""
+        self.driver.get(f"{site.url}/static/admin/css/base.css")  # for the cookie's domain
+        self.driver.delete_all_cookies()
+        self.driver.add_cookie({"name": "sessionid", "value": site.sessions[person]})
+        if self._with_scripts:
+            self.driver.execute_script("localStorage.clear()")
+        page = Page(self.driver, f"{site.url}{path}")
+        page.open()
+        page.complaints()
+        yield page
+        self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+class Page:
+    """Be the playground in a browser, in a person's words."""
+
+    def __init__(self, driver: webdriver.Chrome, url: str) -> None:
+        self.driver = driver
+        self.url = url
+
+    def open(self) -> None:
+        self.driver.get(self.url)
+
+    def script(self, source: str, *arguments: Any) -> Any:
+        return self.driver.execute_script(source, *arguments)
+
+    def complaints(self) -> list[str]:
+        """Return what the browser's console says since it was last asked: policy, scripts, loads."""
+        messages = [str(entry["message"]) for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]  # selenium's
+        return [one for one in messages if "/favicon.ico" not in one]
+
+    def part(self, name: str) -> WebElement:
+        return self.driver.find_element(By.ID, f"codemode-{name}")
+
+    def all(self, selector: str) -> list[WebElement]:
+        return self.driver.find_elements(By.CSS_SELECTOR, f"#codemode-playground {selector}")
+
+    def texts(self, selector: str) -> list[str]:
+        return [element.text for element in self.all(selector)]
+
+    @property
+    def focused(self) -> WebElement:
+        return self.driver.switch_to.active_element
+
+    @property
+    def focused_id(self) -> str:
+        return (self.focused.get_attribute("id") or "").removeprefix("codemode-")
+
+    @property
+    def status(self) -> str:
+        return self.part("status").text
+
+    @property
+    def code(self) -> str:
+        return str(self.part("code").get_property("value"))
+
+    def press(self, *keys: str) -> None:
+        """Press keys where the focus is."""
+        self.focused.send_keys("".join(keys))
+
+    def write(self, code: str) -> None:
+        """Put code into the editor, as pasting it does, and the focus with it."""
+        editor = self.part("code")
+        editor.click()
+        editor.send_keys(Keys.CONTROL, "a")
+        self.script("document.execCommand('insertText', false, arguments[0])", code)
+
+    def start(self, code: str) -> None:
+        self.write(code)
+        self.part("run").click()
+
+    def wait_for_end(self) -> str:
+        wait_until(lambda: self.part("run").is_enabled(), "the end of the run")
+        return self.status
+
+    def run(self, code: str) -> str:
+        """Run code to its end and return what the status line says."""
+        self.start(code)
+        return self.wait_for_end()

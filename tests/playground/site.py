@@ -1,0 +1,78 @@
+"""The site as a process of its own, and a person's visit to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+__all__ = ["PAGE", "STREAM", "Site"]
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = "/admin/django_codemode/codepermission/"
+STREAM = f"{PAGE}stream/"
+
+
+@dataclass
+class Site:
+    """Serve the site by ASGI or WSGI while the block lasts."""
+
+    kind: str
+    """``asgi`` or ``wsgi``."""
+    folder: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        self.log = self.folder / "log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.playground.serve", self.kind],
+                cwd=ROOT,
+                env={
+                    **os.environ,
+                    "DJANGO_SETTINGS_MODULE": "tests.playground.site_settings",
+                    "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "example_project")]),
+                    "PLAYGROUND_DATABASE": str(self.folder / "database"),
+                    **self.environment,
+                },
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self.process.stdout is not None
+        ready = self.process.stdout.readline()
+        assert ready, self.log.read_text()
+        port, self.sessions = json.loads(ready)
+        self.url = f"http://127.0.0.1:{port}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Ends its stdin, and with that the site.
+        self.process.communicate(timeout=30)
+
+    def visit(self, name: str | None) -> httpx.Client:
+        """Return a client of a person who is logged in; None for nobody. Close it."""
+        cookies = {} if name is None else {"sessionid": self.sessions[name]}
+        return httpx.Client(base_url=self.url, cookies=cookies, timeout=60)
+
+
+def token(page: str) -> dict[str, str]:
+    """Return the field of a page's form that holds against forged requests."""
+    found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
+    assert found is not None
+    return {"csrfmiddlewaretoken": found[1]}
+
+
+def post(client: httpx.Client, code: str, path: str = PAGE, **headers: Any) -> httpx.Response:
+    """Send the form of the page, as a browser without JavaScript does."""
+    form = {"code": code, **token(client.get(path).text)}
+    return client.post(path, data=form, headers=headers)

@@ -1,0 +1,166 @@
+"""Who sees the playground and who runs code in it, over HTTP."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.playground.codemode_tools import HOSTILE
+from tests.playground.site import PAGE, STREAM, Site, post, token
+
+Visit = Callable[[str | None], httpx.Client]
+
+
+def stream(client: httpx.Client, code: str, csrf: str, path: str = STREAM) -> httpx.Response:
+    return client.post(path, json={"code": code}, headers={"X-CSRFToken": csrf})
+
+
+def csrf_of(client: httpx.Client) -> str:
+    return token(client.get(PAGE).text)["csrfmiddlewaretoken"]
+
+
+def test_staff_with_the_permission_find_it_in_the_index(visit: Visit) -> None:
+    assert f'href="{PAGE}"' in visit("coder").get("/admin/").text
+    assert visit("coder").get(PAGE).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_staff_without_the_permission_get_403_and_no_link(visit: Visit, method: str) -> None:
+    editor = visit("editor")
+    login = visit(None).get("/admin/login/")
+    editor.cookies.update(login.cookies)
+    assert "codepermission" not in editor.get("/admin/").text
+    form = {"code": "1", **token(login.text)} if method == "POST" else None
+    answer = editor.request(method, PAGE, data=form)
+    assert answer.status_code == 403
+    assert "CSRF" not in answer.text
+
+
+def test_the_permission_without_being_staff_is_not_enough(visit: Visit) -> None:
+    outsider = visit("outsider")
+    login = visit(None).get("/admin/login/")
+    outsider.cookies.update(login.cookies)
+
+    assert outsider.get(PAGE).status_code == 403
+    answer = stream(outsider, "1", token(login.text)["csrfmiddlewaretoken"])
+    assert answer.status_code == 403
+    assert answer.json()["error"]["code"] == "not_permitted"
+
+
+def test_nobody_is_led_to_the_login(visit: Visit) -> None:
+    answer = visit(None).get(PAGE)
+    assert answer.status_code == 302
+    assert answer.headers["Location"] == f"/admin/login/?next={PAGE}"
+
+
+@pytest.mark.parametrize(("person", "status"), [(None, 401), ("editor", 403)])
+def test_the_stream_refuses_in_json(visit: Visit, person: str | None, status: int) -> None:
+    client = visit(person)
+    login = visit(None).get("/admin/login/")
+    client.cookies.update(login.cookies)
+    answer = stream(client, "1", token(login.text)["csrfmiddlewaretoken"])
+    assert answer.status_code == status
+    assert answer.json()["error"]["code"] in {"not_authenticated", "not_permitted"}
+
+
+@pytest.mark.parametrize("path", [PAGE, STREAM])
+def test_a_forged_request_runs_nothing(visit: Visit, path: str) -> None:
+    coder = visit("coder")
+    coder.get(PAGE)
+    assert coder.post(path, data={"code": "1"}).status_code == 403
+
+
+def test_each_sees_and_calls_the_tools_that_are_permitted(visit: Visit) -> None:
+    assert 'data-name="refund"' not in visit("coder").get(PAGE).text
+    assert 'data-name="refund"' in visit("clerk").get(PAGE).text
+    assert "NameError" in post(visit("coder"), "refund(order_id=0, amount=1, reason='x')").text
+    assert "DoesNotExist" in post(visit("clerk"), "refund(order_id=0, amount=1, reason='x')").text
+
+
+def test_tools_act_in_the_context_that_the_page_shows(visit: Visit) -> None:
+    answer = post(visit("coder"), "sorted(whoami().values())", **{"X-Request-ID": "of-this-run"})
+
+    for value in ("coder", "nordlicht", "of-this-run"):
+        assert f"<dd>{value}</dd>" in answer.text
+        assert f'<span class="codemode-leaf-value" data-kind="str">{value}</span>' in answer.text
+
+
+class TestWithoutJavaScript:
+    def test_the_form_runs_the_code_and_shows_all_of_it(self, visit: Visit) -> None:
+        answer = post(visit("coder"), "print('said <b>')\r\n[o['id'] for o in list_orders()][:2]")
+
+        assert answer.status_code == 200
+        assert "Completed in" in answer.text
+        assert "<span>said &lt;b&gt;\n</span>" in answer.text
+        assert "list of 2 items" in answer.text
+        assert '<span class="codemode-call-name">list_orders</span>' in answer.text
+        assert "print(&#x27;said &lt;b&gt;&#x27;)" in answer.text
+
+    def test_code_that_fails_says_where(self, visit: Visit) -> None:
+        answer = post(visit("coder"), "x = 1\r\nx / 0")
+        assert "<strong>ZeroDivisionError</strong>: division by zero" in answer.text
+        assert 'data-line="2"' in answer.text
+
+    def test_a_bar_begins_when_its_call_did(self, visit: Visit) -> None:
+        answer = post(visit("coder"), "wait.s(0.2); wait.s(0.2)").text
+        first, second = (float(part[: part.index("%")]) for part in answer.split('<rect x="')[1:3])
+        assert first < 30
+        assert second > 40
+
+    def test_code_that_is_too_large_is_refused_on_the_page(self, visit: Visit) -> None:
+        answer = post(visit("coder"), "x" * (1024 * 1024 + 1))
+        assert answer.status_code == 413
+        assert "the code has more than 1,048,576 bytes" in answer.text
+
+    def test_what_code_and_tools_say_is_escaped(self, visit: Visit) -> None:
+        code = f"h = {HOSTILE!r}\nprint(h)\nhostile(h)\n[{{h: h}}, {{h: [h]}}]"
+        answer = post(visit("coder"), code)
+
+        assert "<img src=x" not in answer.text
+        assert answer.text.count(html.escape(HOSTILE)) == 4  # tool, output, column, cell
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            f"raise ValueError({HOSTILE!r})",
+            f"fail({HOSTILE!r})",
+            f"{HOSTILE!r}.encode()",
+            f"{{{HOSTILE!r}: 1}}",
+            f"raise type({HOSTILE!r}, (Exception,), {{}})",
+        ],
+    )
+    def test_hostile_results_and_errors_are_escaped(self, visit: Visit, code: str) -> None:
+        answer = post(visit("coder"), code)
+        assert answer.status_code == 200
+        assert "<img src=x" not in answer.text
+
+
+def test_a_second_admin_site_has_a_playground_of_its_own(visit: Visit) -> None:
+    coder = visit("coder")
+    page = coder.get("/operations/django_codemode/codepermission/")
+    path = "/operations/django_codemode/codepermission/stream/"
+    assert f'data-stream-url="{path}"' in page.text
+    answer = stream(coder, "6 * 7", token(page.text)["csrfmiddlewaretoken"], path)
+    assert "event: completed" in answer.text
+
+
+def test_it_works_under_wsgi_without_the_middleware(tmp_path: Path) -> None:
+    with (
+        Site("wsgi", tmp_path, {"PLAYGROUND_WITHOUT_MIDDLEWARE": "1"}) as site,
+        site.visit("coder") as coder,
+    ):
+        answer = stream(coder, "print('a')\nwhoami()['user']", csrf_of(coder))
+        names = [line for line in answer.text.splitlines() if line.startswith("event: ")]
+        assert names == [
+            "event: started",
+            "event: output",
+            "event: tool_call_started",
+            "event: tool_call_finished",
+            "event: completed",
+        ]
+        assert '"tenant_id": "nordlicht"' in answer.text
+        assert '"value": "coder"' in answer.text

@@ -10,7 +10,7 @@ class CodemodeHistory {
   #clear;
   #choose;
 
-  constructor(key, { list, empty, clear, choose }) {
+  constructor(key, { heading, list, empty, clear, choose }) {
     this.#key = key;
     this.#list = list;
     this.#empty = empty;
@@ -18,7 +18,7 @@ class CodemodeHistory {
     this.#choose = choose;
     clear.addEventListener("click", () => {
       if (this.#write([])) this.#show([]);
-      list.closest("section").querySelector("h2").focus();
+      heading.focus(); // The button is hidden now.
     });
     this.#show(this.#read());
   }

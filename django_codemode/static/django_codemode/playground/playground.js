@@ -13,6 +13,7 @@
   const editor = new CodemodeEditor(find("editor"), find("code"), toolNames);
   const timeline = new CodemodeTimeline(find("calls-section"), find("calls"), find("call"));
   const history = new CodemodeHistory(root.dataset.historyKey, {
+    heading: find("history-heading"),
     list: find("history"),
     empty: find("history-empty"),
     clear: find("history-clear"),
@@ -41,8 +42,9 @@
     progress.hidden = true;
     timeline.clear();
     editor.unmark();
-    run.disabled = true;
     cancel.disabled = false;
+    if (document.activeElement === run) cancel.focus(); // A disabled button loses the focus.
+    run.disabled = true;
     editor.isBusy = true;
     root.setAttribute("aria-busy", "true");
     say("Starting…");
@@ -51,6 +53,7 @@
   function end() {
     timeline.end();
     run.disabled = false;
+    if (document.activeElement === cancel) run.focus();
     cancel.disabled = true;
     editor.isBusy = false;
     root.removeAttribute("aria-busy");
@@ -177,10 +180,7 @@
     event.preventDefault();
     start();
   });
-  cancel.addEventListener("click", () => {
-    stop();
-    run.focus();
-  });
+  cancel.addEventListener("click", stop);
   document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();

@@ -1,0 +1,96 @@
+"""Code that nobody trusts cannot make the page run anything."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.playground.browser import Page, wait_until
+from tests.playground.codemode_tools import HOSTILE
+from tests.playground.test_page import SVG
+
+SVG_WITH_SCRIPT = SVG.replace(
+    "<circle",
+    "<script>document.title='broken in'</script><image href='/static/x.png' onerror=\"document.title='broken in'\"/><circle",
+)
+CODES = {
+    "output": f"import sys; print({HOSTILE!r}); print({HOSTILE!r}, file=sys.stderr)",
+    "value": repr(HOSTILE),
+    "bytes": f"{HOSTILE!r}.encode()",
+    "table": f"[{{{HOSTILE!r}: {HOSTILE!r}}}, {{'x': [{HOSTILE!r}]}}]",
+    "tree": f"{{{HOSTILE!r}: {{{HOSTILE!r}: [{HOSTILE!r}]}}}}",
+    "error": f"raise ValueError({HOSTILE!r})",
+    "type of error": f"raise type({HOSTILE!r}, (Exception,), {{}})({HOSTILE!r})",
+    "argument and error of a tool": f"fail({HOSTILE!r})",
+    "value of a tool": "hostile()",
+    "progress": f"progress(1, 2, {HOSTILE!r}); wait.s(0.2)",
+    "name of a tool": f"tools[{HOSTILE!r}].run()",
+    "svg": f"{SVG_WITH_SCRIPT!r}.encode()",
+    "html as a picture": f"b'\\x89PNG\\r\\n\\x1a\\n' + {HOSTILE!r}.encode()",
+}
+
+
+@pytest.mark.parametrize("code", CODES.values(), ids=CODES.keys())
+def test_nothing_that_code_says_becomes_a_part_of_the_page(page: Page, code: str) -> None:
+    title = page.driver.title
+    page.run(code)
+    page.open()  # and again from the history
+
+    assert page.texts(".codemode-again") != []
+    assert page.all("script, img, iframe, object, embed, [onerror], [style*=url]") == []
+    assert page.driver.title == title
+
+
+def test_hostile_things_are_shown_as_they_are(page: Page) -> None:
+    page.run(f"print({HOSTILE!r})\nfail({HOSTILE!r})")
+
+    assert page.part("output").text == HOSTILE
+    assert HOSTILE in page.texts(".codemode-error p")[0]
+    assert HOSTILE in page.texts(".codemode-tools p")
+    assert page.all("script, img") == []
+
+
+def test_a_picture_runs_and_loads_nothing(page: Page) -> None:
+    title = page.driver.title
+    page.run(CODES["svg"])
+
+    [picture] = page.all("img")
+    wait_until(lambda: picture.get_property("naturalWidth") == 60)
+    assert str(picture.get_attribute("src")).startswith("data:image/svg+xml;base64,")
+    assert page.driver.title == title
+
+
+def test_what_claims_to_be_a_picture_and_is_none_is_said_to_be_none(page: Page) -> None:
+    page.run(CODES["html as a picture"])
+    wait_until(lambda: "cannot show the picture" in page.part("outcome").text)
+    assert page.all("img") == []
+
+
+def test_the_policy_is_in_force(page: Page) -> None:
+    """Without a policy the other tests would find no violation of one."""
+    import django
+
+    if django.VERSION < (6, 0):
+        pytest.skip("Django has a Content-Security-Policy from 6.0")
+    page.script("document.body.insertAdjacentHTML('beforeend', '<b style=\"color: red\">x</b>')")
+    page.script(
+        "const s = document.createElement('script'); s.textContent = 'document.title = 1'; document.body.append(s)"
+    )
+    wait_until(
+        lambda: (
+            len(found := page.complaints()) >= 2
+            and all("Content Security Policy" in one for one in found)
+        )
+    )
+
+
+def test_a_huge_result_does_not_stop_the_page(page: Page) -> None:
+    assert page.run("[{f'c{j}': 'x' * 1000 for j in range(20)} for i in range(500)]").startswith(
+        "Completed"
+    )
+    assert page.texts(".codemode-table caption") == ["200 rows; 300 more are not shown"]
+    assert page.run("{str(i): {str(j): j for j in range(300)} for i in range(300)}").startswith(
+        "Completed"
+    )
+    assert len(page.all(".codemode-tree li")) < 1_200
+    assert page.run("'x' * 5_000_000").startswith("Completed")
+    assert "4900000 more characters" in page.part("outcome").text

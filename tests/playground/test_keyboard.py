@@ -1,0 +1,103 @@
+"""The page without a mouse."""
+
+from __future__ import annotations
+
+from selenium.webdriver.common.keys import Keys
+
+from tests.playground.browser import Page, wait_until
+
+
+def test_keys_run_cancel_and_run_again(page: Page) -> None:
+    page.part("code").click()
+    page.press("print('on')\nwhile True:\npass")
+    page.press(Keys.CONTROL, Keys.ENTER)
+    wait_until(lambda: page.part("output").text == "on")
+    page.press(Keys.ESCAPE)
+    assert page.wait_for_end() == "Cancelled"
+    assert page.focused_id == "code"
+
+    page.press(Keys.CONTROL + "a" + Keys.NULL, "7 * 6", Keys.CONTROL, Keys.ENTER)
+    page.wait_for_end()
+    assert page.texts(".codemode-value") == ["42"]
+
+
+def test_tab_indents_and_escape_lets_it_leave(page: Page) -> None:
+    page.part("code").click()
+    page.press("a", Keys.TAB, "b", Keys.ENTER, Keys.TAB, "c")
+    assert page.code == "a   b\n    c"
+    page.press(Keys.SHIFT + Keys.TAB + Keys.NULL)
+    assert page.code == "a   b\nc"
+    assert page.focused_id == "code"
+
+    page.press(Keys.ESCAPE, Keys.TAB)
+    assert page.focused_id == "run"
+    page.press(Keys.SHIFT + Keys.TAB + Keys.NULL)
+    assert page.focused_id == "code"
+    page.press(Keys.ESCAPE, "x", Keys.TAB)
+    assert page.focused_id == "code"  # typing takes the leave back
+
+
+def test_while_code_runs_tab_leads_to_cancel(page: Page) -> None:
+    page.part("code").click()
+    page.press("await wait.a(60)", Keys.CONTROL, Keys.ENTER)
+    wait_until(lambda: page.status == "Running…")
+    page.press(Keys.NULL + Keys.TAB)
+    assert page.focused_id == "cancel"
+    page.press(Keys.ENTER)
+    assert page.wait_for_end() == "Cancelled"
+
+
+def test_lines_indent_as_the_line_before(page: Page) -> None:
+    page.part("code").click()
+    page.press("def f():\nif True:\nreturn 1\n", Keys.SHIFT + Keys.TAB + Keys.NULL, "g()")
+    assert page.code == "def f():\n    if True:\n        return 1\n    g()"
+
+
+def test_several_lines_are_indented_together_and_undone(page: Page) -> None:
+    page.write("a\n\nb")
+    page.press(Keys.CONTROL + "a" + Keys.NULL, Keys.TAB)
+    assert page.code == "    a\n\n    b"
+    page.press(Keys.SHIFT + Keys.TAB + Keys.NULL)
+    assert page.code == "a\n\nb"
+    page.press(Keys.CONTROL + "z" + Keys.NULL)
+    assert page.code == "    a\n\n    b"
+
+
+def test_every_control_is_reached_in_the_order_in_which_it_is_read(page: Page) -> None:
+    page.run("[{'a': 1}]")
+    page.part("code").click()
+    page.press(Keys.ESCAPE)
+    reached = []
+    for _ in range(12):
+        page.press(Keys.TAB)
+        element = page.focused
+        reached.append(
+            (element.get_attribute("id") or "").removeprefix("codemode-")
+            or element.get_attribute("class")
+            or element.text
+        )
+    assert reached[:3] == ["run", "codemode-scroll", "As a model reads it"]
+    assert reached[3:6] == ["filter", "tools", "codemode-tool"] or reached[3:5] == [
+        "filter",
+        "codemode-tool",
+    ]
+
+
+def test_a_tool_is_inserted_by_the_keyboard(page: Page) -> None:
+    page.script("document.querySelector('.codemode-tool').focus()")
+    page.press(Keys.ENTER)
+    assert page.focused_id == "code"
+    assert page.code == "fail()"
+
+
+def test_controls_have_names(page: Page) -> None:
+    page.run("[{'a': 1}]")
+    nameless = [
+        element.get_attribute("outerHTML")
+        for element in page.all(
+            "button, input:not([type=hidden]), textarea, progress, [role=log], [role=region], summary"
+        )
+        if element.is_displayed() and not element.accessible_name
+    ]
+    assert nameless == []
+    assert page.part("code").accessible_name == "Code"

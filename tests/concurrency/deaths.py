@@ -15,7 +15,15 @@ import psutil
 from codemode import Codemode
 from tests.codemode.processes import descendants, wait_until
 
-__all__ = ["PROMISED_SECONDS", "STATES", "Sandbox", "best_of", "seconds_until_death"]
+__all__ = [
+    "PROLOGUE",
+    "PROMISED_SECONDS",
+    "STATES",
+    "Sandbox",
+    "arrive",
+    "best_of",
+    "seconds_until_death",
+]
 
 PROMISED_SECONDS = 0.2
 _GIVE_UP_SECONDS = 10.0
@@ -29,7 +37,7 @@ STATES = {
     "async tool": "await endless()",
     "output": "while True: print('x' * 10_000)",
 }
-_PROLOGUE = "import os\nhere(os.getpid())\n"
+PROLOGUE = "import os\nhere(os.getpid())\n"
 _TICKER = """
 import threading, time
 def tick():
@@ -62,7 +70,7 @@ class Sandbox:
 
     def code(self, state: str, *, ticking: bool = False) -> str:
         """Return code that ends up in one of the states; ``ticking`` prints meanwhile."""
-        return _PROLOGUE + (_TICKER if ticking else "") + STATES[state]
+        return PROLOGUE + (_TICKER if ticking else "") + STATES[state]
 
     def here(self, pid: int) -> None:
         self.pid = pid
@@ -87,10 +95,7 @@ class Sandbox:
     def wait_in(self, state: str) -> None:
         """Wait until the code has come, and had time to be where the state says."""
         assert self.arrived.wait(_GIVE_UP_SECONDS)
-        if state == "output" and self.pid > 1:
-            assert wait_until(lambda: _stands_still(self.pid), _GIVE_UP_SECONDS)
-        else:
-            time.sleep(0.05)
+        arrive(self.pid, state)
 
     def seconds_after(self, cause: float) -> float:
         """Return how long after an instant of ``time.monotonic()`` the sandbox has died."""
@@ -108,6 +113,14 @@ class Sandbox:
         for fd in fds:
             os.close(fd)
         self.ended.set()
+
+
+def arrive(pid: int, state: str) -> None:
+    """Give the code in process ``pid`` the time to be where the state says."""
+    if state == "output" and pid > 1:
+        assert wait_until(lambda: _stands_still(pid), _GIVE_UP_SECONDS)
+    else:
+        time.sleep(0.1)
 
 
 def seconds_until_death(pid: int, cause: Callable[[], Any]) -> float:

@@ -1,0 +1,115 @@
+"""The sandbox is dead within 200 ms of the end of the process that it works for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.codemode.processes import ExecutorProcess, is_running, wait_until
+from tests.concurrency.deaths import (
+    PROMISED_SECONDS,
+    STATES,
+    arrive,
+    best_of,
+    seconds_until_death,
+)
+
+ATTEMPTS = 3
+EachState = pytest.mark.parametrize("state", list(STATES))
+EachSignal = pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, id="SIGINT"),
+        pytest.param(signal.SIGTERM, id="SIGTERM", marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, id="SIGKILL", marks=pytest.mark.slow),
+    ],
+)
+EachHalf = pytest.mark.parametrize("half", ["sync", "async"])
+
+# The executor of a process's own runs its code without a PID namespace here,
+# so that the code can tell its process id to whoever measures.
+NO_NAMESPACE = {"CODEMODE_EXECUTOR_TIER": "unsafe", "CODEMODE_EXECUTOR_MIN_TIER": "unsafe"}
+
+
+@contextmanager
+def working(half: str, state: str, url: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Start a process whose code is in the given state; give it and its sandbox's id."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.concurrency.ended_process", half, state, url],
+        env={**os.environ, **NO_NAMESPACE},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            pid = int(process.stdout.readline())
+            arrive(pid, state)
+            yield process, pid
+        finally:
+            process.kill()
+
+
+def once(half: str, state: str, url: str, number: int) -> float:
+    with working(half, state, url) as (process, pid):
+        seconds = seconds_until_death(pid, lambda: process.send_signal(number))
+        out, err = process.communicate(timeout=20)
+    assert process.returncode in (-number, 1, 128 + number)
+    if number == signal.SIGINT:
+        assert err.splitlines()[-1] == "KeyboardInterrupt"
+        assert out == ("unwound\n" if state == "async tool" else "")
+    else:
+        assert err == ""
+    return seconds
+
+
+def skip_in_a_pid_namespace() -> None:
+    if os.environ.get("CODEMODE_TEST_TIER", "unsafe") == "A":
+        pytest.skip("in a PID namespace the code cannot tell its process id")
+
+
+@EachHalf
+@EachState
+@EachSignal
+def test_a_sandbox_of_a_shared_executor_ends_with_its_client(
+    executor: ExecutorProcess, half: str, state: str, number: signal.Signals
+) -> None:
+    skip_in_a_pid_namespace()
+    assert best_of(ATTEMPTS, lambda: once(half, state, executor.url, number)) < PROMISED_SECONDS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("state", ["loop", "sync tool"])
+@EachSignal
+def test_a_sandbox_of_an_executor_of_its_own_does(state: str, number: signal.Signals) -> None:
+    assert best_of(ATTEMPTS, lambda: once("sync", state, "", number)) < PROMISED_SECONDS
+
+
+@pytest.mark.slow
+@EachState
+def test_a_sandbox_ends_with_its_executor(state: str) -> None:
+    skip_in_a_pid_namespace()
+
+    def once() -> float:
+        with ExecutorProcess() as executor, working("async", state, executor.url) as (process, pid):
+            seconds = seconds_until_death(pid, executor.kill)
+            _, err = process.communicate(timeout=20)
+            assert "lost during the run" in err
+        return seconds
+
+    assert best_of(ATTEMPTS, once) < PROMISED_SECONDS
+
+
+def test_nothing_else_of_it_is_left(executor: ExecutorProcess) -> None:
+    skip_in_a_pid_namespace()
+    with working("sync", "sleep", executor.url) as (process, pid):
+        process.kill()
+        process.communicate(timeout=20)
+        assert wait_until(lambda: not is_running(pid))
+    assert is_running(executor.pid)

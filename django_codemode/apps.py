@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.apps import AppConfig
+from django.utils.autoreload import autoreload_started
 from django.utils.translation import gettext_lazy as _
 
 from codemode.core.registry import ComponentRegistry
@@ -31,7 +32,7 @@ class CodemodeConfig(AppConfig):
     def ready(self) -> None:
         """Find the tools and register the checks; open, start and query nothing."""
         # Models must not be imported before the apps are ready.
-        from django_codemode.autodiscover import autodiscover
+        from django_codemode.autodiscover import autodiscover, watch
         from django_codemode.checks import register_checks
         from django_codemode.database import (
             close_connections,
@@ -44,7 +45,13 @@ class CodemodeConfig(AppConfig):
         if release_connections not in self.registry.pool_housekeeping:
             self.registry.pool_housekeeping.append(release_connections)
             self.registry.thread_finalizers.append(close_connections)
-        autodiscover(self.registry)
+        shared.problems = problems = autodiscover(self.registry)
+        if problems:
+            autoreload_started.connect(
+                lambda sender, **_kwargs: watch(sender, problems),
+                weak=False,
+                dispatch_uid="django_codemode.watch",
+            )
 
     @property
     def codemode(self) -> Codemode:

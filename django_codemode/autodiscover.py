@@ -2,31 +2,87 @@
 
 from __future__ import annotations
 
-import sys
+import logging
+import traceback
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 from django.apps import apps
-from django.utils.module_loading import autodiscover_modules
+from django.utils.module_loading import module_has_submodule
 
 from codemode.core.registry import ComponentRegistry
+from codemode.errors import ToolRegistrationError
 
-__all__ = ["MODULE_NAME", "autodiscover"]
+__all__ = ["MODULE_NAME", "ToolProblem", "autodiscover", "watch"]
 
 MODULE_NAME = "codemode_tools"
 
+logger = logging.getLogger(__name__)
 
-def autodiscover(registry: ComponentRegistry) -> None:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolProblem:
+    """Say why a module, or an object in it, gives no tool."""
+
+    module: str
+    error: Exception
+
+    @property
+    def of_import(self) -> bool:
+        """Tell whether the whole module is missing, not one tool of it."""
+        return not isinstance(self.error, ToolRegistrationError)
+
+    @property
+    def places(self) -> list[tuple[Path, int]]:
+        """Return the files that took part in the failure, with their lines, the last one last."""
+        frames = traceback.extract_tb(self.error.__traceback__)
+        places = [(frame.filename, frame.lineno or 0) for frame in frames]
+        if isinstance(self.error, SyntaxError) and self.error.filename:
+            places.append((self.error.filename, self.error.lineno or 0))
+        return [(Path(name), line) for name, line in places if Path(name).is_file()]
+
+    def __str__(self) -> str:
+        if not self.of_import:
+            return f"{self.module}: {self.error}"
+        reason = traceback.format_exception_only(self.error)[-1].strip()
+        place = "".join(f" ({file}, line {line})" for file, line in self.places[-1:])
+        return f"{self.module} cannot be imported: {reason}{place}"
+
+
+def autodiscover(registry: ComponentRegistry) -> tuple[ToolProblem, ...]:
     """Register each object that ``@tool`` decorates in the ``codemode_tools`` modules.
 
     Only objects in a module's own namespace are looked at; one that several
-    modules import is one tool. Raises ToolRegistrationError, and whatever the
-    import of such a module raises.
+    modules import is one tool. What cannot be used is logged and returned: a
+    broken module must not keep ``manage.py`` from doing what would mend it.
     """
-    autodiscover_modules(MODULE_NAME)
+    problems = []
     for app in apps.get_app_configs():
-        module = sys.modules.get(f"{app.name}.{MODULE_NAME}")
-        for candidate in list(vars(module).values()) if module else ():
-            if _is_decorated(candidate):
+        if app.module is None or not module_has_submodule(app.module, MODULE_NAME):
+            continue
+        name = f"{app.name}.{MODULE_NAME}"
+        try:
+            found = list(vars(import_module(name)).values())
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is told and logged
+            problems.append(ToolProblem(module=name, error=error))
+            continue
+        for candidate in filter(_is_decorated, found):
+            try:
                 registry.register_tool(None, candidate)
+            except ToolRegistrationError as error:
+                problems.append(ToolProblem(module=name, error=error))
+    for problem in problems:
+        logger.error("No tool: %s", problem, exc_info=problem.error)
+    return tuple(problems)
+
+
+def watch(reloader: Any, problems: tuple[ToolProblem, ...]) -> None:
+    """Let runserver's reloader see when the files of a problem change."""
+    for problem in problems:
+        for file in {file for file, _line in problem.places}:
+            reloader.watch_dir(file.parent, file.name)
 
 
 def _is_decorated(candidate: object) -> bool:

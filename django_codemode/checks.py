@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.apps import apps
 from django.apps.config import AppConfig
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
@@ -16,15 +18,17 @@ from django.utils.module_loading import import_string
 
 from codemode.errors import ConfigurationError
 from codemode.tools import Tool
-from django_codemode.conf import get_settings, problems
+from django_codemode.conf import CodemodeSettings, get_settings, problems
 from django_codemode.middleware import CodemodeMiddleware
 from django_codemode.shared import shared
 
 __all__ = [
+    "check_channels",
     "check_deployment",
     "check_middleware",
     "check_setting",
     "check_tools",
+    "gaps",
     "register_checks",
 ]
 
@@ -34,7 +38,7 @@ _AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
 def register_checks() -> None:
     """Register the checks. Idempotent."""
-    for check in (check_setting, check_middleware, check_tools):
+    for check in (check_setting, check_middleware, check_tools, check_channels):
         register(check, TAG)
     register(check_deployment, TAG, Tags.security, deploy=True)
 
@@ -59,10 +63,8 @@ def check_setting(
                 id="django_codemode.E004",
             )
         )
-    try:
-        settings.provider()
-    except ConfigurationError as error:
-        found.append(Error(str(error), id="django_codemode.E002"))
+    if (problem := _wrong_provider(settings)) is not None:
+        found.append(Error(problem, id="django_codemode.E002"))
     if settings.executor_url is not None:
         # Brings gRPC with it, which a project with the embedded default need not load here.
         from codemode.core.channels import parse_target
@@ -105,32 +107,130 @@ def check_middleware(
 def check_tools(
     *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
 ) -> list[CheckMessage]:
-    """Warn of tools whose parameters (W003) or return value (W004) have no type."""
-    return [message for tool in shared.registry.tools.values() for message in _untyped_parts(tool)]
+    """Report broken modules (E005) and tools (E006), and what tools lack (W003, W004, W006)."""
+    found: list[CheckMessage] = [
+        Error(
+            str(problem),
+            hint="Mend it. Until then the project executes no code.",
+            id="django_codemode.E005" if problem.of_import else "django_codemode.E006",
+        )
+        for problem in shared.problems
+    ]
+    for tool in shared.registry.tools.values():
+        found += gaps(tool)
+    return found
+
+
+def check_channels(
+    *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
+) -> list[CheckMessage]:
+    """Warn when websockets are wanted and nothing would serve them (W009)."""
+    if not apps.is_installed("channels") or getattr(django_settings, "ASGI_APPLICATION", None):
+        return []
+    return [
+        Warning(
+            "Channels is installed but ASGI_APPLICATION is not set: no websocket is served.",
+            hint="Set ASGI_APPLICATION to the application that routes to CodemodeConsumer.",
+            id="django_codemode.W009",
+        )
+    ]
 
 
 def check_deployment(
     *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
 ) -> list[CheckMessage]:
-    """Warn when the API key would leave this host in the clear (W005)."""
+    """Warn of an executor in the clear (W005), without a key (W007) or without walls (W008)."""
     try:
         config = get_settings().client_config()
     except ConfigurationError:
         return []  # E001 has told.
     url = config.executor_url
-    if url is None or config.executor_api_key is None or config.tls is not None:
-        return []
+    if url is None:
+        return list(_unsafe_tier(config.min_tier))
     scheme = url.partition(":")[0].lower()
-    if scheme in {"https", "unix", "unix-abstract"} or _is_this_host(url):
+    if scheme in {"unix", "unix-abstract"} or _is_this_host(url):
         return []
-    return [
-        Warning(
-            f"The executor's API key travels unencrypted to {url!r}.",
-            hint="Use an https:// URL, or set CODEMODE['TLS'], or make the executor listen on a "
-            "Unix socket.",
-            id="django_codemode.W005",
+    found: list[CheckMessage] = []
+    if scheme != "https" and config.tls is None:
+        found.append(
+            Warning(
+                f"Code, what tools return and the API key travel unencrypted to {url!r}.",
+                hint="Use an https:// URL, or set CODEMODE['TLS'], or make the executor listen on "
+                "a Unix socket.",
+                id="django_codemode.W005",
+            )
         )
-    ]
+    if config.executor_api_key is None and (config.tls is None or config.tls.cert_file is None):
+        found.append(
+            Warning(
+                f"No API key is sent to {url!r}: an executor that answers serves whoever finds it.",
+                hint="Give the executor a key and set CODEMODE['EXECUTOR_API_KEY'] to it, or "
+                "CODEMODE['TLS'] with a client certificate.",
+                id="django_codemode.W007",
+            )
+        )
+    return found
+
+
+def gaps(tool: Tool) -> Iterator[CheckMessage]:
+    """Yield a warning for each thing that a model is not told about a tool."""
+    signature = inspect.signature(tool.function)
+    parameters = list(signature.parameters.values())
+    if tool.wants_context:
+        del parameters[0]
+    untyped = [one.name for one in parameters if one.annotation is one.empty]
+    if untyped:
+        yield Warning(
+            f"Tool {tool.name!r}: {', '.join(untyped)} without a type, so that arguments are not "
+            "checked and a model has to guess.",
+            hint="Annotate the parameters.",
+            obj=tool.origin,
+            id="django_codemode.W003",
+        )
+    if signature.return_annotation is inspect.Signature.empty:
+        yield Warning(
+            f"Tool {tool.name!r} has no return type, so that a model does not know what it gets.",
+            hint="Annotate what it returns, such as -> list[dict[str, str]].",
+            obj=tool.origin,
+            id="django_codemode.W004",
+        )
+    if not tool.description:
+        yield Warning(
+            f"Tool {tool.name!r} has no description: a model has nothing but its name to go by.",
+            hint="Give it a docstring, or @tool a description.",
+            obj=tool.origin,
+            id="django_codemode.W006",
+        )
+
+
+def _unsafe_tier(min_tier: str | None) -> Iterator[CheckMessage]:
+    """Warn of a tier that E004 does not know of: from the environment, or with DEBUG on."""
+    chosen = min_tier or os.environ.get("CODEMODE_EXECUTOR_MIN_TIER")
+    if chosen != "unsafe" or (min_tier == "unsafe" and not django_settings.DEBUG):
+        return
+    source = "CODEMODE['MIN_TIER']" if min_tier else "CODEMODE_EXECUTOR_MIN_TIER"
+    yield Warning(
+        f"{source} is 'unsafe': models' code would run with the rights, the files and the network "
+        "of this process's user.",
+        hint="Remove it, or set it to the weakest tier that you accept: A, B or C.",
+        id="django_codemode.W008",
+    )
+
+
+def _wrong_provider(settings: CodemodeSettings) -> str | None:
+    try:
+        provider = settings.provider()
+    except ConfigurationError as error:
+        return str(error)
+    with suppress(ValueError):  # Python cannot tell what it takes, such as for a built-in.
+        try:
+            inspect.signature(provider).bind(object())
+        except TypeError as error:
+            return (
+                f"CODEMODE['CONTEXT_PROVIDER'] {settings.context_provider!r} cannot be called with "
+                f"the request alone ({error}); expected a callable that takes one argument"
+            )
+    return None
 
 
 def _is_this_host(url: str) -> bool:
@@ -149,25 +249,3 @@ def _is_ours(path: str) -> bool:
         middleware = import_string(path)
         return inspect.isclass(middleware) and issubclass(middleware, CodemodeMiddleware)
     return False
-
-
-def _untyped_parts(tool: Tool) -> Iterator[CheckMessage]:
-    parameters = list(inspect.signature(tool.function).parameters.values())
-    if tool.wants_context:
-        del parameters[0]
-    untyped = [one.name for one in parameters if one.annotation is one.empty]
-    if untyped:
-        yield Warning(
-            f"Tool {tool.name!r}: {', '.join(untyped)} without a type, so that arguments are not "
-            "checked and a model has to guess.",
-            hint="Annotate the parameters.",
-            obj=tool.origin,
-            id="django_codemode.W003",
-        )
-    if inspect.signature(tool.function).return_annotation is inspect.Signature.empty:
-        yield Warning(
-            f"Tool {tool.name!r} has no return type, so that a model does not know what it gets.",
-            hint="Annotate what it returns, such as -> list[dict[str, str]].",
-            obj=tool.origin,
-            id="django_codemode.W004",
-        )

@@ -16,6 +16,7 @@ from django_codemode.permissions import DjangoPermissionChecker
 
 if TYPE_CHECKING:
     from codemode.core.codemode import Codemode
+    from django_codemode.autodiscover import ToolProblem
 
 __all__ = ["Shared", "get_codemode", "register_tool", "shared"]
 
@@ -30,6 +31,8 @@ class Shared:
     def __init__(self) -> None:
         self._lock = RLock()
         self._pid = os.getpid()
+        self.problems: tuple[ToolProblem, ...] = ()
+        """Why modules or objects of the project gave no tool; set by the app's ``ready()``."""
         self._registry: ComponentRegistry | None = None
         self._codemode: Codemode | None = None
         self._inherited: list[Codemode] = []
@@ -47,7 +50,11 @@ class Shared:
 
     @property
     def codemode(self) -> Codemode:
-        """Return this process's Codemode. Raises ConfigurationError for a bad setting."""
+        """Return this process's Codemode.
+
+        Raises ConfigurationError for a bad setting, and where tools are missing
+        because a ``codemode_tools`` module is broken.
+        """
         if self._pid != os.getpid():  # Forked by something that runs no Python hooks.
             self._forget()
         with self._lock:
@@ -80,8 +87,9 @@ shared = Shared()
 def get_codemode() -> Codemode:
     """Return the process's shared Codemode, built on first use.
 
-    Raises ConfigurationError when the ``CODEMODE`` setting is wrong. Nobody
-    needs to close it: ``override_settings`` and the end of the process do.
+    Raises ConfigurationError when the ``CODEMODE`` setting is wrong, or a
+    ``codemode_tools`` module could not be loaded. Nobody needs to
+    close it: ``override_settings`` and the end of the process do.
     """
     return shared.codemode
 
@@ -103,6 +111,11 @@ def _build_codemode(registry: ComponentRegistry) -> Codemode:
         raise ConfigurationError(
             "django_codemode is not installed, so that no tool was found; "
             "add 'django_codemode' to INSTALLED_APPS"
+        )
+    if shared.problems:
+        raise ConfigurationError(
+            "tools of this project cannot be loaded, so that no code is executed: "
+            + "; ".join(map(str, shared.problems))
         )
     settings = conf.get_settings()
     return Codemode.from_client_config(

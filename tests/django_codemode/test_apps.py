@@ -7,9 +7,11 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 from django.apps import apps
 
@@ -18,6 +20,7 @@ from codemode.errors import ToolRegistrationError
 from django_codemode import SYSTEM, get_codemode, register_tool
 from django_codemode.apps import CodemodeConfig
 from django_codemode.shared import shared
+from tests.codemode.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -261,20 +264,168 @@ def test_what_only_inherits_the_mark_is_no_tool_of_its_own(tmp_path: Path) -> No
     assert out == "['base']\n"
 
 
-def test_an_error_in_a_tool_module_is_not_hidden(tmp_path: Path) -> None:
-    write_app(tmp_path, "broken", codemode_tools="import no_such_module")
+BROKEN_MODULES = {
+    "import no_such_module": "ModuleNotFoundError: No module named 'no_such_module'",
+    "x = 1\ndef f(:\n    pass": "SyntaxError: invalid syntax",
+    "raise LookupError('no')": "LookupError: no",
+}
+
+
+@pytest.mark.parametrize("source", BROKEN_MODULES)
+def test_a_broken_tool_module_is_told_and_stops_nothing_but_executions(
+    source: str, tmp_path: Path
+) -> None:
+    write_app(tmp_path, "broken", codemode_tools=source)
+    write_app(
+        tmp_path,
+        "sound",
+        codemode_tools="""
+        from codemode import tool
+
+        @tool
+        def answer() -> int:
+            "Give the answer."
+            return 42
+        """,
+    )
 
     out = run_python(
         """
+        import logging
+        logging.disable()
         import django
         from django.conf import settings
-        settings.configure(SECRET_KEY="x", INSTALLED_APPS=["broken", "django_codemode"])
+        settings.configure(SECRET_KEY="x", INSTALLED_APPS=["broken", "django_codemode", "sound"])
+        django.setup()
+        from django.core.checks import run_checks
+        print(*(f"{one.id} {one.msg}" for one in run_checks(tags=["codemode"]) if "E" in one.id))
+        from django_codemode import get_codemode
+        from django_codemode.shared import shared
+        print(list(shared.registry.tools))
         try:
-            django.setup()
-        except ModuleNotFoundError as error:
-            print(error.name)
+            get_codemode()
+        except ValueError as error:
+            print(error)
         """,
         tmp_path,
     )
 
-    assert out == "no_such_module\n"
+    told, tools, refused = out.splitlines()
+    place = tmp_path / "broken" / "codemode_tools.py"
+    line = 2 if "def" in source else 1
+    problem = (
+        f"broken.codemode_tools cannot be imported: {BROKEN_MODULES[source]} ({place}, line {line})"
+    )
+    assert told == f"django_codemode.E005 {problem}"
+    assert tools == "['answer']"
+    assert refused == (
+        f"tools of this project cannot be loaded, so that no code is executed: {problem}"
+    )
+
+
+def test_a_tool_that_cannot_be_one_or_has_a_taken_name_is_told(tmp_path: Path) -> None:
+    source = """
+    from codemode import tool
+
+    @tool
+    def answer() -> int:
+        "Give the answer."
+        return 42
+    """
+    write_app(tmp_path, "first", codemode_tools=source)
+    write_app(tmp_path, "second", codemode_tools=source)
+    write_app(
+        tmp_path,
+        "third",
+        codemode_tools="""
+        from codemode import tool
+
+        @tool
+        def numbers():
+            yield 1
+
+        @tool
+        def sound() -> int:
+            "Be found although another is not."
+            return 1
+        """,
+    )
+
+    out = run_python(
+        """
+        import logging
+        logging.disable()
+        import django
+        from django.conf import settings
+        apps = ["first", "second", "third", "django_codemode"]
+        settings.configure(SECRET_KEY="x", INSTALLED_APPS=apps)
+        django.setup()
+        from django.core.checks import run_checks
+        for one in run_checks(tags=["codemode"]):
+            if "E" in one.id:
+                print(one.id, one.msg)
+        from django_codemode.shared import shared
+        print(list(shared.registry.tools))
+        """,
+        tmp_path,
+    )
+
+    duplicate, generator, tools = out.splitlines()
+    assert duplicate.startswith(
+        "django_codemode.E006 second.codemode_tools: tool 'answer' is already registered, from "
+        "first.codemode_tools.answer"
+    )
+    assert generator.startswith(
+        "django_codemode.E006 third.codemode_tools: tool 'numbers' is a generator"
+    )
+    assert tools == "['answer', 'sound']"
+
+
+def test_a_broken_tool_module_is_logged_with_its_traceback(tmp_path: Path) -> None:
+    write_app(tmp_path, "broken", codemode_tools="import no_such_module")
+    out = run_python(
+        """
+        import logging, sys
+        logging.basicConfig(stream=sys.stdout)
+        import django
+        from django.conf import settings
+        settings.configure(SECRET_KEY="x", INSTALLED_APPS=["broken", "django_codemode"])
+        django.setup()
+        """,
+        tmp_path,
+    )
+    assert "ERROR:django_codemode.autodiscover:No tool: broken.codemode_tools cannot be" in out
+    assert "Traceback (most recent call last)" in out
+
+
+def test_runserver_starts_once_a_broken_tool_module_is_mended(tmp_path: Path) -> None:
+    write_app(tmp_path, "broken", codemode_tools="import no_such_module")
+    (tmp_path / "own_settings.py").write_text(
+        "SECRET_KEY = 'x'\nDEBUG = True\nROOT_URLCONF = 'own_settings'\nurlpatterns = []\n"
+        "INSTALLED_APPS = ['broken', 'django_codemode']\n"
+        "MIDDLEWARE = ['django_codemode.middleware.CodemodeMiddleware']\n"
+    )
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "django", "runserver", "127.0.0.1:0"],
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": os.pathsep.join(map(str, [tmp_path, ROOT])),
+                "PYTHONUNBUFFERED": "1",
+                "DJANGO_SETTINGS_MODULE": "own_settings",
+            },
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        assert wait_until(lambda: "django_codemode.E005" in log.read_text(), 60), log.read_text()
+        assert "Starting development server" not in log.read_text()
+        time.sleep(1.1)  # the reloader compares the times of files
+        (tmp_path / "broken" / "codemode_tools.py").write_text("")
+        assert wait_until(lambda: "Quit the server" in log.read_text(), 60), log.read_text()
+    finally:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.kill()
+        process.kill()
+        process.wait(10)

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.checks import run_checks
-from django.test import override_settings
+from django.test import modify_settings, override_settings
 
+from django_codemode import checks
 from django_codemode.checks import (
+    check_channels,
     check_deployment,
     check_middleware,
     check_setting,
@@ -16,6 +23,7 @@ from django_codemode.checks import (
 from django_codemode.middleware import CodemodeMiddleware
 from django_codemode.shared import shared
 
+ROOT = Path(__file__).resolve().parents[2]
 OURS = "django_codemode.middleware.CodemodeMiddleware"
 SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
@@ -45,6 +53,11 @@ def test_the_checks_are_registered_once() -> None:
         ({"EXECUTER_URL": "x", "MAX_ROWS": 0}, ["E001", "E001"]),
         ({"CONTEXT_PROVIDER": "no.such.provider"}, ["E002"]),
         ({"CONTEXT_PROVIDER": f"{__name__}.OURS"}, ["E002"]),
+        ({"CONTEXT_PROVIDER": lambda request: {}}, []),
+        ({"CONTEXT_PROVIDER": lambda request, more=1: {}}, []),
+        ({"CONTEXT_PROVIDER": dict}, []),
+        ({"CONTEXT_PROVIDER": lambda: {"a": 1}}, ["E002"]),
+        ({"CONTEXT_PROVIDER": lambda request, other: {}}, ["E002"]),
         ({"EXECUTOR_URL": "http://host:8001/path"}, ["E003"]),
         ({"EXECUTOR_URL": "http://host:port"}, ["E003"]),
         ({"EXECUTOR_URL": ""}, ["E003"]),
@@ -74,24 +87,25 @@ def test_a_middleware_that_is_missing_or_misplaced_is_a_warning(
         assert ids(check_middleware()) == expected
 
 
-def test_tools_without_types_are_warnings() -> None:
+def test_what_a_model_is_not_told_of_a_tool_is_a_warning() -> None:
     def untyped(first, second: int, *, third=None):  # type: ignore[no-untyped-def]  # the point
         return first
 
     assert check_tools() == []
     shared.registry.register_tool("testapp_untyped", untyped)
     try:
-        parameters, returns = check_tools()
+        parameters, returns, description = check_tools()
     finally:
         shared.registry.unregister_tool("testapp_untyped")
 
-    assert ids([parameters, returns]) == ["W003", "W004"]
+    assert ids([parameters, returns, description]) == ["W003", "W004", "W006"]
     assert "'testapp_untyped': first, third without a type" in parameters.msg
 
 
 def test_the_context_of_a_tool_needs_no_type() -> None:
     class Untyped:
         def run_with_context(self, context, number: int) -> int:  # type: ignore[no-untyped-def]
+            """Return the number."""
             return number
 
     shared.registry.register_tool("testapp_with_context", Untyped())
@@ -105,22 +119,100 @@ def test_the_context_of_a_tool_needs_no_type() -> None:
     ("setting", "expected"),
     [
         ({}, []),
-        ({"EXECUTOR_URL": "http://executor:8001"}, []),
+        ({"EXECUTOR_URL": "http://executor:8001"}, ["W005", "W007"]),
         ({"EXECUTOR_URL": "http://executor:8001", "EXECUTOR_API_KEY": "k"}, ["W005"]),
         ({"EXECUTOR_URL": "dns:///executors:8001", "EXECUTOR_API_KEY": "k"}, ["W005"]),
         ({"EXECUTOR_URL": "executor:8001", "EXECUTOR_API_KEY": "k"}, ["W005"]),
         ({"EXECUTOR_URL": "http://localhost.evil.com:1", "EXECUTOR_API_KEY": "k"}, ["W005"]),
         ({"EXECUTOR_URL": "executor:1", "EXECUTOR_API_KEY": "k", "TLS": {}}, []),
+        ({"EXECUTOR_URL": "executor:1", "TLS": {}}, ["W007"]),
+        ({"EXECUTOR_URL": "executor:1", "TLS": {"cert_file": "c", "key_file": "k"}}, []),
         ({"EXECUTOR_URL": "https://executor:8001", "EXECUTOR_API_KEY": "k"}, []),
-        ({"EXECUTOR_URL": "http://127.0.0.1:8001", "EXECUTOR_API_KEY": "k"}, []),
+        ({"EXECUTOR_URL": "https://executor:8001"}, ["W007"]),
+        ({"EXECUTOR_URL": "http://127.0.0.1:8001"}, []),
         ({"EXECUTOR_URL": "http://[::1]:8001", "EXECUTOR_API_KEY": "k"}, []),
         ({"EXECUTOR_URL": "localhost:8001", "EXECUTOR_API_KEY": "k"}, []),
-        ({"EXECUTOR_URL": "unix:/run/x.sock", "EXECUTOR_API_KEY": "k"}, []),
+        ({"EXECUTOR_URL": "unix:/run/x.sock"}, []),
         ({"NO_SUCH": 1}, []),
     ],
 )
-def test_a_key_in_the_clear_is_a_warning_at_deployment(
-    setting: dict[str, Any], expected: list[str]
+def test_an_executor_that_is_open_to_others_is_a_warning_at_deployment(
+    setting: dict[str, Any], expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("CODEMODE_EXECUTOR_MIN_TIER")
     with override_settings(CODEMODE=setting):
         assert ids(check_deployment()) == expected
+
+
+@pytest.mark.parametrize(
+    ("tier", "variable", "debug", "expected"),
+    [
+        (None, None, False, []),
+        ("B", "unsafe", False, []),
+        (None, "C", False, []),
+        (None, "unsafe", False, ["W008"]),
+        (None, "unsafe", True, ["W008"]),
+        ("unsafe", None, True, ["W008"]),
+        ("unsafe", None, False, ["E004"]),
+    ],
+)
+def test_no_isolation_is_told_once_at_deployment(
+    tier: str | None,
+    variable: str | None,
+    debug: bool,
+    expected: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CODEMODE_EXECUTOR_MIN_TIER")
+    if variable is not None:
+        monkeypatch.setenv("CODEMODE_EXECUTOR_MIN_TIER", variable)
+    setting = {} if tier is None else {"MIN_TIER": tier}
+    with override_settings(CODEMODE=setting, DEBUG=debug):
+        assert ids([*check_setting(), *check_deployment()]) == expected
+
+
+@pytest.mark.parametrize(
+    ("installed", "application", "expected"),
+    [(False, None, []), (True, None, ["W009"]), (True, "config.asgi.application", [])],
+)
+def test_channels_without_an_application_is_a_warning(
+    installed: bool, application: str | None, expected: list[str]
+) -> None:
+    more = ["channels"] if installed else []
+    with (
+        modify_settings(INSTALLED_APPS={"append": more, "remove": [] if more else ["channels"]}),
+        override_settings(ASGI_APPLICATION=application),
+    ):
+        assert ids(check_channels()) == expected
+
+
+def test_every_id_is_documented_and_every_documented_id_exists() -> None:
+    source = Path(checks.__file__).read_text("utf-8")
+    given = set(re.findall(r"django_codemode\.([EW]\d{3})", source))
+    page = (ROOT / "docs" / "checks.md").read_text("utf-8")
+    assert sorted(given) == re.findall(r"^\| `django_codemode\.([EW]\d{3})` \|", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize("settings", ["config.settings", "config.production"])
+def test_the_example_is_clean(settings: str, tmp_path: Path) -> None:
+    deploy = ["--deploy"] if settings == "config.production" else []
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check", "--fail-level=WARNING", *deploy],
+        cwd=ROOT / "example_project",
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "DJANGO_SETTINGS_MODULE": settings,
+            "SECRET_KEY": "k" * 40 + "0123456789",
+            "ALLOWED_HOSTS": "shop.example",
+            "CODEMODE_EXECUTOR_URL": "https://executor.internal:8001",
+            "CODEMODE_EXECUTOR_API_KEY": "key",
+        }
+        if deploy
+        else {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "System check identified no issues (0 silenced).\n"

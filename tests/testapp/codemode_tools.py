@@ -18,52 +18,62 @@ NUMBER = 7
 
 @tool(name="testapp.slugs")
 def slugs() -> list[str]:
+    """List the merchants."""
     return list(Merchant.objects.order_by("slug").values_list("slug", flat=True))
 
 
 @tool(name="testapp.aslugs")
 async def aslugs() -> list[str]:
+    """List the merchants, from a task."""
     return [slug async for slug in Merchant.objects.order_by("slug").values_list("slug", flat=True)]
 
 
 @tool(name="testapp.add")
 def add(slug: str) -> int:
+    """Add a merchant."""
     return Merchant.objects.create(slug=slug, name=slug, currency="EUR").pk
 
 
 @tool(name="testapp.where")
 def where() -> dict[str, Any]:
+    """Tell where it runs."""
     return {"thread": threading.get_ident(), "atomic": connection.in_atomic_block}
 
 
 @tool(name="testapp.pooled", thread_sensitive=False)
 def pooled() -> int:
+    """Tell which thread of the pool it runs in."""
     Merchant.objects.count()
     return threading.get_ident()
 
 
 @tool(name="testapp.whoami")
 def whoami() -> dict[str, str]:
+    """Tell its context."""
     return describe(get_current_context())
 
 
 @tool(name="testapp.awhoami")
 async def awhoami() -> dict[str, str]:
+    """Tell its context, from a task."""
     return describe(get_current_context())
 
 
 @tool(name="testapp.secret", permission="shop.add_refund")
 def secret() -> str:
+    """Tell a secret."""
     return "the secret"
 
 
 @tool(name="testapp.lazy")
 def lazy() -> list[object]:
+    """Return lazy texts."""
     return [gettext_lazy("Save"), {"label": gettext_lazy("Cancel")}]
 
 
 @tool(name="testapp.rows")
 def rows(form: str) -> Any:
+    """Return rows in one of the forms that Django has."""
     merchants = Merchant.objects.order_by("slug")
     return {
         "values": merchants.values("slug", "currency"),
@@ -79,6 +89,7 @@ def rows(form: str) -> Any:
 
 @tool(name="testapp.arows")
 async def arows() -> Any:
+    """Return a QuerySet, from a task."""
     return Merchant.objects.values("slug")
 
 

@@ -1,0 +1,23 @@
+"""The example as it would be deployed: its secrets and addresses come from the environment."""
+
+from __future__ import annotations
+
+import os
+
+from config.settings import *  # noqa: F403  # everything else is the same
+
+DEBUG = False
+SECRET_KEY = os.environ["SECRET_KEY"]
+ALLOWED_HOSTS = os.environ["ALLOWED_HOSTS"].split(",")
+
+# Behind a proxy that ends TLS and sets this header, whatever the client sends.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_SSL_REDIRECT = True
+SECURE_HSTS_SECONDS = 30 * 24 * 3600
+SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+SECURE_HSTS_PRELOAD = True
+SESSION_COOKIE_SECURE = True
+CSRF_COOKIE_SECURE = True
+
+# The executor is a service of its own: CODEMODE_EXECUTOR_URL, CODEMODE_EXECUTOR_API_KEY.
+CODEMODE = {}

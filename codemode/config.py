@@ -20,7 +20,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from codemode.errors import ConfigurationError
 
@@ -198,6 +198,9 @@ class ExecutorConfig(_Model):
 
     ``min_tier`` is the weakest isolation with which it serves. ``tier`` fixes
     the isolation instead of taking the best that the host offers.
+
+    ``packages`` are folders that sandboxed code may read and import from.
+    ``warm_profiles`` are those whose sandboxes wait from the start.
     """
 
     listen: tuple[str, ...] = ("127.0.0.1:8001",)
@@ -210,6 +213,8 @@ class ExecutorConfig(_Model):
     max_concurrency: Count | None = None
     max_queued: Annotated[int, Field(ge=0)] = 1000
     pool_size: Count | None = None
+    packages: tuple[Path, ...] = ()
+    warm_profiles: tuple[str, ...] = ("default",)
     child_max_age: Seconds = 600.0
     zygote_max_forks: Count = 10_000
     zygote_max_age: Seconds = 3600.0
@@ -266,6 +271,18 @@ class _ExecutorEnvironment(BaseSettings):
     max_concurrency: int | None = None
     max_queued: int | None = None
     pool_size: int | None = None
+    packages: Annotated[tuple[Path, ...] | None, NoDecode] = None
+    warm_profiles: Annotated[tuple[str, ...] | None, NoDecode] = None
+
+    @field_validator("packages", mode="before")
+    @classmethod
+    def _as_path_lists_are(cls, value: Any) -> Any:
+        return value.split(os.pathsep) if isinstance(value, str) else value
+
+    @field_validator("warm_profiles", mode="before")
+    @classmethod
+    def _separated_by_commas(cls, value: Any) -> Any:
+        return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
 
 def _from_env(settings: type[BaseSettings]) -> dict[str, Any]:

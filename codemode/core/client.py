@@ -117,12 +117,14 @@ class ExecutorClient:
         inputs: Mapping[str, Any] | None = None,
         execution_timeout: float | None = None,
         context: RuntimeContext | None = None,
+        profile: str | None = None,
     ) -> ExecutionResult:
         """Execute code and return its whole outcome; a failure of the code does not raise.
 
         ``available_tools`` None means all, [] none. ``config`` overrides the
         client's limits, by the names of ``Limits``. ``inputs`` become global
-        variables of the code. ``execution_timeout`` in seconds.
+        variables of the code. ``execution_timeout`` in seconds. ``profile`` is
+        what the sandbox has preloaded, None the client's own profile.
 
         Inside a running event loop this works, in a worker thread, but blocks
         the loop: use ``execute_async`` there.
@@ -138,6 +140,7 @@ class ExecutorClient:
                     inputs=inputs,
                     execution_timeout=execution_timeout,
                     context=context,
+                    profile=profile,
                 )
             ),
             self.registry,
@@ -152,6 +155,7 @@ class ExecutorClient:
         inputs: Mapping[str, Any] | None = None,
         execution_timeout: float | None = None,
         context: RuntimeContext | None = None,
+        profile: str | None = None,
     ) -> ExecutionResult:
         """Execute code from a task; otherwise as ``execute``. Cancelling kills the sandbox."""
         result = None
@@ -162,6 +166,7 @@ class ExecutorClient:
             inputs=inputs,
             execution_timeout=execution_timeout,
             context=context,
+            profile=profile,
         )
         async for event in events:
             if isinstance(event, ExecutionCompleted):
@@ -178,6 +183,7 @@ class ExecutorClient:
         inputs: Mapping[str, Any] | None = None,
         execution_timeout: float | None = None,
         context: RuntimeContext | None = None,
+        profile: str | None = None,
     ) -> Generator[Event, None, None]:
         """Execute code from a thread and give the events as they happen.
 
@@ -188,7 +194,7 @@ class ExecutorClient:
         context = context if context is not None else get_current_context()
         tools = self.registry.select(available_tools)
         listed = self.registry.visible(tools, context)
-        sandbox = self.sandbox_request(limits, tools, listed, context)
+        sandbox = self.sandbox_request(limits, tools, listed, context, profile=profile)
         run = RunRequest(code=code, inputs=inputs or {}, execution_timeout=limits.execution_timeout)
         with self.observation(sandbox, run, context) as observation:
             for pause in _PAUSES:
@@ -216,6 +222,7 @@ class ExecutorClient:
         inputs: Mapping[str, Any] | None = None,
         execution_timeout: float | None = None,
         context: RuntimeContext | None = None,
+        profile: str | None = None,
     ) -> AsyncGenerator[Event, None]:
         """Execute code from a task and give the events as they happen.
 
@@ -226,7 +233,7 @@ class ExecutorClient:
         context = context if context is not None else get_current_context()
         tools = self.registry.select(available_tools)
         listed = await self.registry.visible_async(tools, context)
-        sandbox = self.sandbox_request(limits, tools, listed, context)
+        sandbox = self.sandbox_request(limits, tools, listed, context, profile=profile)
         run = RunRequest(code=code, inputs=inputs or {}, execution_timeout=limits.execution_timeout)
         async with self.observation(sandbox, run, context) as observation:
             for pause in _PAUSES:
@@ -298,6 +305,7 @@ class ExecutorClient:
         listed: Mapping[str, Tool],
         context: RuntimeContext | None,
         *,
+        profile: str | None = None,
         session: bool = False,
     ) -> SandboxRequest:
         """Describe a sandbox: what its code may call, and what of it the code is shown."""
@@ -305,7 +313,7 @@ class ExecutorClient:
             limits=limits,
             tools=tools,
             listed=listed,
-            profile=self._profile,
+            profile=profile or self._profile,
             session=session,
             fairness_key=self._fairness_key(context) if self._fairness_key else "",
         )

@@ -59,12 +59,14 @@ class Codemode:
         inputs: Mapping[str, Any] | None = None,
         available_tools: Iterable[str] | None = None,
         execution_timeout: float | None = None,
+        profile: str | None = None,
     ) -> str:
         """Execute code and return its result as text for a model.
 
         A str comes back as it is, all else as JSON. ``inputs`` become global
         variables of the code. ``available_tools`` None means all, [] none.
-        ``execution_timeout`` in seconds.
+        ``execution_timeout`` in seconds. ``profile`` is what the sandbox has
+        preloaded, None the client's own profile.
 
         Raises ExecutionError, with the whole outcome as ``result``, when the
         code failed, and ExecutorClientError when something else did.
@@ -75,6 +77,7 @@ class Codemode:
                 inputs=inputs,
                 available_tools=available_tools,
                 execution_timeout=execution_timeout,
+                profile=profile,
             )
         )
 
@@ -85,6 +88,7 @@ class Codemode:
         inputs: Mapping[str, Any] | None = None,
         available_tools: Iterable[str] | None = None,
         execution_timeout: float | None = None,
+        profile: str | None = None,
     ) -> str:
         """Execute code from a task; otherwise as ``execute``."""
         return _text(
@@ -93,6 +97,7 @@ class Codemode:
                 inputs=inputs,
                 available_tools=available_tools,
                 execution_timeout=execution_timeout,
+                profile=profile,
             )
         )
 
@@ -103,10 +108,15 @@ class Codemode:
         inputs: Mapping[str, Any] | None = None,
         available_tools: Iterable[str] | None = None,
         execution_timeout: float | None = None,
+        profile: str | None = None,
     ) -> ExecutionResult:
         """Execute code and return the whole outcome; a failure of the code does not raise."""
         return self.client.execute(
-            code, available_tools, inputs=inputs, execution_timeout=execution_timeout
+            code,
+            available_tools,
+            inputs=inputs,
+            execution_timeout=execution_timeout,
+            profile=profile,
         )
 
     async def run_async(
@@ -116,10 +126,15 @@ class Codemode:
         inputs: Mapping[str, Any] | None = None,
         available_tools: Iterable[str] | None = None,
         execution_timeout: float | None = None,
+        profile: str | None = None,
     ) -> ExecutionResult:
         """Execute code from a task; otherwise as ``run``."""
         return await self.client.execute_async(
-            code, available_tools, inputs=inputs, execution_timeout=execution_timeout
+            code,
+            available_tools,
+            inputs=inputs,
+            execution_timeout=execution_timeout,
+            profile=profile,
         )
 
     def stream(
@@ -129,6 +144,7 @@ class Codemode:
         inputs: Mapping[str, Any] | None = None,
         available_tools: Iterable[str] | None = None,
         execution_timeout: float | None = None,
+        profile: str | None = None,
     ) -> EventStream:
         """Execute code and give the events as they happen, to ``for`` or to ``async for``.
 
@@ -139,6 +155,7 @@ class Codemode:
             "available_tools": available_tools,
             "inputs": inputs,
             "execution_timeout": execution_timeout,
+            "profile": profile,
         }
         return EventStream(
             partial(self.client.stream, code, **arguments),
@@ -151,6 +168,7 @@ class Codemode:
         available_tools: Iterable[str] | None = None,
         execution_timeout: float | None = None,
         idle_timeout: float | None = None,
+        profile: str | None = None,
     ) -> Session:
         """Open one sandbox for several runs that share their variables.
 
@@ -162,6 +180,7 @@ class Codemode:
             available_tools=available_tools,
             execution_timeout=execution_timeout,
             idle_timeout=idle_timeout,
+            profile=profile,
         )
 
     def close(self) -> None:

@@ -39,9 +39,11 @@ class Session:
         available_tools: Iterable[str] | None,
         execution_timeout: float | None,
         idle_timeout: float | None,
+        profile: str | None = None,
     ) -> None:
         self._client = client
         self._available_tools = available_tools
+        self._profile = profile
         config = {"idle_timeout": idle_timeout} if idle_timeout is not None else None
         self._limits = limits_from(client.limits, config, execution_timeout)
         self._context: RuntimeContext | None = None
@@ -150,7 +152,7 @@ class Session:
         tools = self._select()
         listed = self._client.registry.visible(tools, context)
         self._sandbox = self._client.sandbox_request(
-            self._limits, tools, listed, context, session=True
+            self._limits, tools, listed, context, profile=self._profile, session=True
         )
         self._link = self._client.connection.open_sync(self._sandbox.messages(None), timeout=None)
         return self
@@ -170,7 +172,7 @@ class Session:
         tools = self._select()
         listed = await self._client.registry.visible_async(tools, context)
         self._sandbox = self._client.sandbox_request(
-            self._limits, tools, listed, context, session=True
+            self._limits, tools, listed, context, profile=self._profile, session=True
         )
         self._link = await self._client.connection.open_async(
             self._sandbox.messages(None), timeout=None

@@ -63,6 +63,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-queued", type=int, metavar="N", help="executions that may wait")
     parser.add_argument("--pool-size", type=int, metavar="N", help="idle sandboxes kept warm")
     parser.add_argument(
+        "--packages",
+        action="append",
+        type=Path,
+        metavar="FOLDER",
+        help="folder with packages that the code may read and import; may be repeated",
+    )
+    parser.add_argument(
+        "--warm-profile",
+        action="append",
+        metavar="NAME",
+        help="profile whose sandboxes wait from the start; may be repeated (default: default)",
+    )
+    parser.add_argument(
         "--min-tier",
         choices=TIERS,
         help="refuse to serve with weaker isolation than this",
@@ -151,6 +164,10 @@ def _config(options: argparse.Namespace) -> ExecutorConfig:
     }
     if options.listen:
         values["listen"] = tuple(options.listen)
+    if options.packages:
+        values["packages"] = tuple(options.packages)
+    if options.warm_profile:
+        values["warm_profiles"] = tuple(options.warm_profile)
     if options.api_key_file is not None:
         values["api_key"] = _read_key(options.api_key_file)
     tls = {

@@ -35,14 +35,15 @@ class Canary:
     """Be one program and what has to come of it.
 
     The program's value must be ``expected``, or, for a tripwire, its process
-    must be killed for the system call it makes.
+    must be killed for the system call it makes. Without a ``profile`` it is for
+    all of them.
     """
 
     name: str
     code: str
     expected: Any = True
     tripwire: bool = False
-    tiers: str = "ABC"
+    profile: str = ""
 
 
 def _refused(statement: str, *errors: str) -> str:
@@ -107,16 +108,26 @@ CANARIES: tuple[Canary, ...] = (
     ),
     Canary(name="asyncio works", code="import asyncio\nasyncio.run(asyncio.sleep(0, True))"),
     Canary(name="modules can be imported", code="import sqlite3, wave\nTrue"),
+    Canary(
+        name="numpy and pandas work",
+        code=(
+            "import numpy, numpy.polynomial, pandas\nint(pandas.Series(numpy.arange(4)).sum()) == 6"
+        ),
+        profile="data",
+    ),
 )
 
 
-async def run_canaries(spawn: Spawn, limits: Limits, sandbox: SandboxSettings) -> Mapping[str, str]:
-    """Run all canaries of the tier, each in a child of its own.
+async def run_canaries(
+    spawn: Spawn, limits: Limits, sandbox: SandboxSettings, profile: str
+) -> Mapping[str, str]:
+    """Run all canaries of the profile, each in a child of its own; none without isolation.
 
     ``spawn`` gives a child that is ready. Returns what is wrong by name, empty
     for each canary that is well. Raises OSError when none can be planted.
     """
-    wanted = [canary for canary in CANARIES if sandbox.tier in canary.tiers]
+    isolated = sandbox.tier != "none"
+    wanted = [one for one in CANARIES if isolated and one.profile in ("", profile)]
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def fault(canary: Canary, planted: str) -> str:
@@ -164,6 +175,7 @@ async def _fault(
         ).serve()
     finally:
         child.close()
+        await asyncio.wait({child.exited}, timeout=_TIMEOUT)
     if heard.failed is not None:
         if canary.tripwire and heard.failed.type == "SecurityViolation":
             return ""

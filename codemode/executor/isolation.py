@@ -97,15 +97,20 @@ class Isolation:
         return "; ".join((*GAPS[self.tier], *(reasons or ["chosen by the configuration"])))
 
 
-async def choose(min_tier: Tier, ceilings: Limits, *, tier: Tier | None = None) -> Isolation:
+async def choose(
+    min_tier: Tier, ceilings: Limits, *, tier: Tier | None = None, exposed: tuple[str, ...] = ()
+) -> Isolation:
     """Return the best tier that the host offers, or the given one.
+
+    ``exposed`` are the paths of packages that its sandboxes must be able to read.
 
     Raises ConfigurationError when that is below ``min_tier``.
     """
     reasons: dict[Tier, str] = {}
     for candidate in TIERS if tier is None else (tier,):
-        settings = sandbox_settings("none" if candidate == "unsafe" else candidate, ceilings)
-        report = await _try(settings)
+        name = "none" if candidate == "unsafe" else candidate
+        settings = sandbox_settings(name, ceilings)
+        report = await _try(settings, exposed)
         if report.get("ok"):
             break
         reasons[candidate] = _reason(report)
@@ -124,10 +129,11 @@ async def choose(min_tier: Tier, ceilings: Limits, *, tier: Tier | None = None) 
     )
 
 
-async def _try(settings: SandboxSettings) -> Mapping[str, Any]:
+async def _try(settings: SandboxSettings, exposed: tuple[str, ...]) -> Mapping[str, Any]:
     folder = make_folder("codemode-probe-", settings.tier)
     argument = {
         **dataclasses.asdict(settings),
+        "exposed": exposed,
         "import_path": import_path(),
         "workdir": str(folder / "work"),
     }

@@ -71,7 +71,6 @@ class SandboxSettings:
     rlimits: Mapping[str, int]
     threads: int
     disk_bytes: int
-    extra_folders: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
 
     @property

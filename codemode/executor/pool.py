@@ -13,6 +13,8 @@ from codemode.config import Limits
 from codemode.executor.canary import run_canaries
 from codemode.executor.child import Child, ChildStartError
 from codemode.executor.limits import SandboxSettings
+from codemode.executor.packages import Packages
+from codemode.executor.profiles import Profile
 from codemode.executor.workfolder import make_folder, remove_folder
 from codemode.executor.zygote import Zygote, ZygoteStartError
 
@@ -63,7 +65,8 @@ class Pool:
     def __init__(
         self,
         *,
-        profile: str,
+        profile: Profile,
+        packages: Packages,
         size: int,
         sandbox: SandboxSettings,
         limits: Limits,
@@ -73,6 +76,7 @@ class Pool:
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self.profile = profile
+        self._packages = packages
         self.failure: str | None = None
         self.canaries: Mapping[str, str] = {}
         self.size = size
@@ -158,6 +162,7 @@ class Pool:
         """Start a zygote that takes over once it is proved. Raises OSError, ZygoteStartError."""
         zygote = Zygote(
             profile=self.profile,
+            packages=self._packages,
             workdir=self._workdir,
             sandbox=self.sandbox,
             max_frame_bytes=self._limits.max_value_bytes,
@@ -173,9 +178,11 @@ class Pool:
         self._on_change()
 
     async def _prove(self, zygote: Zygote) -> None:
-        canaries = await run_canaries(lambda: self._ready_child(zygote), self._limits, self.sandbox)
+        canaries = await run_canaries(
+            lambda: self._ready_child(zygote), self._limits, self.sandbox, self.profile.name
+        )
         if any(canaries.values()):
-            raise BrokenWallError(self.sandbox.tier, self.profile, canaries)
+            raise BrokenWallError(self.sandbox.tier, self.profile.name, canaries)
         if not zygote.alive:
             raise ZygoteStartError("the zygote died before it was proved")
         self.canaries = canaries

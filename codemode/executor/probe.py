@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from codemode.config import ExecutorConfig, Tier
 from codemode.executor.isolation import GAPS, TIERS, Isolation, choose
-from codemode.executor.pool import BrokenWallError, Pool
-from codemode.executor.profiles import PROFILES
+from codemode.executor.pool import BrokenWallError
+from codemode.executor.pools import Pools, exposed_folders
 
 __all__ = ["ProbeReport", "probe"]
 
@@ -87,18 +87,12 @@ async def probe(config: ExecutorConfig) -> ProbeReport:
     Raises ConfigurationError when the tier that the configuration names is not
     offered here, and ZygoteStartError.
     """
-    isolation = await choose("unsafe", config.ceilings, tier=config.tier)
+    isolation = await choose(
+        "unsafe", config.ceilings, tier=config.tier, exposed=exposed_folders(config)
+    )
     canaries: dict[str, str] = {}
-    for profile in PROFILES:
-        pool = Pool(
-            profile=profile,
-            size=1,
-            sandbox=isolation.settings,
-            limits=config.limits,
-            child_max_age=config.child_max_age,
-            zygote_max_forks=config.zygote_max_forks,
-            zygote_max_age=config.zygote_max_age,
-        )
+    one_child = config.model_copy(update={"pool_size": 1})
+    for pool in Pools(one_child, isolation):
         try:
             await pool.start()
             found = pool.canaries
@@ -107,7 +101,7 @@ async def probe(config: ExecutorConfig) -> ProbeReport:
         finally:
             await pool.close()
         for name, fault in found.items():
-            shown = f"profile {profile!r}: {fault}" if fault else ""
+            shown = f"profile {pool.profile.name!r}: {fault}" if fault else ""
             canaries[name] = canaries.get(name) or shown
     return ProbeReport(isolation=isolation, min_tier=config.min_tier, canaries=canaries)
 

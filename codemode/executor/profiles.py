@@ -1,10 +1,28 @@
-"""What the zygotes preload, by profile."""
+"""What the zygotes preload, by profile, and which installed packages that takes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-__all__ = ["PROFILES"]
+__all__ = ["DEFAULT", "PROFILES", "Profile"]
+
+DEFAULT = "default"
+"""The profile of who asks for none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Name the modules that zygotes preload, and the distributions they belong to.
+
+    A profile is offered where its distributions are installed. What these
+    require comes along.
+    """
+
+    name: str
+    modules: tuple[str, ...]
+    distributions: tuple[str, ...] = ()
+
 
 # What a model's code imports most. Each costs its import once, in the zygote;
 # everything else of the standard library is imported on demand.
@@ -48,4 +66,13 @@ _STANDARD_LIBRARY = (
     "zoneinfo",
 )
 
-PROFILES: Mapping[str, tuple[str, ...]] = {"default": _STANDARD_LIBRARY}
+_DATA = ("numpy", "pandas")
+
+PROFILES: Mapping[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        Profile(name=DEFAULT, modules=_STANDARD_LIBRARY),
+        # Its zygote is larger and forks more slowly, so it is one of its own.
+        Profile(name="data", modules=(*_STANDARD_LIBRARY, *_DATA), distributions=_DATA),
+    )
+}

@@ -19,8 +19,7 @@ from grpc_reflection.v1alpha import reflection
 from codemode.config import ExecutorConfig
 from codemode.errors import ConfigurationError
 from codemode.executor.isolation import Isolation, choose
-from codemode.executor.pool import Pool
-from codemode.executor.profiles import PROFILES
+from codemode.executor.pools import Pools, exposed_folders
 from codemode.executor.service import ExecutorService
 from codemode.protos import codemode_pb2 as pb
 from codemode.protos import codemode_pb2_grpc
@@ -56,7 +55,7 @@ class ExecutorServer:
 
     def __init__(self, config: ExecutorConfig) -> None:
         self.config = config
-        self._pools: dict[str, Pool] = {}
+        self._pools: Pools | None = None
         self._server: grpc.aio.Server | None = None
         self._health = health_aio.HealthServicer()
         self._watcher: asyncio.Task[None] | None = None
@@ -76,31 +75,27 @@ class ExecutorServer:
     ) -> None:
         await self.stop()
 
+    @property
+    def pools(self) -> Pools:
+        """Return the pools of sandboxes, once it has started."""
+        assert self._pools is not None, "the server has not started"
+        return self._pools
+
     async def start(self) -> None:
         """Make the sandboxes and listen."""
         config = self.config
         self.isolation = isolation = await choose(
-            config.min_tier, config.ceilings, tier=config.tier
+            config.min_tier, config.ceilings, tier=config.tier, exposed=exposed_folders(config)
         )
         _announce(isolation)
-        for profile in PROFILES:
-            self._pools[profile] = Pool(
-                profile=profile,
-                size=config.warm_children,
-                sandbox=isolation.settings,
-                limits=config.limits,
-                child_max_age=config.child_max_age,
-                zygote_max_forks=config.zygote_max_forks,
-                zygote_max_age=config.zygote_max_age,
-                on_change=self._health_changed.set,
-            )
+        self._pools = pools = Pools(config, isolation, self._health_changed.set)
         try:
-            await asyncio.gather(*(pool.start() for pool in self._pools.values()))
-            await self._listen(isolation)
+            await pools.start()
+            await self._listen(isolation, pools)
         except BaseException:
             await self.stop()
             raise
-        self._watcher = asyncio.create_task(self._watch_health())
+        self._watcher = asyncio.create_task(self._watch_health(pools))
 
     async def stop(self, grace: float = 0.0) -> None:
         """Take no more work, give running executions ``grace`` seconds, end all processes."""
@@ -109,7 +104,8 @@ class ExecutorServer:
         await self._health.enter_graceful_shutdown()
         if self._server is not None:
             await self._server.stop(grace)
-        await asyncio.gather(*(pool.close() for pool in self._pools.values()))
+        if self._pools is not None:
+            await self._pools.close()
 
     async def run(self, on_ready: Callable[[list[str]], None]) -> None:
         """Serve until SIGTERM or SIGINT, or until the parent named by the configuration ends."""
@@ -129,11 +125,11 @@ class ExecutorServer:
             logger.info("stopping")
             await self.stop(_EMBEDDED_GRACE if parent is not None else _SHUTDOWN_GRACE)
 
-    async def _listen(self, isolation: Isolation) -> None:
+    async def _listen(self, isolation: Isolation, pools: Pools) -> None:
         config = self.config
         service = ExecutorService(
             config,
-            self._pools,
+            pools,
             isolation=isolation.name,
             isolation_detail=isolation.detail,
         )
@@ -181,15 +177,14 @@ class ExecutorServer:
             [(key, certificate)], root_certificates=roots, require_client_auth=roots is not None
         )
 
-    async def _watch_health(self) -> None:
+    async def _watch_health(self, pools: Pools) -> None:
         """Say NOT_SERVING while there is no sandbox that is proved to hold."""
         while True:
             await self._health_changed.wait()
             self._health_changed.clear()
-            serving = all(pool.serving for pool in self._pools.values())
             await self._set_health(
                 health_pb2.HealthCheckResponse.SERVING
-                if serving
+                if pools.serving
                 else health_pb2.HealthCheckResponse.NOT_SERVING
             )
 

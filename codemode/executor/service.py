@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import logging
 import platform
-from collections.abc import Mapping
 from typing import Any, override
 
 import grpc
@@ -14,8 +13,7 @@ from codemode import __version__
 from codemode.config import ExecutorConfig
 from codemode.executor.admission import Admission
 from codemode.executor.limits import to_message
-from codemode.executor.pool import Pool
-from codemode.executor.profiles import PROFILES
+from codemode.executor.pools import Pools
 from codemode.executor.stream import ExecuteStream
 from codemode.protos import codemode_pb2 as pb
 from codemode.protos import codemode_pb2_grpc
@@ -34,7 +32,7 @@ class ExecutorService(codemode_pb2_grpc.ExecutorServiceServicer):
     def __init__(
         self,
         config: ExecutorConfig,
-        pools: Mapping[str, Pool],
+        pools: Pools,
         *,
         isolation: str,
         isolation_detail: str,
@@ -70,7 +68,8 @@ class ExecutorService(codemode_pb2_grpc.ExecutorServiceServicer):
             ceilings=to_message(config.ceilings),
             max_execution_timeout=config.ceilings.execution_timeout,
             profiles=[
-                pb.Profile(name=name, preloaded_modules=PROFILES[name]) for name in self.pools
+                pb.Profile(name=name, preloaded_modules=profile.modules)
+                for name, profile in self.pools.profiles.items()
             ],
             max_concurrency=config.concurrency,
             max_queued=config.max_queued,

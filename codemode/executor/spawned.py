@@ -31,7 +31,10 @@ _LOG_TAIL = 4096
 _LAST_RESORTS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - mkdtemp makes it private
 
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH")
-_SETTINGS = ("LIMITS", "CEILINGS", "MAX_CONCURRENCY", "MAX_QUEUED", "POOL_SIZE", "MIN_TIER", "TIER")
+_SETTINGS = (
+    *("LIMITS", "CEILINGS", "MAX_CONCURRENCY", "MAX_QUEUED", "POOL_SIZE", "MIN_TIER", "TIER"),
+    *("PACKAGES", "WARM_PROFILES"),
+)
 
 # What the executor imports. The project's own folders come after these and
 # after the standard library, so that no module of the project hides one of them.

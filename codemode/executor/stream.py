@@ -14,6 +14,8 @@ from codemode.executor.events import Client, EventWriter
 from codemode.executor.limits import LimitRefusedError, resolve_limits, resolve_seconds
 from codemode.executor.opening import opening_frame
 from codemode.executor.pool import PoolUnavailableError
+from codemode.executor.pools import UnknownProfileError
+from codemode.executor.profiles import DEFAULT
 from codemode.executor.run import ChildLostError, Run, refuse_stale_call
 from codemode.protos import codemode_pb2 as pb
 from codemode.sandbox.frames import Frame, pack_texts
@@ -76,12 +78,10 @@ class ExecuteStream:
                 f"(version {self._service.version}) speaks {PROTOCOL_VERSION}: use a client and an "
                 "executor of the same release"
             )
-        profile = opening.profile or "default"
-        if profile not in self._service.pools:
-            known = ", ".join(sorted(self._service.pools))
-            raise RequestRefusedError(
-                f"there is no profile {profile!r}; this executor has: {known}"
-            )
+        try:
+            self._service.pools.check(opening.profile or DEFAULT)
+        except UnknownProfileError as error:
+            raise RequestRefusedError(str(error)) from None
         if not opening.session and not opening.HasField("run"):
             raise RequestRefusedError("an `open` that is no session must carry its `run`")
         return opening
@@ -122,7 +122,7 @@ class ExecuteStream:
             self._free_slot()
 
     async def _take_child(self, opening: pb.Open) -> Child:
-        pool = self._service.pools[opening.profile or "default"]
+        pool = await self._service.pools.get(opening.profile or DEFAULT)
         self._child = child = await pool.acquire()
         child.exited.add_done_callback(lambda _: self._child_gone(child))
         child.max_frame_bytes = self._limits.max_value_bytes

@@ -19,7 +19,8 @@ import codemode
 from codemode.executor.child import Child, Exit
 from codemode.executor.interpreter import find_python
 from codemode.executor.limits import SandboxSettings
-from codemode.executor.profiles import PROFILES
+from codemode.executor.packages import Packages
+from codemode.executor.profiles import Profile
 from codemode.executor.workfolder import remove_folder
 from codemode.sandbox.zygote import EXITED, FAILED, FORKED, READY, SPAWN
 
@@ -58,7 +59,8 @@ class Zygote:
     def __init__(
         self,
         *,
-        profile: str,
+        profile: Profile,
+        packages: Packages,
         workdir: Path,
         sandbox: SandboxSettings,
         max_frame_bytes: int,
@@ -73,7 +75,9 @@ class Zygote:
         self._workdir = workdir
         self._settings: dict[str, Any] = {
             **dataclasses.asdict(sandbox),
-            "modules": list(PROFILES[profile]),
+            "exposed": packages.exposed,
+            "packages": dataclasses.asdict(packages),
+            "modules": profile.modules,
             "import_path": import_path(),
             "workdir": str(workdir),
         }
@@ -116,8 +120,8 @@ class Zygote:
         if said != READY:
             await self.close()
             raise ZygoteStartError(
-                f"the zygote (profile {self.profile!r}) did not start within {_START_TIMEOUT:g} s; "
-                "what it printed stands above in the log"
+                f"the zygote (profile {self.profile.name!r}) did not start within "
+                f"{_START_TIMEOUT:g} s; what it printed stands above in the log"
             )
         self.alive = True
         self._loop.add_reader(ours.fileno(), self._receive)

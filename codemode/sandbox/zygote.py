@@ -44,10 +44,13 @@ EXITED = struct.Struct("!cIiQQ")
 
 def main(control_fd: int, settings: Mapping[str, Any]) -> NoReturn:
     """Serve the executor until its end of the control socket closes."""
+    from codemode.sandbox.packages import expose
+
     control = socket.socket(fileno=control_fd)
     control.set_inheritable(False)
     # The terminal's Ctrl-C is the executor's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    expose(settings["packages"])
     for module in settings["modules"]:
         importlib.import_module(module)
     threads = len(os.listdir("/proc/self/task"))
@@ -56,7 +59,7 @@ def main(control_fd: int, settings: Mapping[str, Any]) -> NoReturn:
     from codemode.sandbox.guest import Guest
     from codemode.sandbox.lockdown.boot import prepare
 
-    prepared = prepare(settings["tier"], settings["extra_folders"])
+    prepared = prepare(settings["tier"], settings["exposed"])
     _prepare_randomness()
     guest = Guest()
     gc.collect()
@@ -139,6 +142,7 @@ class _Zygote:
             landlock_fd=prepared.landlock_fd,
             filter_bytes=prepared.filter_bytes,
             highest_fd=prepared.highest_fd,
+            exposed=settings["exposed"],
             without=frozenset(settings["without"]),
         )
 
@@ -200,6 +204,7 @@ if __name__ == "__main__":
     _paths = list(sys.path)
     sys.path += _settings["import_path"]
     importlib.import_module("codemode.sandbox.child")
+    importlib.import_module("codemode.sandbox.packages")
     _main = importlib.import_module("codemode.sandbox.zygote").main
     sys.path[:] = _paths
     _main(int(sys.argv[1]), _settings)

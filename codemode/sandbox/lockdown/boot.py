@@ -36,7 +36,7 @@ class Prepared:
         return self.pid_namespace.fork() if self.pid_namespace is not None else os.fork()
 
 
-def prepare(tier: str, extra_folders: Sequence[str]) -> Prepared:
+def prepare(tier: str, exposed: Sequence[str]) -> Prepared:
     """Bring this process to where it can fork children of the tier. Raises OSError.
 
     In tier A the calling process stays behind as the guardian, and this returns
@@ -58,7 +58,7 @@ def prepare(tier: str, extra_folders: Sequence[str]) -> Prepared:
     pid_namespace = namespaces.PidNamespace()
     memory_base = _memory_base()
     # As the namespace's root: it may read an interpreter below a 0700 home.
-    view.build(view.read_only_folders(extra_folders), extra_folders)
+    view.build(view.read_only_folders(exposed), exposed)
     privileges.drop_bounding_set()
     if second_user:
         privileges.become(1, privileges.CAP_SYS_ADMIN)

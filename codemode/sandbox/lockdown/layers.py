@@ -12,7 +12,7 @@ import resource
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from codemode.sandbox.lockdown import landlock, seccomp, view
@@ -51,6 +51,7 @@ class Boot:
     landlock_fd: int | None
     filter_bytes: bytes
     highest_fd: int
+    exposed: Sequence[str] = ()
     without: frozenset[str] = frozenset()
 
 
@@ -129,8 +130,9 @@ def landlock_domain(boot: Boot) -> None:
 
 
 def landlock_files(boot: Boot) -> None:
-    """Reach the interpreter's files and the own folder only."""
-    rules = dict.fromkeys((*view.read_only_folders(), *view.DEVICES), landlock.READ)
+    """Reach the interpreter's files, the exposed packages and the own folder only."""
+    readable = (*view.read_only_folders(boot.exposed), *view.DEVICES)
+    rules = dict.fromkeys(readable, landlock.READ)
     rules |= {"/dev/null": landlock.READ_WRITE, boot.workdir: landlock.READ_WRITE}
     descriptor = landlock.ruleset(rules)
     landlock.restrict(descriptor)
@@ -145,8 +147,8 @@ def fresh_randomness(boot: Boot) -> None:
     """
     if ssl := sys.modules.get("ssl"):
         ssl.RAND_add(os.urandom(32), 32.0)
-    if numpy := sys.modules.get("numpy.random"):
-        numpy.seed(int.from_bytes(os.urandom(4), "little"))
+    if numpy_random := sys.modules.get("numpy.random"):
+        numpy_random.seed(memoryview(os.urandom(32)).cast("I").tolist())
 
 
 def small_stacks(boot: Boot) -> None:

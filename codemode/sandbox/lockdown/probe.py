@@ -25,7 +25,7 @@ def main(settings: Mapping[str, Any]) -> None:
 
     facts: dict[str, Any] = {"landlock_abi": landlock.abi()}
     try:
-        prepared = prepare(settings["tier"], settings["extra_folders"])
+        prepared = prepare(settings["tier"], settings["exposed"])
         boot = Boot(
             tier=settings["tier"],
             slot=0,
@@ -38,6 +38,7 @@ def main(settings: Mapping[str, Any]) -> None:
             landlock_fd=prepared.landlock_fd,
             filter_bytes=prepared.filter_bytes,
             highest_fd=prepared.highest_fd,
+            exposed=settings["exposed"],
         )
         pid = prepared.fork()
     except (OSError, NotImplementedError) as error:

@@ -31,7 +31,10 @@ _ROOT = "/tmp"  # noqa: S108  # any folder that exists: it is hidden in our own 
 
 
 def read_only_folders(extra: Sequence[str] = ()) -> list[str]:
-    """Return the folders of the view: the interpreter's library, the system's, the zones."""
+    """Return what the view shows: the interpreter's library, the system's, the zones, and more.
+
+    ``extra`` may name files as well.
+    """
     # Of a virtual environment's interpreter "platstdlib" is where its packages are.
     base = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}
     standard = [sysconfig.get_path(name, vars=base) for name in ("stdlib", "platstdlib")]
@@ -48,7 +51,7 @@ def _holds_libpython(folder: str) -> bool:
 
 def _outermost(folders: Sequence[str]) -> list[str]:
     """Leave out what does not exist and what lies below another folder."""
-    wanted = [folder for folder in (*_LIBRARIES, _ZONES, *folders) if os.path.isdir(folder)]
+    wanted = [folder for folder in (*_LIBRARIES, _ZONES, *folders) if os.path.exists(folder)]
     kept: list[str] = []
     for folder in sorted({os.path.abspath(folder) for folder in wanted}):
         if not _is_within(folder, kept):
@@ -122,12 +125,17 @@ def _hide(folder: str, exposed: Sequence[str]) -> None:
 
 
 def _bind(source: str, target: str) -> None:
-    """Show a folder read-only, with all that is mounted below it."""
+    """Show a folder, with all that is mounted below it, or a file, read-only."""
     if os.path.islink(source):
         os.makedirs(os.path.dirname(target), exist_ok=True)
         os.symlink(os.readlink(source), target)
         return
-    os.makedirs(target, exist_ok=True)
+    if os.path.isdir(source):
+        os.makedirs(target, exist_ok=True)
+    else:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(target, "xb"):
+            pass
     # A plain bind of a tree with mounts in it is refused in a user namespace.
     mount(source, target, None, _BIND | _REC)
     try:

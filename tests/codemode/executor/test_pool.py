@@ -85,22 +85,22 @@ async def test_used_up_zygote_is_replaced_and_no_run_is_lost() -> None:
             for turn in range(8):
                 result = await codemode.run_async(f"import time\ntime.sleep(0.03)\n{number * turn}")
                 assert result.value == number * turn, result
-                zygotes.update(server._pools["default"].zygote_pids())
+                zygotes.update(server.pools["default"].zygote_pids())
 
         await asyncio.gather(*(work(number) for number in range(8)))
 
         def replaced_twice() -> bool:
-            zygotes.update(server._pools["default"].zygote_pids())
+            zygotes.update(server.pools["default"].zygote_pids())
             return len(zygotes) >= 3
 
         # Their time goes on running out after the last run.
         assert await becomes(replaced_twice)
-        assert await becomes(lambda: len(server._pools["default"].zygote_pids()) <= 2)
+        assert await becomes(lambda: len(server.pools["default"].zygote_pids()) <= 2)
 
 
 async def test_run_survives_the_end_of_its_zygotes_time() -> None:
     async with serving(pool_size=2, zygote_max_age=0.2) as (codemode, server):
-        first = server._pools["default"].zygote_pids()[0]
+        first = server.pools["default"].zygote_pids()[0]
         result = await codemode.run_async("import time\ntime.sleep(0.8)\n'whole'")
         assert result.value == "whole"
         assert await becomes(lambda: not is_running(first))
@@ -108,7 +108,7 @@ async def test_run_survives_the_end_of_its_zygotes_time() -> None:
 
 async def test_idle_children_are_replaced_when_they_are_old() -> None:
     async with serving(pool_size=2, child_max_age=0.2) as (codemode, server):
-        (zygote,) = server._pools["default"].zygote_pids()
+        (zygote,) = server.pools["default"].zygote_pids()
         assert await becomes(lambda: len(descendants(zygote)) == 2)
         former = descendants(zygote)
         assert await becomes(lambda: not any(map(is_running, former)))
@@ -134,7 +134,7 @@ async def test_files_of_a_run_are_removed(ending: str) -> None:
 
 async def test_child_that_dies_while_idle_costs_nothing() -> None:
     async with serving(pool_size=2) as (codemode, server):
-        (zygote,) = server._pools["default"].zygote_pids()
+        (zygote,) = server.pools["default"].zygote_pids()
         for _ in range(5):
             for pid in descendants(zygote):
                 os.kill(pid, signal.SIGKILL)
@@ -182,7 +182,7 @@ async def test_zygote_killed_under_load_loses_only_what_ran() -> None:
         tasks = [asyncio.create_task(codemode.run_async(code)) for _ in range(24)]
         for _ in range(3):
             await asyncio.sleep(0.15)
-            for pid in server._pools["default"].zygote_pids():
+            for pid in server.pools["default"].zygote_pids():
                 os.kill(pid, signal.SIGKILL)
         results = await asyncio.wait_for(asyncio.gather(*tasks), 20)
         statuses = [result.status for result in results]

@@ -13,7 +13,7 @@ from codemode import ClientConfig, Codemode
 from codemode.executor.interpreter import find_python
 from codemode.executor.zygote import CLEAN_ENVIRONMENT
 from tests.codemode.processes import ExecutorProcess
-from tests.codemode.sandbox.corpus import concurrency, files, language, library
+from tests.codemode.sandbox.corpus import concurrency, data, files, language, library
 from tests.codemode.sandbox.corpus.program import Program
 from tests.codemode.sandbox.lockdown.hosts import needs_tier
 from tests.codemode.value_strategies import identity
@@ -55,6 +55,14 @@ def tier_a() -> Iterator[Codemode]:
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
 def test_program_gives_its_value(tier_a: Codemode, program: Program) -> None:
     outcome = tier_a.run(program.code, execution_timeout=10)
+    assert outcome.status == "completed", outcome.error
+    assert outcome.isolation == "A"
+    assert identity(outcome.value) == identity(program.value)
+
+
+@pytest.mark.parametrize("program", data.PROGRAMS, ids=lambda program: program.name)
+def test_program_with_numpy_and_pandas_gives_its_value(tier_a: Codemode, program: Program) -> None:
+    outcome = tier_a.run(program.code, execution_timeout=10, profile="data")
     assert outcome.status == "completed", outcome.error
     assert outcome.isolation == "A"
     assert identity(outcome.value) == identity(program.value)

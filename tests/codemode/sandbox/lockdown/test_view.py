@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy
 import psutil
 import pytest
 
@@ -55,9 +56,11 @@ def outside_tmp() -> Iterator[Path]:
         yield Path(name)
 
 
-def value_of(executor: ExecutorProcess, code: str, **inputs: Any) -> Any:
+def value_of(
+    executor: ExecutorProcess, code: str, profile: str | None = None, **inputs: Any
+) -> Any:
     with Codemode.from_client_config(ClientConfig(executor_url=executor.url)) as codemode:
-        outcome = codemode.run(code, inputs=inputs)
+        outcome = codemode.run(code, inputs=inputs, profile=profile)
     assert outcome.status == "completed", outcome.error
     return outcome.value
 
@@ -121,6 +124,31 @@ def test_mounts_are_exactly_those_of_the_policy(tier_a: ExecutorProcess) -> None
     mounts = mounts_of(idle_child(tier_a).pid)
     points = sorted(mount.point for mount in mounts)
     assert points == sorted(["/", "/tmp", *bound, *nested, *policy["hidden"], *DEVICES])
+
+
+def test_mounts_of_packages_are_exactly_what_is_exposed(outside_tmp: Path) -> None:
+    needs_tier("A")
+    (outside_tmp / "packages" / "rates").mkdir(parents=True)
+    (outside_tmp / "beside").mkdir()
+    options = ("--warm-profile", "data", "--packages", str(outside_tmp / "packages"))
+    with ExecutorProcess("--tier", "A", "--pool-size", "2", *options) as process:
+        mounts = mounts_of(idle_child(process).pid)
+        site_packages = Path(numpy.__file__).parents[1]
+        listed = value_of(
+            process,
+            "import os\nsorted(name for name in os.listdir(folder))",
+            profile="data",
+            folder=str(site_packages),
+        )
+    parts = {"numpy", "numpy.libs", "pandas", "pandas.libs", "dateutil", "tzdata", "six.py"}
+    wanted = {str(site_packages / part) for part in parts if (site_packages / part).exists()}
+    policy = view_of_zygote()
+    below = tuple(f"{folder}/" for folder in (*policy["folders"], "/dev", "/tmp"))
+    more = {mount.point for mount in mounts} - {"/", "/tmp", *policy["folders"]}
+    exposed = {point for point in more if not point.startswith(below)}
+    assert exposed == wanted | {str(outside_tmp / "packages")}
+    assert listed == sorted(part for part in parts if (site_packages / part).exists())
+    assert all("ro" in mount.options for mount in mounts if mount.point in exposed)
 
 
 def test_all_is_read_only_but_tmp(tier_a: ExecutorProcess) -> None:

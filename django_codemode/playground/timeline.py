@@ -11,7 +11,7 @@ from codemode.values import to_text
 
 __all__ = ["Bar", "Timeline"]
 
-_LEAST_PERCENT = 0.5
+_LEAST_PERCENT = 1
 _MAX_ARGUMENTS = 2_000
 
 

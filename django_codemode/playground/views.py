@@ -73,7 +73,7 @@ class PlaygroundView(_OfTheAdmin):
         try:
             result = self._run(self.prepare(request), timeline)
         except RefusalError as refusal:
-            return self._page(request, context, status=refusal.status, refusal=str(refusal))
+            return self._refused(request, context, refusal)
         return self._page(request, context, bars=timeline.bars(result), **outcome_of(result))
 
     def read_payload(self, request: HttpRequest) -> ExecutePayload:
@@ -97,6 +97,14 @@ class PlaygroundView(_OfTheAdmin):
         except (ConfigurationError, ExecutorClientError, ValueEncodingError) as error:
             raise refusal_of(error) from error
         raise AssertionError("the stream of an execution ended without its result")
+
+    def _refused(
+        self, request: HttpRequest, context: RuntimeContext, refusal: RefusalError
+    ) -> HttpResponseBase:
+        page = self._page(request, context, status=refusal.status, refusal=str(refusal))
+        if refusal.retry_after is not None:
+            page.headers["Retry-After"] = str(refusal.retry_after)
+        return page
 
     def _page(
         self, request: HttpRequest, context: RuntimeContext, *, status: int = 200, **variables: Any

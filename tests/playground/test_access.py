@@ -151,9 +151,10 @@ def test_a_second_admin_site_has_a_playground_of_its_own(visit: Visit) -> None:
     assert "event: completed" in answer.text
 
 
-def test_it_works_under_wsgi_without_the_middleware(tmp_path: Path) -> None:
+def test_it_works_under_wsgi_without_the_middleware_and_within_the_rate(tmp_path: Path) -> None:
+    environment = {"PLAYGROUND_WITHOUT_MIDDLEWARE": "1", "PLAYGROUND_RATE_LIMIT": "2/day"}
     with (
-        Site("wsgi", tmp_path, {"PLAYGROUND_WITHOUT_MIDDLEWARE": "1"}) as site,
+        Site("wsgi", tmp_path, environment) as site,
         site.visit("coder") as coder,
     ):
         answer = stream(coder, "print('a')\nwhoami()['user']", csrf_of(coder))
@@ -167,3 +168,8 @@ def test_it_works_under_wsgi_without_the_middleware(tmp_path: Path) -> None:
         ]
         assert '"tenant_id": "nordlicht"' in answer.text
         assert '"value": "coder"' in answer.text
+        assert "<dd>coder</dd>" in post(coder, "1").text
+        refused = post(coder, "1")
+        assert refused.status_code == 429
+        assert int(refused.headers["Retry-After"]) > 0
+        assert '<p class="errornote">' in refused.text

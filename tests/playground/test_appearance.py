@@ -91,6 +91,7 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(page: Page, width: i
         assert page.part(name).size["height"] >= 44
     editor, tools = page.part("code"), page.part("tools")
     assert editor.size["width"] > width * 0.75
+    assert editor.size["height"] > 250
     assert page.part("result-heading").location["y"] < tools.location["y"]
     assert page.script("return parseFloat(getComputedStyle(arguments[0]).fontSize)", editor) >= 16
 
@@ -106,6 +107,9 @@ def test_the_coloured_text_lies_exactly_under_the_text_that_is_edited(page: Page
         const names = ["fontFamily", "fontSize", "lineHeight", "letterSpacing", "paddingLeft", "paddingTop", "tabSize", "whiteSpace"];
         const differing = names.filter((name) => getComputedStyle(text)[name] !== getComputedStyle(code)[name]);
         const [over, under] = [text.getBoundingClientRect(), code.getBoundingClientRect()];
+        const [numbers] = document.querySelectorAll(".codemode-gutter pre");
+        if (getComputedStyle(numbers).overflowY !== "visible") differing.push("the numbers are cut off");
+        if (numbers.getBoundingClientRect().top !== under.top) differing.push("the numbers are elsewhere");
         return [differing, over.left - text.scrollLeft - under.left, over.top - text.scrollTop - under.top,
                 code.textContent === text.value, text.scrollLeft, text.scrollTop];
         """

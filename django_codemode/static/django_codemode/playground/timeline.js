@@ -2,7 +2,7 @@
 
 /* The tool calls of the present run, as bars that grow while the calls run. */
 class CodemodeTimeline {
-  static LEAST = 0.5; // percent, so that the shortest call can be seen
+  static LEAST = 1; // percent, so that the shortest call can be seen
   static MOST = 500; // rows; the calls beyond them are only counted
   #section;
   #list;

@@ -16,6 +16,9 @@ NEEDED = {
     "codemode/py.typed",
     "django_codemode/migrations/0001_initial.py",
     "django_codemode/py.typed",
+    "django_codemode/static/django_codemode/playground/playground.css",
+    "django_codemode/static/django_codemode/playground/playground.js",
+    "django_codemode/templates/django_codemode/playground/page.html",
 }
 
 

@@ -9,10 +9,11 @@ from codemode.core.events import Event, ExecutionStarted, ToolCallStarted
 from codemode.core.result import ExecutionResult
 from codemode.values import to_text
 
-__all__ = ["Bar", "Timeline"]
+__all__ = ["MAX_BARS", "Bar", "Timeline"]
 
 _LEAST_PERCENT = 1
 _MAX_ARGUMENTS = 2_000
+MAX_BARS = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +44,10 @@ class Timeline:
             self._starts[event.call_id] = (time.monotonic() - self._began) * 1000
 
     def bars(self, result: ExecutionResult) -> list[Bar]:
-        """Return a bar for each call of the run."""
+        """Return a bar for each call of the run, up to MAX_BARS."""
         whole = max((time.monotonic() - self._began) * 1000, 0.001)
         bars = []
-        for call in result.tool_calls:
+        for call in result.tool_calls[:MAX_BARS]:
             start = min(100 - _LEAST_PERCENT, self._starts.get(call.call_id, 0) / whole * 100)
             # A call without a duration was running when the run ended.
             share = 100.0 if call.duration_ms is None else call.duration_ms / whole * 100

@@ -20,7 +20,7 @@ from django_codemode.payload import ExecutePayload, check_payload
 from django_codemode.playground.csp import allow_data_pictures
 from django_codemode.playground.presentation import present
 from django_codemode.playground.shown_context import shown_context
-from django_codemode.playground.timeline import Timeline
+from django_codemode.playground.timeline import MAX_BARS, Timeline
 from django_codemode.refusals import RefusalError, refusal_of
 from django_codemode.views import CodemodeView, StreamView
 from django_codemode.views.base import Execution
@@ -74,7 +74,13 @@ class PlaygroundView(_OfTheAdmin):
             result = self._run(self.prepare(request), timeline)
         except RefusalError as refusal:
             return self._refused(request, context, refusal)
-        return self._page(request, context, bars=timeline.bars(result), **outcome_of(result))
+        return self._page(
+            request,
+            context,
+            bars=timeline.bars(result),
+            more_calls=max(0, len(result.tool_calls) - MAX_BARS),
+            **outcome_of(result),
+        )
 
     def read_payload(self, request: HttpRequest) -> ExecutePayload:
         """Return what the form asks for. Raises RefusalError."""

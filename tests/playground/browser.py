@@ -49,7 +49,7 @@ class Browser:
         chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
         if chromium is None or chromedriver is None:
             reason = "needs a browser: apt-get install chromium chromium-driver"
-            if os.environ.get("CODEMODE_TEST_BROWSER") == "required":
+            if "CODEMODE_TEST_BROWSER_REQUIRED" in os.environ:
                 pytest.fail(reason)
             pytest.skip(reason)
         self._profile = tempfile.mkdtemp(prefix="cm-browser-")
@@ -105,6 +105,16 @@ class Page:
         """Return what the browser's console says since it was last asked: policy, scripts, loads."""
         messages = [str(entry["message"]) for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]  # selenium's
         return [one for one in messages if "/favicon.ico" not in one]
+
+    def resize(self, width: int, height: int) -> None:
+        """Be on a screen of this size, in pixels; a phone below 500."""
+        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+
+    def prefer(self, scheme: str) -> None:
+        """Prefer ``dark`` or ``light`` in the system's settings."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
     def part(self, name: str) -> WebElement:
         return self.driver.find_element(By.ID, f"codemode-{name}")

@@ -10,11 +10,12 @@ from config.settings import *  # noqa: F403  the example's, with the changes bel
 from config.settings import CODEMODE, DATABASES, INSTALLED_APPS, MIDDLEWARE
 
 DATABASES = {"default": {**DATABASES["default"], "NAME": os.environ["PLAYGROUND_DATABASE"]}}
-INSTALLED_APPS = [*INSTALLED_APPS, "tests.playground"]
 ROOT_URLCONF = "tests.playground.urls"
 LOGGING_CONFIG = None
 
 CODEMODE = {**CODEMODE, "RATE_LIMIT": os.environ.get("PLAYGROUND_RATE_LIMIT")}
+if "PLAYGROUND_WITHOUT_TEST_TOOLS" not in os.environ:
+    INSTALLED_APPS = [*INSTALLED_APPS, "tests.playground"]
 if "PLAYGROUND_WITHOUT_MIDDLEWARE" in os.environ:
     MIDDLEWARE = [path for path in MIDDLEWARE if not path.startswith("django_codemode.")]
     SILENCED_SYSTEM_CHECKS = ["django_codemode.W001"]

@@ -142,13 +142,17 @@ class TestWithoutJavaScript:
         assert "<img src=x" not in answer.text
 
 
-def test_a_second_admin_site_has_a_playground_of_its_own(visit: Visit) -> None:
+def test_a_second_admin_site_has_a_playground_of_its_own_with_other_tools(visit: Visit) -> None:
     coder = visit("coder")
-    page = coder.get("/operations/django_codemode/codepermission/")
-    path = "/operations/django_codemode/codepermission/stream/"
-    assert f'data-stream-url="{path}"' in page.text
-    answer = stream(coder, "6 * 7", token(page.text)["csrfmiddlewaretoken"], path)
-    assert "event: completed" in answer.text
+    path = "/operations/django_codemode/codepermission/"
+    page = coder.get(path).text
+
+    assert f'data-stream-url="{path}stream/"' in page
+    assert [part.partition('"')[0] for part in page.split('<li data-name="')[1:]] == ["list_orders"]
+    csrf = token(page)["csrfmiddlewaretoken"]
+    code = "try: whoami()\nexcept NameError: print(len(list_orders()))"
+    assert '"text": "100\\n"' in stream(coder, code, csrf, f"{path}stream/").text
+    assert "<span>100\n</span>" in post(coder, code, path).text
 
 
 def test_it_works_under_wsgi_without_the_middleware_and_within_the_rate(tmp_path: Path) -> None:

@@ -46,11 +46,6 @@ return shown.map((element) => {
 """
 
 
-def emulate(page: Page, scheme: str) -> None:
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-
-
 @pytest.mark.parametrize(
     ("scheme", "theme", "is_dark"),
     [
@@ -63,7 +58,7 @@ def emulate(page: Page, scheme: str) -> None:
 def test_all_text_can_be_read_in_the_theme_of_the_admin(
     page: Page, scheme: str, theme: str | None, is_dark: bool
 ) -> None:
-    emulate(page, scheme)
+    page.prefer(scheme)
     if theme is not None:
         page.script("localStorage.setItem('theme', arguments[0])", theme)
         page.open()
@@ -81,8 +76,7 @@ def test_all_text_can_be_read_in_the_theme_of_the_admin(
 
 @pytest.mark.parametrize("width", [320, 390])
 def test_a_phone_shows_all_of_it_without_scrolling_sideways(page: Page, width: int) -> None:
-    phone = {"width": width, "height": 740, "deviceScaleFactor": 2, "mobile": True}
-    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    page.resize(width, 740)
     page.open()
     page.run(EVERYTHING)
 

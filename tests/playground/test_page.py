@@ -10,7 +10,7 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from tests.playground.browser import Browser, Page, wait_until
-from tests.playground.site import PAGE, Site
+from tests.playground.site import PAGE, Site, post
 
 # The smallest picture: one red pixel.
 PNG = base64.b64decode(
@@ -146,6 +146,18 @@ def test_the_timeline_shows_each_call_with_time_outcome_and_arguments(page: Page
     failed = page.all(".codemode-call")[2]
     failed.find_element(By.TAG_NAME, "summary").click()
     assert "no luck" in failed.find_element(By.CLASS_NAME, "codemode-call-error").text
+
+
+def test_more_calls_than_can_be_looked_at_are_counted(page: Page, site: Site) -> None:
+    code = "for _ in range(503): whoami()"
+    page.run(code)
+    assert len(page.all(".codemode-call")) == 500
+    assert page.texts("#codemode-calls li")[-1] == "3 more"
+
+    with site.visit("coder") as client:
+        answer = post(client, code).text
+    assert answer.count('<li class="codemode-call"') == 501  # with the template for scripts
+    assert "<li>3 more</li>" in answer
 
 
 def test_a_list_of_dicts_is_a_table(page: Page) -> None:

@@ -37,7 +37,7 @@ class CodemodeTimeline {
     if (this.#calls.size >= CodemodeTimeline.MOST) {
       this.#uncounted += 1;
       if (this.#uncounted === 1) this.#list.append(document.createElement("li"));
-      this.#list.lastChild.textContent = `${this.#uncounted} more calls`;
+      this.#list.lastChild.textContent = `${this.#uncounted} more`;
       return;
     }
     const row = this.#template.content.firstElementChild.cloneNode(true);

@@ -7,11 +7,12 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -31,12 +32,14 @@ SECONDS = 30.0
 
 
 def wait_until(condition: Callable[[], Any], what: str = "it") -> Any:
-    """Wait for something true, and return it."""
+    """Wait for something true, and return it; elements may go and come meanwhile."""
     deadline = time.monotonic() + SECONDS
-    while not (found := condition()):
+    while True:
+        with suppress(NoSuchElementException, StaleElementReferenceException):
+            if found := condition():
+                return found
         assert time.monotonic() < deadline, f"{what} has not happened within {SECONDS:g} s"
         time.sleep(0.02)
-    return found
 
 
 class Browser:

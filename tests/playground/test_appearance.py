@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.playground.browser import Page
+from tests.playground.browser import Page, wait_until
 
 EVERYTHING = """\
 # a comment
@@ -43,6 +43,20 @@ return shown.map((element) => {
   const [a, b] = [luminance(rgb(getComputedStyle(element).color)), luminance(behind(element))];
   return [element.className || element.tagName, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)];
 });
+"""
+
+# What differs between the editor and the colours below it.
+OFFSETS = """
+const [text] = document.querySelectorAll("#codemode-code");
+const [code] = document.querySelectorAll(".codemode-highlight");
+const names = ["fontFamily", "fontSize", "lineHeight", "letterSpacing", "paddingLeft", "paddingTop", "tabSize", "whiteSpace"];
+const differing = names.filter((name) => getComputedStyle(text)[name] !== getComputedStyle(code)[name]);
+const [over, under] = [text.getBoundingClientRect(), code.getBoundingClientRect()];
+const [numbers] = document.querySelectorAll(".codemode-gutter pre");
+if (getComputedStyle(numbers).overflowY !== "visible") differing.push("the numbers are cut off");
+if (numbers.getBoundingClientRect().top !== under.top) differing.push("the numbers are elsewhere");
+return [differing, over.left - text.scrollLeft - under.left, over.top - text.scrollTop - under.top,
+        code.textContent === text.value, text.scrollLeft, text.scrollTop];
 """
 
 
@@ -94,18 +108,5 @@ def test_the_coloured_text_lies_exactly_under_the_text_that_is_edited(page: Page
     page.write("\n".join(f"line_{number} = {'x' * 200!r}  # \u00e9\u4e2d" for number in range(60)))
     page.script("arguments[0].scrollTo(300, 400)", page.part("code"))
 
-    same = page.script(
-        """
-        const [text] = document.querySelectorAll("#codemode-code");
-        const [code] = document.querySelectorAll(".codemode-highlight");
-        const names = ["fontFamily", "fontSize", "lineHeight", "letterSpacing", "paddingLeft", "paddingTop", "tabSize", "whiteSpace"];
-        const differing = names.filter((name) => getComputedStyle(text)[name] !== getComputedStyle(code)[name]);
-        const [over, under] = [text.getBoundingClientRect(), code.getBoundingClientRect()];
-        const [numbers] = document.querySelectorAll(".codemode-gutter pre");
-        if (getComputedStyle(numbers).overflowY !== "visible") differing.push("the numbers are cut off");
-        if (numbers.getBoundingClientRect().top !== under.top) differing.push("the numbers are elsewhere");
-        return [differing, over.left - text.scrollLeft - under.left, over.top - text.scrollTop - under.top,
-                code.textContent === text.value, text.scrollLeft, text.scrollTop];
-        """
-    )
-    assert same == [[], 0, 0, True, 300, 400]
+    # The browser tells of the scrolling with its next frame.
+    wait_until(lambda: page.script(OFFSETS) == [[], 0, 0, True, 300, 400])

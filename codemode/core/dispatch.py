@@ -19,10 +19,10 @@ from codemode.core.calls import ToolCall, ToolFailure, ToolOutcome
 from codemode.core.checks import decode_arguments, permit, run_after_hooks, unknown_tool
 from codemode.core.context import CurrentExecution, RuntimeContext, bind_tool
 from codemode.core.greenlets import why_not_async
-from codemode.core.perform import CANCELLED, Performer, on_sync_thread, refuse
+from codemode.core.perform import CANCELLED, Performer, refuse
 from codemode.core.registry import ComponentRegistry
 from codemode.core.result import ToolCallRecord
-from codemode.core.threads import adopt_locals, tool_pool
+from codemode.core.threads import adopt_locals, on_sync_thread, tool_pool
 from codemode.tools.tool import Tool
 
 __all__ = [
@@ -208,6 +208,8 @@ class Dispatcher:
             if call.passed_hooks and (tool.asynchronous or not tool.thread_sensitive):
                 await on_sync_thread(run_after_hooks, call, outcome)
             raise
+        except Exception as error:  # noqa: BLE001 - logged and sent: the way to the tool is barred
+            return self._performer.fail(call, tool, error)
         finally:
             self._close(call)
 

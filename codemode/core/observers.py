@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from asgiref.sync import sync_to_async
-
 from codemode.core import logs
 from codemode.core.context import RuntimeContext
+from codemode.core.threads import on_sync_thread
 
 if TYPE_CHECKING:
     from codemode.core.result import ExecutionResult
@@ -92,7 +91,7 @@ class Observation:
         self._began = logs.execution_began(self._execution)
         if self._observers:
             try:
-                await _on_sync_thread(self._start)
+                await _tell(self._start)
             except asyncio.CancelledError as error:
                 await self.__aexit__(type(error), error, None)
                 raise
@@ -106,7 +105,7 @@ class Observation:
     ) -> None:
         outcome = self._outcome(error)
         if self._observers:
-            await _on_sync_thread(self._finish, *outcome)
+            await _tell(self._finish, *outcome)
 
     def _start(self) -> None:
         for observer in self._observers:
@@ -148,9 +147,9 @@ def _given_up(error: BaseException | None) -> str | None:
     return "the caller was interrupted" if isinstance(error, KeyboardInterrupt) else None
 
 
-async def _on_sync_thread(function: Callable[..., None], *args: Any) -> None:
+async def _tell(function: Callable[..., None], *args: Any) -> None:
     """Call a function on the thread for sync code, also in a task that is being cancelled."""
-    told = asyncio.ensure_future(sync_to_async(function)(*args))
+    told = asyncio.ensure_future(on_sync_thread(function, *args))
     cancelled: asyncio.CancelledError | None = None
     while not told.done():
         try:

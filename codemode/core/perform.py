@@ -9,28 +9,20 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from asgiref.sync import sync_to_async
-
 from codemode.core.calls import ToolCall, ToolFailure, ToolOutcome, failure_of
 from codemode.core.checks import permit, run_after_hooks, run_before_hooks, validate
 from codemode.core.registry import ComponentRegistry
-from codemode.core.threads import adopt_locals, call_each
+from codemode.core.threads import adopt_locals, call_each, on_sync_thread
 from codemode.errors import ValueEncodingError
 from codemode.tools.errors import ToolError
 from codemode.tools.tool import Tool
 from codemode.values import encode
 
-__all__ = ["CANCELLED", "Performer", "on_sync_thread", "refuse"]
+__all__ = ["CANCELLED", "Performer", "refuse"]
 
 logger = logging.getLogger("codemode.tools")
 
 CANCELLED = ToolFailure(kind="cancelled", type="Cancelled", message="the call was cancelled")
-
-
-@sync_to_async
-def on_sync_thread[R](function: Callable[..., R], *args: Any) -> R:
-    """Call a function on the thread for sync code, from a task."""
-    return function(*args)
 
 
 def refuse(call: ToolCall, failure: ToolFailure) -> ToolOutcome:
@@ -96,11 +88,11 @@ class Performer:
                 if task is None or task.cancelling():
                     raise
                 # Something within the tool was cancelled, not the call.
-                outcome = self._fail(call, tool, error)
+                outcome = self.fail(call, tool, error)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - logged and sent
-                outcome = self._fail(call, tool, error)
+                outcome = self.fail(call, tool, error)
             except BaseException as error:
-                self._fail(call, tool, error)
+                self.fail(call, tool, error)
                 raise
             if call.passed_hooks:
                 await on_sync_thread(run_after_hooks, call, outcome)
@@ -120,9 +112,9 @@ class Performer:
                 )
             return self._succeed(call, tool, value)
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - as above
-            return self._fail(call, tool, error)
+            return self.fail(call, tool, error)
         except BaseException as error:
-            self._fail(call, tool, error)
+            self.fail(call, tool, error)
             raise
 
     def in_pool(
@@ -158,7 +150,8 @@ class Performer:
         call.outcome = ToolOutcome(value=data)
         return call.outcome
 
-    def _fail(self, call: ToolCall, tool: Tool, error: BaseException) -> ToolOutcome:
+    def fail(self, call: ToolCall, tool: Tool, error: BaseException) -> ToolOutcome:
+        """Put on record that the tool has failed, and return the outcome that says so."""
         failure = failure_of(error)
         if isinstance(error, ValueEncodingError):
             logger.warning(

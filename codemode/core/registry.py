@@ -12,8 +12,6 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType, TracebackType
 from typing import Any, Protocol, TypeVar
 
-from asgiref.sync import sync_to_async
-
 from codemode.core.calls import ToolHook
 from codemode.core.context import (
     RuntimeContext,
@@ -22,6 +20,7 @@ from codemode.core.context import (
     use_context,
 )
 from codemode.core.observers import ExecutionObserver
+from codemode.core.threads import on_sync_thread
 from codemode.errors import ConfigurationError, ToolRegistrationError
 from codemode.tools.build import default_name, make_tool, same_source
 from codemode.tools.errors import ToolCallRefused
@@ -176,7 +175,7 @@ class ComponentRegistry:
             tool.permission is None for tool in tools.values()
         ):
             return self.visible(tools, context)
-        return await sync_to_async(self.visible)(tools, context)
+        return await on_sync_thread(self.visible, tools, context)
 
     def add_hook(self, hook: ToolHook) -> None:
         """Let a hook see each tool call before and after it runs; adding it again is a no-op."""

@@ -1,4 +1,4 @@
-"""The threads that tools run in when they need not run in the caller's."""
+"""The threads that tools run in: the one for sync code, and those of a pool."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from asgiref import sync as asgiref_sync
-from asgiref.sync import AsyncToSync, SyncToAsync
+from asgiref.sync import AsyncToSync, SyncToAsync, sync_to_async
 
-__all__ = ["MAX_POOL_THREADS", "adopt_locals", "call_each", "tool_pool"]
+__all__ = ["MAX_POOL_THREADS", "adopt_locals", "call_each", "on_sync_thread", "tool_pool"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,39 @@ def tool_pool() -> ThreadPoolExecutor:
         if _pool is None:
             _pool = ThreadPoolExecutor(MAX_POOL_THREADS, thread_name_prefix="codemode-tool")
         return _pool
+
+
+async def on_sync_thread[R](function: Callable[..., R], *args: Any) -> R:
+    """Call a function on the thread for sync code, from a task.
+
+    Raises RuntimeError where that thread waits for this very loop.
+    """
+    if threading.current_thread() in _sync_threads():
+        raise RuntimeError(
+            "sync code would wait for ever here: its thread runs this event loop, started by "
+            "asyncio.run() in a sync view or by sync_to_async(); call execute() there, or "
+            "async_to_sync(codemode.execute_async)(...)"
+        )
+    return await _sync_call(function, *args)
+
+
+@sync_to_async
+def _sync_call[R](function: Callable[..., R], *args: Any) -> R:
+    return function(*args)
+
+
+def _sync_threads() -> Iterable[threading.Thread]:
+    """Return the threads of the executor to which asgiref sends the sync code of this task."""
+    executor: object = getattr(AsyncToSync.executors, "current", None)
+    if executor is None:
+        request = SyncToAsync.thread_sensitive_context.get(None)
+        if request is None:
+            executor = SyncToAsync.single_thread_executor
+        else:
+            executor = SyncToAsync.context_to_thread_executor.get(request)
+    # Executors of other kinds serve from where they were made, and have none.
+    threads: Iterable[threading.Thread] = getattr(executor, "_threads", ())
+    return threads
 
 
 def adopt_locals() -> None:

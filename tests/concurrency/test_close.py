@@ -237,3 +237,35 @@ def test_closing_while_an_embedded_executor_starts_leaves_nothing(
         assert [one.result() for one in closers] == [None] * len(closers)
         assert all_gone(started)
         assert wait_until(lambda: leftovers(Path(folder)) == [])
+
+
+def test_a_run_that_meets_close_while_its_embedded_executor_comes_up_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The call was told the address, and close() has been and gone before it could use it."""
+    started, closed = threading.Event(), threading.Event()
+    with tempfile.TemporaryDirectory(prefix="cm-test-") as folder, ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr("tempfile.tempdir", folder)
+        codemode = Codemode()
+        embedded = codemode.client.embedded
+        assert embedded is not None
+        find_address = embedded.address
+
+        def late_address() -> str:
+            address = find_address()
+            started.set()
+            assert closed.wait(10)
+            return address
+
+        monkeypatch.setattr(embedded, "address", late_address)
+        run = pool.submit(_outcome, lambda: codemode.run("1"))
+        assert started.wait(30)
+        pid = embedded.pid
+        assert pid is not None
+        family_of_first = family(pid)
+        codemode.close()
+        closed.set()
+        assert run.result(30) == "closed"
+        assert all_gone(family_of_first)
+        assert embedded.pid is None
+        assert wait_until(lambda: leftovers(Path(folder)) == [])

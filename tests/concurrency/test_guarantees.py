@@ -15,6 +15,9 @@ import pytest
 from codemode import Codemode, ExecutionResult, RuntimeContext, get_current_context
 from tests.concurrency.watchdog import bounded
 
+# What an application, or Django, keeps in context variables of its own.
+language: contextvars.ContextVar[str] = contextvars.ContextVar("language", default="en")
+
 CODE = "import asyncio\n[tell(), *(await asyncio.gather(atell(), atell())), pool_tell()]"
 
 
@@ -120,22 +123,50 @@ async def test_context_that_changes_later_is_not_that_of_a_run_under_way(
         began.set()
         await go_on.wait()
 
-    telling.registry.register_tool("wait", wait)
+    def speak() -> str:
+        return language.get()
+
+    async def aspeak() -> str:
+        return language.get()
+
+    registry = telling.registry
+    registry.register_tool("wait", wait)
+    registry.register_tool("speak", speak)
+    registry.register_tool("aspeak", aspeak)
+    code = "early = [tell(), speak()]\nawait wait()\n[*early, tell(), await atell(), speak(), await aspeak()]"
 
     async def run() -> Any:
-        events = telling.stream("first = tell()\nawait wait()\n[first, tell(), await atell()]")
-        async for event in events:
+        async for event in telling.stream(code):
             # The caller's own task moves on to another tenant between two events.
             telling.with_context(tenant_id="later")
+            language.set("fr")
             result = getattr(event, "result", None)
         return result
 
     telling.with_context(tenant_id="first")
+    language.set("nb")
     task = asyncio.create_task(run())
     await began.wait()
     telling.with_context(tenant_id="other")
+    language.set("de")
     go_on.set()
-    assert (await task).value == [{"tenant_id": "first"}] * 3
+    first = {"tenant_id": "first"}
+    assert (await task).value == [first, "nb", first, first, "nb", "nb"]
+
+
+@pytest.mark.parametrize("half", ["sync", "async"])
+def test_a_context_that_is_given_counts_and_the_callers_own_stays(
+    telling: Codemode, half: str
+) -> None:
+    """What the client is asked to run for somebody else, such as by a worker of a queue."""
+    given = RuntimeContext({"tenant_id": "given"})
+    with telling.registry.context(tenant_id="caller"):
+        if half == "sync":
+            result = telling.client.execute(CODE, context=given)
+        else:
+            result = asyncio.run(telling.client.execute_async(CODE, context=given))
+        assert get_current_context() == {"tenant_id": "caller"}
+    assert result.value == [{"tenant_id": "given"}] * 4
 
 
 async def test_tasks_that_share_a_context_cannot_change_it_for_each_other() -> None:
@@ -157,7 +188,7 @@ BEHAVIOURS: list[tuple[str, dict[str, Any], Callable[[ExecutionResult, int], boo
     ("print(n)\nn", {}, lambda r, n: (r.value, r.stdout) == (n, f"{n}\n")),
     ("echo(n=n)", {}, lambda r, n: r.value == n and r.tool_calls[0].arguments == {"n": n}),
     ("print(n)\n1 / 0", {}, lambda r, n: (r.status, r.stdout) == ("failed", f"{n}\n")),
-    ("while True: pass", {"execution_timeout": 0.5}, lambda r, n: r.status == "timeout"),
+    ("import time\ntime.sleep(60)", {"execution_timeout": 0.5}, lambda r, n: r.status == "timeout"),
     ("echo(n)", {"available_tools": []}, lambda r, n: r.status == "failed"),
     ("print('x' * 2_000)", {"config": {"max_output_bytes": 1_000}}, lambda r, n: not r.ok),
     ("echo(n)\necho(n)", {"config": {"max_tool_calls": 1}}, lambda r, n: r.status == "limit"),

@@ -352,7 +352,7 @@ async def test_no_thread_is_asked_while_nobody_watches(
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise AssertionError("a thread was asked")
 
-    monkeypatch.setattr("codemode.core.observers.sync_to_async", refuse)
+    monkeypatch.setattr("codemode.core.observers.on_sync_thread", refuse)
     assert (await codemode.run_async("7")).value == 7
 
 

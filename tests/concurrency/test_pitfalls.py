@@ -1,0 +1,100 @@
+"""What cannot work says so at once, and what is easily done wrong does what the guide says."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from asgiref.sync import ThreadSensitiveContext, async_to_sync, sync_to_async
+
+from codemode import Codemode, ExecutionResult, tool
+from tests.concurrency.watchdog import bounded
+
+WHERE = {"in a request": ThreadSensitiveContext, "on the shared thread": contextlib.AsyncExitStack}
+
+
+def on_a_sync_thread(view: Callable[[], Any], where: str) -> Any:
+    """Call sync code as Django does for a sync view under ASGI, or as it does outside requests."""
+
+    async def main() -> Any:
+        async with WHERE[where]():
+            return await sync_to_async(view)()
+
+    return bounded(lambda: asyncio.run(main()))
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_asyncio_run_on_the_thread_for_sync_code_fails_at_once_instead_of_waiting_for_itself(
+    codemode: Codemode, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    codemode.registry.register_tool("one", lambda: 1)
+
+    def view() -> ExecutionResult:
+        return asyncio.run(codemode.run_async("one()"))
+
+    began = time.monotonic()
+    result = on_a_sync_thread(view, where)
+
+    assert time.monotonic() - began < 20  # execution_timeout is 30
+    assert result.status == "failed"
+    assert [call.outcome for call in result.tool_calls] == ["failed"]
+    assert "async_to_sync(codemode.execute_async)" in result.error.message
+    assert "Tool one failed in execution" in caplog.text
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_what_needs_no_sync_code_works_there_and_so_does_async_to_sync(
+    codemode: Codemode, where: str
+) -> None:
+    async def two() -> int:
+        await asyncio.sleep(0)
+        return 2
+
+    codemode.registry.register_tool("one", lambda: 1)
+    codemode.registry.register_tool("two", two)
+    codemode.registry.register_tool("three", tool(thread_sensitive=False)(lambda: 3))
+    code = "[await two(), three()]"
+    assert on_a_sync_thread(lambda: asyncio.run(codemode.run_async(code)), where).value == [2, 3]
+    code = "[one(), await two(), three()]"
+    by_bridge = async_to_sync(codemode.run_async)
+    assert on_a_sync_thread(lambda: by_bridge(code), where).value == [1, 2, 3]
+    assert on_a_sync_thread(lambda: codemode.run(code), where).value == [1, 2, 3]
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_observers_that_could_never_be_told_are_an_error_of_the_caller(
+    codemode: Codemode, where: str
+) -> None:
+    class Observer:
+        def execution_started(self, *args: Any) -> None: ...
+        def execution_finished(self, *args: Any) -> None: ...
+
+    codemode.registry.add_observer(Observer())
+    with pytest.raises(RuntimeError, match="call execute.. there"):
+        on_a_sync_thread(lambda: asyncio.run(codemode.run_async("1")), where)
+
+
+def test_a_pool_hands_a_context_on_only_when_it_is_given_one(codemode: Codemode) -> None:
+    """With the context of the job that a thread did before, it would be somebody else's."""
+    from contextvars import copy_context
+
+    from codemode import get_current_context
+
+    codemode.registry.register_tool("whoami", lambda: dict(get_current_context() or {}))
+    with ThreadPoolExecutor(1) as pool, codemode.registry.context(tenant_id="acme"):
+        assert pool.submit(codemode.run, "whoami()").result().value == {}
+        carried = pool.submit(copy_context().run, codemode.run, "whoami()")
+        assert carried.result().value == {"tenant_id": "acme"}
+        assert pool.submit(codemode.run, "whoami()").result().value == {}
+
+        def careless() -> None:
+            codemode.with_context(tenant_id="zoo")
+
+        pool.submit(careless).result()
+        # What a job sets for good, the next job of that thread finds.
+        assert pool.submit(codemode.run, "whoami()").result().value == {"tenant_id": "zoo"}

@@ -17,7 +17,7 @@ from codemode.config import Limits
 from codemode.executor.child import Child, ChildStartError
 from codemode.executor.events import EventWriter
 from codemode.executor.limits import SandboxSettings
-from codemode.executor.opening import opening_frame
+from codemode.executor.opening import open_sandbox
 from codemode.executor.run import ChildLostError, Run
 from codemode.protos import codemode_pb2 as pb
 from codemode.values import decode
@@ -155,12 +155,11 @@ async def _fault(
 ) -> str:
     heard = _Listener()
     try:
-        await child.send(
-            opening_frame(
-                limits,
-                cpu_seconds=_TIMEOUT,
-                threads_are_counted=sandbox.threads_are_counted,
-            )
+        await open_sandbox(
+            child,
+            limits,
+            cpu_seconds=_TIMEOUT,
+            threads_are_counted=sandbox.threads_are_counted,
         )
         await Run(
             request=pb.Run(run_id=1, code=f"PLANTED = {planted!r}\n{canary.code}"),

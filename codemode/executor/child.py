@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from codemode.executor.cgroups import Cgroup
 from codemode.sandbox.frames import HEADER, LENGTH, Frame, pack
 
 __all__ = ["Child", "ChildStartError", "Exit", "ReceivedFrame"]
@@ -34,11 +35,15 @@ class ReceivedFrame(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """Say how a child ended: its wait status, CPU seconds and peak memory in bytes."""
+    """Say how a child ended: its wait status, CPU seconds and peak memory in bytes.
+
+    ``out_of_memory`` is True when its control group was full.
+    """
 
     status: int
     cpu_seconds: float
     max_rss_bytes: int
+    out_of_memory: bool = False
 
     @property
     def signal(self) -> int | None:
@@ -60,9 +65,10 @@ class Child(asyncio.Protocol):
     by ``violation``.
     """
 
-    def __init__(self, slot: int, max_frame_bytes: int) -> None:
+    def __init__(self, slot: int, max_frame_bytes: int, group: Cgroup | None = None) -> None:
         loop = asyncio.get_running_loop()
         self.slot = slot
+        self.group = group
         self.pid = 0
         self.pidfd = -1
         self.born = time.monotonic()
@@ -70,6 +76,7 @@ class Child(asyncio.Protocol):
         self.exited: asyncio.Future[Exit | None] = loop.create_future()
         self.violation: str | None = None
         self.closed = False
+        self.killed = False
         self.max_frame_bytes = max_frame_bytes
         self._loop = loop
         self._said_ready = False
@@ -201,6 +208,7 @@ class Child(asyncio.Protocol):
 
     def kill(self) -> None:
         """Kill the child at once; the zygote reaps it and kills what it left behind."""
+        self.killed = True
         if self.pidfd >= 0 and not self.exited.done():
             try:
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)

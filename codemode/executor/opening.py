@@ -1,4 +1,4 @@
-"""The first frame to a child: its tools and limits."""
+"""What a child is told first: its tools and limits."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ from collections.abc import Iterable
 import cbor2
 
 from codemode.config import Limits
+from codemode.executor.child import Child
 from codemode.protos import codemode_pb2 as pb
 from codemode.sandbox.frames import Frame, pack
 
-__all__ = ["opening_frame"]
+__all__ = ["open_sandbox"]
+
+# What a sandbox begins with (numpy and pandas are some 160 MiB), and the kernel's own part of it.
+_GROUP_SLACK_BYTES = 256 * 1024 * 1024
 
 
-def opening_frame(
+async def open_sandbox(
+    child: Child,
     limits: Limits,
     *,
     cpu_seconds: float,
     threads_are_counted: bool,
     tools: Iterable[pb.ToolSpec] = (),
     session: bool = False,
-) -> bytes:
-    """Return the OPEN frame of a sandbox.
+) -> None:
+    """Bound a child's control group and send its OPEN frame. Raises OSError.
 
     ``threads_are_counted`` tells whether the kernel counts its threads apart
     from other processes', so that their limit can be set.
@@ -51,4 +56,9 @@ def opening_frame(
             "tool_calls_in_flight": limits.max_tool_calls_in_flight,
         },
     }
-    return pack(Frame.OPEN, 0, 0, cbor2.dumps(opening))
+    if child.group is not None:
+        child.group.limit(
+            memory_bytes=limits.max_memory_bytes + limits.max_disk_bytes + _GROUP_SLACK_BYTES,
+            processes=limits.max_threads,
+        )
+    await child.send(pack(Frame.OPEN, 0, 0, cbor2.dumps(opening)))

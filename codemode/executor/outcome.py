@@ -97,9 +97,10 @@ def ending_of_exit(exit: Exit | None, limits: Limits, cpu_limit: float, said: st
 
 
 def _ending_of_kill(exit: Exit, limits: Limits, cpu_limit: float) -> Ending:
-    if exit.cpu_seconds >= _CPU_SHARE * cpu_limit:
+    # Where a control group says so, there is nothing to guess.
+    if not exit.out_of_memory and exit.cpu_seconds >= _CPU_SHARE * cpu_limit:
         return _cpu_limit(cpu_limit)
-    if _near_memory_limit(exit, limits):
+    if exit.out_of_memory or _near_memory_limit(exit, limits):
         return Ending(
             status="limit",
             type="MemoryLimit",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping
 
 from codemode.config import Limits
 from codemode.executor.canary import run_canaries
+from codemode.executor.cgroups import Cgroups
 from codemode.executor.child import Child, ChildStartError
 from codemode.executor.limits import SandboxSettings
 from codemode.executor.packages import Packages
@@ -70,6 +71,7 @@ class Pool:
         size: int,
         sandbox: SandboxSettings,
         limits: Limits,
+        cgroups: Cgroups,
         child_max_age: float,
         zygote_max_forks: int,
         zygote_max_age: float,
@@ -82,6 +84,7 @@ class Pool:
         self.size = size
         self.sandbox = sandbox
         self._limits = limits
+        self._cgroups = cgroups
         self._child_max_age = child_max_age
         self._zygote_max_forks = zygote_max_forks
         self._zygote_max_age = zygote_max_age
@@ -166,6 +169,7 @@ class Pool:
             workdir=self._workdir,
             sandbox=self.sandbox,
             max_frame_bytes=self._limits.max_value_bytes,
+            cgroups=self._cgroups,
             on_death=self._zygote_died,
         )
         await zygote.start()

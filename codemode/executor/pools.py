@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from codemode.config import ExecutorConfig
 from codemode.errors import ConfigurationError
+from codemode.executor.cgroups import Cgroups
 from codemode.executor.isolation import Isolation
 from codemode.executor.packages import Packages, check_folder, installed
 from codemode.executor.pool import Pool, PoolUnavailableError
@@ -32,10 +33,12 @@ class Pools:
         self,
         config: ExecutorConfig,
         isolation: Isolation,
+        cgroups: Cgroups,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._isolation = isolation
+        self._cgroups = cgroups
         self._on_change = on_change
         self._packages = _offered(config)
         self._started: dict[str, Pool] = {}
@@ -122,6 +125,7 @@ class Pools:
             size=config.warm_children,
             sandbox=self._isolation.settings,
             limits=config.limits,
+            cgroups=self._cgroups,
             child_max_age=config.child_max_age,
             zygote_max_forks=config.zygote_max_forks,
             zygote_max_age=config.zygote_max_age,

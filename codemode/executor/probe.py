@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from codemode.config import ExecutorConfig, Tier
+from codemode.executor.cgroups import Cgroups
 from codemode.executor.isolation import GAPS, TIERS, Isolation, choose
-from codemode.executor.pool import BrokenWallError
+from codemode.executor.pool import BrokenWallError, Pool
 from codemode.executor.pools import Pools, exposed_folders
 
 __all__ = ["ProbeReport", "probe"]
@@ -23,6 +25,7 @@ class ProbeReport:
 
     isolation: Isolation
     min_tier: Tier
+    cgroups: str
     canaries: Mapping[str, str]
 
     @property
@@ -45,6 +48,7 @@ class ProbeReport:
                 "min_tier": self.min_tier,
                 "reasons": dict(isolation.reasons),
                 "landlock_abi": isolation.landlock_abi,
+                "cgroups": self.cgroups,
                 "layers": dict(isolation.layers_us),
                 "canaries": {
                     name: {"passed": False, "detail": fault} if fault else {"passed": True}
@@ -61,6 +65,7 @@ class ProbeReport:
         rows = [
             ("tier", f"{isolation.name}; with min_tier {self.min_tier} the executor {verdict}"),
             ("landlock", f"ABI {isolation.landlock_abi}" if isolation.landlock_abi else "none"),
+            ("cgroups", self.cgroups),
             *((f"not {tier}", reason) for tier, reason in isolation.reasons.items()),
         ]
         failed = sum(map(bool, self.canaries.values()))
@@ -92,18 +97,28 @@ async def probe(config: ExecutorConfig) -> ProbeReport:
     )
     canaries: dict[str, str] = {}
     one_child = config.model_copy(update={"pool_size": 1})
-    for pool in Pools(one_child, isolation):
-        try:
-            await pool.start()
-            found = pool.canaries
-        except BrokenWallError as error:
-            found = error.canaries
-        finally:
-            await pool.close()
-        for name, fault in found.items():
-            shown = f"profile {pool.profile.name!r}: {fault}" if fault else ""
-            canaries[name] = canaries.get(name) or shown
-    return ProbeReport(isolation=isolation, min_tier=config.min_tier, canaries=canaries)
+    cgroups = Cgroups()
+    detail = cgroups.detail
+    try:
+        for pool in Pools(one_child, isolation, cgroups):
+            for name, fault in (await _try(pool)).items():
+                shown = f"profile {pool.profile.name!r}: {fault}" if fault else ""
+                canaries[name] = canaries.get(name) or shown
+    finally:
+        await asyncio.to_thread(cgroups.close)
+    return ProbeReport(
+        isolation=isolation, min_tier=config.min_tier, cgroups=detail, canaries=canaries
+    )
+
+
+async def _try(pool: Pool) -> Mapping[str, str]:
+    try:
+        await pool.start()
+        return pool.canaries
+    except BrokenWallError as error:
+        return error.canaries
+    finally:
+        await pool.close()
 
 
 def _aligned(rows: Sequence[tuple[str, str]], indent: str = "") -> list[str]:

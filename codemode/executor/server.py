@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 
 from codemode.config import ExecutorConfig
 from codemode.errors import ConfigurationError
+from codemode.executor.cgroups import Cgroups
 from codemode.executor.isolation import Isolation, choose
 from codemode.executor.pools import Pools, exposed_folders
 from codemode.executor.service import ExecutorService
@@ -56,6 +57,7 @@ class ExecutorServer:
     def __init__(self, config: ExecutorConfig) -> None:
         self.config = config
         self._pools: Pools | None = None
+        self._cgroups: Cgroups | None = None
         self._server: grpc.aio.Server | None = None
         self._health = health_aio.HealthServicer()
         self._watcher: asyncio.Task[None] | None = None
@@ -88,7 +90,9 @@ class ExecutorServer:
             config.min_tier, config.ceilings, tier=config.tier, exposed=exposed_folders(config)
         )
         _announce(isolation)
-        self._pools = pools = Pools(config, isolation, self._health_changed.set)
+        self._cgroups = Cgroups()
+        logger.info("control groups: %s", self._cgroups.detail)
+        self._pools = pools = Pools(config, isolation, self._cgroups, self._health_changed.set)
         try:
             await pools.start()
             await self._listen(isolation, pools)
@@ -106,6 +110,8 @@ class ExecutorServer:
             await self._server.stop(grace)
         if self._pools is not None:
             await self._pools.close()
+        if self._cgroups is not None:
+            await asyncio.to_thread(self._cgroups.close)
 
     async def run(self, on_ready: Callable[[list[str]], None]) -> None:
         """Serve until SIGTERM or SIGINT, or until the parent named by the configuration ends."""

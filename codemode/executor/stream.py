@@ -12,7 +12,7 @@ from codemode.executor.admission import BusyError
 from codemode.executor.child import Child
 from codemode.executor.events import Client, EventWriter
 from codemode.executor.limits import LimitRefusedError, resolve_limits, resolve_seconds
-from codemode.executor.opening import opening_frame
+from codemode.executor.opening import open_sandbox
 from codemode.executor.pool import PoolUnavailableError
 from codemode.executor.pools import UnknownProfileError
 from codemode.executor.profiles import DEFAULT
@@ -126,15 +126,17 @@ class ExecuteStream:
         self._child = child = await pool.acquire()
         child.exited.add_done_callback(lambda _: self._child_gone(child))
         child.max_frame_bytes = self._limits.max_value_bytes
-        await child.send(
-            opening_frame(
+        try:
+            await open_sandbox(
+                child,
                 self._limits,
                 cpu_seconds=self._cpu_limit(opening),
                 threads_are_counted=pool.sandbox.threads_are_counted,
                 tools=opening.tools,
                 session=opening.session,
             )
-        )
+        except OSError as error:
+            raise PoolUnavailableError(f"a sandbox cannot be limited: {error}") from error
         return child
 
     async def _serve_runs(self, opening: pb.Open) -> None:

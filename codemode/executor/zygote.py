@@ -7,15 +7,18 @@ import dataclasses
 import json
 import logging
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import cbor2
 
 import codemode
+from codemode.executor.cgroups import Cgroup, Cgroups
 from codemode.executor.child import Child, Exit
 from codemode.executor.interpreter import find_python
 from codemode.executor.limits import SandboxSettings
@@ -64,6 +67,7 @@ class Zygote:
         workdir: Path,
         sandbox: SandboxSettings,
         max_frame_bytes: int,
+        cgroups: Cgroups,
         on_death: Callable[[Zygote], None],
     ) -> None:
         self.profile = profile
@@ -72,6 +76,7 @@ class Zygote:
         self.children: dict[int, Child] = {}
         self.alive = False
         self._max_frame_bytes = max_frame_bytes
+        self._cgroups = cgroups
         self._workdir = workdir
         self._settings: dict[str, Any] = {
             **dataclasses.asdict(sandbox),
@@ -127,16 +132,19 @@ class Zygote:
         self._loop.add_reader(ours.fileno(), self._receive)
 
     async def spawn(self, slot: int) -> Child:
-        """Ask for one child; it may be used once its ``ready`` is done."""
+        """Ask for one child; it may be used once its ``ready`` is done. Raises OSError."""
         assert self._control is not None
+        group = self._cgroups.take()
         channel, theirs = socket.socketpair()
         raw_read, raw_write = os.pipe2(os.O_CLOEXEC)
-        child = Child(slot, self._max_frame_bytes)
+        child = Child(slot, self._max_frame_bytes, group)
         self.children[slot] = child
         self.forks += 1
         try:
             await child.attach(channel, raw_read)
-            socket.send_fds(self._control, [SPAWN.pack(b"S", slot)], [theirs.fileno(), raw_write])
+            with _entrance(group) as entrances:
+                descriptors = [theirs.fileno(), raw_write, *entrances]
+                socket.send_fds(self._control, [SPAWN.pack(b"S", slot)], descriptors)
         except OSError as error:
             logger.warning("zygote %d takes no more work: %s", self.pid, error)
             self._forget(child, None)
@@ -194,6 +202,7 @@ class Zygote:
                         status=status,
                         cpu_seconds=cpu_us / 1_000_000,
                         max_rss_bytes=max_rss_kb * 1024,
+                        out_of_memory=_out_of_memory(self.children[slot], status),
                     ),
                 )
             case _:
@@ -203,6 +212,8 @@ class Zygote:
     def _forget(self, child: Child, exit: Exit | None) -> None:
         self.children.pop(child.slot, None)
         child.set_exited(exit)
+        if child.group is not None:
+            self._cgroups.give_back(child.group)
         self._remove_workdir(self._workdir / str(child.slot))
 
     def _remove_workdir(self, path: Path) -> None:
@@ -227,6 +238,16 @@ class Zygote:
             child.kill()
             self._forget(child, None)
         self._on_death(self)
+
+
+def _entrance(group: Cgroup | None) -> AbstractContextManager[list[int]]:
+    return nullcontext([]) if group is None else group.entrance()
+
+
+def _out_of_memory(child: Child, status: int) -> bool:
+    """Tell whether a child that nobody here has killed was killed for its memory."""
+    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    return killed and not child.killed and child.group is not None and child.group.out_of_memory()
 
 
 def _pid_of(pidfd: int) -> int:

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import traceback
+from collections.abc import Sequence
 from typing import NoReturn
 
 from codemode.sandbox.frames import Frame, pack
@@ -23,9 +24,13 @@ LOCK_FAILED = 70
 """Exit status of a child that could not lock itself down: no code has run."""
 
 
-def start(channel: int, raw_output: int, boot: Boot, served: Guest) -> NoReturn:
+def start(
+    channel: int, raw_output: int, entrances: Sequence[int], boot: Boot, served: Guest
+) -> NoReturn:
     """Lock this process down, say READY and serve one stream. Never returns."""
     try:
+        for entrance in entrances:
+            os.write(entrance, b"0")  # the calling process enters the control group
         _arrange_descriptors(channel, raw_output, boot)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         gc.enable()

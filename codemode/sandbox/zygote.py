@@ -7,7 +7,8 @@ only fixed commands, each with the file descriptors of one child's channel.
 
 Control messages (SOCK_SEQPACKET; fields big-endian):
 
-    executor to zygote   b"S" slot:u32            + fds (channel, raw output)
+    executor to zygote   b"S" slot:u32            + fds (channel, raw output, and the
+                                                    entrances of its control group)
     zygote to executor   b"R"                     ready
                          b"F" slot:u32            + fd (pidfd of the child)
                          b"N" slot:u32 errno:u32  fork failed
@@ -40,6 +41,8 @@ READY = b"R"
 FORKED = struct.Struct("!cI")
 FAILED = struct.Struct("!cII")
 EXITED = struct.Struct("!cIiQQ")
+
+_MOST_FDS = 8
 
 
 def main(control_fd: int, settings: Mapping[str, Any]) -> NoReturn:
@@ -102,11 +105,11 @@ class _Zygote:
                     self._exited(fd)
 
     def _command(self) -> None:
-        message, fds, _, _ = socket.recv_fds(self._control, SPAWN.size, 2)
+        message, fds, _, _ = socket.recv_fds(self._control, SPAWN.size, _MOST_FDS)
         if not message:
             os._exit(0)  # the executor is gone; children follow by PDEATHSIG
         kind, slot = SPAWN.unpack(message)
-        if kind != b"S" or len(fds) != 2:
+        if kind != b"S" or len(fds) < 2:
             raise RuntimeError(f"unknown command {message!r} with {len(fds)} descriptors")
         try:
             pid = self._prepared.fork()
@@ -118,7 +121,7 @@ class _Zygote:
         if pid == 0:
             from codemode.sandbox.child import start
 
-            start(fds[0], fds[1], self._boot(slot), self._guest)
+            start(fds[0], fds[1], fds[2:], self._boot(slot), self._guest)
         for fd in fds:
             os.close(fd)
         pidfd = os.pidfd_open(pid)

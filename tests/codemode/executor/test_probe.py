@@ -91,7 +91,9 @@ async def test_failed_canary_is_named_and_fails_the_probe() -> None:
     report = await probe(ExecutorConfig(tier="C", min_tier="C"))
     assert report.ok
     canaries = {**report.canaries, "no network": "got 'it worked'"}
-    broken = ProbeReport(isolation=report.isolation, min_tier="C", canaries=canaries)
+    broken = ProbeReport(
+        isolation=report.isolation, min_tier="C", cgroups="none", canaries=canaries
+    )
     assert not broken.ok
     said = json.loads(broken.as_json())["canaries"]["no network"]
     assert said == {"passed": False, "detail": "got 'it worked'"}

@@ -9,9 +9,10 @@ import pytest
 
 from codemode.config import CEILINGS, Tier
 from codemode.errors import ConfigurationError
+from codemode.executor.cgroups import Cgroups
 from codemode.executor.isolation import choose
 
-__all__ = ["needs_tier", "offered"]
+__all__ = ["delegated", "needs_tier", "offered"]
 
 
 @cache
@@ -28,3 +29,12 @@ def needs_tier(tier: Tier) -> None:
     """Skip the test where the host lacks the tier."""
     if why := offered(tier):
         pytest.skip(f"tier {tier} is not offered here: {why}")
+
+
+@cache
+def delegated() -> tuple[str, ...]:
+    """Return the controllers of control groups that an executor started here would use."""
+    cgroups = Cgroups()
+    controllers = cgroups.controllers
+    cgroups.close()
+    return controllers

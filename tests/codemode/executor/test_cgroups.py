@@ -1,0 +1,272 @@
+"""Control groups bound each sandbox in sum where they are delegated, and leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import codemode as package
+from codemode import ClientConfig, Codemode, ExecutorConfig
+from codemode.config import Tier
+from codemode.executor import opening
+from codemode.executor.cgroups import Cgroups
+from codemode.executor.server import ExecutorServer
+from tests.codemode.processes import ExecutorProcess, wait_until
+from tests.codemode.sandbox.lockdown.hosts import delegated, needs_tier
+
+MIB = 1024 * 1024
+CHECKOUT = Path(package.__file__).parent.parent
+
+needs_memory = pytest.mark.skipif(
+    "memory" not in delegated(), reason="no control group of memory is delegated here"
+)
+needs_pids = pytest.mark.skipif(
+    "pids" not in delegated(), reason="no control group of processes is delegated here"
+)
+
+
+@pytest.fixture(params=["A", "B", "C", "unsafe"])
+def tier(request: pytest.FixtureRequest) -> Tier:
+    tier: Tier = request.param
+    needs_tier(tier)
+    return tier
+
+
+@contextlib.asynccontextmanager
+async def serving(tier: Tier, **options: Any) -> AsyncIterator[tuple[Codemode, ExecutorServer]]:
+    with tempfile.TemporaryDirectory(prefix="cm-test-") as folder:
+        url = f"unix:{folder}/socket"
+        config = ExecutorConfig(listen=(url,), tier=tier, min_tier=tier, pool_size=2, **options)
+        async with (
+            ExecutorServer(config) as server,
+            Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode,
+        ):
+            yield codemode, server
+
+
+def groups_of(pid: int) -> dict[str, Path]:
+    """Return the folders of a process's groups, by controller."""
+    found = {}
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _, names, path = line.split(":", 2)
+        for name in names.split(","):
+            if name in ("memory", "pids"):
+                found[name] = Path(f"/sys/fs/cgroup/{name}{path}")
+    return found
+
+
+def folders() -> set[Path]:
+    """Return every group of an executor that there is."""
+    return set(Path("/sys/fs/cgroup").glob("**/codemode-*"))
+
+
+@needs_memory
+@needs_pids
+@pytest.mark.skipif(
+    not Path("/sys/fs/cgroup/memory").exists(), reason="reads control groups of version 1"
+)
+async def test_sandbox_is_alone_in_a_group_with_the_limits_of_its_run(tier: Tier) -> None:
+    async with serving(tier) as (codemode, server):
+        limits = {"max_memory_bytes": 100 * MIB, "max_threads": 9, "max_disk_bytes": 4 * MIB}
+        seen: list[tuple[int, int]] = []
+
+        def look() -> None:
+            for child in server.pools["default"]._zygote.children.values():  # type: ignore[union-attr]  # it lives
+                groups = groups_of(child.pid)
+                assert "codemode-" in str(groups["pids"])
+                for group in groups.values():
+                    assert (group / "cgroup.procs").read_text().split() == [str(child.pid)]
+                most = (groups["pids"] / "pids.max").read_text().replace("max", "0")
+                memory = (groups["memory"] / "memory.limit_in_bytes").read_text()
+                seen.append((int(most), int(memory)))
+
+        codemode.registry.register_tool("look", look)
+        result = await codemode.client.execute_async("look()", config=limits)
+        assert result.ok, result.error
+        assert (9, (100 + 4 + 256) * MIB) in seen
+        assert len(seen) >= 2, "idle sandboxes have groups of their own"
+
+
+@needs_pids
+async def test_threads_are_bounded_in_every_tier(tier: Tier) -> None:
+    code = (
+        "import threading, time\nstarted = 0\n"
+        "try:\n    for _ in range(40):\n"
+        "        threading.Thread(target=time.sleep, args=(1,), daemon=True).start()\n"
+        "        started += 1\n"
+        "except RuntimeError:\n    pass\nstarted"
+    )
+    async with serving(tier) as (codemode, _):
+        for most in (8, 20):
+            result = await codemode.client.execute_async(code, config={"max_threads": most})
+            # In tier B the user of a slot may be that of another executor's slot as well.
+            assert most - 4 <= result.value < most, result.error
+
+
+@needs_memory
+async def test_processes_of_a_sandbox_are_bounded_together() -> None:
+    """Without isolation the code can fork, and each process has the whole limit for itself."""
+    code = """
+import os, time
+def child():
+    block = bytearray(200 << 20)
+    block[::4096] = b'x' * len(block[::4096])
+    time.sleep(3)
+    os._exit(0)
+pids = []
+for _ in range(5):
+    pid = os.fork()
+    if pid == 0:
+        child()
+    pids.append(pid)
+[os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+"""
+    async with serving("unsafe") as (codemode, _):
+        limits = {"max_memory_bytes": 256 * MIB, "max_threads": 16}
+        result = await codemode.client.execute_async(code, config=limits)
+        killed = result.value.count(-9) if result.ok else 5
+        assert killed >= 2, (result.value, result.error)
+
+
+@needs_memory
+async def test_full_group_is_told_as_a_memory_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As for memory that the address space does not count: files in /tmp, pipes, page tables.
+    monkeypatch.setattr(opening, "_GROUP_SLACK_BYTES", -400 * MIB)
+    code = "block = bytearray(300 << 20)\nblock[::4096] = b'x' * len(block[::4096])\n1"
+    async with serving("unsafe") as (codemode, _):
+        result = await codemode.run_async(code)
+        assert result.error is not None
+        assert (result.status, result.error.type) == ("limit", "MemoryLimit")
+        assert "the system killed the code" in result.error.message
+        # The next sandbox of the same group does not inherit its predecessor's end.
+        for _ in range(8):
+            killed = await codemode.run_async("import os\nos.kill(os.getpid(), 9)")
+            assert killed.error is not None
+            assert killed.error.type == "Killed"
+
+
+@needs_memory
+async def test_groups_are_used_again_and_gone_with_the_executor() -> None:
+    before = folders()
+    async with serving("unsafe", max_concurrency=4) as (codemode, _):
+        await asyncio.gather(*(codemode.run_async("1") for _ in range(60)))
+        own = folders() - before
+        assert own
+        for folder in own:
+            assert len([path for path in folder.iterdir() if path.is_dir()]) < 20
+    assert not folders() & own
+
+
+@needs_memory
+def test_groups_of_a_killed_executor_go_with_the_next_start() -> None:
+    before = folders()
+    with ExecutorProcess("--tier", "unsafe") as killed:
+        left = {folder for folder in folders() - before if f"-{killed.pid}-" in folder.name}
+        assert left
+        killed.kill()
+        assert wait_until(lambda: not any(path.read_text() for path in _members(left)), seconds=10)
+        assert {folder for folder in left if folder.exists()} == left
+        with ExecutorProcess("--tier", "unsafe") as next_one:
+            assert not any(folder.exists() for folder in left)
+            assert any(f"-{next_one.pid}-" in folder.name for folder in folders())
+
+
+def _members(folders: set[Path]) -> Iterator[Path]:
+    for folder in folders:
+        yield from folder.glob("**/cgroup.procs")
+
+
+def test_executor_says_what_is_bounded(executor: ExecutorProcess) -> None:
+    said = ", ".join(delegated()) or "none ("
+    assert f"control groups: {said}" in executor.log
+
+
+_ALONE_OR_NOT = """
+import os, subprocess, sys
+base, controller, alone = sys.argv[1], sys.argv[2], sys.argv[3] == "alone"
+def enter(): open(f"{base}/cgroup.procs", "w").write(str(os.getpid()))
+enter()
+if not alone:
+    other = subprocess.Popen(["sleep", "30"])
+from codemode.executor.cgroups import Cgroups
+cgroups = Cgroups([controller])
+print(cgroups.detail)
+if alone:
+    group = cgroups.take()
+    pid = os.fork()
+    with group.entrance() as entrances:
+        if pid == 0:
+            for entrance in entrances:
+                os.write(entrance, b"0")
+            print(open("/proc/self/cgroup").read().strip().splitlines()[-1], flush=True)
+            os._exit(0)
+        os.waitpid(pid, 0)
+    cgroups.give_back(group)
+else:
+    other.kill()
+    other.wait()
+cgroups.close()
+print(open("/proc/self/cgroup").read().strip().splitlines()[-1])
+"""
+
+
+@pytest.fixture
+def delegated_group() -> Iterator[tuple[Path, str]]:
+    """Give a group of version 2 to live in, with the name of some controller."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = line.split()
+        if fields[fields.index("-") + 1] == "cgroup2" and os.access(fields[4], os.W_OK):
+            break
+    else:
+        pytest.skip("no writable cgroup file system of version 2")
+    root = Path(fields[4])
+    controllers = (root / "cgroup.controllers").read_text().split()
+    if not controllers:
+        pytest.skip("version 2 has no controller here")
+    enabled = (root / "cgroup.subtree_control").read_text().split()
+    group = root / f"cm-test-{os.getpid()}"
+    try:
+        (root / "cgroup.subtree_control").write_text(f"+{controllers[0]}")
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no group of version 2 can be made: {error}")
+    yield group, controllers[0]
+    assert [path for path in group.iterdir() if path.is_dir()] == []
+    group.rmdir()
+    if controllers[0] not in enabled:
+        (root / "cgroup.subtree_control").write_text(f"-{controllers[0]}")
+
+
+@pytest.mark.parametrize("company", ["alone", "with others"])
+def test_group_of_version_2_is_divided_only_by_who_is_alone_in_it(
+    delegated_group: tuple[Path, str], company: str
+) -> None:
+    group, controller = delegated_group
+    said = subprocess.check_output(
+        [sys.executable, "-c", _ALONE_OR_NOT, str(group), controller, company],
+        text=True,
+        timeout=30,
+        cwd=CHECKOUT,
+    ).splitlines()
+    if company == "alone":
+        assert said[0] == f"{controller} (version 2)"
+        assert said[1].startswith(f"0::/{group.name}/codemode-")
+        assert said[1].endswith("/1")
+    else:
+        assert f"other processes share the group {group}" in said[0]
+    assert said[-1] == f"0::/{group.name}"
+
+
+def test_missing_controllers_are_named() -> None:
+    cgroups = Cgroups(["no such controller"])
+    assert cgroups.take() is None
+    assert "no cgroup file system with these controllers is mounted" in cgroups.detail

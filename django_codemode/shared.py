@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.core.signals import setting_changed
 
+from codemode.config import ClientConfig
 from codemode.core.registry import ComponentRegistry
 from codemode.errors import ConfigurationError
 from django_codemode import conf
@@ -33,6 +35,8 @@ class Shared:
         self._pid = os.getpid()
         self.problems: tuple[ToolProblem, ...] = ()
         """Why modules or objects of the project gave no tool; set by the app's ``ready()``."""
+        self.executor: Callable[[], str] | None = None
+        """Tells where the executor is, in the place of the setting; for the project's tests."""
         self._registry: ComponentRegistry | None = None
         self._codemode: Codemode | None = None
         self._inherited: list[Codemode] = []
@@ -118,8 +122,13 @@ def _build_codemode(registry: ComponentRegistry) -> Codemode:
             + "; ".join(map(str, shared.problems))
         )
     settings = conf.get_settings()
+    config = settings.client_config()
+    if shared.executor is not None:
+        config = ClientConfig(
+            executor_url=shared.executor(), limits=config.limits, profile=config.profile
+        )
     return Codemode.from_client_config(
-        settings.client_config(), registry=registry, fairness_key=settings.fairness_key_of
+        config, registry=registry, fairness_key=settings.fairness_key_of
     )
 
 

@@ -32,7 +32,7 @@ from codemode import errors
 from codemode.config import ClientConfig, ExecutorConfig, Limits, TLSConfig
 from codemode.executor.__main__ import build_parser
 from codemode.executor.isolation import TIERS
-from django_codemode import signals
+from django_codemode import signals, testing
 from django_codemode.conf import CodemodeSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -195,6 +195,13 @@ def test_every_setting_of_the_app_is_documented() -> None:
         r"^\| `([A-Z_]+)` \|", (ROOT / "docs/settings.md").read_text("utf-8"), re.MULTILINE
     )
     assert sorted(rows) == sorted(fields)
+
+
+def test_every_helper_for_tests_is_documented() -> None:
+    methods = [name for name in vars(testing.CodemodeTester) if re.match("[a-z]", name)]
+    told = [name for name in methods if not name.startswith("execution_")]
+    names = {*testing.__all__, *told} - {"Replacement"}
+    assert shows("testing.md", sorted(names)) == []
 
 
 def test_every_signal_is_documented() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 
-from codemode.core.context import RuntimeContext, get_current_context, use_context
+from codemode.core.context import RuntimeContext, use_context
 from codemode.core.events import Event, ExecutionCompleted, ExecutionStarted
 from codemode.core.result import ExecutionResult
 from codemode.errors import ConfigurationError, ExecutorClientError, ValueEncodingError
@@ -26,6 +27,8 @@ from django_codemode.views import CodemodeView, StreamView
 from django_codemode.views.base import Execution
 
 __all__ = ["PlaygroundStreamView", "PlaygroundView"]
+
+logger = logging.getLogger(__name__)
 
 _SCRIPTS = [
     f"django_codemode/playground/{name}.js"
@@ -60,7 +63,15 @@ class PlaygroundView(_OfTheAdmin):
             self.check_permission(request)
         except RefusalError as refusal:
             raise PermissionDenied(str(refusal)) from refusal
-        return super().dispatch(request, *args, **kwargs)
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        except ConfigurationError as error:
+            logger.error("The playground cannot run code: %s", error, exc_info=error)
+            return self._render(
+                request,
+                status=500,
+                refusal="Codemode is not set up rightly; 'manage.py check' says what to mend.",
+            )
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Show the page."""
@@ -69,14 +80,14 @@ class PlaygroundView(_OfTheAdmin):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Run the code and show the page with its outcome."""
         timeline = Timeline()
-        context = self.get_context(request)
         try:
-            result = self._run(self.prepare(request), timeline)
+            execution = self.prepare(request)
+            result = self._run(execution, timeline)
         except RefusalError as refusal:
-            return self._refused(request, context, refusal)
+            return self._refused(request, refusal)
         return self._page(
             request,
-            context,
+            execution.context,
             bars=timeline.bars(result),
             more_calls=max(0, len(result.tool_calls) - MAX_BARS),
             **outcome_of(result),
@@ -104,9 +115,8 @@ class PlaygroundView(_OfTheAdmin):
             raise refusal_of(error) from error
         raise AssertionError("the stream of an execution ended without its result")
 
-    def _refused(
-        self, request: HttpRequest, context: RuntimeContext, refusal: RefusalError
-    ) -> HttpResponseBase:
+    def _refused(self, request: HttpRequest, refusal: RefusalError) -> HttpResponseBase:
+        context = self.get_context(request)
         page = self._page(request, context, status=refusal.status, refusal=str(refusal))
         if refusal.retry_after is not None:
             page.headers["Retry-After"] = str(refusal.retry_after)
@@ -117,6 +127,15 @@ class PlaygroundView(_OfTheAdmin):
     ) -> HttpResponseBase:
         registry = self.get_codemode().registry
         tools = registry.visible(registry.select(self.get_tools(request)), context)
+        return self._render(
+            request,
+            status=status,
+            tools=[tools[name] for name in sorted(tools)],
+            context=shown_context(context),
+            **variables,
+        )
+
+    def _render(self, request: HttpRequest, *, status: int, **variables: Any) -> HttpResponseBase:
         site = self.admin_site.each_context(request) if self.admin_site is not None else {}
         response = TemplateResponse(
             request,
@@ -129,8 +148,6 @@ class PlaygroundView(_OfTheAdmin):
                 "stream_url": self.stream_url,
                 # Several people may share a browser, and one several sites.
                 "history_key": f"django_codemode.playground.{request.path}.{_user_id(request)}",
-                "tools": [tools[name] for name in sorted(tools)],
-                "context": shown_context(context),
                 **variables,
             },
             status=status,
@@ -140,13 +157,19 @@ class PlaygroundView(_OfTheAdmin):
 
 
 class PlaygroundStreamView(_OfTheAdmin, StreamView):
-    """Stream a run as StreamView does, with the result as the page shows it."""
+    """Stream a run as StreamView does, with its context and the result as the page shows it."""
+
+    def prepare(self, request: HttpRequest) -> Execution:
+        """Check who asks and what, and note the context: users may be loaded here."""
+        execution = super().prepare(request)
+        self._context = shown_context(execution.context)
+        return execution
 
     def describe(self, event: Event) -> dict[str, Any]:
         """Add the ``context`` to ``started`` and the ``html`` of the result to ``completed``."""
         told = super().describe(event)
         if isinstance(event, ExecutionStarted):
-            told["context"] = shown_context(get_current_context())
+            told["context"] = self._context
         if isinstance(event, ExecutionCompleted):
             told["html"] = render_to_string(
                 "django_codemode/playground/outcome.html", outcome_of(event.result)

@@ -68,7 +68,8 @@ class Browser:
             forbidden = {"profile.managed_default_content_settings.javascript": 2}
             options.add_experimental_option("prefs", forbidden)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=Service(chromedriver))
+        service = Service(chromedriver, env={**os.environ, "HOME": self._profile})
+        self.driver = webdriver.Chrome(options=options, service=service)
         return self
 
     def __exit__(self, *_: object) -> None:

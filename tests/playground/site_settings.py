@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import django
 
 from config.settings import *  # noqa: F403  the example's, with the changes below
-from config.settings import CODEMODE, DATABASES, INSTALLED_APPS, MIDDLEWARE
+from config.settings import CODEMODE, DATABASES, INSTALLED_APPS, MIDDLEWARE, TEMPLATES
 
 DATABASES = {"default": {**DATABASES["default"], "NAME": os.environ["PLAYGROUND_DATABASE"]}}
 ROOT_URLCONF = "tests.playground.urls"
@@ -22,4 +23,17 @@ if "PLAYGROUND_WITHOUT_MIDDLEWARE" in os.environ:
 
 SECURE_CSP = {"default-src": ["'self'"]}
 if django.VERSION >= (6, 0):
+    from django.utils.csp import CSP
+
+    if "PLAYGROUND_POLICY_OF_NONCES" in os.environ:
+        SECURE_CSP = {
+            "default-src": [CSP.NONE],
+            "script-src": [CSP.NONCE],
+            "style-src": [CSP.NONCE],
+            "connect-src": [CSP.SELF],
+            "form-action": [CSP.SELF],
+            "img-src": [CSP.SELF],
+        }
+        options: dict[str, Any] = TEMPLATES[0]["OPTIONS"]  # type: ignore[assignment]  # a dict
+        options["context_processors"].append("django.template.context_processors.csp")
     MIDDLEWARE = ["django.middleware.csp.ContentSecurityPolicyMiddleware", *MIDDLEWARE]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
+from django.conf import settings
+from django.test import Client, override_settings
 
 from tests.playground.codemode_tools import HOSTILE
 from tests.playground.site import PAGE, STREAM, Site, post, token
@@ -172,8 +175,25 @@ def test_it_works_under_wsgi_without_the_middleware_and_within_the_rate(tmp_path
         ]
         assert '"tenant_id": "nordlicht"' in answer.text
         assert '"value": "coder"' in answer.text
-        assert "<dd>coder</dd>" in post(coder, "1").text
+        page = post(coder, "whoami()['request_id']").text
+        context = dict(re.findall("<dt>(\\w+)</dt><dd>(.*?)</dd>", page))
+        assert context["user"] == "coder"
+        assert f'<pre class="codemode-value" tabindex="0">{context["request_id"]}</pre>' in page
         refused = post(coder, "1")
         assert refused.status_code == 429
         assert int(refused.headers["Retry-After"]) > 0
         assert '<p class="errornote">' in refused.text
+
+
+@override_settings(
+    ROOT_URLCONF="tests.playground.urls", STATIC_URL="/static/", CODEMODE={"EXECUTER_URL": "x"}
+)
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_a_wrong_setting_is_told_on_the_page(
+    method: str, admin_client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with override_settings(MIDDLEWARE=settings.MIDDLEWARE[:-1]):
+        answer = getattr(admin_client, method)(PAGE, {"code": "1"})
+    assert answer.status_code == 500
+    assert "&#x27;manage.py check&#x27; says what to mend" in answer.text
+    assert "EXECUTER_URL" in caplog.text

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import django
 import pytest
 
-from tests.playground.browser import Page, wait_until
+from tests.playground.browser import Browser, Page, wait_until
 from tests.playground.codemode_tools import HOSTILE
+from tests.playground.site import PAGE, Site
 from tests.playground.test_page import SVG
 
 SVG_WITH_SCRIPT = SVG.replace(
@@ -67,8 +72,6 @@ def test_what_claims_to_be_a_picture_and_is_none_is_said_to_be_none(page: Page) 
 
 def test_the_policy_is_in_force(page: Page) -> None:
     """Without a policy the other tests would find no violation of one."""
-    import django
-
     if django.VERSION < (6, 0):
         pytest.skip("Django has a Content-Security-Policy from 6.0")
     page.script("document.body.insertAdjacentHTML('beforeend', '<b style=\"color: red\">x</b>')")
@@ -81,6 +84,21 @@ def test_the_policy_is_in_force(page: Page) -> None:
             and all("Content Security Policy" in one for one in found)
         )
     )
+
+
+@pytest.mark.skipif(django.VERSION < (6, 1), reason="Django's admin has nonces from 6.1")
+def test_a_policy_of_nonces_is_kept(browser: Browser, tmp_path: Path) -> None:
+    strict = {"PLAYGROUND_POLICY_OF_NONCES": "1"}
+    with Site("asgi", tmp_path, strict) as site, browser.visit(site, "coder") as page:
+        page.open()
+        page.run(f"print(1)\n{SVG!r}.encode()")
+        [picture] = page.all("img")
+        wait_until(lambda: picture.get_property("naturalWidth") == 60)
+        assert page.complaints() == []
+        with site.visit("coder") as client:
+            policy = client.get(PAGE).headers["Content-Security-Policy"]
+        assert re.search("script-src 'nonce-[^']+';", policy)
+        assert "img-src 'self' data:" in policy
 
 
 def test_a_huge_result_does_not_stop_the_page(page: Page) -> None:

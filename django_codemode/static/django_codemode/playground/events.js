@@ -43,6 +43,7 @@ const codemodeEvents = (() => {
       const { error } = await response.json();
       return error.message;
     }
+    if (response.status >= 500) return `The server failed (${response.status}); its log has the reason.`;
     return `The server answered ${response.status} instead of running the code. Reload the page; you may have been logged out.`;
   }
 

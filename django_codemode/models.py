@@ -1,4 +1,4 @@
-"""No table: only the permission to execute code."""
+"""No table: only the permissions."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ __all__ = ["CodePermission"]
 
 
 class CodePermission(models.Model):  # noqa: DJ008  there are no rows to show
-    """Carry ``django_codemode.execute_code``, which nobody has by default but superusers."""
+    """Carry ``execute_code`` and ``watch_code``, which nobody has by default but superusers."""
 
     class Meta:
         managed = False
         default_permissions = ()
-        permissions = [("execute_code", _("Can execute code"))]
+        permissions = [
+            ("execute_code", _("Can execute code")),
+            ("watch_code", _("Can watch the executions of others")),
+        ]
         verbose_name = _("code execution")
         # What the admin calls the link to its page.
         verbose_name_plural = _("playground")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final, final
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any, Final, cast, final
+
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY, get_user, get_user_model
+from django.http import HttpRequest
 
 from codemode.core.context import RuntimeContext
 from codemode.tools import Tool
 from django_codemode.refusals import RefusalError
 
-__all__ = ["SYSTEM", "DjangoPermissionChecker", "System", "require_permission"]
+__all__ = ["SYSTEM", "DjangoPermissionChecker", "System", "reload_user", "require_permission"]
 
 
 @final
@@ -75,6 +81,27 @@ def require_permission(user: Any, permission: str) -> None:
         raise RefusalError(
             "not_permitted", f"executing code takes the permission {permission}", status=403
         )
+
+
+def reload_user(scope: Mapping[str, Any]) -> Any:
+    """Return the user of an ASGI scope as the database has it now; None when nobody is logged in.
+
+    A websocket lives long: the user may have logged out, been deactivated or
+    lost permissions since. Queries the database.
+    """
+    user = scope.get("user")
+    if user is None or not user.is_authenticated:
+        return None
+    session = scope.get("session")
+    if session is not None and SESSION_KEY in session:
+        engine = import_module(settings.SESSION_ENGINE)
+        request = SimpleNamespace(session=engine.SessionStore(session.session_key))
+        fresh: Any = get_user(cast("HttpRequest", request))
+        return fresh if fresh.is_authenticated else None
+    model = get_user_model()
+    if not isinstance(user, model):
+        return user  # The project's own notion of a user.
+    return model._default_manager.filter(pk=user.pk, is_active=True).first()
 
 
 def _decide(

@@ -24,7 +24,10 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "code execution",
                 "verbose_name_plural": "playground",
-                "permissions": [("execute_code", "Can execute code")],
+                "permissions": [
+                    ("execute_code", "Can execute code"),
+                    ("watch_code", "Can watch the executions of others"),
+                ],
                 "managed": False,
                 "default_permissions": (),
             },

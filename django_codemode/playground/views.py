@@ -17,6 +17,7 @@ from codemode.core.events import Event, ExecutionCompleted, ExecutionStarted
 from codemode.core.result import ExecutionResult
 from codemode.errors import ConfigurationError, ExecutorClientError, ValueEncodingError
 from django_codemode.conf import get_settings
+from django_codemode.execution import Execution
 from django_codemode.payload import ExecutePayload, check_payload
 from django_codemode.playground.csp import allow_data_pictures
 from django_codemode.playground.presentation import present
@@ -24,7 +25,6 @@ from django_codemode.playground.shown_context import shown_context
 from django_codemode.playground.timeline import MAX_BARS, Timeline
 from django_codemode.refusals import RefusalError, refusal_of
 from django_codemode.views import CodemodeView, StreamView
-from django_codemode.views.base import Execution
 
 __all__ = ["PlaygroundStreamView", "PlaygroundView"]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
@@ -14,26 +12,16 @@ from django.views import View
 
 from codemode.core.codemode import Codemode
 from codemode.core.context import RuntimeContext
-from codemode.errors import ConfigurationError
 from django_codemode.conf import get_settings
 from django_codemode.context import provide
+from django_codemode.execution import Execution, prepare_execution
 from django_codemode.payload import ExecutePayload, parse_payload, result_as_json
 from django_codemode.permissions import require_permission
 from django_codemode.rates import count_execution
 from django_codemode.refusals import RefusalError
 from django_codemode.shared import get_codemode
 
-__all__ = ["CodemodeView", "Execution", "refusal_response"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Execution:
-    """Hold what a request may have executed, checked: ready for ``Codemode.run`` and ``stream``."""
-
-    codemode: Codemode
-    context: RuntimeContext
-    code: str
-    arguments: dict[str, Any]
+__all__ = ["CodemodeView", "refusal_response"]
 
 
 class CodemodeView(View):
@@ -87,62 +75,13 @@ class CodemodeView(View):
         """Check who asks and what. Raises RefusalError."""
         self.check_permission(request)
         count_execution(_who(request), self.get_rate_limit(request))
-        payload = self.read_payload(request)
-        codemode = self.get_codemode()
-        context = self.get_context(request)
-        return Execution(
-            codemode=codemode,
-            context=context,
-            code=payload.code,
-            arguments={
-                "inputs": payload.inputs,
-                "available_tools": choose_tools(
-                    codemode, context, self.get_tools(request), payload.available_tools
-                ),
-                "execution_timeout": choose_timeout(payload, self.get_execution_timeout(request)),
-            },
+        return prepare_execution(
+            self.read_payload(request),
+            codemode=self.get_codemode(),
+            context=self.get_context(request),
+            offered=self.get_tools(request),
+            longest=self.get_execution_timeout(request),
         )
-
-
-def choose_tools(
-    codemode: Codemode,
-    context: RuntimeContext,
-    offered: Iterable[str] | None,
-    requested: list[str] | None,
-) -> list[str] | None:
-    """Return the tools of a run: those offered, narrowed to those requested; None for all.
-
-    Raises RefusalError, in words that name no tool which the user may not see.
-    """
-    registry = codemode.registry
-    within = registry.select(offered)
-    if requested is None:
-        return None if offered is None else list(within)
-    chosen: list[str] = []
-    for name in requested:
-        try:
-            below = registry.select([name]).keys() & within.keys()
-        except ConfigurationError:
-            below = set()
-        if not below:
-            close = get_close_matches(name, registry.visible(within, context), n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise RefusalError(
-                "unknown_tool", f"'available_tools' has {name[:100]!r}, which is no tool{hint}"
-            )
-        chosen += below
-    return chosen
-
-
-def choose_timeout(payload: ExecutePayload, longest: float) -> float:
-    """Return the seconds of a run. Raises RefusalError for more than it may ask for."""
-    wanted = payload.execution_timeout
-    if wanted is not None and wanted > longest:
-        raise RefusalError(
-            "invalid_execution_timeout",
-            f"'execution_timeout' is {wanted:g} seconds; a request may ask for {longest:g} at most",
-        )
-    return longest if wanted is None else wanted
 
 
 def read_body(request: HttpRequest) -> bytes:

@@ -37,7 +37,7 @@ class ExecuteView(CodemodeView):
         execution = self.prepare(request)
         try:
             with use_context(execution.context):
-                result = execution.codemode.run(execution.code, **execution.arguments)
+                result = execution.run()
         except (ConfigurationError, ExecutorClientError, ValueEncodingError) as error:
             raise refusal_of(error) from error
         return _answer(result)
@@ -61,7 +61,7 @@ class AsyncExecuteView(CodemodeView):
         try:
             execution = await sync_to_async(self.prepare)(request)
             with use_context(execution.context):
-                result = await execution.codemode.run_async(execution.code, **execution.arguments)
+                result = await execution.run_async()
         except RefusalError as refusal:
             return refusal_response(refusal)
         except (ConfigurationError, ExecutorClientError, ValueEncodingError) as error:

@@ -37,10 +37,9 @@ class StreamView(CodemodeView):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Check who asks and what, and stream."""
         execution = self.prepare(request)
-        events = execution.codemode.stream(execution.code, **execution.arguments)
         with use_context(execution.context):
             return stream_response(
-                request, events, heartbeat=self.heartbeat, describe=self.describe
+                request, execution.stream(), heartbeat=self.heartbeat, describe=self.describe
             )
 
     def describe(self, event: Event) -> dict[str, Any]:

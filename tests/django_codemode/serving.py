@@ -23,7 +23,9 @@ _TOKEN = "a" * 32
 @contextmanager
 def asgi_serves(app: Any) -> Iterator[str]:
     """Serve an ASGI application by uvicorn; give the address, such as ``127.0.0.1:8123``."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_config=None)
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, lifespan="off", log_config=None, ws="websockets-sansio"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -1,0 +1,410 @@
+"""Executions over a websocket, for Django Channels: run, cancel, watch.
+
+Messages are JSON objects. A client sends ``{"type": "run" | "cancel" |
+"watch", "id": …, …}``; each answer has the ``id`` of what it is about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+from urllib.parse import urlparse
+
+from asgiref.sync import AsyncToSync, ThreadSensitiveContext, sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.security.websocket import AllowedHostsOriginValidator, OriginValidator
+
+from codemode.core.codemode import Codemode
+from codemode.core.context import RuntimeContext, use_context
+from django_codemode.asgi import default_scope_provider
+from django_codemode.broadcast import MAX_EVENT_BYTES, Broadcast, Broadcasts, Watch, Watcher
+from django_codemode.conf import get_settings
+from django_codemode.context import as_context
+from django_codemode.database import close_connections
+from django_codemode.execution import Execution, prepare_execution
+from django_codemode.payload import check_payload, load_json, refusal_as_json
+from django_codemode.permissions import reload_user, require_permission
+from django_codemode.rates import count_execution
+from django_codemode.refusals import RefusalError
+from django_codemode.shared import get_codemode
+from django_codemode.telling import Message, atell, error_message
+
+__all__ = ["CodemodeConsumer"]
+
+CLOSE_NOT_AUTHENTICATED = 4401
+CLOSE_NOT_PERMITTED = 4403
+_CLOSE_BINARY = 1003
+_CLOSE_TOO_LARGE = 1009
+_MAX_ID = 64
+_EXECUTION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class CodemodeConsumer(AsyncWebsocketConsumer):
+    """Execute code for a websocket and tell it the events as they happen.
+
+    Who may is asked at the connection and again for each message, with the
+    user as the database has it then. Each run has a context, a thread for sync
+    code and a task of its own, ends with the socket, and is held back by its
+    reader alone. Hooks are synchronous and may query the database.
+    """
+
+    permission_required = "django_codemode.execute_code"
+    watch_permission = "django_codemode.watch_code"
+    allowed_origins: Sequence[str] | None = None
+    max_at_once = 8
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args)
+        for key, value in kwargs.items():  # of as_asgi(), as in Django's as_view()
+            if not hasattr(type(self), key):
+                raise TypeError(
+                    f"{type(self).__name__} has no {key!r}; as_asgi() takes the names of its "
+                    "attributes, such as allowed_origins"
+                )
+            setattr(self, key, value)
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # by the ids that are in use
+        self._unfinished: set[asyncio.Task[None]] = set()
+        self._watches: dict[str, Watch] = {}
+        self._broadcasts: Broadcasts | None = None
+        self._sending = asyncio.Lock()
+        self._gone = False
+
+    # Hooks.
+
+    def get_codemode(self) -> Codemode:
+        """Return the Codemode that executes. Raises ConfigurationError."""
+        return get_codemode()
+
+    def get_user(self) -> Any:
+        """Return the socket's user as the database has it now, or None."""
+        return reload_user(self.scope)
+
+    def check_permission(self, user: Any) -> None:
+        """Raise RefusalError unless the user may execute code."""
+        require_permission(user, self.permission_required)
+
+    def get_context(self, user: Any) -> RuntimeContext:
+        """Return the context for the tools of one message."""
+        outer = self.scope.get("codemode_context")
+        if isinstance(outer, RuntimeContext):  # CodemodeASGIMiddleware is around.
+            return outer.merged(user=user)
+        provided = {**default_scope_provider(dict(self.scope)), "user": user}
+        return as_context(provided, default_scope_provider)
+
+    def get_tools(self, user: Any) -> Iterable[str] | None:
+        """Return the names of the tools that are offered; None for all."""
+        return None
+
+    def get_execution_timeout(self, user: Any) -> float:
+        """Return the most seconds that a run may ask for, and gets unless it does."""
+        return self.get_codemode().client.limits.execution_timeout
+
+    def get_rate_limit(self, user: Any) -> str | None:
+        """Return how often the user may execute, such as ``"60/minute"``."""
+        return get_settings().rate_limit
+
+    # The socket.
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one socket."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._end_all()  # Also when the server or the channel layer has failed.
+
+    async def connect(self) -> None:
+        """Let in whoever may execute code, from a page of an allowed origin."""
+        if not self._origin_is_allowed():
+            await self.close()  # Before it is accepted, which is 403 to the browser.
+            return
+        await self.accept()
+        try:
+            async with _own_thread():
+                await sync_to_async(self._check_user)()
+        except RefusalError as refusal:
+            await self._refuse(None, refusal)
+            if refusal.status != 401:
+                await self.close(CLOSE_NOT_PERMITTED)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Begin what a message asks for."""
+        if text_data is None:
+            await self.close(_CLOSE_BINARY)
+            return
+        if len(text_data.encode("utf-8", "surrogatepass")) > get_settings().max_request_bytes:
+            await self.close(_CLOSE_TOO_LARGE)
+            return
+        name = None
+        try:
+            message = load_json(text_data)
+            name = _name_in(message)
+            self._begin(name, message)
+        except RefusalError as refusal:
+            await self._refuse(name, refusal)
+
+    async def disconnect(self, code: int) -> None:
+        """End every run and every watch."""
+        await self._end_all()
+
+    async def codemode_join(self, message: Mapping[str, Any]) -> None:
+        """Answer another consumer that wants to watch a run of this one."""
+        if self._broadcasts is not None:
+            await self._broadcasts.admit(message)
+
+    async def codemode_joined(self, message: Mapping[str, Any]) -> None:
+        """Take the answer to what a watch of this consumer has asked."""
+        if (watch := self._watches.get(message["watch"])) is not None:
+            watch.answer(message)
+
+    async def codemode_told(self, message: Mapping[str, Any]) -> None:
+        """Take an event of a run that is watched here."""
+        for watch in self._watches.values():
+            if watch.execution_id == message["execution_id"]:
+                watch.offer(message["told"])
+
+    def _origin_is_allowed(self) -> bool:
+        origins = [value for name, value in self.scope["headers"] if name == b"origin"]
+        if not origins:
+            return True  # No browser, which alone can be made to send another site's cookies.
+        nothing: Any = None  # What the validators would wrap: here they are only asked.
+        validator = (
+            AllowedHostsOriginValidator(nothing)
+            if self.allowed_origins is None
+            else OriginValidator(nothing, self.allowed_origins)
+        )
+        try:
+            return all(validator.valid_origin(urlparse(one.decode("latin-1"))) for one in origins)
+        except ValueError:  # It is no URL.
+            return False
+
+    def _begin(self, name: str, message: dict[str, Any]) -> None:
+        kind = message.pop("type", None)
+        if kind == "cancel":
+            self._cancel(name)
+            return
+        works = {"run": self._run, "watch": self._watch}
+        if not isinstance(kind, str) or kind not in works:
+            raise RefusalError(
+                "unknown_type", f"the type is {kind!r:.100}; expected 'run', 'cancel' or 'watch'"
+            )
+        if name in self._tasks:
+            raise RefusalError("id_in_use", f"something runs under the id {name!r} already")
+        if len(self._tasks) >= self.max_at_once:
+            raise RefusalError(
+                "too_many_at_once",
+                f"this socket has {len(self._tasks)} runs and watches, the most at once",
+            )
+        task = asyncio.create_task(self._carry(_Line(self, name), works[kind], message))
+        self._tasks[name] = task
+        self._unfinished.add(task)
+        task.add_done_callback(self._unfinished.discard)
+
+    def _cancel(self, name: str) -> None:
+        task = self._tasks.get(name)
+        if task is None:
+            raise RefusalError("unknown_id", f"nothing runs under the id {name!r}")
+        if not task.cancelling():  # Once, or it would not wait for a sync tool to end.
+            task.cancel()
+
+    async def _end_all(self) -> None:
+        self._gone = True
+        for name in self._tasks:
+            self._cancel(name)
+        if self._unfinished:
+            await asyncio.wait(self._unfinished)
+        if self._broadcasts is not None:
+            broadcasts, self._broadcasts = self._broadcasts, None
+            await broadcasts.close()
+
+    async def _carry(
+        self,
+        line: _Line,
+        work: Callable[[_Line, dict[str, Any]], Awaitable[None]],
+        message: dict[str, Any],
+    ) -> None:
+        """Do what one message asks for, and tell how it ends, whatever comes of it."""
+        refusal = RefusalError("cancelled", "it was cancelled, or its socket was closed")
+        try:
+            async with _own_thread():
+                await work(line, message)
+            return
+        except asyncio.CancelledError:
+            pass
+        except RefusalError as error:
+            refusal = error
+        except OSError:
+            line.release()
+            return  # The socket has gone, which the consumer learns next.
+        except Exception as error:  # noqa: BLE001  # goes to the log from there
+            await line.tell(error_message(error))
+            return
+        if line.number or refusal.code == "cancelled":
+            await line.tell(error_message(refusal))
+        else:
+            line.release()
+            await self._refuse(line.name, refusal)
+
+    async def _run(self, line: _Line, message: dict[str, Any]) -> None:
+        watchable = message.pop("watchable", False)
+        if not isinstance(watchable, bool):
+            raise RefusalError("invalid_watchable", "'watchable' is no boolean; expected true")
+        if watchable:
+            self._check_layer()
+        execution, owner = await sync_to_async(self._prepare)(message)
+        with use_context(execution.context):
+            async with aclosing(atell(execution.stream())) as messages:
+                async for one in messages:
+                    if watchable and one.event == "started":
+                        if self._broadcasts is None:
+                            self._broadcasts = Broadcasts(self.channel_layer, self.channel_name)
+                        execution_id = one.data["execution_id"]
+                        line.broadcast = await self._broadcasts.open(execution_id, owner)
+                    await line.tell(one)
+
+    async def _watch(self, line: _Line, message: dict[str, Any]) -> None:
+        execution_id, after = _what_to_watch(message)
+        self._check_layer()
+        watcher = await sync_to_async(self._prepare_watcher)()
+        watch = Watch(
+            self.channel_layer, self.channel_name, name=line.name, execution_id=execution_id
+        )
+        self._watches[line.name] = watch
+        try:
+            async with aclosing(watch.follow(watcher, after)) as events:
+                async for event in events:
+                    if isinstance(event, int):
+                        await line.pass_on(json.dumps({"type": "gap", "data": {"missed": event}}))
+                    else:
+                        line.number, text, is_last = event
+                        if is_last:
+                            line.release()
+                        await line.pass_on(text)
+        finally:
+            del self._watches[line.name]
+            await watch.leave()
+
+    def _check_layer(self) -> None:
+        if self.channel_layer is None:
+            raise RefusalError("not_watchable", "this site has no channel layer: CHANNEL_LAYERS")
+
+    def _check_user(self) -> Any:
+        user = self.get_user()
+        self.check_permission(user)
+        return user
+
+    def _prepare(self, message: dict[str, Any]) -> tuple[Execution, Watcher]:
+        user = self._check_user()
+        count_execution(f"user {user.pk}", self.get_rate_limit(user))
+        context = self.get_context(user)
+        execution = prepare_execution(
+            check_payload(message),
+            codemode=self.get_codemode(),
+            context=context,
+            offered=self.get_tools(user),
+            longest=self.get_execution_timeout(user),
+        )
+        return execution, _watcher(user, context)
+
+    def _prepare_watcher(self) -> Watcher:
+        user = self._check_user()
+        others = user.has_perm(self.watch_permission)
+        return _watcher(user, self.get_context(user), others=others)
+
+    async def _refuse(self, name: str | None, refusal: RefusalError) -> None:
+        """Say that a message was not acted upon. Who is not logged in any more has to leave."""
+        data = refusal_as_json(refusal)
+        del data["result"]
+        await self._send(json.dumps({"type": "refused", "id": name, "data": data}))
+        if refusal.status == 401:
+            await self.close(CLOSE_NOT_AUTHENTICATED)
+
+    async def _send(self, text: str) -> None:
+        async with self._sending:
+            if not self._gone:
+                await self.send(text_data=text)
+
+
+class _Line:
+    """What one run or watch of a socket tells, in order."""
+
+    def __init__(self, consumer: CodemodeConsumer, name: str) -> None:
+        self.name = name
+        self.number = 0
+        self.broadcast: Broadcast | None = None
+        self._consumer = consumer
+
+    async def tell(self, message: Message) -> None:
+        """Tell the client, and who watches, the next event."""
+        self.number += 1
+        if message.is_last:
+            self.release()
+        event = {"type": message.event, "number": self.number, "data": message.data}
+        if message.is_last:  # It may be large, and the loop is everybody's.
+            text = await asyncio.to_thread(json.dumps, event)
+        else:
+            text = json.dumps(event)
+        if self.broadcast is not None:
+            told = text
+            if len(text) > MAX_EVENT_BYTES:
+                told = json.dumps({**event, "data": {"too_large": len(text)}})
+            await self.broadcast.tell((self.number, told, message.is_last))
+        await self.pass_on(text)
+
+    def release(self) -> None:
+        """Let the client use the id again: what comes now is the last of it."""
+        self._consumer._tasks.pop(self.name, None)
+
+    async def pass_on(self, text: str) -> None:
+        """Tell the client an event that is JSON already."""
+        await self._consumer._send(f'{{"id": {json.dumps(self.name)}, {text[1:]}')
+
+
+@asynccontextmanager
+async def _own_thread() -> AsyncIterator[None]:
+    """Give sync code a thread that others do not wait for, and close its connections.
+
+    Unless async_to_sync runs the loop, as in a TestCase: there sync code belongs
+    into the thread that waits, to the rows of the test.
+    """
+    if asyncio.get_running_loop() in AsyncToSync.loop_thread_executors:
+        yield
+        return
+    async with ThreadSensitiveContext():
+        try:
+            yield
+        finally:
+            await sync_to_async(close_connections)()
+
+
+def _watcher(user: Any, context: RuntimeContext, *, others: bool = False) -> Watcher:
+    tenant = context.get("tenant_id")
+    return Watcher(user=str(user.pk), tenant=None if tenant is None else str(tenant), others=others)
+
+
+def _name_in(message: dict[str, Any]) -> str:
+    name = message.pop("id", None)
+    if isinstance(name, str) and 0 < len(name) <= _MAX_ID:
+        return name
+    raise RefusalError(
+        "invalid_id", f"the id is {name!r:.100}; expected a string of 1 to {_MAX_ID} characters"
+    )
+
+
+def _what_to_watch(message: dict[str, Any]) -> tuple[str, int]:
+    execution_id, after = message.pop("execution_id", None), message.pop("after", 0)
+    if not (isinstance(execution_id, str) and _EXECUTION_ID.fullmatch(execution_id)):
+        raise RefusalError(
+            "invalid_execution_id",
+            f"'execution_id' is {execution_id!r:.100}; expected what 'started' has told",
+        )
+    if not isinstance(after, int) or isinstance(after, bool) or after < 0:
+        raise RefusalError(
+            "invalid_after", f"'after' is {after!r:.100}; expected the number of an event, or 0"
+        )
+    if message:
+        raise RefusalError("unknown_key", f"a watch has no key {min(message)[:100]!r}")
+    return execution_id, after

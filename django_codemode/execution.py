@@ -1,0 +1,100 @@
+"""What somebody may have executed, made of what was asked and of what is offered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from codemode.core.codemode import Codemode, EventStream
+from codemode.core.context import RuntimeContext
+from codemode.core.result import ExecutionResult
+from codemode.errors import ConfigurationError
+from django_codemode.payload import ExecutePayload
+from django_codemode.refusals import RefusalError
+
+__all__ = ["Execution", "prepare_execution"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """Hold an execution that was checked. Run it within its ``context``."""
+
+    codemode: Codemode
+    context: RuntimeContext
+    code: str
+    arguments: dict[str, Any]
+
+    def run(self) -> ExecutionResult:
+        """Execute as ``Codemode.run``."""
+        return self.codemode.run(self.code, **self.arguments)
+
+    async def run_async(self) -> ExecutionResult:
+        """Execute as ``Codemode.run_async``."""
+        return await self.codemode.run_async(self.code, **self.arguments)
+
+    def stream(self) -> EventStream:
+        """Execute as ``Codemode.stream``."""
+        return self.codemode.stream(self.code, **self.arguments)
+
+
+def prepare_execution(
+    payload: ExecutePayload,
+    *,
+    codemode: Codemode,
+    context: RuntimeContext,
+    offered: Iterable[str] | None,
+    longest: float,
+) -> Execution:
+    """Check what was asked against the tools that are ``offered`` and the ``longest`` seconds.
+
+    May query the database. Raises RefusalError.
+    """
+    return Execution(
+        codemode=codemode,
+        context=context,
+        code=payload.code,
+        arguments={
+            "inputs": payload.inputs,
+            "available_tools": _tools(codemode, context, offered, payload.available_tools),
+            "execution_timeout": _seconds(payload.execution_timeout, longest),
+        },
+    )
+
+
+def _tools(
+    codemode: Codemode,
+    context: RuntimeContext,
+    offered: Iterable[str] | None,
+    requested: list[str] | None,
+) -> list[str] | None:
+    registry = codemode.registry
+    within = registry.select(offered)
+    if requested is None:
+        return None if offered is None else list(within)
+    chosen: list[str] = []
+    for name in requested:
+        try:
+            below = registry.select([name]).keys() & within.keys()
+        except ConfigurationError:
+            below = set()
+        if not below:
+            # Of those only that the user may see: a name can be telling.
+            close = get_close_matches(name, registry.visible(within, context), n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise RefusalError(
+                "unknown_tool", f"'available_tools' has {name[:100]!r}, which is no tool{hint}"
+            )
+        chosen += below
+    return chosen
+
+
+def _seconds(requested: float | None, longest: float) -> float:
+    if requested is not None and requested > longest:
+        raise RefusalError(
+            "invalid_execution_timeout",
+            f"'execution_timeout' is {requested:g} seconds; "
+            f"a request may ask for {longest:g} at most",
+        )
+    return longest if requested is None else requested

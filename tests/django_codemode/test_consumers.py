@@ -1,0 +1,349 @@
+"""Executions over a websocket, consumer and protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from channels.testing import WebsocketCommunicator
+from django.contrib.auth.models import AnonymousUser, Permission, User
+from django.test import TestCase, override_settings
+
+from codemode.core.context import get_current_context
+from django_codemode.asgi import CodemodeASGIMiddleware
+from django_codemode.consumers import CodemodeConsumer
+from django_codemode.shared import shared
+from shop.models import Merchant
+from tests.codemode.processes import is_running, wait_until
+from tests.django_codemode.conftest import Sandboxes
+from tests.django_codemode.sockets import in_process
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Register = Callable[[str, Any], None]
+
+APP = CodemodeConsumer.as_asgi()
+ENDLESS = "import os, time\ntestapp_here(os.getpid())\nprint('in', flush=True)\n"
+
+
+@pytest.fixture
+def layer() -> Iterator[None]:
+    with override_settings(
+        CHANNEL_LAYERS={"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+    ):
+        yield
+
+
+@pytest.fixture
+def register() -> Iterator[Register]:
+    """Register tools for one test."""
+    names: list[str] = []
+
+    def add(name: str, tool: Any) -> None:
+        shared.registry.register_tool(name, tool)
+        names.append(name)
+
+    yield add
+    for name in names:
+        shared.registry.unregister_tool(name)
+
+
+def types(messages: list[dict[str, Any]]) -> list[str]:
+    return [message["type"] for message in messages]
+
+
+async def test_a_run_tells_the_events_of_the_stream(coder: User) -> None:
+    async with in_process(APP, user=coder) as socket:
+        code = "print('hi')\nprogress(1, 2)\ntestapp.add(slug=name)\n{'n': name}"
+        messages = await socket.run(code, inputs={"name": "acme"})
+
+        assert types(messages) == [
+            *("started", "output", "progress", "tool_call_started", "tool_call_finished"),
+            "completed",
+        ]
+        assert all(message["id"] == "r" for message in messages)
+        assert [message["number"] for message in messages] == [1, 2, 3, 4, 5, 6]
+        assert messages[1]["data"] == {"stream": "stdout", "text": "hi\n"}
+        assert messages[-1]["data"]["value"] == {"n": "acme"}
+        assert messages[-1]["data"]["execution_id"] == messages[0]["data"]["execution_id"]
+        # The id is free again, and a failure of the code is an outcome.
+        again = await socket.run("1/0")
+        assert again[-1]["type"] == "completed"
+        assert again[-1]["data"]["error"]["type"] == "ZeroDivisionError"
+
+
+async def test_sync_tools_of_two_runs_of_one_socket_do_not_wait_for_each_other(
+    coder: User, register: Register
+) -> None:
+    both = threading.Barrier(2)
+    register("testapp_meet", lambda: both.wait(20))
+
+    async with in_process(APP, user=coder) as socket:
+        for name in "ab":
+            await socket.send(type="run", id=name, code="testapp_meet()")
+        messages = [await socket.receive() for _ in range(8)]
+
+    values = {one["id"]: one["data"]["value"] for one in messages if one["type"] == "completed"}
+    assert set(values) == {"a", "b"}
+    assert sorted(values.values()) == [0, 1]
+
+
+async def test_cancel_ends_one_run_and_leaves_the_others(coder: User, sandboxes: Sandboxes) -> None:
+    async with in_process(APP, user=coder) as socket:
+        for name in "ab":
+            await socket.send(type="run", id=name, code=f"{ENDLESS}time.sleep(60)")
+        seen = {(m["id"], m["type"]) for m in [await socket.receive() for _ in range(8)]}
+        assert {("a", "output"), ("b", "output")} <= seen
+        await socket.send(type="cancel", id="a")
+        [ended] = await socket.until("error")
+
+        assert (ended["id"], ended["data"]["code"]) == ("a", "cancelled")
+        running = [is_running(pid) for pid in sandboxes.pids]
+        assert await asyncio.to_thread(
+            wait_until, lambda: sum(map(is_running, sandboxes.pids)) == 1
+        )
+        assert len(running) == 2
+        # Its id is free again.
+        assert (await socket.run("1", "a"))[-1]["data"]["value"] == 1
+    assert await asyncio.to_thread(wait_until, lambda: not any(map(is_running, sandboxes.pids)))
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "text"),
+    [
+        ("{", "invalid_json", "is not JSON"),
+        ("[]", "invalid_json", "expected an object"),
+        ({"type": "run", "code": "1"}, "invalid_id", "expected a string of 1 to 64"),
+        ({"type": "run", "id": "", "code": "1"}, "invalid_id", "expected a string"),
+        ({"type": "run", "id": 5, "code": "1"}, "invalid_id", "the id is 5"),
+        ({"type": "run", "id": "x" * 65, "code": "1"}, "invalid_id", "expected a string"),
+        ({"id": "r", "code": "1"}, "unknown_type", "the type is None"),
+        ({"type": "stop", "id": "r"}, "unknown_type", "'run', 'cancel' or 'watch'"),
+        ({"type": {"x": 1}, "id": "r"}, "unknown_type", "'run', 'cancel' or 'watch'"),
+        ({"type": "run", "id": "r"}, "missing_code", "put the Python to run there"),
+        ({"type": "run", "id": "r", "code": 5}, "invalid_code", "expected a string of Python"),
+        ({"type": "run", "id": "r", "code": "1", "input": 1}, "unknown_key", "mean 'inputs'?"),
+        (
+            {"type": "run", "id": "r", "code": "1", "available_tools": ["nope"]},
+            "unknown_tool",
+            "which is no tool",
+        ),
+        (
+            {"type": "run", "id": "r", "code": "1", "execution_timeout": 31},
+            "invalid_execution_timeout",
+            "30 at most",
+        ),
+        ({"type": "run", "id": "r", "code": "1", "watchable": 1}, "invalid_watchable", "boolean"),
+        ({"type": "run", "id": "r", "code": "1", "watchable": True}, "not_watchable", "LAYERS"),
+        ({"type": "cancel", "id": "r"}, "unknown_id", "nothing runs under the id 'r'"),
+        ({"type": "watch", "id": "r"}, "invalid_execution_id", "what 'started' has told"),
+        (
+            {"type": "watch", "id": "r", "execution_id": "a b"},
+            "invalid_execution_id",
+            "what 'started' has told",
+        ),
+        (
+            {"type": "watch", "id": "r", "execution_id": "a", "after": -1},
+            "invalid_after",
+            "the number of an event",
+        ),
+        (
+            {"type": "watch", "id": "r", "execution_id": "a", "until": 1},
+            "unknown_key",
+            "no key 'until'",
+        ),
+        ({"type": "watch", "id": "r", "execution_id": "a"}, "not_watchable", "LAYERS"),
+    ],
+)
+async def test_a_bad_message_is_refused_and_the_socket_goes_on(
+    coder: User, message: Any, code: str, text: str
+) -> None:
+    async with in_process(APP, user=coder) as socket:
+        assert isinstance(socket.wire, WebsocketCommunicator)
+        raw = message if isinstance(message, str) else json.dumps(message)
+        await socket.wire.send_to(text_data=raw)
+        refused = await socket.receive()
+
+        assert refused["type"] == "refused"
+        assert refused["data"]["code"] == code
+        assert text in refused["data"]["message"]
+        expected = message.get("id") if code != "invalid_id" and isinstance(message, dict) else None
+        assert refused["id"] == expected
+        assert (await socket.run("6 * 7"))[-1]["data"]["value"] == 42
+
+
+async def test_an_id_is_in_use_until_its_end_and_runs_at_once_are_bounded(coder: User) -> None:
+    app = CodemodeConsumer.as_asgi()
+    async with in_process(app, user=coder) as socket:
+        for number in range(CodemodeConsumer.max_at_once):
+            await socket.send(type="run", id=f"r{number}", code="import time; time.sleep(60)")
+        await socket.send(type="run", id="r0", code="1")
+        [*_, refused] = await socket.until("refused")
+        assert (refused["id"], refused["data"]["code"]) == ("r0", "id_in_use")
+        await socket.send(type="run", id="more", code="1")
+        [*_, refused] = await socket.until("refused")
+        assert (refused["id"], refused["data"]["code"]) == ("more", "too_many_at_once")
+        await socket.send(type="cancel", id="r0")
+        await socket.until("error")
+        assert (await socket.run("1", "more"))[-1]["type"] == "completed"
+
+
+async def test_nothing_is_kept_between_messages(coder: User) -> None:
+    code = "[testapp.whoami(), await testapp.awhoami()]"
+    headers = {"Host": "acme.test"}
+    with override_settings(ALLOWED_HOSTS=["acme.test"], CODEMODE={"TENANT_FROM_HOST": True}):
+        async with in_process(APP, user=coder, headers=headers) as socket:
+            seen = [(await socket.run(code))[-1]["data"]["value"] for _ in range(2)]
+            await socket.run("leak = 1")
+            error = (await socket.run("leak"))[-1]["data"]["error"]
+    for first, second in seen:
+        assert first == second
+        assert (first["user"], first["tenant_id"]) == ("coder", "acme.test")
+    assert error["type"] == "NameError"
+    assert get_current_context() is None
+
+
+async def test_the_asgi_middleware_s_context_holds_with_the_user_of_the_message(
+    coder: User,
+) -> None:
+    app = CodemodeASGIMiddleware(APP, provider=lambda scope: {"branch": "north"})
+    async with in_process(app, user=coder) as socket:
+        [*_, completed] = await socket.run("testapp.whoami()")
+    assert completed["data"]["value"] == {"branch": "north", "user": "coder"}
+
+
+class NarrowConsumer(CodemodeConsumer):
+    """Be what a project makes of the consumer."""
+
+    def get_tools(self, user: Any) -> list[str]:
+        return ["testapp.*"]
+
+    def get_execution_timeout(self, user: Any) -> float:
+        return 0.5
+
+    def get_rate_limit(self, user: Any) -> str:
+        return "4/day"
+
+
+async def test_a_project_narrows_tools_time_and_rate(coder: User) -> None:
+    async with in_process(NarrowConsumer.as_asgi(), user=coder) as socket:
+        assert (await socket.run("testapp.lazy(); 1"))[-1]["data"]["value"] == 1
+        error = (await socket.run("get_rate('EUR')"))[-1]["data"]["error"]
+        assert error["type"] == "NameError"
+        assert (await socket.run("while True: pass"))[-1]["data"]["status"] == "timeout"
+        [refused] = await socket.run("1", execution_timeout=0.6)
+        assert refused["data"]["code"] == "invalid_execution_timeout"
+        [refused] = await socket.run("1")
+        assert refused["data"]["code"] == "rate_limited"
+        assert refused["data"]["retry_after"] > 0
+
+
+async def closed_with(app: Any, *, user: Any) -> tuple[list[dict[str, Any]], int]:
+    """Return what a socket is told at its connection, and the code that it is closed with."""
+    communicator = WebsocketCommunicator(app, "/ws/")
+    communicator.scope.update(user=user)  # type: ignore[call-arg]  # a scope has more keys
+    connected, _ = await communicator.connect(20)
+    assert connected
+    told = [json.loads(await communicator.receive_from(20))]
+    closing = await communicator.receive_output(20)
+    assert closing["type"] == "websocket.close"
+    await communicator.disconnect(timeout=20)
+    return told, closing["code"]
+
+
+class TestWhoMay:
+    async def test_nobody_without_a_login(self, coder: User) -> None:
+        for user in (None, AnonymousUser()):
+            [refused], code = await closed_with(APP, user=user)
+            assert refused["data"]["code"] == "not_authenticated"
+            assert code == 4401
+
+    async def test_nobody_without_the_permission(self, coder: User) -> None:
+        other = await sync_to_async(User.objects.create_user)("other")
+        [refused], code = await closed_with(APP, user=other)
+        assert refused["data"]["code"] == "not_permitted"
+        assert code == 4403
+
+    async def test_a_permission_that_is_taken_away_is_missed_by_the_next_message(
+        self, coder: User
+    ) -> None:
+        async with in_process(APP, user=coder) as socket:
+            assert (await socket.run("1"))[-1]["type"] == "completed"
+            await coder.user_permissions.aclear()
+            [refused] = await socket.run("1")
+            assert refused["data"]["code"] == "not_permitted"
+            await coder.user_permissions.aadd(await execute_permission())
+            assert (await socket.run("1"))[-1]["type"] == "completed"
+
+    async def test_a_user_who_is_deactivated_has_to_leave(self, coder: User) -> None:
+        async with in_process(APP, user=coder) as socket:
+            await User.objects.aupdate(is_active=False)
+            [refused] = await socket.run("1")
+            assert refused["data"]["code"] == "not_authenticated"
+            assert isinstance(socket.wire, WebsocketCommunicator)
+            assert (await socket.wire.receive_output(20))["code"] == 4401
+
+    async def test_a_tool_asks_for_its_own_permission(self, coder: User) -> None:
+        async with in_process(APP, user=coder) as socket:
+            [*_, completed] = await socket.run("testapp.secret()")
+            assert completed["data"]["status"] == "failed"
+            assert "not permitted" in completed["data"]["error"]["message"]
+            await coder.user_permissions.aadd(await Permission.objects.aget(codename="add_refund"))
+            [*_, completed] = await socket.run("testapp.secret()")
+            assert completed["data"]["value"] == "the secret"
+
+
+async def execute_permission() -> Permission:
+    return await Permission.objects.aget(codename="execute_code")
+
+
+class TestOrigin:
+    @pytest.mark.parametrize(
+        "origin",
+        ["http://evil.test", "null", "http://[", "http://testserver.evil.test", "testserver"],
+    )
+    async def test_a_page_of_another_site_cannot_connect(self, coder: User, origin: str) -> None:
+        communicator = WebsocketCommunicator(APP, "/ws/", [(b"origin", origin.encode())])
+        communicator.scope.update(user=coder)  # type: ignore[call-arg]  # a scope has more keys
+        connected, _ = await communicator.connect(20)
+        assert not connected
+
+    async def test_a_page_of_this_site_and_a_program_can(self, coder: User) -> None:
+        for headers in ({}, {"Origin": "https://testserver"}, {"Origin": "http://testserver:81"}):
+            async with in_process(APP, user=coder, headers=headers) as socket:
+                assert (await socket.run("1"))[-1]["type"] == "completed"
+
+    async def test_a_project_may_name_others(self, coder: User) -> None:
+        app = CodemodeConsumer.as_asgi(allowed_origins=["https://app.test"])
+        async with in_process(app, user=coder, headers={"Origin": "https://app.test"}) as socket:
+            assert (await socket.run("1"))[-1]["type"] == "completed"
+
+
+async def test_what_is_no_text_or_too_large_closes_the_socket(coder: User) -> None:
+    for frame, code in (({"bytes_data": b"{}"}, 1003), ({"text_data": "x" * 200}, 1009)):
+        with override_settings(CODEMODE={"MAX_REQUEST_BYTES": 199}):
+            async with in_process(APP, user=coder) as socket:
+                assert isinstance(socket.wire, WebsocketCommunicator)
+                await socket.wire.send_to(**frame)
+                closing = await socket.wire.receive_output(20)
+        assert (closing["type"], closing["code"]) == ("websocket.close", code)
+
+
+class AsynchronousTests(TestCase):
+    async def test_tools_see_the_uncommitted_rows_of_a_test_case(self) -> None:
+        user = await User.objects.acreate(username="root", is_superuser=True)
+        await sync_to_async(Merchant.objects.create)(slug="uncommitted", name="", currency="EUR")
+        async with in_process(APP, user=user) as socket:
+            [*_, completed] = await socket.run("[testapp.slugs(), testapp.where()['atomic']]")
+        assert completed["data"]["value"] == [["uncommitted"], True]
+
+
+async def test_an_option_that_the_consumer_does_not_have_is_named() -> None:
+    communicator = WebsocketCommunicator(CodemodeConsumer.as_asgi(max_run=1), "/ws/")
+    with pytest.raises(TypeError, match="has no 'max_run'"):
+        await communicator.connect(20)

@@ -32,7 +32,7 @@ def test_each_tool_is_described_for_a_model(coder: User) -> None:
     assert listed(coder)["testapp.add"] == {
         "name": "testapp.add",
         "signature": "testapp.add(slug: str) -> int",
-        "description": "",
+        "description": "Add a merchant.",
         "parameters": {
             "type": "object",
             "properties": {"slug": {"type": "string"}},

@@ -12,7 +12,7 @@ from tests.servers.cells import CELLS, LOAD, SMOKE
 from tests.servers.server import SERVERS, RunningServer, Server
 from tests.servers.traffic import Tally, Volume
 
-_KEY = "a-key-of-the-tests"
+KEY = "a-key-of-the-tests"
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ def main() -> int:
     options = _options()
     chosen = [one for one in SERVERS if not options.only or one.name in options.only]
     started = time.monotonic()
-    with ExecutorProcess(environment={"CODEMODE_EXECUTOR_API_KEY": _KEY}) as executor:
+    with ExecutorProcess(environment={"CODEMODE_EXECUTOR_APIKEY": KEY}) as executor:
         rows = []
         for server in chosen:
             print(f"{server.name} ...", file=sys.stderr, flush=True)
@@ -55,7 +55,7 @@ def main() -> int:
 def examine(server: Server, volume: Volume, executor_url: str | None) -> Row:
     """Start a server, try every cell, and end it."""
     row = Row(server.name)
-    key = _KEY if executor_url else ""
+    key = KEY if executor_url else ""
     with RunningServer(server, executor_url=executor_url, key=key) as running:
         for name, cell in CELLS.items():
             if not cell.applies(server):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -125,10 +126,22 @@ class RunningServer:
     """Be one server process on loopback, with all that it has started.
 
     Without ``executor_url`` each of its processes starts an executor of its own.
+    ``mutation`` is what the project is to lose; ``patience`` the seconds after
+    which a request counts as hanging.
     """
 
-    def __init__(self, server: Server, *, executor_url: str | None = None, key: str = "") -> None:
+    def __init__(
+        self,
+        server: Server,
+        *,
+        executor_url: str | None = None,
+        key: str = "",
+        mutation: str = "",
+        patience: float = 30.0,
+    ) -> None:
         self.server = server
+        self._mutation = mutation
+        self._patience = patience
         self.folder = Path(tempfile.mkdtemp(prefix="cm-server-"))
         self.touched = self.folder / "servers_touched.py"
         self.log_path = self.folder / "log"
@@ -166,6 +179,7 @@ class RunningServer:
                     "PYTHONWARNINGS": "default",
                     "DJANGO_SETTINGS_MODULE": "tests.servers.project.settings",
                     "SERVERS_NOTES": str(self._notes),
+                    "SERVERS_MUTATION": self._mutation,
                     "TMPDIR": str(self.folder),
                     "CODEMODE_EXECUTOR_MIN_TIER": "unsafe",
                     **self._executor,
@@ -176,8 +190,7 @@ class RunningServer:
         return self
 
     def connect(self) -> http.client.HTTPConnection:
-        # A request that hangs fails, whatever hangs.
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=self._patience)
 
     def notes(self, kind: str) -> list[dict[str, Any]]:
         """Return what the project told outside of responses."""
@@ -213,15 +226,11 @@ class RunningServer:
     def close(self) -> None:
         """End what is still there, and remove the folder."""
         if self._process is not None and self._process.poll() is None:
-            below = descendants(self.pid)
-            self._process.terminate()
-            try:
-                self._process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            for pid in filter(is_running, below):
-                os.kill(pid, signal.SIGKILL)
+            # Whatever is to be said of its end, terminate() has said.
+            for pid in (self.pid, *descendants(self.pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._process.wait()
         shutil.rmtree(self.folder)
 
     def __enter__(self) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import psutil
 import pytest
 
 from tests.servers.cells import CELLS, SMOKE
@@ -35,14 +36,16 @@ def test_each_request_keeps_its_context_and_sigterm_ends_all(
         with subtests.test("SIGTERM"):
             assert executor_of(running), "no executor of its own: nothing to prove"
             assert running.terminate() < 10, "expected about a second"
-            assert running.complaints() == []
+            assert running.complaints() == [], running.log
 
 
 def executor_of(running: RunningServer) -> int | None:
-    """Return the process id of the embedded executor of one of the server's processes."""
+    """Return the embedded executor of one of the server's processes, started by itself."""
     visitor = Visitor(running, Tally())
     try:
-        executor: int | None = json.loads(visitor.ask("/process/") or "{}")["executor"]
+        process = json.loads(visitor.ask("/process/") or "{}")
     finally:
         visitor.close()
+    executor: int | None = process["executor"]
+    assert executor is None or psutil.Process(executor).ppid() == process["pid"]
     return executor

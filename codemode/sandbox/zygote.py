@@ -105,7 +105,10 @@ class _Zygote:
                     self._exited(fd)
 
     def _command(self) -> None:
-        message, fds, _, _ = socket.recv_fds(self._control, SPAWN.size, _MOST_FDS)
+        try:
+            message, fds, _, _ = socket.recv_fds(self._control, SPAWN.size, _MOST_FDS)
+        except ConnectionResetError:  # how a socket ends whose other end had not read it all
+            message = b""
         if not message:
             os._exit(0)  # the executor is gone; children follow by PDEATHSIG
         kind, slot = SPAWN.unpack(message)

@@ -149,3 +149,19 @@ def test_killed_executor_is_named_before_the_run_began(
     assert time.monotonic() - began < 3
     assert caught.value.result is None
     assert own_executor.url in str(caught.value)
+
+
+def test_a_zygote_ends_silently_with_its_executor_whatever_that_had_not_read(
+    own_executor: ExecutorProcess,
+) -> None:
+    zygote = own_executor.zygote
+    os.kill(own_executor.pid, signal.SIGSTOP)
+    # What the zygote tells of the dead child stays unread, so its socket ends by a reset.
+    for child in descendants(zygote):
+        os.kill(child, signal.SIGKILL)
+    assert wait_until(lambda: not descendants(zygote))
+
+    own_executor.kill()
+
+    assert wait_until(lambda: not is_running(zygote))
+    assert "Traceback" not in own_executor.log

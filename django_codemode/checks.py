@@ -6,6 +6,7 @@ import inspect
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from django.apps import apps
 from django.apps.config import AppConfig
 from django.conf import settings as django_settings
+from django.contrib.auth import get_permission_codename
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.utils.module_loading import import_string
 
@@ -23,6 +25,7 @@ from django_codemode.middleware import CodemodeMiddleware
 from django_codemode.shared import shared
 
 __all__ = [
+    "broken_tools",
     "check_channels",
     "check_deployment",
     "check_middleware",
@@ -107,8 +110,16 @@ def check_middleware(
 def check_tools(
     *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
 ) -> list[CheckMessage]:
-    """Report broken modules (E005) and tools (E006), and what tools lack (W003, W004, W006)."""
-    found: list[CheckMessage] = [
+    """Report broken modules (E005) and tools (E006), and what tools lack (W003 and on)."""
+    found = broken_tools()
+    for tool in shared.registry.tools.values():
+        found += gaps(tool)
+    return found
+
+
+def broken_tools() -> list[CheckMessage]:
+    """Return an error for each module or object that gave no tool."""
+    return [
         Error(
             str(problem),
             hint="Mend it. Until then the project executes no code.",
@@ -116,9 +127,6 @@ def check_tools(
         )
         for problem in shared.problems
     ]
-    for tool in shared.registry.tools.values():
-        found += gaps(tool)
-    return found
 
 
 def check_channels(
@@ -173,7 +181,7 @@ def check_deployment(
 
 
 def gaps(tool: Tool) -> Iterator[CheckMessage]:
-    """Yield a warning for each thing that a model is not told about a tool."""
+    """Yield a warning for each thing that a model is not told, or nobody can be permitted."""
     signature = inspect.signature(tool.function)
     parameters = list(signature.parameters.values())
     if tool.wants_context:
@@ -201,6 +209,48 @@ def gaps(tool: Tool) -> Iterator[CheckMessage]:
             obj=tool.origin,
             id="django_codemode.W006",
         )
+    for permission in _unknown_permissions(tool):
+        close = get_close_matches(permission, _known_permissions(), n=1)
+        yield Warning(
+            f"Tool {tool.name!r} needs {permission!r}, which no model of the project has: only "
+            "superusers may call it.",
+            hint=f"Did you mean {close[0]!r}?"
+            if close
+            else "Correct it, or add it to the Meta.permissions of a model.",
+            obj=tool.origin,
+            id="django_codemode.W010",
+        )
+
+
+def _unknown_permissions(tool: Tool) -> list[str]:
+    permission = tool.permission
+    if permission is None or callable(permission) or not _permissions_are_of_models():
+        return []
+    needed = [permission] if isinstance(permission, str) else permission
+    return [one for one in needed if one not in _known_permissions()]
+
+
+def _permissions_are_of_models() -> bool:
+    """Tell whether no other backend than Django's own may know further permissions."""
+    if not apps.is_installed("django.contrib.auth"):
+        return False
+    from django.contrib.auth.backends import ModelBackend  # imports models of that app
+
+    with suppress(ImportError):
+        backends = [import_string(path) for path in django_settings.AUTHENTICATION_BACKENDS]
+        return all(issubclass(backend, ModelBackend) for backend in backends)
+    return False
+
+
+def _known_permissions() -> set[str]:
+    return {
+        f"{model._meta.app_label}.{codename}"
+        for model in apps.get_models()
+        for codename in (
+            *(get_permission_codename(one, model._meta) for one in model._meta.default_permissions),
+            *(codename for codename, _name in model._meta.permissions),
+        )
+    }
 
 
 def _unsafe_tier(min_tier: str | None) -> Iterator[CheckMessage]:

@@ -19,6 +19,7 @@ from codemode.core.events import (
     ToolCallStarted,
 )
 from codemode.core.result import ExecutionResult
+from codemode.tools import Tool
 from codemode.values import to_text
 from django_codemode.refusals import RefusalError
 
@@ -30,6 +31,7 @@ __all__ = [
     "parse_payload",
     "refusal_as_json",
     "result_as_json",
+    "tool_as_json",
 ]
 
 
@@ -116,6 +118,18 @@ def result_as_json(result: ExecutionResult) -> dict[str, Any]:
         "duration_ms": result.duration_ms,
         "isolation": result.isolation,
         "usage": asdict(result.usage),
+    }
+
+
+def tool_as_json(tool: Tool) -> dict[str, Any]:
+    """Return what a program or a model needs to know of a tool."""
+    return {
+        "name": tool.name,
+        "signature": tool.signature,
+        "description": tool.description,
+        "asynchronous": tool.asynchronous,
+        "parameters": tool.input_schema,
+        "returns": tool.output_schema,
     }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
-__all__ = ["render_hint", "render_signature"]
+__all__ = ["render_default", "render_hint", "render_signature"]
 
 _MAX_DEFAULT = 40
 
@@ -32,7 +32,7 @@ def render_signature(
         if hinted:
             text += f": {render_hint(hints[parameter.name])}"
         if parameter.default is not parameter.empty:
-            text += (" = " if hinted else "=") + _render_default(parameter.default)
+            text += (" = " if hinted else "=") + render_default(parameter.default)
         parts.append(text)
     returns = f" -> {render_hint(hints['return'])}" if "return" in hints else ""
     return f"{name}({', '.join(parts)}){returns}"
@@ -76,7 +76,7 @@ def _name_of(hint: Any) -> str:
     return name if isinstance(name, str) else str(hint).removeprefix("typing.")
 
 
-def _render_default(value: Any) -> str:
+def render_default(value: Any) -> str:
     """Return a default as code, or ``...`` when its repr would say nothing."""
     if isinstance(value, enum.Enum):
         value = value.value

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from codemode.tools import Tool
+from django_codemode.payload import tool_as_json
 from django_codemode.views.base import CodemodeView
 
 __all__ = ["ToolsView"]
@@ -23,14 +23,4 @@ class ToolsView(CodemodeView):
         registry = self.get_codemode().registry
         offered = registry.select(self.get_tools(request))
         tools = registry.visible(offered, self.get_context(request))
-        return JsonResponse({"tools": [_described(tools[name]) for name in sorted(tools)]})
-
-
-def _described(tool: Tool) -> dict[str, Any]:
-    return {
-        "name": tool.name,
-        "signature": tool.signature,
-        "description": tool.description,
-        "parameters": tool.input_schema,
-        "returns": tool.output_schema,
-    }
+        return JsonResponse({"tools": [tool_as_json(tools[name]) for name in sorted(tools)]})

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.backends import BaseBackend, ModelBackend
 from django.core.checks import run_checks
 from django.test import modify_settings, override_settings
 
+from codemode import tool
 from django_codemode import checks
 from django_codemode.checks import (
     check_channels,
@@ -26,11 +28,20 @@ from django_codemode.shared import shared
 ROOT = Path(__file__).resolve().parents[2]
 OURS = "django_codemode.middleware.CodemodeMiddleware"
 SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
+MODELS = "django.contrib.auth.backends.ModelBackend"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
 
 class DerivedMiddleware(CodemodeMiddleware):
     """Be what a project makes of the middleware."""
+
+
+class DerivedBackend(ModelBackend):
+    """Be what a project makes of Django's backend."""
+
+
+class RulesBackend(BaseBackend):
+    """Be a backend that knows permissions which no model has."""
 
 
 def ids(messages: list[Any]) -> list[str]:
@@ -100,6 +111,33 @@ def test_what_a_model_is_not_told_of_a_tool_is_a_warning() -> None:
 
     assert ids([parameters, returns, description]) == ["W003", "W004", "W006"]
     assert "'testapp_untyped': first, third without a type" in parameters.msg
+
+
+@pytest.mark.parametrize(
+    ("permission", "backends", "expected"),
+    [
+        ("shop.add_refund", [MODELS], []),
+        ("django_codemode.execute_code", [MODELS], []),
+        ("shop.refund_order", [MODELS], ["W010"]),
+        (["shop.add_refund", "shop.ad_refund"], [MODELS], ["W010"]),
+        (lambda context, user: False, [MODELS], []),
+        ("shop.refund_order", [MODELS, f"{__name__}.RulesBackend"], []),
+        ("shop.refund_order", [f"{__name__}.DerivedBackend"], ["W010"]),
+        ("shop.refund_order", ["no.such.Backend"], []),
+    ],
+)
+def test_a_permission_that_nobody_can_have_is_a_warning(
+    permission: Any, backends: list[str], expected: list[str]
+) -> None:
+    def guarded() -> None:
+        """Do nothing."""
+
+    shared.registry.register_tool("testapp_guarded", tool(permission=permission)(guarded))
+    try:
+        with override_settings(AUTHENTICATION_BACKENDS=backends):
+            assert ids(check_tools()) == expected
+    finally:
+        shared.registry.unregister_tool("testapp_guarded")
 
 
 def test_the_context_of_a_tool_needs_no_type() -> None:

@@ -1,54 +1,28 @@
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 from django.contrib.auth.models import Permission, User
-from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from codemode.core.context import get_current_context
 from django_codemode.shared import shared
+from tests.django_codemode import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def call(*arguments: str) -> tuple[int, str, str]:
-    """Call the command in this process; return exit status, stdout and stderr."""
-    out, err = io.StringIO(), io.StringIO()
-    try:
-        call_command("codemode_exec", *arguments, stdout=out, stderr=err)
-    except CommandError as error:
-        return error.returncode, out.getvalue(), f"{err.getvalue()}{error}"
-    return 0, out.getvalue(), err.getvalue()
-
-
-def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """Start the command as a process of its own."""
-    path = os.pathsep.join(map(str, [ROOT, ROOT / "example_project"]))
-    base = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "django", "codemode_exec", *arguments],
-        env={**base, "DJANGO_SETTINGS_MODULE": "tests.settings", **environment},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def run(*arguments: str, stdin: str = "", **environment: str) -> tuple[int, str, str]:
-    with start(*arguments, **environment) as process:
-        out, err = process.communicate(stdin, timeout=60)
-    return process.returncode, out, err
+call = partial(commands.call, "codemode_exec")
+start = partial(commands.start, "codemode_exec")
+run = partial(commands.run, "codemode_exec")
 
 
 class TestOutput:

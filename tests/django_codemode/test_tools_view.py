@@ -33,6 +33,7 @@ def test_each_tool_is_described_for_a_model(coder: User) -> None:
         "name": "testapp.add",
         "signature": "testapp.add(slug: str) -> int",
         "description": "Add a merchant.",
+        "asynchronous": False,
         "parameters": {
             "type": "object",
             "properties": {"slug": {"type": "string"}},

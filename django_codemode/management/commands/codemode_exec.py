@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Iterable
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.contrib.auth import get_user_model
-from django.core.management.base import BaseCommand, CommandError, DjangoHelpFormatter
+from django.core.management.base import BaseCommand, CommandError
 
-from codemode.core.context import RuntimeContext, use_context
+from codemode.core.context import use_context
 from codemode.core.events import ExecutionCompleted, OutputReceived
 from codemode.core.result import ExecutionResult
 from codemode.errors import ConfigurationError, ExecutorClientError, ValueEncodingError
+from django_codemode.management.options import (
+    EXIT_USAGE,
+    HelpFormatter,
+    add_context_options,
+    context_of,
+    split,
+    usage_error,
+)
 from django_codemode.payload import result_as_json
-from django_codemode.permissions import SYSTEM
 from django_codemode.shared import get_codemode, shared
 
 __all__ = ["CodeFailedError", "Command", "ExecutorFailedError"]
 
 EXIT_FAILED = 1
-EXIT_USAGE = 2
 EXIT_EXECUTOR = 3
 EXIT_STOPPED = 4
 EXIT_INTERRUPTED = 130
@@ -56,10 +60,6 @@ class ExecutorFailedError(CommandError):
     """Tell that something went wrong outside the code."""
 
 
-class _HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
-    """Keep the epilog's lines, and Django's own options last."""
-
-
 class Command(BaseCommand):
     """Execute code with the project's tools."""
 
@@ -70,7 +70,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
-        parser.formatter_class = _HelpFormatter
+        parser.formatter_class = HelpFormatter
         parser.epilog = _EPILOG
         parser.add_argument(
             "code", nargs="?", metavar="CODE", help="the code itself, or - to read it from stdin"
@@ -84,13 +84,6 @@ class Command(BaseCommand):
             help="set a global variable of the code, such as 'city=\"Oslo\"'; may be repeated",
         )
         parser.add_argument(
-            "--context",
-            action="append",
-            default=[],
-            metavar="NAME=TEXT",
-            help="set a variable of the tools' RuntimeContext; may be repeated",
-        )
-        parser.add_argument(
             "--tools",
             metavar="NAME,NAME",
             help="the tools that the code may call, '' for none (default: all)",
@@ -98,9 +91,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--timeout", type=float, metavar="SECONDS", help="wall clock that the code may use"
         )
-        parser.add_argument(
-            "--user", metavar="NAME", help="act as this user, whose permissions then count"
-        )
+        add_context_options(parser)
         parser.add_argument(
             "--json", action="store_true", help="print the whole outcome as one JSON object"
         )
@@ -115,7 +106,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Execute, and raise CommandError with the exit status unless the code completed."""
         code = _code(options["code"], options["file"])
-        context = _context(options["context"], options["user"])
+        context = context_of(options["context"], options["user"])
         arguments = {
             "inputs": dict(_input(one) for one in options["input"]),
             "available_tools": _names(options["tools"]),
@@ -162,7 +153,7 @@ class Command(BaseCommand):
 
 def _code(code: str | None, file: Path | None) -> str:
     if (code is None) == (file is None):
-        raise _usage("give the code as one of CODE, -f FILE, or - for stdin")
+        raise usage_error("give the code as one of CODE, -f FILE, or - for stdin")
     try:
         if file is not None:
             text = file.read_text(encoding="utf-8")
@@ -172,34 +163,18 @@ def _code(code: str | None, file: Path | None) -> str:
             text = str(code)
         text.encode()
     except OSError as error:
-        raise _usage(f"{str(file)!r} cannot be read: {error.strerror}") from error
+        raise usage_error(f"{str(file)!r} cannot be read: {error.strerror}") from error
     except UnicodeError as error:
-        raise _usage(f"the code is not text in UTF-8: {error}") from error
+        raise usage_error(f"the code is not text in UTF-8: {error}") from error
     return text
 
 
-def _context(pairs: Iterable[str], username: str | None) -> RuntimeContext:
-    variables: dict[str, Any] = dict(_split(pair, "--context", "NAME=TEXT") for pair in pairs)
-    if "user" in variables:
-        raise _usage("--context cannot set the user; use --user NAME")
-    variables["user"] = SYSTEM if username is None else _user(username)
-    return RuntimeContext(variables)
-
-
-def _user(name: str) -> Any:
-    model = get_user_model()
-    try:
-        return model._default_manager.get(**{model.USERNAME_FIELD: name})
-    except model.DoesNotExist as error:
-        raise _usage(f"--user {name!r}: there is no such user") from error
-
-
 def _input(pair: str) -> tuple[str, Any]:
-    name, text = _split(pair, "--input", "NAME=JSON")
+    name, text = split(pair, "--input", "NAME=JSON")
     try:
         return name, json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _usage(
+        raise usage_error(
             f"--input {pair!r}: {text!r} is not JSON ({error}); "
             f"""a text needs its quotes, as in '{name}="text"'"""
         ) from error
@@ -209,17 +184,6 @@ def _names(text: str | None) -> list[str] | None:
     if text is None:
         return None
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _split(pair: str, option: str, form: str) -> tuple[str, str]:
-    name, separator, value = pair.partition("=")
-    if not separator or not name:
-        raise _usage(f"{option} {pair!r} is not {form}")
-    return name, value
-
-
-def _usage(message: str) -> CommandError:
-    return CommandError(message, returncode=EXIT_USAGE)
 
 
 def _why(result: ExecutionResult) -> str:

@@ -1,0 +1,193 @@
+"""The stub says what executed code may call, in types that it really gets."""
+
+from __future__ import annotations
+
+import enum
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, NewType, NotRequired, TypedDict
+
+import pytest
+from pydantic import BaseModel, Field
+
+from codemode.tools import Tool, make_tool
+from codemode.tools.stubs import render_stubs
+
+type Tree = dict[str, Tree | int]
+OrderId = NewType("OrderId", int)
+
+
+class Size(enum.Enum):
+    SMALL = "s"
+    LARGE = "l"
+
+
+class Price(enum.Enum):
+    LOW = Decimal(1)
+    HIGH = Decimal(2)
+
+
+@dataclass
+class Money:
+    amount: Decimal
+    currency: str = "EUR"
+
+
+class Basket(BaseModel):
+    lines: tuple[Money, ...]
+    size: Size
+    above: Basket | None = None
+
+
+@dataclass
+class Wish:
+    text: str
+    tags: list[str] = field(default_factory=list)
+
+
+class Row(TypedDict):
+    id: int
+    note: NotRequired[str]
+
+
+Odd = TypedDict("Odd", {"class": str, "at-all": int})
+
+
+def basket(wish: Wish, number: OrderId, *, size: Size = Size.SMALL) -> Basket:
+    """Fill a basket."""
+    raise NotImplementedError
+
+
+async def rows(
+    day: date, ids: Sequence[int] = (), **more: Annotated[str, Field(max_length=3)]
+) -> Mapping[str, frozenset[Row]]:
+    """Find the rows.
+
+    Args:
+        day: In the shop's own time.
+    """
+    raise NotImplementedError
+
+
+def odd(kind: Literal["a", 1], price: Price) -> list[Odd] | None:
+    raise NotImplementedError
+
+
+def untyped(value):  # type: ignore[no-untyped-def]  # the point
+    r"""Say \no\thing."""
+    return value
+
+
+def unknown(tree: Tree, other: Path, call: Callable[[int], int]) -> datetime:
+    raise NotImplementedError
+
+
+def stubs(**tools: object) -> str:
+    return render_stubs(make_tool(name.replace("__", "."), one) for name, one in tools.items())
+
+
+def line_of(stub: str, beginning: str) -> str:
+    return next(line for line in stub.splitlines() if line.strip().startswith(beginning))
+
+
+def test_records_are_the_dicts_that_code_gets_and_gives() -> None:
+    stub = stubs(basket=basket)
+
+    assert "class Money(TypedDict):\n    amount: Decimal\n    currency: str\n" in stub
+    assert (
+        "class Basket(TypedDict):\n    lines: list[Money]\n"
+        "    size: Literal['s', 'l']\n    above: Basket | None\n" in stub
+    )
+    assert "class Wish(TypedDict):\n    text: str\n    tags: NotRequired[list[str]]\n" in stub
+    assert line_of(stub, "def basket") == (
+        "def basket(wish: Wish, number: int, *, size: Literal['s', 'l'] = 's') -> Basket:"
+    )
+
+
+def test_functions_have_their_kind_parameters_and_docs() -> None:
+    stub = stubs(rows=rows)
+
+    assert stub.endswith(
+        "async def rows(day: date, ids: list[int] = ..., **more: str) -> dict[str, set[Row]]:\n"
+        '    """Find the rows.\n\n    day: In the shop\'s own time.\n    """\n'
+    )
+    assert "class Row(TypedDict):\n    id: int\n    note: NotRequired[str]\n" in stub
+
+
+def test_what_no_code_can_know_is_any() -> None:
+    stub = stubs(untyped=untyped, unknown=unknown)
+
+    assert line_of(stub, "def untyped") == "def untyped(value: Any) -> Any:"
+    assert line_of(stub, "def unknown") == (
+        "def unknown(tree: dict[str, Any | int], other: Any, call: Any) -> datetime: ..."
+    )
+
+
+def test_names_of_tools_hide_no_type() -> None:
+    stub = stubs(orders__list=rows, orders__int=odd, orders__date=unknown, Row=untyped)
+
+    assert "from datetime import date as _date, datetime" in stub
+    assert "async def list(day: _date, ids: builtins.list[builtins.int]" in stub
+    assert "class Row2(TypedDict):" in stub
+
+
+CASES: dict[str, dict[str, object]] = {
+    "records": {"basket": basket, "rows": rows},
+    "odd keys": {"odd": odd},
+    "any": {"untyped": untyped, "unknown": unknown},
+    "namespaces": {"orders__list": rows, "orders__lines__int": odd, "orders__dict": unknown},
+    "types as names": {"Row": untyped, "date": rows, "Any": unknown},
+    "none": {},
+}
+
+
+def test_a_type_checker_takes_every_stub_and_finds_wrong_calls(tmp_path: Path) -> None:
+    for number, tools in enumerate(CASES.values()):
+        (tmp_path / f"case{number}.pyi").write_text(stubs(**tools), "utf-8")
+    (tmp_path / "used.py").write_text(
+        "from decimal import Decimal\n"
+        "from case0 import basket, progress, rows\n"
+        "from case3 import orders\n"
+        "total: Decimal = basket({'text': 'tea'}, 1, size='l')['lines'][0]['amount']\n"
+        "progress(1, 2)\n"
+        "async def main() -> None:\n"
+        "    found: dict[str, set[int]] = await orders.list('today')\n"
+        "basket({'texts': 'tea'}, '1')\n",
+        "utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--config-file=", "."],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    found = {line.partition(":")[0] for line in done.stdout.splitlines() if ": error:" in line}
+    lines = {line.split(":")[1] for line in done.stdout.splitlines() if ": error:" in line}
+    assert (found, lines) == ({"used.py"}, {"7", "8"}), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_stub_is_python(name: str) -> None:
+    compile(stubs(**CASES[name]), name, "exec")
+
+
+def test_a_record_is_a_tool_s_own_class_not_its_namesake() -> None:
+    def other() -> Any:
+        """Give another Money."""
+
+    @dataclass
+    class Money2:
+        cents: int
+
+    Money2.__name__ = "Money"
+    other.__annotations__["return"] = Money2
+    made: list[Tool] = [make_tool("basket", basket), make_tool("other", other)]
+    stub = render_stubs(made)
+    assert "class Money2(TypedDict):\n    cents: int\n" in stub
+    assert line_of(stub, "def other") == "def other() -> Money2:"

@@ -1,0 +1,54 @@
+"""Calling the commands, in this process and as processes of their own."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from django.core.management import CommandError, call_command
+
+__all__ = ["call", "run", "start"]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def call(command: str, *arguments: str) -> tuple[int, str, str]:
+    """Call a command in this process; return exit status, stdout and stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        call_command(command, *arguments, stdout=out, stderr=err)
+    except CommandError as error:
+        return error.returncode, out.getvalue(), f"{err.getvalue()}{error}"
+    return 0, out.getvalue(), err.getvalue()
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return an environment in which the commands find the project of the tests."""
+    path = os.pathsep.join(map(str, [ROOT, ROOT / "example_project"]))
+    base = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    # How far this host can isolate is not what the tests of the commands are about.
+    tier = {k: v for k, v in os.environ.items() if k == "CODEMODE_EXECUTOR_MIN_TIER"}
+    return {**base, **tier, "DJANGO_SETTINGS_MODULE": "tests.settings", **variables}
+
+
+def start(command: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    """Start a command as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "django", command, *arguments],
+        env=environment(**variables),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run(command: str, *arguments: str, stdin: str = "", **variables: str) -> tuple[int, str, str]:
+    """Run a command as a process of its own; return exit status, stdout and stderr."""
+    with start(command, *arguments, **variables) as process:
+        out, err = process.communicate(stdin, timeout=60)
+    return process.returncode, out, err

@@ -1,0 +1,205 @@
+"""The quickstart, followed by the letter: its commands and files in a fresh project, from the wheel."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from tests.codemode.processes import wait_until
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "quickstart.md"
+BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+SERVERS = ("python manage.py runserver", "codemode-executor ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    line: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    name: str
+    content: str
+
+
+def steps() -> Iterator[Command | File]:
+    """Give what the page tells to type and to write, in its order."""
+    page = PAGE.read_text("utf-8")
+    aside = re.search(r"^## Without Django$.*?(?=^## )", page, re.DOTALL | re.MULTILINE)
+    assert aside is not None
+    for kind, content in BLOCK.findall(page.replace(aside[0], "")):
+        if kind == "console":
+            yield from commands(content)
+        else:
+            first, _, rest = content.partition("\n")
+            yield File(name=first.removeprefix("# "), content=rest)
+
+
+def commands(block: str) -> Iterator[Command]:
+    """Split a console block; a command goes on over lines while a quote of it is open."""
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        lines = part.splitlines(keepends=True)
+        length = next(n for n in range(1, len(lines) + 1) if "".join(lines[:n]).count("'") % 2 == 0)
+        yield Command(line="".join(lines[:length]).strip(), output="".join(lines[length:]))
+
+
+@dataclass(slots=True)
+class Terminal:
+    """Be somebody who follows the page in an empty folder."""
+
+    folder: Path
+    environment: dict[str, str]
+    ports: dict[Literal["8000", "8001"], str]
+    servers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def follow(self, step: Command | File) -> None:
+        if isinstance(step, File):
+            self.write(step)
+        elif step.line.startswith("pip install"):
+            pass  # The environment has the wheel.
+        elif step.line.startswith(SERVERS):
+            self.serve(step.line)
+        else:
+            assert self.run(step.line).rstrip() == step.output.rstrip(), step.line
+
+    def write(self, file: File) -> None:
+        """Write a file; settings and URLs go to the end of what startproject has made."""
+        path = self.folder / file.name
+        before = path.read_text() if file.name.startswith("mysite/") else ""
+        path.write_text(before + self.with_ports(file.content))
+
+    def run(self, line: str) -> str:
+        """Run a command and return what it prints; what it exports stays."""
+        exported = self.folder.parent / "exported"
+        script = f"{self.with_ports(line)}\nstatus=$?\nenv -0 > {exported}\nexit $status"
+        done = subprocess.run(
+            ["bash", "-c", script],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0 or "Error" in done.stdout, f"{line}: {done.stdout}"
+        pairs = (one.partition("=") for one in exported.read_text().split("\0") if one)
+        self.environment = {name: value for name, _, value in pairs}
+        return done.stdout
+
+    def serve(self, line: str) -> None:
+        """Start a server as in a terminal of its own, and wait until it answers."""
+        port = self.ports["8000" if "runserver" in line else "8001"]
+        if "runserver" in line:
+            line += f" 127.0.0.1:{port}"
+        log = self.folder.parent / f"{port}.log"
+        with log.open("wb") as target:
+            server = subprocess.Popen(
+                ["bash", "-c", f"exec {self.with_ports(line)}"],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=target,
+                stderr=target,
+                start_new_session=True,
+            )
+        self.servers.append(server)
+        assert wait_until(lambda: server.poll() is not None or answers(port), 90), log.read_text()
+        assert server.poll() is None, log.read_text()
+
+    def with_ports(self, text: str) -> str:
+        """Put ports that are free here into the place of those of the page."""
+        for shown, port in self.ports.items():
+            text = text.replace(f"127.0.0.1:{shown}", f"127.0.0.1:{port}")
+        return text
+
+    def leave(self) -> None:
+        """End the servers with Ctrl-C."""
+        for server in self.servers:
+            os.killpg(server.pid, signal.SIGINT)
+            server.wait(30)
+
+
+def answers(port: str) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", int(port))) == 0
+
+
+def free_port() -> str:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return str(server.getsockname()[1])
+
+
+def uv(*arguments: str) -> None:
+    command = shutil.which("uv", path=f"{ROOT / '.bootstrap/uv/bin'}:{os.environ['PATH']}")
+    assert command, "uv is needed: .ci/with_env.py puts it into .bootstrap"
+    environment = {"UV_CACHE_DIR": str(ROOT / ".bootstrap" / "cache"), **os.environ}
+    environment.update(UV_PYTHON_DOWNLOADS="never", UV_NO_PROGRESS="1")
+    done = subprocess.run(
+        [command, "--quiet", "--system-certs", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    uv("build", "--wheel", "--out-dir", str(folder))
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("django", ["5.2", "6.1"])
+def test_a_fresh_project_that_follows_the_quickstart_runs_its_tool(
+    django: str, wheel: Path, tmp_path: Path
+) -> None:
+    installed = tmp_path / "venv"
+    uv("venv", "--python", sys.executable, str(installed))
+    uv("pip", "install", "--python", str(installed), str(wheel), f"django=={django}.*")
+    environment = {
+        "HOME": str(tmp_path),
+        "PATH": f"{installed / 'bin'}:/usr/bin:/bin",
+        "PYTHONWARNINGS": "error::RuntimeWarning",
+        # What this host cannot offer, the page cannot either.
+        **{k: v for k, v in os.environ.items() if k == "CODEMODE_EXECUTOR_MIN_TIER"},
+    }
+    folder = tmp_path / "project"
+    folder.mkdir()
+    terminal = Terminal(folder, environment, {"8000": free_port(), "8001": free_port()})
+    try:
+        assert terminal.run("python -m django --version").startswith(f"{django}.")
+        for step in steps():
+            terminal.follow(step)
+    finally:
+        terminal.leave()
+
+
+def test_the_page_has_four_steps_and_each_shows_what_comes_of_it() -> None:
+    page = PAGE.read_text("utf-8")
+    parts = re.split(r"^## (\d)\. ", page, flags=re.MULTILINE)
+    assert parts[1::2] == ["1", "2", "3", "4"]
+    for part in parts[2::2]:
+        blocks = BLOCK.findall(part.partition("\n## ")[0])
+        shown = [one for kind, text in blocks if kind == "console" for one in commands(text)]
+        assert any(one.output for one in shown)

@@ -48,7 +48,7 @@ GAPS: Mapping[Tier, tuple[str, ...]] = {
         "files written to the work folder are bounded one by one, not in sum",
         "a library that the code writes can be loaded into its own process",
         "all sandboxes run as the executor's own user",
-        "threads are bounded by memory only",
+        "without control groups threads are bounded by memory only",
     ),
     "unsafe": ("everything: the code has the rights, the files and the network of this user",),
 }

@@ -19,6 +19,8 @@ __all__ = [
     "to_message",
 ]
 
+_PENDING_SIGNALS = 64
+
 # Each limit of the wire message; the seconds of a run travel on their own.
 _FIELDS = tuple(field.name for field in pb.Limits.DESCRIPTOR.fields)
 
@@ -99,6 +101,10 @@ def _hard_rlimits(ceilings: Limits) -> Mapping[str, int]:
         "RLIMIT_CORE": 0,
         "RLIMIT_NOFILE": ceilings.max_open_files,
         "RLIMIT_FSIZE": ceilings.max_disk_bytes,
+        # What the kernel would keep for the code beyond the memory that is limited.
+        "RLIMIT_MEMLOCK": 0,
+        "RLIMIT_MSGQUEUE": 0,
+        "RLIMIT_SIGPENDING": _PENDING_SIGNALS,
     }
     if ceilings.max_cpu_seconds is not None:
         limits["RLIMIT_CPU"] = math.ceil(ceilings.max_cpu_seconds)

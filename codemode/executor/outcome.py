@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from codemode.config import Limits
 from codemode.executor.child import Exit
 from codemode.sandbox.channel import EXIT_NO_MEMORY
-from codemode.sandbox.child import LOCK_FAILED
 
 __all__ = ["LIMIT_TYPES", "Ending", "ending_of_exit", "status_of_failure"]
 
@@ -40,7 +39,7 @@ def status_of_failure(type_name: str) -> str:
 
 
 def ending_of_exit(exit: Exit | None, limits: Limits, cpu_limit: float, said: str) -> Ending:
-    """Classify the death of a child that nobody here killed.
+    """Classify the death of a child that had taken its code and that nobody here killed.
 
     ``said`` is the last of its raw output; it helps to explain a crash.
     """
@@ -79,12 +78,6 @@ def ending_of_exit(exit: Exit | None, limits: Limits, cpu_limit: float, said: st
                 "the inputs, or what a tool returned, did not fit into the memory that was left; "
                 f"max_memory_bytes is {limits.max_memory_bytes}"
             ),
-        )
-    if exit.code == LOCK_FAILED:
-        return Ending(
-            status="crashed",
-            type="SandboxUnavailable",
-            message=f"the sandbox could not lock itself down; the code did not run{tail}",
         )
     return Ending(
         status="crashed",

@@ -18,10 +18,9 @@ from codemode.sandbox.frames import Frame, pack
 from codemode.sandbox.guest import Guest
 from codemode.sandbox.lockdown.layers import CHANNEL_FD, LAYERS, Boot
 
-__all__ = ["LOCK_FAILED", "start"]
+__all__ = ["start"]
 
-LOCK_FAILED = 70
-"""Exit status of a child that could not lock itself down: no code has run."""
+_LOCK_FAILED = 70
 
 
 def start(
@@ -42,7 +41,7 @@ def start(
         sock.sendall(pack(Frame.READY, 0, 0))
     except BaseException as error:  # noqa: BLE001  # reported, then fatal
         os.write(2, f"sandbox start failed: {type(error).__name__}: {error}\n".encode())
-        os._exit(LOCK_FAILED)
+        os._exit(_LOCK_FAILED)
     try:
         served.serve(raw_memory_base=boot.memory_base)
     except BaseException:  # noqa: BLE001  # reported, then fatal

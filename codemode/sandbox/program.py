@@ -65,8 +65,10 @@ class Program:
         self._executor: ThreadPoolExecutor | None = None
 
     def install(self) -> None:
-        """Be the process's main module."""
+        """Be the process's main module, started without arguments: the zygote's are not for it."""
         sys.modules["__main__"] = self._module
+        sys.argv = [""]
+        sys.orig_argv = [""]
 
     def define(self, names: Mapping[str, Any], fallback: Mapping[str, Any]) -> None:
         """Give the code names: as global variables, and behind the builtins."""

@@ -36,13 +36,15 @@ ALLOWED = frozenset(
     clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time times getrandom
     uname sysinfo getpid getppid gettid getpgrp getpgid getsid getuid geteuid getgid getegid
     getresuid getresgid getgroups getrlimit getrusage getpriority
-    getsockname getpeername getsockopt shutdown recvfrom
+    getsockname getpeername shutdown
     """.split()
 )
 """Calls that need no look at their arguments."""
 
 CHECKED = frozenset(
-    "clone socketpair sendto kill tgkill ioctl fcntl prctl prlimit64 setpriority".split()
+    """
+    clone socketpair sendto recvfrom getsockopt kill tgkill ioctl fcntl prctl prlimit64 setpriority
+    """.split()
 )
 """Calls that are allowed with some arguments; ``seccomp`` knows which."""
 

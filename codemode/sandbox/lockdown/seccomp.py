@@ -77,6 +77,18 @@ _FCNTLS = (
 # PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, PR_GET_NO_NEW_PRIVS, PR_SET_VMA
 _PRCTLS = (15, 16, 3, 39, 0x53564D41)
 
+# Of SOL_SOCKET, what Python itself asks for. Not the peer's: SO_PEERPIDFD would hand out a
+# descriptor of the executor's process.
+_SOCKET_OPTIONS = (
+    socket.SO_TYPE,
+    socket.SO_ERROR,
+    socket.SO_SNDBUF,
+    socket.SO_RCVBUF,
+    socket.SO_ACCEPTCONN,
+    socket.SO_PROTOCOL,
+    socket.SO_DOMAIN,
+)
+
 Instruction = tuple[int, int, int, int]
 """code, jump if true, jump if false, constant"""
 
@@ -157,6 +169,8 @@ def _verdicts(
 def _checks(own_pid: int) -> dict[str, tuple[list[_Word], int]]:
     """Return what each checked call's arguments must be, and the errno if they are not."""
     own = [_Word(0, (own_pid,))]
+    # No out-of-band bytes: nobody needs them, and their code in the kernel has had holes.
+    not_urgent = _Word(3, (0,), mask=socket.MSG_OOB)
     return {
         # Threads, but no processes and no namespaces.
         "clone": ([_Word(0, (_CLONE_THREAD,), mask=_CLONE_THREAD | _CLONE_NEW)], errno.EPERM),
@@ -165,7 +179,12 @@ def _checks(own_pid: int) -> dict[str, tuple[list[_Word], int]]:
             [_Word(0, (socket.AF_UNIX,)), _Word(1, (socket.SOCK_STREAM,), mask=0xF)],
             errno.EPERM,
         ),
-        "sendto": ([_Word(4, (0,)), _Word(4, (0,), high=True)], errno.EPERM),
+        "sendto": ([_Word(4, (0,)), _Word(4, (0,), high=True), not_urgent], errno.EPERM),
+        "recvfrom": ([not_urgent], errno.EPERM),
+        "getsockopt": (
+            [_Word(1, (socket.SOL_SOCKET,)), _Word(2, _SOCKET_OPTIONS)],
+            errno.ENOPROTOOPT,
+        ),
         "kill": (own, errno.EPERM),
         "tgkill": (own, errno.EPERM),
         "ioctl": ([_Word(1, _IOCTLS)], errno.ENOTTY),

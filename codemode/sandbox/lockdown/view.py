@@ -91,7 +91,9 @@ def build(folders: Sequence[str], exposed: Sequence[str] = ()) -> None:
         with open(_ROOT + device, "xb"):
             pass
         mount(device, _ROOT + device, None, _BIND)
-        mount("none", _ROOT + device, None, _REMOUNT | _BIND | _NOSUID | _NOEXEC)
+        # Read-only keeps mode and times of the host's file; the device itself can be written.
+        flags = _REMOUNT | _BIND | _RDONLY | _NOSUID | _NOEXEC
+        mount("none", _ROOT + device, None, flags)
     os.makedirs(f"{_ROOT}/etc", exist_ok=True)
     with open(f"{_ROOT}/etc/passwd", "x", encoding="ascii") as file:
         file.write("sandbox:x:65534:65534::/tmp:/bin/false\n")

@@ -19,6 +19,7 @@ from unittest import mock
 from codemode import ClientConfig, Codemode, ExecutorConfig, Limits
 from codemode.config import CEILINGS, Tier
 from codemode.executor import isolation, pool, server
+from codemode.executor.cgroups import Cgroups
 from codemode.executor.server import ExecutorServer
 from codemode.executor.zygote import CLEAN_ENVIRONMENT
 from codemode.sandbox.lockdown import view
@@ -37,10 +38,14 @@ _PROJECT = Path(__file__).parents[4]
 async def serving(
     tier: Tier, without: Iterable[str] = (), **options: Any
 ) -> AsyncIterator[tuple[Codemode, ExecutorServer]]:
-    """Serve a tier from this process, or with layers left out, which no canary then sees."""
+    """Serve a tier from this process, or with layers left out, which no canary then sees.
+
+    Without control groups, which would hide what a tier holds by itself.
+    """
     before = set(descendants(os.getpid()))
     ceilings = CEILINGS.model_copy(update={"max_disk_bytes": DISK_BYTES})
     with tempfile.TemporaryDirectory(prefix="cm-test-") as folder, contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(server, "Cgroups", return_value=Cgroups(["none"])))
         if without:
             stack.enter_context(_left_out(frozenset(without)))
         url = f"unix:{folder}/socket"

@@ -83,6 +83,20 @@ ATTACKS = (
         lower="EACCES EXDEV",
     ),
     Attack(
+        number=5,
+        name="change the mode and the times of the devices",
+        code="""
+            devices = [f'/dev/{name}' for name in ('null', 'zero', 'random', 'urandom')]
+            before = [os.stat(d).st_mtime_ns for d in devices]
+            # Whoever may write to a file may also set its times to now.
+            words = each(*(lambda d=d: os.utime(d) for d in devices),
+                         *(lambda d=d: os.chmod(d, 0o777) for d in devices))
+            return words if before == [os.stat(d).st_mtime_ns for d in devices] else 'changed'
+        """,
+        expected="EROFS",
+        lower="None",
+    ),
+    Attack(
         number=6,
         name="write into the standard library",
         code="""

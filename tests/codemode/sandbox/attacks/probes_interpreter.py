@@ -17,6 +17,13 @@ ATTACKS = (
     Attack(number=59, name="abort", code="os.abort()", expected="Crashed", alone=True),
     Attack(number=60, name="_exit", code="os._exit(0)", expected="ExitedEarly", alone=True),
     Attack(
+        number=60,
+        name="pretend that no code has run, by the status of a failed lock-down",
+        code="os._exit(70)",
+        expected="ExitedEarly",
+        alone=True,
+    ),
+    Attack(
         number=64,
         name="leave a thread that never ends",
         code="import threading, time\nthreading.Thread(target=time.sleep, args=(100,)).start()\nreturn 'returned'",
@@ -52,6 +59,12 @@ ATTACKS = (
             return numbers, found
         """,
         expected="([3], [])",
+    ),
+    Attack(
+        number=69,
+        name="read the arguments that the zygote was started with",
+        code="return sys.argv, sys.orig_argv",
+        expected="([''], [''])",
     ),
     Attack(
         number=91,

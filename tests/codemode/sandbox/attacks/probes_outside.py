@@ -77,6 +77,29 @@ ATTACKS = (
         expected="EPERM",
     ),
     Attack(
+        number=11,
+        name="be handed a descriptor of the executor, or its ids, by the channel",
+        code="""
+            found = {}
+            for option in range(128):
+                buffer, size = ctypes.create_string_buffer(256), ctypes.c_uint(256)
+                if libc.getsockopt(3, 1, option, buffer, ctypes.byref(size)) == 0:
+                    found[option] = size.value
+            # Of which kind the socket is, its errors and its buffers; nothing of the other end.
+            return sorted(set(found) - {3, 4, 7, 8, 30, 38, 39})
+        """,
+        expected="[]",
+    ),
+    Attack(
+        number=11,
+        name="send and receive bytes out of band",
+        code="""
+            ours, theirs = socket.socketpair()
+            return each(lambda: ours.send(b'x', socket.MSG_OOB), lambda: theirs.recv(1, socket.MSG_OOB))
+        """,
+        expected="EPERM",
+    ),
+    Attack(
         number=12,
         name="fork",
         code="""
@@ -168,6 +191,18 @@ ATTACKS = (
                         lambda: resource.prlimit(VICTIM, resource.RLIMIT_NOFILE))
         """,
         expected="EPERM",
+    ),
+    Attack(
+        number=40,
+        name="let the kernel keep locked memory, queues and signals",
+        code="""
+            import resource
+            kinds = [getattr(resource, 'RLIMIT_' + n) for n in ('MEMLOCK', 'MSGQUEUE', 'SIGPENDING')]
+            page = ctypes.create_string_buffer(4096)
+            locked = tell(lambda: libc.mlock(page, 4096) and os.strerror(ctypes.get_errno()))
+            return [resource.getrlimit(kind)[1] for kind in kinds], locked
+        """,
+        expected="([0, 0, 64], 'Operation not permitted')",
     ),
     Attack(
         number=44,

@@ -26,7 +26,7 @@ DOCUMENTED = {
     45: "a library that the code writes can be loaded into its own process",
     50: _SUMS,
     51: _SUMS,
-    55: "threads are bounded by memory only",
+    55: "without control groups threads are bounded by memory only",
     96: "packages installed for the whole system can be read",
     97: "covert channels: timing, the page cache, locks on shared read-only files",
 }

@@ -190,6 +190,17 @@ ARGUMENT_RULES: Sequence[tuple[str, Sequence[int], int]] = (
     ("sendto", [3, 9, 1, 0, HIGH, 16], EPERM),
     ("sendto", [3, 9, 1, 0, 1 << 63, 16], EPERM),
     ("sendto", [3, 9, 1, 0, 0x7FFF_0000_1000, 16], EPERM),
+    ("sendto", [3, 9, 1, 0x4040, 0, 0], ALLOW),  # NOSIGNAL, DONTWAIT
+    *[("sendto", [3, 9, 1, flags, 0, 0], EPERM) for flags in (1, 0x41, 2**32 - 1)],  # OOB
+    ("recvfrom", [3, 9, 1, 0x142, 0, 0], ALLOW),  # PEEK, DONTWAIT, WAITALL
+    *[("recvfrom", [3, 9, 1, flags, 0, 0], EPERM) for flags in (1, 3, 2**32 - 1)],  # OOB
+    *[("getsockopt", [3, 1, option], ALLOW) for option in (3, 4, 7, 8, 30, 38, 39)],
+    # PEERCRED, PEERNAME, PEERSEC, PEERGROUPS, PEERPIDFD, MEMINFO, COOKIE, GET_FILTER
+    *[
+        ("getsockopt", [3, 1, option], refused(errno.ENOPROTOOPT))
+        for option in (0, 17, 26, 28, 31, 55, 57, 59, 77, 2**32 - 1)
+    ],
+    *[("getsockopt", [3, level, 4], refused(errno.ENOPROTOOPT)) for level in (0, 6, 41, 282)],
     *[(call, [OWN_PID, 0, 0], ALLOW) for call in ("kill", "tgkill")],
     *[
         (call, [pid % 2**64, 0, 0], EPERM)

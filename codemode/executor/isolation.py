@@ -166,8 +166,16 @@ async def _try(settings: SandboxSettings, exposed: tuple[str, ...]) -> Mapping[s
 
 def _reason(report: Mapping[str, Any]) -> str:
     cause = _CAUSES.get(report.get("errno") or 0)
-    if report["failed"] == "user_of_slot":
-        cause = "the executor does not run as root, or without CAP_SETUID, CAP_SETGID and CAP_CHOWN"
+    match report["failed"], report.get("errno"):
+        case "user_of_slot", _:
+            cause = (
+                "the executor does not run as root, or lacks CAP_SETUID, CAP_SETGID or CAP_CHOWN"
+            )
+        case "landlock_files", errno.EACCES:
+            cause = (
+                "it lies below a folder that only its owner may enter, such as a home; install "
+                "Python and the packages where every user may read them"
+            )
     return f"{report['failed']}: {report['error']}" + (f" (likely: {cause})" if cause else "")
 
 

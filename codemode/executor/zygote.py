@@ -166,7 +166,8 @@ class Zygote:
         if self._process is not None:
             if self._process.returncode is None:
                 try:
-                    self._process.kill()
+                    # Not Process.kill(): in Python 3.12.1 it may reap what the loop waits for.
+                    os.kill(self._process.pid, signal.SIGKILL)
                 except ProcessLookupError:
                     pass
             await self._process.wait()

@@ -148,7 +148,7 @@ class _Zygote:
             landlock_fd=prepared.landlock_fd,
             filter_bytes=prepared.filter_bytes,
             highest_fd=prepared.highest_fd,
-            exposed=settings["exposed"],
+            readable=prepared.readable,
             without=frozenset(settings["without"]),
         )
 

@@ -27,6 +27,7 @@ class Prepared:
 
     pid_namespace: namespaces.PidNamespace | None
     memory_base: int
+    readable: Sequence[str]
     landlock_fd: int | None
     filter_bytes: bytes
     highest_fd: int
@@ -44,11 +45,14 @@ def prepare(tier: str, exposed: Sequence[str]) -> Prepared:
     """
     highest_fd = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], _HIGHEST_FD)
     _prefer_for_oom_kill()
+    # Found out here: in tier B a child's own user may not even look for them.
+    readable = view.read_only_folders(exposed)
     if tier != "A":
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         return Prepared(
             pid_namespace=None,
             memory_base=_memory_base(),
+            readable=readable,
             landlock_fd=None,
             filter_bytes=b"",
             highest_fd=highest_fd,
@@ -58,7 +62,7 @@ def prepare(tier: str, exposed: Sequence[str]) -> Prepared:
     pid_namespace = namespaces.PidNamespace()
     memory_base = _memory_base()
     # As the namespace's root: it may read an interpreter below a 0700 home.
-    view.build(view.read_only_folders(exposed), exposed)
+    view.build(readable, exposed)
     privileges.drop_bounding_set()
     if second_user:
         privileges.become(1, privileges.CAP_SYS_ADMIN)
@@ -68,6 +72,7 @@ def prepare(tier: str, exposed: Sequence[str]) -> Prepared:
     return Prepared(
         pid_namespace=pid_namespace,
         memory_base=memory_base,
+        readable=readable,
         landlock_fd=_ruleset(),
         filter_bytes=seccomp.build(own_pid=1, namespaces=True),
         highest_fd=highest_fd,

@@ -51,7 +51,7 @@ class Boot:
     landlock_fd: int | None
     filter_bytes: bytes
     highest_fd: int
-    exposed: Sequence[str] = ()
+    readable: Sequence[str]
     without: frozenset[str] = frozenset()
 
 
@@ -75,7 +75,6 @@ def private_tmp(boot: Boot) -> None:
     """Have a /tmp of one's own, bounded in bytes and files, from which nothing is executed."""
     os.unshare(os.CLONE_NEWNS)
     view.private_tmp(boot.disk_bytes, inodes=1024)
-    os.chdir("/tmp")  # noqa: S108  # the one just mounted
 
 
 def nested_user_namespace(boot: Boot) -> None:
@@ -131,8 +130,7 @@ def landlock_domain(boot: Boot) -> None:
 
 def landlock_files(boot: Boot) -> None:
     """Reach the interpreter's files, the exposed packages and the own folder only."""
-    readable = (*view.read_only_folders(boot.exposed), *view.DEVICES)
-    rules = dict.fromkeys(readable, landlock.READ)
+    rules = dict.fromkeys((*boot.readable, *view.DEVICES), landlock.READ)
     rules |= {"/dev/null": landlock.READ_WRITE, boot.workdir: landlock.READ_WRITE}
     descriptor = landlock.ruleset(rules)
     landlock.restrict(descriptor)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from collections.abc import Callable
 from typing import NoReturn
 
 from codemode.sandbox.lockdown.privileges import CAP_SETUID, effective_capabilities
@@ -40,13 +41,13 @@ def enter() -> bool:
     if second_user:
         _unshare_mapped_by_sibling(uid, gid)
     else:
-        _unshare(os.CLONE_NEWUSER, "CLONE_NEWUSER")
+        _named("unshare(CLONE_NEWUSER)", os.unshare, os.CLONE_NEWUSER)
         prctl(PR_SET_DUMPABLE, 1)  # a changed user id would own these files else
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"0 {uid} 1")
         _write("/proc/self/gid_map", f"0 {gid} 1")
-    _unshare(_OTHERS, "CLONE_NEWNS|CLONE_NEWPID|...")
-    socket.sethostname("sandbox")
+    _named("unshare(CLONE_NEWNS|CLONE_NEWPID|...)", os.unshare, _OTHERS)
+    _named("sethostname", socket.sethostname, "sandbox")
     return second_user
 
 
@@ -95,7 +96,7 @@ def _unshare_mapped_by_sibling(uid: int, gid: int) -> None:
             os._exit(status)
     os.close(go_read)
     try:
-        _unshare(os.CLONE_NEWUSER, "CLONE_NEWUSER")
+        _named("unshare(CLONE_NEWUSER)", os.unshare, os.CLONE_NEWUSER)
         prctl(PR_SET_DUMPABLE, 1)
         os.write(go_write, b"x")
     finally:
@@ -105,12 +106,12 @@ def _unshare_mapped_by_sibling(uid: int, gid: int) -> None:
         raise PermissionError("the user map of the sandbox could not be written")
 
 
-def _unshare(flags: int, name: str) -> None:
-    """Call unshare(2), and say so when it fails: whoever reads the error must fix the host."""
+def _named[T](name: str, call: Callable[[T], object], argument: T) -> None:
+    """Make a system call, and name it when it fails: whoever reads the error must fix the host."""
     try:
-        os.unshare(flags)
+        call(argument)
     except OSError as error:
-        raise OSError(error.errno, f"unshare({name}): {error.strerror}") from None
+        raise OSError(error.errno, f"{name}: {error.strerror}") from None
 
 
 def _is_mapped(uid: int) -> bool:

@@ -38,7 +38,7 @@ def main(settings: Mapping[str, Any]) -> None:
             landlock_fd=prepared.landlock_fd,
             filter_bytes=prepared.filter_bytes,
             highest_fd=prepared.highest_fd,
-            exposed=settings["exposed"],
+            readable=prepared.readable,
         )
         pid = prepared.fork()
     except (OSError, NotImplementedError) as error:

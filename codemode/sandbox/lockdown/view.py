@@ -5,10 +5,11 @@ from __future__ import annotations
 import ctypes
 import glob
 import os
+import stat
 import struct
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from codemode.sandbox.syscalls import mount, pivot_root, syscall, umount
 
@@ -81,19 +82,22 @@ def build(folders: Sequence[str], exposed: Sequence[str] = ()) -> None:
     Of the installed packages in the folders, only those ``exposed`` are in it.
     """
     mount("none", "/", None, _REC | _PRIVATE)
+    # Opened first, as the new root hides what lies below its place.
+    sources = {path: _open(path) for path in (*folders, *exposed)}
+    hidden = package_folders(folders, exposed)
     mount("codemode", _ROOT, "tmpfs", _NOSUID | _NODEV, "size=1m,nr_inodes=4k,mode=755")
     for folder in folders:
-        _bind(folder, _ROOT + folder)
-    for hidden in package_folders(folders, exposed):
-        _hide(hidden, [folder for folder in exposed if _is_within(folder, [hidden])])
+        _show(folder, sources[folder])
+    for folder in hidden:
+        _hide(folder, {path: sources[path] for path in exposed if _is_within(path, [folder])})
     os.makedirs(f"{_ROOT}/dev", exist_ok=True)
     for device in DEVICES:
-        with open(_ROOT + device, "xb"):
-            pass
-        mount(device, _ROOT + device, None, _BIND)
+        _bind(device, _ROOT + device)
         # Read-only keeps mode and times of the host's file; the device itself can be written.
         flags = _REMOUNT | _BIND | _RDONLY | _NOSUID | _NOEXEC
         mount("none", _ROOT + device, None, flags)
+    for source in sources.values():
+        os.close(source)
     os.makedirs(f"{_ROOT}/etc", exist_ok=True)
     with open(f"{_ROOT}/etc/passwd", "x", encoding="ascii") as file:
         file.write("sandbox:x:65534:65534::/tmp:/bin/false\n")
@@ -107,7 +111,12 @@ def build(folders: Sequence[str], exposed: Sequence[str] = ()) -> None:
 
 
 def private_tmp(size_bytes: int, inodes: int) -> None:
-    """Mount a small file system of this process's own on /tmp. Raises OSError."""
+    """Mount a small file system of this process's own on /tmp, and work in it. Raises OSError.
+
+    What the view shows below /tmp, such as an interpreter, stays.
+    """
+    os.chdir("/tmp")  # noqa: S108  # the view's, which relative paths go on to name
+    shown = os.listdir()
     mount(
         "codemode",
         "/tmp",  # noqa: S108  # nobody else's
@@ -115,31 +124,32 @@ def private_tmp(size_bytes: int, inodes: int) -> None:
         _NOSUID | _NODEV | _NOEXEC,
         f"size={size_bytes},nr_inodes={inodes},mode=1777",
     )
+    for name in shown:
+        _bind(name, f"/tmp/{name}")  # noqa: S108  # likewise
+    os.chdir("/tmp")  # noqa: S108  # the one just mounted
 
 
-def _hide(folder: str, exposed: Sequence[str]) -> None:
+def _hide(folder: str, exposed: Mapping[str, int]) -> None:
     """Show an empty folder in its place, with only what is exposed of it."""
     target = _ROOT + folder
     mount("codemode", target, "tmpfs", _NOSUID | _NODEV, "size=64k,nr_inodes=256,mode=755")
-    for path in exposed:
-        _bind(path, _ROOT + path)
+    for path, source in exposed.items():
+        _show(path, source)
     mount("none", target, None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
 
 
-def _bind(source: str, target: str) -> None:
-    """Show a folder, with all that is mounted below it, or a file, read-only."""
-    if os.path.islink(source):
+def _open(path: str) -> int:
+    return os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def _show(path: str, source: int) -> None:
+    """Show what was opened, read-only, or make the same link."""
+    target = _ROOT + path
+    if stat.S_ISLNK(os.fstat(source).st_mode):
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        os.symlink(os.readlink(source), target)
+        os.symlink(os.readlink("", dir_fd=source), target)
         return
-    if os.path.isdir(source):
-        os.makedirs(target, exist_ok=True)
-    else:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        with open(target, "xb"):
-            pass
-    # A plain bind of a tree with mounts in it is refused in a user namespace.
-    mount(source, target, None, _BIND | _REC)
+    _bind(f"/proc/self/fd/{source}", target)
     try:
         attributes = struct.pack("QQQQ", _ATTR_RDONLY | _ATTR_NOSUID | _ATTR_NODEV, 0, 0, 0)
         buffer = ctypes.create_string_buffer(attributes, len(attributes))
@@ -155,6 +165,18 @@ def _bind(source: str, target: str) -> None:
         # Linux before 5.12: mount by mount, the innermost last.
         for inner in _mounts_below(target):
             mount("none", inner, None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
+
+
+def _bind(source: str, target: str) -> None:
+    """Show a folder, with all that is mounted below it, or a file, at another place."""
+    if os.path.isdir(source):
+        os.makedirs(target, exist_ok=True)
+    else:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(target, "xb"):
+            pass
+    # A plain bind of a tree with mounts in it is refused in a user namespace.
+    mount(source, target, None, _BIND | _REC)
 
 
 def _mounts_below(target: str) -> list[str]:

@@ -211,7 +211,7 @@ def test_each_errno_is_explained(folder: Path, number: int, cause: str) -> None:
     assert cause in outcome.log.partition("(likely: ")[2]
 
 
-@pytest.mark.parametrize("missing", ["mount", "pivot_root"])
+@pytest.mark.parametrize("missing", ["mount", "pivot_root", "sethostname"])
 def test_namespaces_without_mounts_are_no_tier_a(folder: Path, missing: str) -> None:
     """As on hosts where AppArmor lets a user namespace be made and then denies what it is for."""
     needs_tier("C")

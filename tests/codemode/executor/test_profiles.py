@@ -34,9 +34,10 @@ def tier(request: pytest.FixtureRequest) -> Tier:
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """Give a folder that sandboxes of every tier may be shown."""
-    with tempfile.TemporaryDirectory(prefix="cm-test-", dir="/var/tmp") as name:
+def folder(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Give a folder that sandboxes of every tier may be shown, below the parameter if any."""
+    parent = getattr(request, "param", "/var/tmp")
+    with tempfile.TemporaryDirectory(prefix="cm-test-", dir=parent) as name:
         path = Path(name)
         path.chmod(0o755)
         yield path
@@ -210,7 +211,11 @@ result = [rates.KEY, rates.deep.DEEP, len(refused)]
 """
 
 
-@pytest.mark.parametrize("profile", ["default", "data"])
+@pytest.mark.parametrize(
+    "folder, profile",
+    [("/var/tmp", "default"), ("/tmp", "default"), ("/tmp", "data")],
+    indirect=["folder"],
+)
 async def test_folder_of_packages_is_importable_and_nothing_beside_it(
     tier: Tier, folder: Path, profile: str
 ) -> None:

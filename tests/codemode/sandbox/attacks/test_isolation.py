@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from codemode import Codemode
 from codemode.config import Tier
 from tests.codemode.sandbox.attacks.attack import Attack, program
 from tests.codemode.sandbox.attacks.battlefield import serving
-from tests.codemode.sandbox.attacks.conftest import skip_without
+from tests.codemode.sandbox.lockdown.hosts import needs_tier
 
 
 class Meeting:
@@ -217,10 +216,8 @@ os._exit(0)
 
 
 @pytest.mark.parametrize("layer, different", [("fresh", 2), ("left out", 1)])
-def test_openssl_repeats_itself_without_fresh_randomness(
-    layer: str, different: int, lacking: Callable[[Tier], str]
-) -> None:
-    skip_without("A", lacking)
+def test_openssl_repeats_itself_without_fresh_randomness(layer: str, different: int) -> None:
+    needs_tier("A")
     said = subprocess.run(
         [sys.executable, "-c", _CHILDREN_THAT_ARE_EACH_PID_1, layer],
         cwd=Path(__file__).parents[4],

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +23,7 @@ from codemode.core.events import ExecutionCompleted
 from codemode.errors import ExecutorConnectionError
 from tests.codemode.processes import descendants, is_running, open_descriptors, wait_until
 from tests.codemode.sandbox.attacks.battlefield import Bait, serving
-from tests.codemode.sandbox.attacks.conftest import skip_without
+from tests.codemode.sandbox.lockdown.hosts import needs_tier
 
 _ROOT = Path(__file__).parents[4]
 
@@ -98,18 +98,14 @@ def test_no_child_outlives_what_made_it(tier: Tier, killed: Killed) -> None:
     assert outlive(tier, killed) == []
 
 
-def test_pid_namespace_ends_children_that_do_not_watch_their_zygote(
-    lacking: Callable[[Tier], str],
-) -> None:
-    skip_without("A", lacking)
+def test_pid_namespace_ends_children_that_do_not_watch_their_zygote() -> None:
+    needs_tier("A")
     assert outlive("A", "executor", "die_with_zygote") == []
 
 
 @pytest.mark.parametrize("lower", ["B", "C"])
-def test_child_that_does_not_watch_its_zygote_outlives_it(
-    lower: Tier, lacking: Callable[[Tier], str]
-) -> None:
-    skip_without(lower, lacking)
+def test_child_that_does_not_watch_its_zygote_outlives_it(lower: Tier) -> None:
+    needs_tier(lower)
     assert len(outlive(lower, "executor", "die_with_zygote")) == 1
 
 

@@ -15,8 +15,8 @@ from codemode.errors import ExecutorConnectionError
 from codemode.executor import limits
 from codemode.sandbox.lockdown.layers import LAYERS
 from tests.codemode.sandbox.attacks.battlefield import Bait, serving
-from tests.codemode.sandbox.attacks.conftest import skip_without
 from tests.codemode.sandbox.attacks.mutations import MUTATIONS, Mutation
+from tests.codemode.sandbox.lockdown.hosts import needs_tier
 
 CASES = [(cast(Tier, tier), mutation) for mutation in MUTATIONS for tier in mutation.tiers]
 
@@ -77,9 +77,9 @@ def outcomes() -> Outcomes:
     "tier, mutation", CASES, ids=[f"{m.layer}-{t}-{i}" for i, (t, m) in enumerate(CASES)]
 )
 def test_without_the_layer_something_gets_through(
-    outcomes: Outcomes, tier: Tier, mutation: Mutation, lacking: Callable[[Tier], str]
+    outcomes: Outcomes, tier: Tier, mutation: Mutation
 ) -> None:
-    skip_without(tier, lacking)
+    needs_tier(tier)
     if (tier, mutation.layer) == ("C", "no_privileges") and os.geteuid():
         pytest.skip("without no_new_privs Landlock refuses all but root, and so the start")
     besides, layer = mutation.besides, frozenset({mutation.layer})
@@ -101,8 +101,8 @@ def test_every_layer_of_every_tier_is_left_out_once() -> None:
 
 
 @pytest.mark.parametrize("layer", ["no_privileges", "work_folder"])
-def test_tier_b_does_not_start_without(layer: str, lacking: Callable[[Tier], str]) -> None:
-    skip_without("B", lacking)
+def test_tier_b_does_not_start_without(layer: str) -> None:
+    needs_tier("B")
 
     async def start() -> None:
         async with serving("B", {layer}) as (codemode, _):

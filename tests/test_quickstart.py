@@ -184,6 +184,8 @@ def test_a_fresh_project_that_follows_the_quickstart_runs_its_tool(
         # What this host cannot offer, the page cannot either.
         **{k: v for k, v in os.environ.items() if k == "CODEMODE_EXECUTOR_MIN_TIER"},
     }
+    # Outside of a terminal curl shows a meter.
+    (tmp_path / ".curlrc").write_text("silent\nshow-error\n")
     folder = tmp_path / "project"
     folder.mkdir()
     terminal = Terminal(folder, environment, {"8000": free_port(), "8001": free_port()})

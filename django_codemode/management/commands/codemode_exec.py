@@ -11,9 +11,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from codemode.core.context import use_context
-from codemode.core.events import ExecutionCompleted, OutputReceived
 from codemode.core.result import ExecutionResult
 from codemode.errors import ConfigurationError, ExecutorClientError, ValueEncodingError
+from django_codemode.management.console import Console, cells, history, typed
+from django_codemode.management.live import Live, fit, write
 from django_codemode.management.options import (
     EXIT_USAGE,
     HelpFormatter,
@@ -37,10 +38,19 @@ examples:
   manage.py codemode_exec 'result = sum(range(10))'
   manage.py codemode_exec -f report.py --input 'year=2026' --context tenant_id=acme
   echo 'print(tools.search("refund"))' | manage.py codemode_exec - --user alice --json
+  manage.py codemode_exec --session
+  manage.py codemode_exec -v 2 'list_orders(status="open")'
 
 The code's own stdout and stderr go to stdout and stderr as they come; its result is the
-last thing on stdout, and nothing when it is None. Without --user the code acts as the
-system, which may call every tool.
+last thing on stdout, and nothing when it is None. On a terminal, what it reports by
+progress() is a bar, and control characters that it prints are shown, not obeyed. -v 2 tells
+each tool call on stderr. Without --user the code acts as the system, which may call every
+tool.
+
+--session is a prompt like Python's own: values are shown as Python writes them, Tab completes
+the names of tools, lines are kept in ~/.codemode_history. A run that is stopped ends the
+session, and the next one begins without variables. From a pipe, the first code that does not
+complete ends it, with the exit status that it has by itself.
 
 exit status:
   0    the code completed
@@ -93,6 +103,17 @@ class Command(BaseCommand):
         )
         add_context_options(parser)
         parser.add_argument(
+            "--profile",
+            metavar="NAME",
+            help="what the sandbox has loaded, such as data for numpy and pandas",
+        )
+        parser.add_argument(
+            "--session",
+            action="store_true",
+            help="run several codes in one sandbox, whose variables stay: typed at a terminal, "
+            "or read from stdin, where lines of # %%%% separate them; after CODE or FILE, if given",
+        )
+        parser.add_argument(
             "--json", action="store_true", help="print the whole outcome as one JSON object"
         )
 
@@ -105,16 +126,26 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Execute, and raise CommandError with the exit status unless the code completed."""
-        code = _code(options["code"], options["file"])
+        if options["session"] and options["json"]:
+            raise usage_error("--session shows each outcome by itself; leave out --json")
+        code = _code(options["code"], options["file"], in_session=options["session"])
         context = context_of(options["context"], options["user"])
         arguments = {
-            "inputs": dict(_input(one) for one in options["input"]),
             "available_tools": _names(options["tools"]),
             "execution_timeout": options["timeout"],
+            "profile": options["profile"],
         }
+        inputs = dict(_input(one) for one in options["input"])
+        live = Live(self.stdout, self.stderr, calls=options["verbosity"] > 1)
         try:
             with use_context(context):
-                result = self._run(code, arguments, live=not options["json"])
+                if options["session"]:
+                    self._session(code, inputs, arguments, live)
+                elif options["json"]:
+                    self._finish(get_codemode().run(code or "", inputs=inputs, **arguments), True)
+                else:
+                    events = get_codemode().stream(code or "", inputs=inputs, **arguments)
+                    self._finish(live.follow(events), False)
         except KeyboardInterrupt:
             raise CommandError("interrupted", returncode=EXIT_INTERRUPTED) from None
         except (ConfigurationError, ValueEncodingError) as error:
@@ -123,35 +154,60 @@ class Command(BaseCommand):
             if error.result is not None:
                 self._report(error.result, as_json=options["json"])
             raise ExecutorFailedError(str(error), returncode=EXIT_EXECUTOR) from error
-        self._report(result, as_json=options["json"])
+
+    def _session(
+        self, first: str | None, inputs: dict[str, Any], arguments: dict[str, Any], live: Live
+    ) -> None:
+        codemode = get_codemode()
+        console = Console(lambda: codemode.session(**arguments), live, self._tell)
+        if not (sys.stdin.isatty() and self.stdout.isatty()):
+            console.run_all(cells(first, sys.stdin), inputs, self._finish)
+            return
+        registry = codemode.registry
+        tools = registry.visible(
+            registry.select(arguments["available_tools"]), registry.get_context()
+        )
+        self._tell(
+            f"Python in a sandbox, with {len(tools)} tools: help() lists them. Variables stay. "
+            "Ctrl-C stops a run, Ctrl-D ends."
+        )
+        with history(tools, self._tell):
+            console.interact(typed(first), inputs, self._show)
+
+    def _finish(self, result: ExecutionResult, as_json: bool = False) -> None:
+        self._report(result, as_json=as_json)
         if not result.ok:
             status = EXIT_FAILED if result.status == "failed" else EXIT_STOPPED
-            raise CodeFailedError(_why(result), returncode=status)
-
-    def _run(self, code: str, arguments: dict[str, Any], *, live: bool) -> ExecutionResult:
-        with get_codemode().stream(code, **arguments) as events:
-            for event in events:
-                if isinstance(event, OutputReceived) and live:
-                    self._pass_on(event)
-                elif isinstance(event, ExecutionCompleted):
-                    return event.result
-        raise AssertionError("a stream ends with its result or raises")
-
-    def _pass_on(self, output: OutputReceived) -> None:
-        target = self.stdout if output.stream == "stdout" else self.stderr
-        target.write(output.text, _as_it_is, ending="")
-        target.flush()
+            raise CodeFailedError(fit(self.stderr, _why(result)), returncode=status)
 
     def _report(self, result: ExecutionResult, *, as_json: bool) -> None:
         if as_json:
             self.stdout.write(json.dumps(result_as_json(result), ensure_ascii=False, indent=2))
         elif result.ok and result.value is not None:
-            self.stdout.write(result.text)
+            write(self.stdout, f"{result.text}\n")
         elif result.error is not None and result.error.traceback:
-            self.stderr.write(result.error.traceback, _as_it_is)
+            write(self.stderr, result.error.traceback.rstrip("\n") + "\n")
+
+    def _show(self, result: ExecutionResult) -> None:
+        """Show an outcome as Python's own prompt would."""
+        if result.ok:
+            if result.value is not None:
+                write(self.stdout, f"{result.value!r}\n")
+            return
+        if result.error is not None and result.error.traceback:
+            write(self.stderr, result.error.traceback.rstrip("\n") + "\n")
+        else:
+            write(self.stderr, f"{_why(result)}\n")
+
+    def _tell(self, text: str) -> None:
+        write(self.stderr, f"{text}\n")
 
 
-def _code(code: str | None, file: Path | None) -> str:
+def _code(code: str | None, file: Path | None, *, in_session: bool) -> str | None:
+    if in_session and code == "-":
+        raise usage_error("--session reads stdin anyway; leave out the -")
+    if in_session and code is None and file is None:
+        return None
     if (code is None) == (file is None):
         raise usage_error("give the code as one of CODE, -f FILE, or - for stdin")
     try:
@@ -193,7 +249,3 @@ def _why(result: ExecutionResult) -> str:
     line = "" if error.line is None else f" (line {error.line})"
     told = f"{error.type}: {error.message}{line}"
     return told if result.status == "failed" else f"{result.status}: {told}"
-
-
-def _as_it_is(text: str) -> str:
-    return text

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from codemode.executor.cgroups import Cgroup
+from codemode.executor.pace import Allowance
 from codemode.sandbox.frames import HEADER, LENGTH, Frame, pack
 
 __all__ = ["Child", "ChildStartError", "Exit", "ReceivedFrame"]
@@ -19,6 +20,7 @@ __all__ = ["Child", "ChildStartError", "Exit", "ReceivedFrame"]
 _HIGH_WATER = 1024 * 1024
 _RAW_OUTPUT_KEPT = 64 * 1024
 _FRAME_SLACK = 64 * 1024
+_PROGRESS_COST = 20  # frames: each goes to the client; honest ones come 20 times a second
 
 _FROM_CHILD = frozenset(kind for kind in Frame if kind >= Frame.READY)
 _KINDS = {int(kind): kind for kind in _FROM_CHILD}
@@ -60,9 +62,10 @@ class Child(asyncio.Protocol):
     """Be one sandboxed child.
 
     ``frames()`` gives what it sends, with back-pressure: while nobody takes
-    them, the child blocks in its own write. Every byte is taken as hostile: a
-    frame that is too long or of an unknown kind ends the channel and is named
-    by ``violation``.
+    them, the child blocks in its own write, and likewise when it sends more
+    frames than its allowance. Every byte is taken as hostile: a frame that is
+    too long or of an unknown kind ends the channel and is named by
+    ``violation``.
     """
 
     def __init__(self, slot: int, max_frame_bytes: int, group: Cgroup | None = None) -> None:
@@ -83,7 +86,9 @@ class Child(asyncio.Protocol):
         self._buffer = bytearray()
         self._frames: deque[ReceivedFrame] = deque()
         self._queued_bytes = 0
-        self._paused = False
+        self._full = False
+        self._allowance = Allowance()
+        self._pause: asyncio.TimerHandle | None = None
         self._ended = False
         self._waiter: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport | None = None
@@ -114,7 +119,13 @@ class Child(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
+        if self._pause is None:
+            self._take_frames()
+
+    def _take_frames(self, *, every: bool = False) -> None:
+        """Take the frames that are whole, as many as the allowance lets through."""
         buffer = self._buffer
+        self._allowance.begin()
         while len(buffer) >= LENGTH.size + HEADER.size:
             (size,) = LENGTH.unpack_from(buffer)
             number, run, call = HEADER.unpack_from(buffer, LENGTH.size)
@@ -126,19 +137,50 @@ class Child(asyncio.Protocol):
             end = LENGTH.size + size
             if len(buffer) < end:
                 break
+            cost = _PROGRESS_COST if kind is Frame.PROGRESS else 1
+            if not (self._allowance.take(cost) or every):
+                self._pause = self._loop.call_later(self._allowance.pause(), self._go_on)
+                self._read_on_or_not()
+                break
             self._take(
                 ReceivedFrame(kind, run, call, bytes(buffer[LENGTH.size + HEADER.size : end]))
             )
             del buffer[:end]
         self._wake()
 
+    def _go_on(self) -> None:
+        self._pause = None
+        self._allowance.go_on()
+        self._take_frames()
+        self._read_on_or_not()
+
+    def _stop_pausing(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+            self._allowance.go_on()
+
+    def _read_on_or_not(self) -> None:
+        if self._transport is None:
+            return
+        if self._full or self._pause is not None:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
     def eof_received(self) -> bool:
-        self._end()
+        self._hear_the_end()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end()
+        self._hear_the_end()
         self.resume_writing()
+
+    def _hear_the_end(self) -> None:
+        if self._pause is not None:
+            self._stop_pausing()
+            self._take_frames(every=True)
+        self._end()
 
     def pause_writing(self) -> None:
         self._drained = self._loop.create_future()
@@ -163,9 +205,9 @@ class Child(asyncio.Protocol):
         frames = list(self._frames)
         self._frames.clear()
         self._queued_bytes = 0
-        if self._paused and self._transport is not None:
-            self._paused = False
-            self._transport.resume_reading()
+        if self._full:
+            self._full = False
+            self._read_on_or_not()
         return frames
 
     async def send(self, *frames: bytes) -> None:
@@ -219,6 +261,7 @@ class Child(asyncio.Protocol):
         """Kill the child and let go of its channel and descriptors."""
         self.closed = True
         self.kill()
+        self._stop_pausing()
         if self._transport is not None:
             self._transport.abort()
         if self._raw_fd >= 0:
@@ -251,9 +294,9 @@ class Child(asyncio.Protocol):
             return self._become_ready()
         self._frames.append(frame)
         self._queued_bytes += len(frame.body) + 64
-        if self._queued_bytes > _HIGH_WATER and not self._paused and self._transport is not None:
-            self._paused = True
-            self._transport.pause_reading()
+        if self._queued_bytes > _HIGH_WATER and not self._full:
+            self._full = True
+            self._read_on_or_not()
         return None
 
     def _become_ready(self) -> None:
@@ -263,6 +306,7 @@ class Child(asyncio.Protocol):
 
     def _violate(self, what: str) -> None:
         self.violation = what
+        self._stop_pausing()
         self._buffer.clear()
         if self._transport is not None:
             self._transport.abort()
@@ -277,8 +321,8 @@ class Child(asyncio.Protocol):
             self._waiter.set_result(None)
 
     def _drain_raw_output(self) -> None:
-        # Bounded: a child that writes without end must not hold this loop.
-        for _ in range(16):
+        # Bounded: a child that writes without end must not hold this loop. Twice what a pipe holds.
+        for _ in range(2):
             try:
                 data = os.read(self._raw_fd, 65536)
             except (BlockingIOError, InterruptedError):

@@ -256,7 +256,7 @@ class Run:
             raise FrameError("a PROGRESS frame that is cut short")
         done, total = PROGRESS.unpack_from(frame.body)
         (note,), _ = unpack_texts(memoryview(frame.body)[PROGRESS.size :], 1)
-        message = pb.Progress(run_id=self.run_id, done=done, note=_cut(note))
+        message = pb.Progress(run_id=self.run_id, done=done, note=_cut(note, _NAME_CHARACTERS))
         if not math.isnan(total):
             message.total = total
         await self._events.tell(pb.ExecutorMessage(progress=message))

@@ -194,7 +194,8 @@ class ExecutorConfig(_Model):
     """Say where an executor listens, whom it lets in and what it grants.
 
     ``listen`` takes ``unix:/path`` and ``host:port``. Beyond a Unix socket an
-    API key is required. ``max_concurrency=None`` is twice the cores, at least 16.
+    API key is required. ``max_concurrency=None`` is twice the cores, at least 16;
+    ``max_concurrency_per_key=None`` lets one caller (one fairness key) hold them all.
 
     ``min_tier`` is the weakest isolation with which it serves. ``tier`` fixes
     the isolation instead of taking the best that the host offers.
@@ -211,7 +212,9 @@ class ExecutorConfig(_Model):
     limits: Limits = Limits()
     ceilings: Limits = CEILINGS
     max_concurrency: Count | None = None
+    max_concurrency_per_key: Count | None = None
     max_queued: Annotated[int, Field(ge=0)] = 1000
+    max_queued_bytes: Bytes = 256 * MIB
     pool_size: Count | None = None
     packages: tuple[Path, ...] = ()
     warm_profiles: tuple[str, ...] = ("default",)
@@ -224,6 +227,16 @@ class ExecutorConfig(_Model):
     @classmethod
     def _over_the_default_ceilings(cls, value: Any) -> Any:
         return {**CEILINGS.model_dump(), **value} if isinstance(value, Mapping) else value
+
+    @model_validator(mode="after")
+    def _one_request_may_wait(self) -> Self:
+        if self.max_queued_bytes < self.ceilings.max_value_bytes:
+            raise ValueError(
+                f"max_queued_bytes={self.max_queued_bytes} has no room for the inputs of one "
+                f"execution, which the ceilings grant max_value_bytes="
+                f"{self.ceilings.max_value_bytes}: raise it, or lower the ceiling"
+            )
+        return self
 
     @property
     def concurrency(self) -> int:
@@ -269,7 +282,9 @@ class _ExecutorEnvironment(BaseSettings):
     ceilings: dict[str, Any] | None = None
     tls: dict[str, Any] | None = None
     max_concurrency: int | None = None
+    max_concurrency_per_key: int | None = None
     max_queued: int | None = None
+    max_queued_bytes: int | None = None
     pool_size: int | None = None
     packages: Annotated[tuple[Path, ...] | None, NoDecode] = None
     warm_profiles: Annotated[tuple[str, ...] | None, NoDecode] = None

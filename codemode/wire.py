@@ -81,6 +81,10 @@ class ChunkBuffer:
         """Return a value with the chunks that came before it, and forget them."""
         if self._chunks:
             last = b"".join((*self._chunks, last))
-            self._chunks.clear()
-            self.size = 0
+            self.clear()
         return last
+
+    def clear(self) -> None:
+        """Forget the chunks."""
+        self._chunks.clear()
+        self.size = 0

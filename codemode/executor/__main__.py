@@ -60,7 +60,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-concurrency", type=int, metavar="N", help="sandboxes that run at once"
     )
+    parser.add_argument(
+        "--max-concurrency-per-key",
+        type=int,
+        metavar="N",
+        help="sandboxes that one caller, by its fairness key, may hold at once (default: all)",
+    )
     parser.add_argument("--max-queued", type=int, metavar="N", help="executions that may wait")
+    parser.add_argument(
+        "--max-queued-bytes", type=int, metavar="N", help="what they may carry together"
+    )
     parser.add_argument("--pool-size", type=int, metavar="N", help="idle sandboxes kept warm")
     parser.add_argument(
         "--packages",
@@ -154,7 +163,9 @@ def _config(options: argparse.Namespace) -> ExecutorConfig:
         name: value
         for name in (
             "max_concurrency",
+            "max_concurrency_per_key",
             "max_queued",
+            "max_queued_bytes",
             "pool_size",
             "min_tier",
             "tier",

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+import contextlib
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-__all__ = ["Admission", "BusyError"]
+__all__ = ["Admission", "BusyError", "Slot"]
+
+_FIRST_ADVICE = 1.0
+_LEAST_ADVICE = 0.1
+_MOST_ADVICE = 60.0
+_WEIGHT_OF_THE_LAST = 0.1
 
 
 class BusyError(RuntimeError):
@@ -16,73 +25,223 @@ class BusyError(RuntimeError):
         self.retry_after = retry_after
 
 
-class Admission:
-    """Hand out ``slots`` slots, to one fairness key after the other.
+@dataclass(slots=True, eq=False)
+class _Turn:
+    key: str
+    size: int
+    admitted: asyncio.Future[bool]  # False: it made room for another key's
 
-    Each key has a queue of its own and the keys take turns, so a caller with a
-    thousand waiting executions delays another's single one by one slot only.
-    """
+    @property
+    def came(self) -> bool:
+        return self.admitted.done() and not self.admitted.cancelled() and self.admitted.result()
 
-    def __init__(self, *, slots: int, max_queued: int) -> None:
-        self.slots = slots
-        self.max_queued = max_queued
-        self.running = 0
-        self.queued = 0
-        self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
-    async def acquire(self, key: str, timeout: float) -> None:
-        """Wait for a slot, at most ``timeout`` seconds. Raises BusyError."""
-        if self.running < self.slots and not self.queued:
-            self.running += 1
-            return
-        if self.queued >= self.max_queued:
-            raise BusyError(
-                f"all {self.slots} sandboxes are taken and {self.queued} executions wait already",
-                retry_after=1.0,
-            )
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queues.setdefault(key, deque()).append(turn)
-        self.queued += 1
-        try:
-            async with asyncio.timeout(timeout):
-                await turn
-        except TimeoutError:
-            if self._admitted(turn):
-                return  # the turn came at the same moment
-            raise BusyError(
-                f"no sandbox of {self.slots} became free within the queue_timeout of {timeout:g} s",
-                retry_after=1.0,
-            ) from None
-        except asyncio.CancelledError:
-            if self._admitted(turn):
-                self.release()
-            raise
-        finally:
-            self._leave(key, turn)
+class _Line:
+    """The executions of one key that wait, the first to come first."""
+
+    __slots__ = ("bytes", "turns")
+
+    def __init__(self) -> None:
+        self.turns: deque[_Turn] = deque()
+        self.bytes = 0
+
+
+class Slot:
+    """Be the right to one sandbox, until ``release()``."""
+
+    def __init__(self, admission: Admission, key: str) -> None:
+        self._admission: Admission | None = admission
+        self._key = key
+        self._since = time.monotonic()
 
     def release(self) -> None:
-        """Give a slot back, to whoever's turn it is."""
+        """Give it back, to whoever's turn it is. Idempotent."""
+        admission, self._admission = self._admission, None
+        if admission is not None:
+            admission._released(self._key, time.monotonic() - self._since)
+
+
+class Admission:
+    """Hand out ``slots`` slots, fairly between keys.
+
+    Each key has a line of its own. A free slot goes to the key that holds the
+    fewest, and among equals they take turns, so a caller with a thousand
+    waiting executions delays another's single one by one slot only. When all
+    that may wait do, whoever waits with the most makes room for a key that
+    waits with less: nobody is refused because of somebody else's flood.
+
+    ``max_queued_bytes`` bounds what the waiting executions carry, and once more
+    what those carry that are still arriving; ``slots_per_key`` how many slots
+    one key may hold, also while others are free.
+    """
+
+    def __init__(
+        self,
+        *,
+        slots: int,
+        max_queued: int,
+        max_queued_bytes: int,
+        slots_per_key: int | None = None,
+    ) -> None:
+        self.slots = slots
+        self.slots_per_key = slots if slots_per_key is None else slots_per_key
+        self.max_queued = max_queued
+        self.max_queued_bytes = max_queued_bytes
+        self.running = 0
+        self.queued = 0
+        self.queued_bytes = 0
+        self.arriving_bytes = 0
+        self._running_of: Counter[str] = Counter()
+        self._lines: OrderedDict[str, _Line] = OrderedDict()
+        self._held: float | None = None
+
+    async def acquire(self, key: str, timeout: float, size: int = 0) -> Slot:
+        """Wait for a slot, at most ``timeout`` seconds, with a request of ``size`` bytes.
+
+        Raises BusyError.
+        """
+        # Who waits while a slot is free waits for one of the key's own.
+        if self.running < self.slots and self._may_hold_more(key):
+            self._count(key)
+            return Slot(self, key)
+        self._make_room(key, size)
+        turn = _Turn(key, size, asyncio.get_running_loop().create_future())
+        self._append(turn)
+        try:
+            async with asyncio.timeout(timeout):
+                await turn.admitted
+        except TimeoutError:
+            if not turn.came:  # else it came at the same moment
+                raise BusyError(
+                    f"no sandbox of {self._sandboxes()} became free within the queue_timeout of "
+                    f"{timeout:g} s",
+                    self.advice(),
+                ) from None
+        except asyncio.CancelledError:
+            if turn.came:
+                Slot(self, key).release()
+            raise
+        finally:
+            self._leave(turn)
+        if not turn.came:
+            raise self._full()
+        return Slot(self, key)
+
+    @contextlib.contextmanager
+    def arrival(self) -> Iterator[Callable[[int], None]]:
+        """Give what is to be told of the bytes of a request that comes in parts.
+
+        It raises BusyError when too much is on its way.
+        """
+        arrived = 0
+
+        def add(size: int) -> None:
+            nonlocal arrived
+            if self.arriving_bytes + size > self.max_queued_bytes:
+                raise BusyError(
+                    f"executions with {self.arriving_bytes} bytes are arriving at once; "
+                    f"max_queued_bytes is {self.max_queued_bytes}",
+                    self.advice(),
+                )
+            arrived += size
+            self.arriving_bytes += size
+
+        try:
+            yield add
+        finally:
+            self.arriving_bytes -= arrived
+
+    def advice(self) -> float:
+        """Return in how many seconds to try again: when those that wait now will have begun."""
+        if self._held is None:
+            return _FIRST_ADVICE
+        pace = self._held / self.slots
+        return min(max(pace * (self.queued + 1), _LEAST_ADVICE), _MOST_ADVICE)
+
+    def _may_hold_more(self, key: str) -> bool:
+        return self._running_of[key] < self.slots_per_key
+
+    def _sandboxes(self) -> str:
+        return (
+            f"{self.slots} ({self.slots_per_key} to each caller)"
+            if self.slots_per_key < self.slots
+            else f"{self.slots}"
+        )
+
+    def _count(self, key: str) -> None:
+        self.running += 1
+        self._running_of[key] += 1
+
+    def _released(self, key: str, held: float) -> None:
+        former = held if self._held is None else self._held
+        self._held = former + _WEIGHT_OF_THE_LAST * (held - former)
         self.running -= 1
-        while self._queues and self.running < self.slots:
-            key, queue = next(iter(self._queues.items()))
-            turn = queue.popleft()
-            self.queued -= 1
-            if queue:
-                self._queues.move_to_end(key)
-            else:
-                del self._queues[key]
-            if not turn.done():
-                self.running += 1
-                turn.set_result(None)
+        self._running_of[key] -= 1
+        if not self._running_of[key]:
+            del self._running_of[key]
+        while self.running < self.slots:
+            waiting = [name for name in self._lines if self._may_hold_more(name)]
+            if not waiting:
+                return
+            # The first of them in turn, where several hold equally few.
+            chosen = min(waiting, key=lambda name: self._running_of[name])
+            turn = self._lines[chosen].turns[0]
+            self._remove(turn)
+            if chosen in self._lines:
+                self._lines.move_to_end(chosen)
+            if not turn.admitted.done():
+                self._count(chosen)
+                turn.admitted.set_result(True)
 
-    @staticmethod
-    def _admitted(turn: asyncio.Future[None]) -> bool:
-        return turn.done() and not turn.cancelled()
+    def _make_room(self, key: str, size: int) -> None:
+        """Refuse the last of those that wait with more than this key would, or raise BusyError."""
+        mine = self._share(self._lines.get(key), more=1, size=size)
+        displaced: list[_Turn] = []
+        while self.queued >= self.max_queued or self.queued_bytes + size > self.max_queued_bytes:
+            longest = max(self._lines.values(), key=self._share, default=None)
+            if longest is None or self._share(longest) <= mine:
+                for turn in reversed(displaced):
+                    self._append(turn)
+                raise self._full()
+            displaced.append(longest.turns[-1])
+            self._remove(longest.turns[-1])
+        for turn in displaced:
+            if not turn.admitted.done():
+                turn.admitted.set_result(False)
 
-    def _leave(self, key: str, turn: asyncio.Future[None]) -> None:
-        queue = self._queues.get(key)
-        if queue is not None and turn in queue:
-            queue.remove(turn)
-            self.queued -= 1
-            if not queue:
-                del self._queues[key]
+    def _share(self, line: _Line | None, *, more: int = 0, size: int = 0) -> float:
+        """Return how much of the queue a key takes, by count or by bytes, whichever is more."""
+        waiting, carried = (len(line.turns), line.bytes) if line is not None else (0, 0)
+        return max(
+            (waiting + more) / max(1, self.max_queued),
+            (carried + size) / max(1, self.max_queued_bytes),
+        )
+
+    def _full(self) -> BusyError:
+        return BusyError(
+            f"all {self._sandboxes()} sandboxes are taken and {self.queued} executions wait "
+            f"already, with {self.queued_bytes} bytes (max_queued={self.max_queued}, "
+            f"max_queued_bytes={self.max_queued_bytes})",
+            self.advice(),
+        )
+
+    def _append(self, turn: _Turn) -> None:
+        line = self._lines.setdefault(turn.key, _Line())
+        line.turns.append(turn)
+        line.bytes += turn.size
+        self.queued += 1
+        self.queued_bytes += turn.size
+
+    def _remove(self, turn: _Turn) -> None:
+        line = self._lines[turn.key]
+        line.turns.remove(turn)
+        line.bytes -= turn.size
+        if not line.turns:
+            del self._lines[turn.key]
+        self.queued -= 1
+        self.queued_bytes -= turn.size
+
+    def _leave(self, turn: _Turn) -> None:
+        line = self._lines.get(turn.key)
+        if line is not None and turn in line.turns:
+            self._remove(turn)

@@ -58,6 +58,7 @@ class ExecutorServer:
         self.config = config
         self._pools: Pools | None = None
         self._cgroups: Cgroups | None = None
+        self.service: ExecutorService | None = None
         self._server: grpc.aio.Server | None = None
         self._health = health_aio.HealthServicer()
         self._watcher: asyncio.Task[None] | None = None
@@ -133,7 +134,7 @@ class ExecutorServer:
 
     async def _listen(self, isolation: Isolation, pools: Pools) -> None:
         config = self.config
-        service = ExecutorService(
+        self.service = service = ExecutorService(
             config,
             pools,
             isolation=isolation.name,

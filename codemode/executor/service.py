@@ -41,7 +41,12 @@ class ExecutorService(codemode_pb2_grpc.ExecutorServiceServicer):
         self.pools = pools
         self.isolation = isolation
         self.isolation_detail = isolation_detail
-        self.admission = Admission(slots=config.concurrency, max_queued=config.max_queued)
+        self.admission = Admission(
+            slots=config.concurrency,
+            slots_per_key=config.max_concurrency_per_key,
+            max_queued=config.max_queued,
+            max_queued_bytes=config.max_queued_bytes,
+        )
         key = config.api_key
         self._authorization = (
             b"Bearer " + key.get_secret_value().encode() if key is not None else None

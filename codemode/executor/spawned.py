@@ -32,7 +32,8 @@ _LAST_RESORTS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - mkdtemp makes i
 
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH")
 _SETTINGS = (
-    *("LIMITS", "CEILINGS", "MAX_CONCURRENCY", "MAX_QUEUED", "POOL_SIZE", "MIN_TIER", "TIER"),
+    *("LIMITS", "CEILINGS", "MAX_CONCURRENCY", "MAX_CONCURRENCY_PER_KEY", "MAX_QUEUED"),
+    *("MAX_QUEUED_BYTES", "POOL_SIZE", "MIN_TIER", "TIER"),
     *("PACKAGES", "WARM_PROFILES"),
 )
 

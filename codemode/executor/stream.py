@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from codemode.executor.admission import BusyError
+from codemode.executor.admission import BusyError, Slot
 from codemode.executor.child import Child
 from codemode.executor.events import Client, EventWriter
 from codemode.executor.limits import LimitRefusedError, resolve_limits, resolve_seconds
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ExecuteStream"]
 
+_OPENING_SECONDS = 60.0
 _TAKE_ATTEMPTS = 3
 _ENDLESS = 1e9
 
@@ -45,7 +46,7 @@ class ExecuteStream:
         self._runs: asyncio.Queue[pb.Run | None] = asyncio.Queue(maxsize=1)
         self._current: Run | None = None
         self._child: Child | None = None
-        self._holds_slot = False
+        self._slot: Slot | None = None
         self._refusal: RequestRefusedError | LimitRefusedError | None = None
 
     async def serve(self) -> None:
@@ -65,10 +66,13 @@ class ExecuteStream:
             await self._context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
 
     async def _read_opening(self) -> pb.Open:
-        first = await self._context.read()
-        while first is not EOF and first.WhichOneof("message") == "chunk":
-            self._keep_chunk(first.chunk)
-            first = await self._context.read()
+        try:
+            async with asyncio.timeout(_OPENING_SECONDS):
+                first = await self._read_first()
+        except TimeoutError:
+            raise RequestRefusedError(
+                f"no `open` came within {_OPENING_SECONDS:g} s of the beginning of the stream"
+            ) from None
         if first is EOF or first.WhichOneof("message") != "open":
             raise RequestRefusedError("the first message of an Execute stream must be `open`")
         opening: pb.Open = first.open
@@ -86,6 +90,23 @@ class ExecuteStream:
             raise RequestRefusedError("an `open` that is no session must carry its `run`")
         return opening
 
+    async def _read_first(self) -> Any:
+        """Return the first message that is no chunk."""
+        first = await self._context.read()
+        try:
+            with self._service.admission.arrival() as arrived:
+                while _is_chunk(first):
+                    arrived(len(first.chunk.data))
+                    self._keep_chunk(first.chunk)
+                    first = await self._context.read()
+        except (BusyError, RequestRefusedError):
+            # A client that has more to send would not learn why it cannot.
+            self._chunks.clear()
+            while _is_chunk(first):
+                first = await self._context.read()
+            raise
+        return first
+
     async def _admitted(self, opening: pb.Open) -> None:
         config = self._service.config
         self._limits = resolve_limits(opening.limits, config.limits, config.ceilings)
@@ -97,8 +118,9 @@ class ExecuteStream:
         )
         if opening.HasField("run"):
             self._runs.put_nowait(self._checked_run(opening.run))
-        await self._service.admission.acquire(opening.fairness_key, queue_timeout)
-        self._holds_slot = True
+        self._slot = await self._service.admission.acquire(
+            opening.fairness_key, queue_timeout, opening.ByteSize()
+        )
         reader = asyncio.create_task(self._read_client(session=opening.session))
         try:
             await self._serve_runs(opening)
@@ -112,9 +134,8 @@ class ExecuteStream:
             raise self._refusal
 
     def _free_slot(self) -> None:
-        if self._holds_slot:
-            self._holds_slot = False
-            self._service.admission.release()
+        if self._slot is not None:
+            self._slot.release()
 
     def _child_gone(self, child: Child) -> None:
         """Free the slot when the process is really gone, whatever this stream still waits for."""
@@ -285,6 +306,10 @@ class ExecuteStream:
                 f"({self._limits.max_value_bytes})"
             )
         return last
+
+
+def _is_chunk(message: Any) -> bool:
+    return message is not EOF and message.WhichOneof("message") == "chunk"
 
 
 async def _refuse_leftovers(child: Child) -> None:

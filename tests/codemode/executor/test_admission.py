@@ -7,19 +7,25 @@ import random
 
 import pytest
 
-from codemode.executor.admission import Admission, BusyError
+from codemode.executor.admission import Admission, BusyError, Slot
+
+MUCH = 10**9
+
+
+def make(slots: int = 1, max_queued: int = 100, **bounds: int) -> Admission:
+    return Admission(slots=slots, max_queued=max_queued, **{"max_queued_bytes": MUCH, **bounds})
 
 
 async def hold(admission: Admission, key: str, log: list[str], seconds: float = 0.0) -> None:
-    await admission.acquire(key, 10)
+    slot = await admission.acquire(key, 10)
     log.append(key)
     assert admission.running <= admission.slots
     await asyncio.sleep(seconds)
-    admission.release()
+    slot.release()
 
 
 async def test_slots_are_bounded() -> None:
-    admission = Admission(slots=3, max_queued=100)
+    admission = make(slots=3, max_queued=100)
     log: list[str] = []
     tasks = [asyncio.create_task(hold(admission, "a", log, 0.01)) for _ in range(10)]
     await asyncio.sleep(0)
@@ -30,50 +36,49 @@ async def test_slots_are_bounded() -> None:
 
 
 async def test_keys_take_turns() -> None:
-    admission = Admission(slots=1, max_queued=100)
-    await admission.acquire("first", 1)
+    admission = make(slots=1, max_queued=100)
+    slot = await admission.acquire("first", 1)
     log: list[str] = []
     keys = ["a"] * 5 + ["b"] * 2 + ["c"]
     tasks = [asyncio.create_task(hold(admission, key, log)) for key in keys]
     await asyncio.sleep(0)
-    admission.release()
+    slot.release()
     await asyncio.gather(*tasks)
     assert log == ["a", "b", "c", "a", "b", "a", "a", "a"]
 
 
 async def test_one_key_is_served_in_order() -> None:
-    admission = Admission(slots=1, max_queued=100)
-    await admission.acquire("x", 1)
+    admission = make(slots=1, max_queued=100)
+    slot = await admission.acquire("x", 1)
     log: list[int] = []
 
     async def numbered(number: int) -> None:
-        await admission.acquire("x", 1)
+        own = await admission.acquire("x", 1)
         log.append(number)
-        admission.release()
+        own.release()
 
     tasks = [asyncio.create_task(numbered(number)) for number in range(5)]
     await asyncio.sleep(0)
-    admission.release()
+    slot.release()
     await asyncio.gather(*tasks)
     assert log == list(range(5))
 
 
 async def test_full_queue_is_busy_at_once() -> None:
-    admission = Admission(slots=1, max_queued=1)
-    await admission.acquire("a", 1)
+    admission = make(slots=1, max_queued=1)
+    slot = await admission.acquire("a", 1)
     waiting = asyncio.create_task(admission.acquire("a", 1))
     await asyncio.sleep(0)
     with pytest.raises(BusyError, match="1 executions wait already") as caught:
         await admission.acquire("b", 1)
     assert caught.value.retry_after > 0
-    admission.release()
-    await waiting
-    admission.release()
+    slot.release()
+    (await waiting).release()
     assert (admission.running, admission.queued) == (0, 0)
 
 
 async def test_no_slot_in_time_is_busy() -> None:
-    admission = Admission(slots=1, max_queued=9)
+    admission = make(slots=1, max_queued=9)
     await admission.acquire("a", 1)
     with pytest.raises(BusyError, match=r"queue_timeout of 0\.05 s"):
         await admission.acquire("a", 0.05)
@@ -81,43 +86,183 @@ async def test_no_slot_in_time_is_busy() -> None:
 
 
 async def test_cancelled_waiter_leaves_the_queue() -> None:
-    admission = Admission(slots=1, max_queued=9)
-    await admission.acquire("a", 1)
+    admission = make(slots=1, max_queued=9)
+    slot = await admission.acquire("a", 1)
     waiting = asyncio.create_task(admission.acquire("a", 1))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert admission.queued == 0
-    admission.release()
+    slot.release()
     await admission.acquire("b", 0.01)
 
 
 async def test_slot_given_to_a_cancelled_waiter_goes_on() -> None:
-    admission = Admission(slots=1, max_queued=9)
-    await admission.acquire("a", 1)
+    admission = make(slots=1, max_queued=9)
+    slot = await admission.acquire("a", 1)
     first = asyncio.create_task(admission.acquire("a", 1))
     second = asyncio.create_task(admission.acquire("b", 1))
     await asyncio.sleep(0)
-    admission.release()
+    slot.release()
     first.cancel()
-    await second
+    last = await second
     with pytest.raises(asyncio.CancelledError):
         await first
-    admission.release()
+    last.release()
     assert (admission.running, admission.queued) == (0, 0)
+
+
+async def waiting_for(admission: Admission, *keys: str, size: int = 0) -> list[asyncio.Task[Slot]]:
+    """Let one execution of each key wait, in this order."""
+    tasks = [asyncio.create_task(admission.acquire(key, 10, size)) for key in keys]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_a_slot_goes_to_the_key_that_holds_the_fewest() -> None:
+    admission = make(slots=3)
+    held = [await admission.acquire("greedy", 1) for _ in range(3)]
+    greedy, modest, later = await waiting_for(admission, "greedy", "modest", "modest")
+    held[0].release()
+    await modest
+    # By turns it would be greedy's now, which still holds two of three.
+    held[1].release()
+    await asyncio.sleep(0)
+    assert later.done() != greedy.done()
+    assert greedy.done()  # equally many: its turn
+    held[2].release()
+    await later
+
+
+async def test_a_flood_that_fills_the_queue_makes_room_for_another_key() -> None:
+    admission = make(slots=1, max_queued=5)
+    slot = await admission.acquire("flood", 1)
+    flood = await waiting_for(admission, *["flood"] * 5)
+    (single,) = await waiting_for(admission, "single")
+    await asyncio.sleep(0)
+    assert [task.done() for task in flood] == [False] * 4 + [True]
+    with pytest.raises(BusyError, match="max_queued=5"):
+        await flood[-1]
+    slot.release()
+    (await flood[0]).release()
+    (await single).release()
+    for task in flood[1:4]:
+        (await task).release()
+    assert (admission.running, admission.queued) == (0, 0)
+
+
+async def test_nobody_is_displaced_by_a_key_that_waits_with_as_many() -> None:
+    admission = make(slots=1, max_queued=4)
+    slot = await admission.acquire("x", 1)
+    waiting = await waiting_for(admission, "a", "a", "b", "b")
+    with pytest.raises(BusyError):
+        await admission.acquire("a", 1)
+    with pytest.raises(BusyError):
+        await admission.acquire("b", 1)
+    slot.release()
+    for task in (waiting[0], waiting[2], waiting[1], waiting[3]):
+        (await task).release()
+
+
+async def test_what_waits_is_bounded_in_bytes() -> None:
+    admission = make(slots=1, max_queued_bytes=100)
+    slot = await admission.acquire("a", 1, 1000)
+    (waiting,) = await waiting_for(admission, "a", size=60)
+    with pytest.raises(
+        BusyError, match="1 executions wait already, with 60 bytes .*max_queued_bytes=100"
+    ):
+        await admission.acquire("a", 1, 41)
+    (fits,) = await waiting_for(admission, "a", size=40)
+    assert admission.queued_bytes == 100
+    slot.release()
+    (await waiting).release()
+    (await fits).release()
+    assert admission.queued_bytes == 0
+
+
+async def test_a_small_request_displaces_large_ones_and_a_large_one_displaces_none_in_vain() -> (
+    None
+):
+    admission = make(slots=1, max_queued_bytes=100)
+    slot = await admission.acquire("flood", 1)
+    flood = await waiting_for(admission, "flood", "flood", size=50)
+    with pytest.raises(BusyError):
+        await admission.acquire("single", 1, 90)
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in flood)
+    (single,) = await waiting_for(admission, "single", size=10)
+    await asyncio.sleep(0)
+    assert [task.done() for task in flood] == [False, True]
+    with pytest.raises(BusyError):
+        await flood[1]
+    slot.release()
+    (await flood[0]).release()
+    (await single).release()
+
+
+async def test_a_key_may_hold_no_more_than_its_share_also_while_slots_are_free() -> None:
+    admission = make(slots=3, slots_per_key=2)
+    held = [await admission.acquire("a", 1) for _ in range(2)]
+    third, fourth = await waiting_for(admission, "a", "a")
+    other = await asyncio.wait_for(admission.acquire("b", 1), 1)
+    assert not third.done()
+    other.release()
+    await asyncio.sleep(0)
+    assert not third.done()
+    held[0].release()
+    await third
+    assert not fourth.done()
+    with pytest.raises(BusyError, match=r"no sandbox of 3 \(2 to each caller\)"):
+        await admission.acquire("a", 0.01)
+    held[1].release()
+    await fourth
+
+
+async def test_advice_grows_with_the_queue_and_with_the_time_that_slots_are_held() -> None:
+    admission = make(slots=2)
+    assert admission.advice() == 1.0
+    slots = [await admission.acquire("a", 1) for _ in range(2)]
+    admission._held = 4.0
+    assert admission.advice() == 2.0
+    tasks = await waiting_for(admission, "a", "b", "c")
+    assert admission.advice() == 8.0
+    admission._held = 1e9
+    assert admission.advice() == 60.0
+    admission._held = 0.0
+    assert admission.advice() == 0.1
+    for slot in slots:
+        slot.release()
+        slot.release()
+    for task in tasks:
+        (await task).release()
+    assert (admission.running, admission.queued) == (0, 0)
+
+
+async def test_requests_that_arrive_in_parts_are_bounded_together() -> None:
+    admission = make(max_queued_bytes=100)
+    with admission.arrival() as first:
+        first(60)
+        with pytest.raises(BusyError, match="90 bytes are arriving"), admission.arrival() as second:
+            second(30)
+            second(11)
+        assert admission.arriving_bytes == 60
+        first(40)
+    assert admission.arriving_bytes == 0
 
 
 async def test_nothing_is_lost_whatever_happens() -> None:
     choose = random.Random(7)
-    admission = Admission(slots=4, max_queued=50)
+    admission = make(slots=4, max_queued=50, max_queued_bytes=200, slots_per_key=3)
     served = 0
 
     async def visit() -> None:
         nonlocal served
         await asyncio.sleep(choose.random() * 0.2)
         try:
-            await admission.acquire(choose.choice("abc"), choose.random() * 0.02)
+            slot = await admission.acquire(
+                choose.choice("abc"), choose.random() * 0.02, choose.randrange(10)
+            )
         except BusyError:
             return
         served += 1
@@ -125,7 +270,7 @@ async def test_nothing_is_lost_whatever_happens() -> None:
             assert admission.running <= 4
             await asyncio.sleep(choose.random() * 0.01)
         finally:
-            admission.release()
+            slot.release()
 
     tasks = [asyncio.create_task(visit()) for _ in range(400)]
     await asyncio.sleep(0.05)
@@ -133,4 +278,6 @@ async def test_nothing_is_lost_whatever_happens() -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert served > 50
-    assert (admission.running, admission.queued, len(admission._queues)) == (0, 0, 0)
+    assert (admission.running, admission.queued, admission.queued_bytes) == (0, 0, 0)
+    assert not admission._lines
+    assert not admission._running_of

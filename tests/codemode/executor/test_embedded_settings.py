@@ -96,11 +96,19 @@ def test_the_executors_own_settings_reach_it(
     assert wait_until(lambda: len(sandboxes()) == 3)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("pool_size", "many"),
+        ("max_concurrency_per_key", "0"),
+        ("max_queued_bytes", "1000"),  # no room for one execution's inputs
+    ],
+)
 def test_a_wrong_setting_is_told_with_its_name(
-    own: Codemode, monkeypatch: pytest.MonkeyPatch, folder: Path
+    own: Codemode, monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, value: str
 ) -> None:
-    monkeypatch.setenv("CODEMODE_EXECUTOR_POOL_SIZE", "many")
-    with pytest.raises(ExecutorConnectionError, match="pool_size"):
+    monkeypatch.setenv(f"CODEMODE_EXECUTOR_{name.upper()}", value)
+    with pytest.raises(ExecutorConnectionError, match=name):
         own.run("1")
     assert leftovers(folder) == []
 

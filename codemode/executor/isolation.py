@@ -15,7 +15,7 @@ from codemode.config import Limits, Tier
 from codemode.errors import ConfigurationError
 from codemode.executor.interpreter import find_python
 from codemode.executor.limits import SandboxSettings, sandbox_settings
-from codemode.executor.workfolder import make_folder, remove_folder
+from codemode.executor.workfolder import WorkFolder
 from codemode.executor.zygote import CLEAN_ENVIRONMENT, import_path
 
 __all__ = ["GAPS", "SECCOMP_PROFILE", "TIERS", "Isolation", "choose"]
@@ -130,32 +130,33 @@ async def choose(
 
 
 async def _try(settings: SandboxSettings, exposed: tuple[str, ...]) -> Mapping[str, Any]:
-    folder = make_folder("codemode-probe-", settings.tier)
+    folder = WorkFolder(settings.tier)
     argument = {
         **dataclasses.asdict(settings),
         "exposed": exposed,
         "import_path": import_path(),
-        "workdir": str(folder / "work"),
+        "workdir": str(folder.path / "work"),
     }
     script = Path(__file__).parent.parent / "sandbox" / "lockdown" / "probe.py"
-    process = await asyncio.create_subprocess_exec(
-        *(find_python(), "-I", "-S", "-B", str(script), json.dumps(argument)),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=CLEAN_ENVIRONMENT,
-        cwd="/",
-        start_new_session=True,
-    )
     try:
-        async with asyncio.timeout(_PROBE_TIMEOUT):
-            said, complaint = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        return {"ok": False, "failed": "probe", "error": f"no end within {_PROBE_TIMEOUT:g} s"}
+        process = await asyncio.create_subprocess_exec(
+            *(find_python(), "-I", "-S", "-B", str(script), json.dumps(argument)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=CLEAN_ENVIRONMENT,
+            cwd="/",
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.timeout(_PROBE_TIMEOUT):
+                said, complaint = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            return {"ok": False, "failed": "probe", "error": f"no end within {_PROBE_TIMEOUT:g} s"}
     finally:
-        remove_folder(folder)
+        folder.remove()
     try:
         report: Mapping[str, Any] = json.loads(said)
     except ValueError:

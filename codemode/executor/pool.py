@@ -16,7 +16,7 @@ from codemode.executor.child import Child, ChildStartError
 from codemode.executor.limits import SandboxSettings
 from codemode.executor.packages import Packages
 from codemode.executor.profiles import Profile
-from codemode.executor.workfolder import make_folder, remove_folder
+from codemode.executor.workfolder import WorkFolder, remove_abandoned
 from codemode.executor.zygote import Zygote, ZygoteStartError
 
 __all__ = ["BrokenWallError", "Pool", "PoolUnavailableError"]
@@ -100,7 +100,7 @@ class Pool:
         self._wanted = asyncio.Event()
         self._replacing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._workdir = make_folder("codemode-work-", sandbox.tier)
+        self._work = WorkFolder(sandbox.tier)
 
     @property
     def serving(self) -> bool:
@@ -109,6 +109,7 @@ class Pool:
 
     async def start(self) -> None:
         """Start the zygote, prove it and fill the pool. Raises ZygoteStartError."""
+        await asyncio.to_thread(remove_abandoned, self._work.path.parent)
         await self._new_zygote()
         self._task(self._keep_filled())
         self._task(self._keep_fresh())
@@ -154,7 +155,7 @@ class Pool:
                 waiter.set_exception(PoolUnavailableError("the executor is shutting down"))
         zygotes = [*self._retired, *([self._zygote] if self._zygote else [])]
         await asyncio.gather(*(zygote.close() for zygote in zygotes))
-        await asyncio.to_thread(remove_folder, self._workdir)
+        await asyncio.to_thread(self._work.remove)
 
     def zygote_pids(self) -> list[int]:
         """Return the process ids of the zygotes, the current one first."""
@@ -166,7 +167,7 @@ class Pool:
         zygote = Zygote(
             profile=self.profile,
             packages=self._packages,
-            workdir=self._workdir,
+            workdir=self._work.path,
             sandbox=self.sandbox,
             max_frame_bytes=self._limits.max_value_bytes,
             cgroups=self._cgroups,

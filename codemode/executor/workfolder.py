@@ -12,24 +12,54 @@ import stat
 import tempfile
 from pathlib import Path
 
-__all__ = ["make_folder", "remove_folder"]
+from codemode.executor.claims import abandoned, claim
+
+__all__ = ["WorkFolder", "remove_abandoned", "remove_folder"]
 
 logger = logging.getLogger(__name__)
 
+_PREFIX = "codemode-sandboxes-"
+_OPEN_TO_ALL = "/tmp"  # noqa: S108  # mkdtemp makes a folder of our own in it
 
-_SHARED_FOLDER = "/tmp"  # noqa: S108  # mkdtemp makes a folder of our own in it
 
+class WorkFolder:
+    """Make a folder in which the sandboxes of a tier have theirs, and claim it. Raises OSError.
 
-def make_folder(prefix: str, tier: str) -> Path:
-    """Make a folder for the sandboxes of a tier.
-
-    In tier B each runs as a user of its own: it can enter this folder, not
-    list it, and the folder lies where that user may go at all.
+    In tier B each sandbox runs as a user of its own: it can enter this folder,
+    not list it, and the folder lies where that user may go at all.
     """
-    path = tempfile.mkdtemp(prefix=prefix, dir=_SHARED_FOLDER if tier == "B" else None)
-    if tier == "B":
-        os.chmod(path, 0o711)  # noqa: S103  # entered only, by names that are not told
-    return Path(path)
+
+    def __init__(self, tier: str) -> None:
+        parent = tempfile.gettempdir()
+        if tier == "B" and not _others_may_enter(parent):
+            parent = _OPEN_TO_ALL
+        while True:
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+            try:
+                self._claim = claim(self.path)
+                break
+            except (BlockingIOError, FileNotFoundError):
+                pass  # another executor has just taken it for abandoned
+        if tier == "B":
+            os.chmod(self.path, 0o711)  # noqa: S103  # entered only, by names that are not told
+
+    def remove(self) -> None:
+        """Remove it with all that is in it. Idempotent."""
+        remove_folder(self.path)
+        if self._claim >= 0:
+            os.close(self._claim)
+            self._claim = -1
+
+
+def remove_abandoned(parent: str | os.PathLike[str]) -> None:
+    """Remove what executors in there have left that were killed."""
+    for path in abandoned(parent, _PREFIX):
+        remove_folder(path)
+
+
+def _others_may_enter(folder: str) -> bool:
+    path = Path(folder).resolve()
+    return all(os.stat(one).st_mode & stat.S_IXOTH for one in (path, *path.parents))
 
 
 def remove_folder(path: str | os.PathLike[str]) -> None:

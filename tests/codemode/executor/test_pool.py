@@ -6,17 +6,21 @@ import asyncio
 import contextlib
 import os
 import signal
+import stat
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from codemode import ClientConfig, Codemode, ExecutorConfig
+from codemode import ClientConfig, Codemode, ExecutorConfig, ExecutorConnectionError
+from codemode.config import Tier
 from codemode.executor.server import ExecutorServer
+from codemode.executor.workfolder import WorkFolder
 from tests.codemode.processes import ExecutorProcess, descendants, is_running, wait_until
+from tests.codemode.sandbox.lockdown.hosts import needs_tier
 
 
 @contextlib.asynccontextmanager
@@ -169,11 +173,62 @@ def test_stopped_executor_leaves_nothing() -> None:
     process = ExecutorProcess().start()
     with Codemode.from_client_config(ClientConfig(executor_url=process.url)) as codemode:
         assert codemode.execute("1") == "1"
-    assert list(process.folder.glob("codemode-work-*"))
+    assert list(process.folder.glob("codemode-sandboxes-*"))
     os.kill(process.pid, signal.SIGTERM)
     assert wait_until(lambda: not is_running(process.pid))
     assert [path.name for path in process.folder.iterdir()] == ["log"]
     assert process.stop() == 0
+
+
+@pytest.fixture
+def shared_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give the temporary folder of executors, one that every user may enter."""
+    with tempfile.TemporaryDirectory(prefix="cm-test-", dir="/var/tmp") as name:
+        Path(name).chmod(0o755)
+        monkeypatch.setattr("tempfile.tempdir", name)
+        yield Path(name)
+
+
+@pytest.mark.parametrize("tier", ["A", "B", "C", "unsafe"])
+def test_folders_of_a_killed_executor_go_with_the_next_start(
+    tier: Tier, shared_folder: Path
+) -> None:
+    needs_tier(tier)
+
+    def folders() -> set[Path]:
+        return set(shared_folder.glob("codemode-*"))
+
+    environment = {"TMPDIR": str(shared_folder)}
+    with ExecutorProcess("--tier", tier, environment=environment) as other:
+        theirs = folders()
+        with ExecutorProcess("--tier", tier, environment=environment) as killed:
+            with Codemode.from_client_config(ClientConfig(executor_url=killed.url)) as codemode:
+                code = "open('x', 'w').close()\nimport time\ntime.sleep(60)"
+                events = iter(codemode.stream(code))
+                next(events)
+                (left,) = folders() - theirs
+                killed.kill()
+                with pytest.raises(ExecutorConnectionError):
+                    list(events)
+            assert left.exists()
+            killed.start()
+            assert not left.exists()
+            assert folders() >= theirs
+        with Codemode.from_client_config(ClientConfig(executor_url=other.url)) as codemode:
+            assert codemode.execute("open('x', 'w').write('1')") == "1"
+    assert folders() == set()
+
+
+def test_users_of_tier_b_work_in_a_folder_that_they_may_enter(shared_folder: Path) -> None:
+    for mode, parent in ((0o755, shared_folder), (0o700, Path("/tmp"))):
+        shared_folder.chmod(mode)
+        folder = WorkFolder("B")
+        try:
+            assert folder.path.parent == parent
+            assert stat.S_IMODE(folder.path.stat().st_mode) == 0o711
+        finally:
+            folder.remove()
+        assert not folder.path.exists()
 
 
 async def test_zygote_killed_under_load_loses_only_what_ran() -> None:

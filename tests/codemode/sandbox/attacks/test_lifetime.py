@@ -230,7 +230,7 @@ def test_five_hundred_runs_leave_nothing(
         }
 
     def work_folders() -> list[Path]:
-        return list(short_folder.glob("codemode-work-*"))
+        return list(short_folder.glob("codemode-sandboxes-*"))
 
     async def settled(pids: list[int], wanted: dict[str, object] | None) -> dict[str, object]:
         now = count(pids)

@@ -71,13 +71,14 @@ class DjangoPermissionChecker:
 
 
 def require_permission(user: Any, permission: str) -> None:
-    """Raise RefusalError unless the user is logged in and has a Django permission.
+    """Raise RefusalError unless the user is logged in, active and has a Django permission.
 
     May query the database.
     """
     if user is None or not user.is_authenticated:
         raise RefusalError("not_authenticated", "log in to execute code", status=401)
-    if not user.has_perm(permission):
+    # Backends of a project may grant something to who is not active; executing takes both.
+    if not (getattr(user, "is_active", False) and user.has_perm(permission)):
         raise RefusalError(
             "not_permitted", f"executing code takes the permission {permission}", status=403
         )

@@ -197,6 +197,33 @@ guarded_su
     assert "Did you mean this tool" not in told
 
 
+def test_a_callable_is_asked_at_each_call_and_djangos_permissions_once(clerk: User) -> None:
+    allowed = True
+
+    def take() -> None:
+        nonlocal allowed
+        allowed = False
+        clerk.user_permissions.clear()
+
+    registry = get_codemode().registry
+    registry.register_tool("guarded_take", take)
+    registry.register_tool("guarded_now", tool(permission=lambda context, user: allowed)(lambda: 1))
+    try:
+        with registry.context(user=clerk):
+            before = get_codemode().run("testapp.secret(), guarded_now()")
+            # The run that goes on has the permissions that it began with.
+            during = get_codemode().run("guarded_take()\ntestapp.secret()\nguarded_now()")
+        with registry.context(user=User.objects.get(pk=clerk.pk)):  # as in the next request
+            after = get_codemode().run("testapp.secret()")
+    finally:
+        registry.unregister_tool("guarded_take")
+        registry.unregister_tool("guarded_now")
+
+    assert before.ok
+    assert [call.outcome for call in during.tool_calls] == ["completed", "completed", "refused"]
+    assert [call.outcome for call in after.tool_calls] == ["refused"]
+
+
 def test_a_user_without_permission_may_call_the_other_tools(guarded: None) -> None:
     with get_codemode().registry.context(user=AnonymousUser()):
         assert get_codemode().run("testapp.lazy()").ok

@@ -12,7 +12,13 @@ from codemode.core.context import RuntimeContext, use_context
 from django_codemode.conf import get_settings
 from django_codemode.context import as_context, call_provider, request_id_from
 
-__all__ = ["CodemodeASGIMiddleware", "default_scope_provider"]
+__all__ = [
+    "CodemodeASGIMiddleware",
+    "allowed_hosts",
+    "default_scope_provider",
+    "headers_of",
+    "host_of",
+]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -59,7 +65,7 @@ def default_scope_provider(scope: Scope) -> dict[str, Any]:
     ``user`` is there when a middleware around this one has put it into the
     scope. A host that ``ALLOWED_HOSTS`` does not name is no tenant.
     """
-    headers = _headers(scope)
+    headers = headers_of(scope)
     settings = get_settings()
     variables: dict[str, Any] = {"request_id": request_id_from(headers.get("x-request-id"))}
     if scope.get("user") is not None:
@@ -68,13 +74,14 @@ def default_scope_provider(scope: Scope) -> dict[str, Any]:
     if settings.tenant_header:
         tenant = headers.get(settings.tenant_header.lower())
     elif settings.tenant_from_host:
-        tenant = _allowed_host(headers.get("host", ""))
+        tenant = _allowed_host(host_of(headers))
     if tenant:
         variables["tenant_id"] = tenant
     return variables
 
 
-def _headers(scope: Scope) -> Mapping[str, str]:
+def headers_of(scope: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the headers of a scope by their names in lower case."""
     # Django joins a repeated header by commas too, so that both see one value.
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope.get("headers", ()):
@@ -83,9 +90,19 @@ def _headers(scope: Scope) -> Mapping[str, str]:
     return headers
 
 
+def host_of(headers: Mapping[str, str]) -> str:
+    """Return the host that a client speaks to, by the rule of ``request.get_host()``."""
+    forwarded = headers.get("x-forwarded-host", "") if django_settings.USE_X_FORWARDED_HOST else ""
+    return forwarded or headers.get("host", "")
+
+
+def allowed_hosts() -> list[str]:
+    """Return what ``ALLOWED_HOSTS`` says, by the rule of ``request.get_host()`` for DEBUG."""
+    if django_settings.DEBUG and not django_settings.ALLOWED_HOSTS:
+        return [".localhost", "127.0.0.1", "[::1]"]
+    return list(django_settings.ALLOWED_HOSTS)
+
+
 def _allowed_host(host: str) -> str | None:
     domain, _port = split_domain_port(host)
-    allowed = django_settings.ALLOWED_HOSTS
-    if django_settings.DEBUG and not allowed:
-        allowed = [".localhost", "127.0.0.1", "[::1]"]
-    return domain if domain and validate_host(domain, allowed) else None
+    return domain if domain and validate_host(domain, allowed_hosts()) else None

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,24 +70,25 @@ class Broadcast:
             self.ended_at = time.monotonic()
         if self._watched:
             message = {"type": "codemode.told", "execution_id": self.execution_id, "told": told}
-            try:
-                await self._layer.group_send(_watchers(self.execution_id), message)
-            except Exception:
-                # The run is not theirs: it goes on, and they ask for what they have missed.
-                logger.exception("An event could not be sent to the watchers of a run")
+            # When it fails, the next events spare themselves the wait: who watches asks again.
+            self._watched = await _tried(
+                self._layer.group_send(_watchers(self.execution_id), message)
+            )
 
     async def admit(self, message: Mapping[str, Any]) -> None:
         """Answer a watcher that wants to join, or that has missed something."""
         channel, after = message["channel"], message["after"]
         answer = {"type": "codemode.joined", "watch": message["watch"]}
         if not Watcher(**message["watcher"]).may_watch(self._owner):
-            await self._layer.send(channel, {**answer, "allowed": False})
+            await _tried(self._layer.send(channel, {**answer, "allowed": False}))
+            return
+        if not await _tried(self._layer.group_add(_watchers(self.execution_id), channel)):
             return
         self._watched = True
-        await self._layer.group_add(_watchers(self.execution_id), channel)
         told = [one for one in self._told if one[0] > after]
         missed = told[0][0] - after - 1 if told else 0
-        await self._layer.send(channel, {**answer, "allowed": True, "missed": missed, "told": told})
+        answer |= {"allowed": True, "missed": missed, "told": told}
+        await _tried(self._layer.send(channel, answer))
 
 
 class Broadcasts:
@@ -102,8 +103,13 @@ class Broadcasts:
         """Begin one, which watchers can find from now on."""
         await self._tidy()
         self._open[execution_id] = broadcast = Broadcast(self._layer, execution_id, owner)
-        await self._layer.group_add(_host(execution_id), self._channel)
+        await _tried(self._layer.group_add(_host(execution_id), self._channel))
         return broadcast
+
+    async def rejoin(self) -> None:
+        """Let watchers find each of them again, after the layer may have forgotten its groups."""
+        for execution_id in list(self._open):
+            await self._layer.group_add(_host(execution_id), self._channel)
 
     async def admit(self, message: Mapping[str, Any]) -> None:
         """Answer a watcher of one of them. To the rest, silence says the same as absence."""
@@ -126,7 +132,7 @@ class Broadcasts:
 
     async def _drop(self, execution_id: str) -> None:
         del self._open[execution_id]
-        await self._layer.group_discard(_host(execution_id), self._channel)
+        await _tried(self._layer.group_discard(_host(execution_id), self._channel))
 
 
 class Watch:
@@ -160,10 +166,11 @@ class Watch:
         unanswered = 0
         found = False
         while True:
-            answer = await self._ask(watcher, last)
+            asked = await self._ask(watcher, last)
+            answer = await self._answer_in_time()
             if answer is None:
                 unanswered += 1
-                if not found:
+                if asked and not found:
                     raise _nothing()
                 if unanswered >= _QUESTIONS:
                     raise _lost()
@@ -186,7 +193,7 @@ class Watch:
 
     async def leave(self) -> None:
         """Let the group forget this watcher."""
-        await self._layer.group_discard(_watchers(self.execution_id), self._channel)
+        await _tried(self._layer.group_discard(_watchers(self.execution_id), self._channel))
 
     async def _until_a_gap(self, last: int) -> AsyncGenerator[Told, None]:
         while True:
@@ -202,7 +209,7 @@ class Watch:
             last = number
             yield number, text, is_last
 
-    async def _ask(self, watcher: Watcher, after: int) -> Mapping[str, Any] | None:
+    async def _ask(self, watcher: Watcher, after: int) -> bool:
         while not self._answers.empty():
             self._answers.get_nowait()  # It came too late for the question before.
         message = {
@@ -217,12 +224,24 @@ class Watch:
                 "others": watcher.others,
             },
         }
-        await self._layer.group_send(_host(self.execution_id), message)
+        return await _tried(self._layer.group_send(_host(self.execution_id), message))
+
+    async def _answer_in_time(self) -> Mapping[str, Any] | None:
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 return await self._answers.get()
         except TimeoutError:
             return None
+
+
+async def _tried(sending: Awaitable[None]) -> bool:
+    """Wait for the channel layer, and tell whether it did its work: runs go on without it."""
+    try:
+        await sending
+    except Exception as error:  # noqa: BLE001  # each layer has errors of its own
+        logger.warning("The channel layer has failed: %r", error)
+        return False
+    return True
 
 
 def _host(execution_id: str) -> str:

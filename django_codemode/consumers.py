@@ -8,37 +8,41 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
-from urllib.parse import urlparse
 
 from asgiref.sync import AsyncToSync, ThreadSensitiveContext, sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
-from channels.security.websocket import AllowedHostsOriginValidator, OriginValidator
 
 from codemode.core.codemode import Codemode
 from codemode.core.context import RuntimeContext, use_context
+from codemode.errors import ConfigurationError
 from django_codemode.asgi import default_scope_provider
 from django_codemode.broadcast import MAX_EVENT_BYTES, Broadcast, Broadcasts, Watch, Watcher
 from django_codemode.conf import get_settings
 from django_codemode.context import as_context
 from django_codemode.database import close_connections
 from django_codemode.execution import Execution, prepare_execution
+from django_codemode.origins import origin_is_allowed
 from django_codemode.payload import check_payload, load_json, refusal_as_json
 from django_codemode.permissions import reload_user, require_permission
 from django_codemode.rates import count_execution
-from django_codemode.refusals import RefusalError
+from django_codemode.refusals import RefusalError, not_configured
 from django_codemode.shared import get_codemode
 from django_codemode.telling import Message, atell, error_message
 
 __all__ = ["CodemodeConsumer"]
 
+logger = logging.getLogger(__name__)
+
 CLOSE_NOT_AUTHENTICATED = 4401
 CLOSE_NOT_PERMITTED = 4403
 _CLOSE_BINARY = 1003
 _CLOSE_TOO_LARGE = 1009
+_LAYER_SECONDS = 1.0
 _MAX_ID = 64
 _EXECUTION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -116,9 +120,33 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
         finally:
             await self._end_all()  # Also when the server or the channel layer has failed.
 
+    @property
+    def channel_receive(self) -> Callable[[], Awaitable[Any]]:
+        """Wait for a message of the channel layer, however long that fails meanwhile."""
+        return self._receive_from_layer
+
+    @channel_receive.setter
+    def channel_receive(self, receive: Callable[[], Awaitable[Any]]) -> None:
+        # The base class sets it, and would end the socket and its runs by the first failure.
+        self._layer_receive = receive
+
+    async def _receive_from_layer(self) -> Any:
+        failed = False
+        while True:
+            try:
+                if failed and self._broadcasts is not None:
+                    await self._broadcasts.rejoin()
+                    failed = False
+                return await self._layer_receive()
+            except Exception as error:  # noqa: BLE001  # each layer has errors of its own
+                if not failed:
+                    logger.warning("The channel layer has failed, and is tried again: %r", error)
+                failed = True
+                await asyncio.sleep(_LAYER_SECONDS)
+
     async def connect(self) -> None:
         """Let in whoever may execute code, from a page of an allowed origin."""
-        if not self._origin_is_allowed():
+        if not origin_is_allowed(self.scope, self.allowed_origins):
             await self.close()  # Before it is accepted, which is 403 to the browser.
             return
         await self.accept()
@@ -135,16 +163,18 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
         if text_data is None:
             await self.close(_CLOSE_BINARY)
             return
-        if len(text_data.encode("utf-8", "surrogatepass")) > get_settings().max_request_bytes:
-            await self.close(_CLOSE_TOO_LARGE)
-            return
         name = None
         try:
+            if len(text_data.encode("utf-8", "surrogatepass")) > get_settings().max_request_bytes:
+                await self.close(_CLOSE_TOO_LARGE)
+                return
             message = load_json(text_data)
             name = _name_in(message)
             self._begin(name, message)
         except RefusalError as refusal:
             await self._refuse(name, refusal)
+        except ConfigurationError as error:
+            await self._refuse(name, not_configured(error))
 
     async def disconnect(self, code: int) -> None:
         """End every run and every watch."""
@@ -165,21 +195,6 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
         for watch in self._watches.values():
             if watch.execution_id == message["execution_id"]:
                 watch.offer(message["told"])
-
-    def _origin_is_allowed(self) -> bool:
-        origins = [value for name, value in self.scope["headers"] if name == b"origin"]
-        if not origins:
-            return True  # No browser, which alone can be made to send another site's cookies.
-        nothing: Any = None  # What the validators would wrap: here they are only asked.
-        validator = (
-            AllowedHostsOriginValidator(nothing)
-            if self.allowed_origins is None
-            else OriginValidator(nothing, self.allowed_origins)
-        )
-        try:
-            return all(validator.valid_origin(urlparse(one.decode("latin-1"))) for one in origins)
-        except ValueError:  # It is no URL.
-            return False
 
     def _begin(self, name: str, message: dict[str, Any]) -> None:
         kind = message.pop("type", None)
@@ -236,6 +251,8 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
             pass
         except RefusalError as error:
             refusal = error
+        except ConfigurationError as error:  # One of the inputs was told by the run.
+            refusal = not_configured(error)
         except OSError:
             line.release()
             return  # The socket has gone, which the consumer learns next.

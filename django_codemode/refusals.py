@@ -18,7 +18,7 @@ from codemode.errors import (
     ValueEncodingError,
 )
 
-__all__ = ["RefusalError", "refusal_of"]
+__all__ = ["RefusalError", "not_configured", "refusal_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,16 @@ class RefusalError(Exception):
         self.status = status
         self.retry_after = retry_after
         self.result = result
+
+
+def not_configured(error: ConfigurationError) -> RefusalError:
+    """Return what a client may know of wrong settings, tools or hooks; the log gets the rest."""
+    logger.error("Codemode cannot execute: %s", error, exc_info=error)
+    return RefusalError(
+        "not_configured",
+        "Codemode is not set up rightly; 'manage.py check' says what to mend",
+        status=500,
+    )
 
 
 def refusal_of(error: CodemodeError) -> RefusalError:

@@ -14,12 +14,34 @@ import pytest
 
 from tests.codemode.processes import wait_until
 
-__all__ = ["redis_serves"]
+__all__ = ["Redis", "redis_serves"]
+
+
+class Redis:
+    """Be a Redis that keeps nothing when it is stopped."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self._socket = folder / "socket"
+        self._command = [program, "--port", "0", "--unixsocket", str(self._socket)]
+        self._command += ["--save", "", "--dir", str(folder)]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"unix://{self._socket}"
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+        )
+        assert wait_until(self._socket.exists, 20)
+
+    def stop(self) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(20)
 
 
 @contextmanager
-def redis_serves() -> Iterator[str]:
-    """Start a Redis and give its URL; skip the test where there is none."""
+def redis_serves() -> Iterator[Redis]:
+    """Start a Redis; skip the test where there is none."""
     program = shutil.which("redis-server")
     if program is None:
         reason = "there is no redis-server on PATH; Debian has it in the package redis-server"
@@ -27,23 +49,10 @@ def redis_serves() -> Iterator[str]:
             pytest.fail(reason)
         pytest.skip(reason)
     folder = Path(tempfile.mkdtemp(prefix="cm-redis-"))
-    socket = folder / "socket"
-    command = [
-        program,
-        "--port",
-        "0",
-        "--unixsocket",
-        str(socket),
-        "--save",
-        "",
-        "--dir",
-        str(folder),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    redis = Redis(program, folder)
     try:
-        assert wait_until(socket.exists, 20)
-        yield f"unix://{socket}"
+        redis.start()
+        yield redis
     finally:
-        process.terminate()
-        process.wait(20)
+        redis.stop()
         shutil.rmtree(folder)

@@ -82,6 +82,17 @@ async def test_the_tenant_comes_from_where_the_setting_says() -> None:
         assert (await context_in())["tenant_id"] == "testserver"
 
 
+async def test_a_forwarded_host_counts_where_django_takes_it() -> None:
+    forwarded = {"X-Forwarded-Host": "acme.test"}
+    for taken, tenant in ((True, "acme.test"), (False, "testserver")):
+        with override_settings(
+            CODEMODE={"TENANT_FROM_HOST": True},
+            ALLOWED_HOSTS=["testserver", "acme.test"],
+            USE_X_FORWARDED_HOST=taken,
+        ):
+            assert (await context_in(forwarded))["tenant_id"] == tenant
+
+
 async def test_a_host_that_is_not_allowed_is_no_tenant() -> None:
     with override_settings(CODEMODE={"TENANT_FROM_HOST": True}, ALLOWED_HOSTS=["a.test"]):
         assert "tenant_id" not in await context_in()

@@ -318,10 +318,71 @@ class TestOrigin:
             async with in_process(APP, user=coder, headers=headers) as socket:
                 assert (await socket.run("1"))[-1]["type"] == "completed"
 
+    @pytest.mark.parametrize(
+        ("headers", "forwarded", "connects"),
+        [
+            ({"Host": "shop.test", "Origin": "https://shop.test"}, False, True),
+            ({"Host": "shop.test:8000", "Origin": "http://shop.test:8000"}, False, True),
+            ({"Host": "[::1]:8000", "Origin": "http://[::1]:8000"}, False, True),
+            ({"Host": "shop.test", "Origin": "https://evil.test"}, False, False),
+            ({"Host": "shop.test", "Origin": "https://sub.shop.test"}, False, False),
+            ({"Host": ".test", "Origin": "https://evil.test"}, False, False),
+            ({"Origin": "https://evil.test"}, False, False),
+            ({"Origin": "file://"}, False, False),
+            (
+                {"Host": "inner", "X-Forwarded-Host": "shop.test", "Origin": "https://shop.test"},
+                True,
+                True,
+            ),
+            (
+                {"Host": "inner", "X-Forwarded-Host": "shop.test", "Origin": "https://shop.test"},
+                False,
+                False,
+            ),
+        ],
+    )
+    async def test_where_any_host_is_allowed_a_page_must_be_of_the_one_it_speaks_to(
+        self, coder: User, headers: dict[str, str], forwarded: bool, connects: bool
+    ) -> None:
+        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        with override_settings(ALLOWED_HOSTS=["*"], USE_X_FORWARDED_HOST=forwarded):
+            communicator = WebsocketCommunicator(APP, "/ws/", raw)
+            communicator.scope.update(user=coder)  # type: ignore[call-arg]  # a scope has more keys
+            assert (await communicator.connect(20))[0] is connects
+            await communicator.disconnect(timeout=20)
+
     async def test_a_project_may_name_others(self, coder: User) -> None:
         app = CodemodeConsumer.as_asgi(allowed_origins=["https://app.test"])
         async with in_process(app, user=coder, headers={"Origin": "https://app.test"}) as socket:
             assert (await socket.run("1"))[-1]["type"] == "completed"
+
+
+async def test_a_wrong_setting_is_told_to_the_log_and_not_to_the_client(
+    coder: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with in_process(APP, user=coder) as socket:
+        with override_settings(CODEMODE={"EXECUTER_URL": "x"}):
+            [refused] = await socket.run("1")
+    assert refused["data"]["code"] == "not_configured"
+    assert "EXECUTER" not in str(refused)
+    assert "EXECUTER" in caplog.text
+
+
+class MisconfiguredConsumer(CodemodeConsumer):
+    """Offer a tool that does not exist."""
+
+    def get_tools(self, user: Any) -> list[str]:
+        return ["testapp.nothing"]
+
+
+async def test_a_wrong_hook_is_told_to_the_log_and_not_to_the_client(
+    coder: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with in_process(MisconfiguredConsumer.as_asgi(), user=coder) as socket:
+        [refused] = await socket.run("1")
+    assert refused["data"]["code"] == "not_configured"
+    assert "testapp.nothing" not in str(refused)
+    assert "testapp.nothing" in caplog.text
 
 
 async def test_what_is_no_text_or_too_large_closes_the_socket(coder: User) -> None:

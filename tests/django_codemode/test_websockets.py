@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from django_codemode.shared import shared
 from tests.codemode.processes import ExecutorProcess, is_running, wait_until
 from tests.django_codemode.conftest import Sandboxes
-from tests.django_codemode.redis_server import redis_serves
+from tests.django_codemode.redis_server import Redis, redis_serves
 from tests.django_codemode.serving import asgi_serves, session_headers
 from tests.django_codemode.sockets import Socket, over_the_wire
 from tests.django_codemode.websocket_app import make_application
@@ -158,12 +159,12 @@ async def watch(client: Socket, execution_id: str, **more: Any) -> list[dict[str
     return await client.until("completed", "error", "refused")
 
 
+@dataclass(frozen=True)
 class Servers:
     """Two processes of one project, which share a Redis, a database and an executor."""
 
-    def __init__(self, addresses: list[str], stop_redis: Callable[[], None]) -> None:
-        self.first, self.second = addresses
-        self.stop_redis = stop_redis
+    first: str
+    second: str
 
 
 @contextmanager
@@ -200,20 +201,20 @@ DAPHNE = (
 
 
 @pytest.fixture(scope="module")
-def redis() -> Iterator[str]:
-    with redis_serves() as url:
-        yield url
+def redis() -> Iterator[Redis]:
+    with redis_serves() as redis:
+        yield redis
 
 
 @pytest.fixture
-def servers(redis: str, open_executor: ExecutorProcess, coder: User) -> Iterator[Servers]:
+def servers(redis: Redis, open_executor: ExecutorProcess, coder: User) -> Iterator[Servers]:
     environment = {
         "TEST_DATABASE": str(settings.DATABASES["default"]["NAME"]),
         "TEST_EXECUTOR": open_executor.url,
-        "TEST_REDIS": redis,
+        "TEST_REDIS": redis.url,
     }
     with process_serves(environment, *UVICORN) as one, process_serves(environment, *UVICORN) as two:
-        yield Servers([one, two], lambda: None)
+        yield Servers(one, two)
 
 
 COUNTING = """
@@ -297,6 +298,35 @@ async def test_the_end_of_the_hosts_socket_is_told_to_the_watchers(
     assert ended["data"]["code"] == "cancelled"
 
 
+async def test_a_redis_that_restarts_ends_no_run_and_watchers_learn_what_they_missed(
+    servers: Servers, redis: Redis, headers: dict[str, str]
+) -> None:
+    code = (
+        "import time\n"
+        "for n in range(24):\n"
+        "    progress(n, 24)\n"
+        "    time.sleep(0.25)\n"
+        "result = 'done'"
+    )
+    async with (
+        started(servers.first, headers, code) as (host, execution_id),
+        over_the_wire(servers.second, headers) as client,
+        over_the_wire(servers.first, headers) as other,
+    ):
+        watched = asyncio.create_task(watch(client, execution_id))
+        await host.until("progress")
+        await asyncio.to_thread(redis.stop)
+        # Neither this run nor others of the same processes take notice.
+        await host.until("progress")
+        assert (await other.run("6 * 7"))[-1]["data"]["value"] == 42
+        await asyncio.to_thread(redis.start)
+        assert (await host.until("completed"))[-1]["data"]["value"] == "done"
+        seen = await watched
+
+    assert seen[-1]["type"] == "completed"
+    assert [one["number"] for one in seen] == list(range(1, 27))
+
+
 async def test_a_watch_is_left_without_ending_the_run(
     servers: Servers, headers: dict[str, str]
 ) -> None:
@@ -341,14 +371,14 @@ async def test_a_watcher_that_does_not_read_holds_back_nobody(
 @pytest.mark.parametrize("command", [UVICORN, DAPHNE], ids=["uvicorn", "daphne"])
 async def test_servers_serve_runs_and_their_cancellation(
     command: tuple[str, ...],
-    redis: str,
+    redis: Redis,
     open_executor: ExecutorProcess,
     headers: dict[str, str],
 ) -> None:
     environment = {
         "TEST_DATABASE": str(settings.DATABASES["default"]["NAME"]),
         "TEST_EXECUTOR": open_executor.url,
-        "TEST_REDIS": redis,
+        "TEST_REDIS": redis.url,
     }
     with process_serves(environment, *command) as address:
         async with over_the_wire(address, headers) as client:

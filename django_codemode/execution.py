@@ -73,8 +73,8 @@ def _tools(
     within = registry.select(offered)
     if requested is None:
         return None if offered is None else list(within)
-    chosen: list[str] = []
-    for name in requested:
+    chosen: dict[str, None] = {}
+    for name in dict.fromkeys(requested):
         try:
             below = registry.select([name]).keys() & within.keys()
         except ConfigurationError:
@@ -86,8 +86,8 @@ def _tools(
             raise RefusalError(
                 "unknown_tool", f"'available_tools' has {name[:100]!r}, which is no tool{hint}"
             )
-        chosen += below
-    return chosen
+        chosen.update(dict.fromkeys(below))
+    return list(chosen)
 
 
 def _seconds(requested: float | None, longest: float) -> float:

@@ -47,7 +47,12 @@ def stream_response(
     return StreamingHttpResponse(
         body,
         content_type="text/event-stream; charset=utf-8",
-        headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"},
+        headers={
+            "Cache-Control": "no-cache, no-transform",
+            "X-Accel-Buffering": "no",
+            # Or GZipMiddleware compresses, and Django 5.2 then holds events back until the end.
+            "Content-Encoding": "identity",
+        },
     )
 
 

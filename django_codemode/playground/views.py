@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import closing
 from typing import Any, cast
 
@@ -27,8 +26,6 @@ from django_codemode.refusals import RefusalError, refusal_of
 from django_codemode.views import CodemodeView, StreamView
 
 __all__ = ["PlaygroundStreamView", "PlaygroundView"]
-
-logger = logging.getLogger(__name__)
 
 _SCRIPTS = [
     f"django_codemode/playground/{name}.js"
@@ -63,15 +60,11 @@ class PlaygroundView(_OfTheAdmin):
             self.check_permission(request)
         except RefusalError as refusal:
             raise PermissionDenied(str(refusal)) from refusal
-        try:
-            return super().dispatch(request, *args, **kwargs)
-        except ConfigurationError as error:
-            logger.error("The playground cannot run code: %s", error, exc_info=error)
-            return self._render(
-                request,
-                status=500,
-                refusal="Codemode is not set up rightly; 'manage.py check' says what to mend.",
-            )
+        return super().dispatch(request, *args, **kwargs)
+
+    def refuse(self, request: HttpRequest, refusal: RefusalError) -> HttpResponseBase:
+        """Say so on the page, without tools and context: these are what cannot be had."""
+        return self._render(request, status=refusal.status, refusal=str(refusal))
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Show the page."""

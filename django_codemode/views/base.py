@@ -12,13 +12,14 @@ from django.views import View
 
 from codemode.core.codemode import Codemode
 from codemode.core.context import RuntimeContext
+from codemode.errors import ConfigurationError
 from django_codemode.conf import get_settings
 from django_codemode.context import provide
 from django_codemode.execution import Execution, prepare_execution
 from django_codemode.payload import ExecutePayload, parse_payload, result_as_json
 from django_codemode.permissions import require_permission
 from django_codemode.rates import count_execution
-from django_codemode.refusals import RefusalError
+from django_codemode.refusals import RefusalError, not_configured
 from django_codemode.shared import get_codemode
 
 __all__ = ["CodemodeView", "refusal_response"]
@@ -37,7 +38,13 @@ class CodemodeView(View):
         try:
             return super().dispatch(request, *args, **kwargs)
         except RefusalError as refusal:
-            return refusal_response(refusal)
+            return self.refuse(request, refusal)
+        except ConfigurationError as error:
+            return self.refuse(request, not_configured(error))
+
+    def refuse(self, request: HttpRequest, refusal: RefusalError) -> HttpResponseBase:
+        """Return the answer that refuses a request."""
+        return refusal_response(refusal)
 
     def get_codemode(self) -> Codemode:
         """Return the Codemode that executes. Raises ConfigurationError."""

@@ -13,8 +13,8 @@ from codemode.core.context import use_context
 from codemode.core.result import ExecutionResult
 from codemode.errors import ConfigurationError, ExecutorClientError, ValueEncodingError
 from django_codemode.payload import result_as_json
-from django_codemode.refusals import RefusalError, refusal_of
-from django_codemode.views.base import CodemodeView, refusal_response
+from django_codemode.refusals import RefusalError, not_configured, refusal_of
+from django_codemode.views.base import CodemodeView
 
 __all__ = ["AsyncExecuteView", "ExecuteView", "non_atomic"]
 
@@ -56,16 +56,19 @@ class AsyncExecuteView(CodemodeView):
         """Return the view as a function, marked as one without transactions."""
         return non_atomic(super().as_view(**initkwargs))
 
-    async def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    async def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Check who asks and what, execute, and answer."""
         try:
             execution = await sync_to_async(self.prepare)(request)
+        except RefusalError as refusal:
+            return self.refuse(request, refusal)
+        except ConfigurationError as error:
+            return self.refuse(request, not_configured(error))
+        try:
             with use_context(execution.context):
                 result = await execution.run_async()
-        except RefusalError as refusal:
-            return refusal_response(refusal)
         except (ConfigurationError, ExecutorClientError, ValueEncodingError) as error:
-            return refusal_response(refusal_of(error))
+            return self.refuse(request, refusal_of(error))
         return await sync_to_async(_answer, thread_sensitive=False)(result)
 
 

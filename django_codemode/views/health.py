@@ -7,8 +7,9 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from codemode.core.info import ExecutorInfo
+from codemode.errors import ConfigurationError
 from django_codemode.health import executor_info
-from django_codemode.refusals import RefusalError
+from django_codemode.refusals import RefusalError, not_configured
 from django_codemode.views.base import CodemodeView
 
 __all__ = ["HealthView"]
@@ -26,12 +27,19 @@ class HealthView(CodemodeView):
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Ask the executor, and tell."""
-        info = executor_info(self.get_codemode(), self.timeout)
+        info = self._info()
         body: dict[str, Any] = {"status": "unavailable" if info is None else "ok"}
         if info is not None and self._may_know(request):
             body["executor"] = _described(info)
         status = 503 if info is None else 200
         return JsonResponse(body, status=status, headers={"Cache-Control": "no-store"})
+
+    def _info(self) -> ExecutorInfo | None:
+        try:
+            return executor_info(self.get_codemode(), self.timeout)
+        except ConfigurationError as error:
+            not_configured(error)
+            return None
 
     def _may_know(self, request: HttpRequest) -> bool:
         try:

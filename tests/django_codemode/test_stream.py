@@ -311,6 +311,14 @@ async def test_events_arrive_while_the_code_still_runs(
         shared.registry.unregister_tool("testapp_wait")
 
 
+def test_compression_holds_no_event_back(send: Any, coder: User) -> None:
+    compressed = ["django.middleware.gzip.GZipMiddleware", *settings.MIDDLEWARE]
+    with override_settings(MIDDLEWARE=compressed):
+        response, events = send(coder, {"code": "1"}, **{"Accept-Encoding": "gzip"})
+    assert response.headers["Content-Encoding"] == "identity"
+    assert events[-1][1] == "completed"
+
+
 ENDINGS = {
     "sleeping": "time.sleep(60)",
     "computing": "while True: pass",

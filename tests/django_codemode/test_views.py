@@ -8,6 +8,7 @@ import psutil
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, Permission, User
+from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory, TestCase, override_settings
 
 from codemode import Codemode, ExecutorClient
@@ -20,6 +21,7 @@ from codemode.errors import (
     ExecutorProtocolError,
     ExecutorRequestError,
 )
+from django_codemode.refusals import RefusalError
 from django_codemode.shared import shared
 from django_codemode.views import ExecuteView
 
@@ -282,6 +284,48 @@ class TestExecutorFailures:
             "testapp_kill",
         ]
         assert run(client, "1")["value"] == 1
+
+
+WRONG = {"LIMITS": {"memory": 1}}
+
+
+@pytest.mark.parametrize(
+    "path", [URL, "/aexecute/", "/codemode/stream/", "/codemode/tools/", "/codemode/health/"]
+)
+def test_a_wrong_setting_is_told_to_the_log_and_not_to_the_client(
+    path: str, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Without the middleware, which would fail before the view.
+    with override_settings(CODEMODE=WRONG, MIDDLEWARE=settings.MIDDLEWARE[:-1]):
+        if path.endswith(("tools/", "health/")):
+            response: Any = client.get(path)
+        else:
+            response = client.post(path, {"code": "1"}, content_type="application/json")
+
+    assert "memory" in caplog.text
+    assert "memory" not in response.text
+    if path.endswith("health/"):
+        assert (response.status_code, response.json()) == (503, {"status": "unavailable"})
+    else:
+        assert response.status_code == 500
+        assert response.json()["error"]["code"] == "not_configured"
+
+
+def test_a_project_refuses_in_its_own_words(coder: User) -> None:
+    class PlainView(ExecuteView):
+        def refuse(self, request: HttpRequest, refusal: RefusalError) -> HttpResponse:
+            return HttpResponse(f"no: {refusal.code}", status=refusal.status)
+
+    request = RequestFactory().post(URL, "{}", content_type="application/json")
+    request.user = coder
+    response: Any = PlainView.as_view()(request)
+    assert (response.status_code, response.content) == (400, b"no: missing_code")
+
+
+def test_names_that_are_asked_for_again_and_again_count_once(client: Client) -> None:
+    names = [name for _ in range(2_000) for name in ("testapp.*", "testapp.lazy")]
+    code = "[name for name in tools.names() if name == 'testapp.lazy']"
+    assert run(client, code, available_tools=names)["value"] == ["testapp.lazy"]
 
 
 class TestContext:

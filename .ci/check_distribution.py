@@ -14,6 +14,7 @@ NEEDED = {
     "codemode/protos/codemode_pb2.pyi",
     "codemode/protos/codemode_pb2_grpc.py",
     "codemode/py.typed",
+    "codemode/sandbox/lockdown/sandbox-seccomp.json",
     "django_codemode/migrations/0001_initial.py",
     "django_codemode/py.typed",
     "django_codemode/static/django_codemode/playground/playground.css",

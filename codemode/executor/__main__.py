@@ -27,14 +27,33 @@ logger = logging.getLogger("codemode.executor")
 
 EXIT_CANNOT_SERVE = 3
 
+_EPILOG = """\
+examples:
+  codemode-executor --probe
+      what isolation does this host offer, and does it hold?
+  codemode-executor --listen unix:/run/codemode/socket
+      serve this user's processes, without a key
+  codemode-executor --listen 0.0.0.0:8001 --api-key-file key --tls-cert cert.pem --tls-key key.pem
+      serve other hosts
+
+The API key is read from CODEMODE_EXECUTOR_API_KEY or from --api-key-file, never from the
+command line, where other users could see it. What is not given as an option is read from
+CODEMODE_EXECUTOR_MAX_CONCURRENCY and its like.
+
+exit status:
+  0    stopped by SIGTERM or SIGINT; with --probe: it would serve
+  2    the options are wrong
+  3    it cannot serve, and says why; with --probe: it would not
+"""
+
 
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Return the parser of the command's options."""
     parser = argparse.ArgumentParser(
         prog=prog or "codemode-executor",
         description="Run models' code in sandboxed processes, for Codemode clients over gRPC.",
-        epilog="The API key is read from CODEMODE_EXECUTOR_API_KEY or from --api-key-file, never "
-        "from the command line, where other users could see it.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_arguments(parser)
     return parser

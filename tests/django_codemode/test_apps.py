@@ -140,6 +140,29 @@ def write_app(folder: Path, name: str, **modules: str) -> None:
         (folder / name / f"{module}.py").write_text(textwrap.dedent(source))
 
 
+def test_importing_every_module_and_checking_asks_no_database() -> None:
+    out = run_python(
+        """
+        import importlib, os, pkgutil
+        os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+        import django
+        from django.db.backends.sqlite3.base import DatabaseWrapper
+        def refuse(self, *args, **kwargs):
+            raise AssertionError("the database was asked")
+        DatabaseWrapper.connect = refuse
+        django.setup()
+        import django_codemode
+        modules = list(pkgutil.walk_packages(django_codemode.__path__, "django_codemode."))
+        for module in modules:
+            if module.name != "django_codemode.pytest_plugin":
+                importlib.import_module(module.name)
+        from django.core.checks import run_checks
+        print(len(modules) > 30, run_checks(include_deployment_checks=True, tags=["codemode"]))
+        """
+    )
+    assert out.splitlines()[-1] == "True []"
+
+
 @pytest.mark.parametrize("order", ["'django_codemode', 'early'", "'early', 'django_codemode'"])
 def test_any_app_may_register_tools_in_its_ready_in_any_order(order: str, tmp_path: Path) -> None:
     write_app(

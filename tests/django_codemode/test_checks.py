@@ -231,6 +231,13 @@ def test_every_id_is_documented_and_every_documented_id_exists() -> None:
     assert sorted(given) == re.findall(r"^\| `django_codemode\.([EW]\d{3})` \|", page, re.MULTILINE)
 
 
+def test_every_id_is_tested() -> None:
+    source = Path(checks.__file__).read_text("utf-8")
+    given = set(re.findall(r"django_codemode\.([EW]\d{3})", source))
+    tests = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    assert sorted(given - set(re.findall(r"[EW]\d{3}", tests))) == []
+
+
 @pytest.mark.parametrize("settings", ["config.settings", "config.production"])
 def test_the_example_is_clean(settings: str, tmp_path: Path) -> None:
     deploy = ["--deploy"] if settings == "config.production" else []

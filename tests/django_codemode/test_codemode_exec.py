@@ -1,10 +1,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -200,46 +197,3 @@ def test_in_a_server_it_leaves_the_shared_codemode_open() -> None:
     call("1")
     assert shared.codemode is codemode
     assert codemode.run("1").ok
-
-
-def test_the_executor_command_serves_without_the_projects_secrets() -> None:
-    path = os.pathsep.join(map(str, [ROOT, ROOT / "example_project"]))
-    command = [sys.executable, "-m", "django", "codemode_executor", "--settings", "tests.settings"]
-    with subprocess.Popen(
-        [*command, "--listen", "127.0.0.1:0", "--pool-size", "1"],
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": path,
-            "DATABASE_URL": "secret",
-            "CODEMODE_EXECUTOR_API_KEY": "key",
-        },
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stderr is not None
-            line = next(line for line in process.stderr if "serving on" in line)
-            environment = psutil.Process(process.pid).environ()
-            children = psutil.Process(process.pid).children(recursive=True)
-        finally:
-            process.terminate()
-        process.communicate(timeout=20)
-
-    assert f"(process {process.pid})" in line
-    assert "DATABASE_URL" not in environment
-    assert "DJANGO_SETTINGS_MODULE" not in environment
-    _, alive = psutil.wait_procs(children, timeout=10)
-    assert not alive
-
-
-def test_the_executor_command_shows_the_executors_own_help() -> None:
-    path = os.pathsep.join(map(str, [ROOT, ROOT / "example_project"]))
-    done = subprocess.run(
-        [sys.executable, "-m", "django", "codemode_executor", "--help"],
-        env={"PYTHONPATH": path, "DJANGO_SETTINGS_MODULE": "tests.settings"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert "--max-concurrency" in done.stdout

@@ -24,7 +24,9 @@ from tests.codemode.sandbox.lockdown.hosts import needs_tier
 
 
 @contextlib.asynccontextmanager
-async def serving(**options: Any) -> AsyncIterator[tuple[Codemode, ExecutorServer]]:
+async def serving(
+    tier: Tier = "unsafe", **options: Any
+) -> AsyncIterator[tuple[Codemode, ExecutorServer]]:
     """Serve from this process; nothing of the executor may stay behind."""
     before = set(descendants(os.getpid()))
     with tempfile.TemporaryDirectory(prefix="cm-test-") as folder:
@@ -32,12 +34,20 @@ async def serving(**options: Any) -> AsyncIterator[tuple[Codemode, ExecutorServe
         async with (
             ExecutorServer(
                 # The code's own process ids and folders are those that the test sees.
-                ExecutorConfig(listen=(url,), min_tier="unsafe", tier="unsafe", **options)
+                ExecutorConfig(**{"listen": (url,), "min_tier": tier, "tier": tier, **options})
             ) as server,
             Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode,
         ):
             yield codemode, server
     assert set(descendants(os.getpid())) <= before
+
+
+@pytest.fixture(params=["A", "unsafe"])
+def tier(request: pytest.FixtureRequest) -> Tier:
+    """Give each tier whose zygotes end in a way of their own."""
+    tier: Tier = request.param
+    needs_tier(tier)
+    return tier
 
 
 async def pids(codemode: Codemode, runs: int) -> list[int]:
@@ -81,8 +91,11 @@ async def test_children_draw_different_random_numbers() -> None:
             assert len({result.value[index] for result in drawn}) == 6
 
 
-async def test_used_up_zygote_is_replaced_and_no_run_is_lost() -> None:
-    async with serving(pool_size=3, zygote_max_forks=5, zygote_max_age=0.2) as (codemode, server):
+async def test_used_up_zygote_is_replaced_and_no_run_is_lost(tier: Tier) -> None:
+    async with serving(tier, pool_size=3, zygote_max_forks=5, zygote_max_age=0.2) as (
+        codemode,
+        server,
+    ):
         zygotes: set[int] = set()
 
         async def work(number: int) -> None:
@@ -102,12 +115,23 @@ async def test_used_up_zygote_is_replaced_and_no_run_is_lost() -> None:
         assert await becomes(lambda: len(server.pools["default"].zygote_pids()) <= 2)
 
 
-async def test_run_survives_the_end_of_its_zygotes_time() -> None:
-    async with serving(pool_size=2, zygote_max_age=0.2) as (codemode, server):
+async def test_run_survives_the_end_of_its_zygotes_time(tier: Tier) -> None:
+    async with serving(tier, pool_size=2, zygote_max_age=0.2) as (codemode, server):
         first = server.pools["default"].zygote_pids()[0]
         result = await codemode.run_async("import time\ntime.sleep(0.8)\n'whole'")
         assert result.value == "whole"
         assert await becomes(lambda: not is_running(first))
+
+
+async def test_replaced_zygote_hashes_otherwise(tier: Tier) -> None:
+    async with serving(tier, pool_size=1, zygote_max_age=0.2) as (codemode, _):
+        hashes = set()
+        for _ in range(50):
+            hashes.add((await codemode.run_async("hash('a')")).value)
+            if len(hashes) > 1:
+                break
+            await asyncio.sleep(0.1)
+        assert len(hashes) == 2
 
 
 async def test_idle_children_are_replaced_when_they_are_old() -> None:
@@ -231,17 +255,23 @@ def test_users_of_tier_b_work_in_a_folder_that_they_may_enter(shared_folder: Pat
         assert not folder.path.exists()
 
 
-async def test_zygote_killed_under_load_loses_only_what_ran() -> None:
-    async with serving(pool_size=1, max_concurrency=4) as (codemode, server):
-        code = "import time\ntime.sleep(0.1)\n1"
-        tasks = [asyncio.create_task(codemode.run_async(code)) for _ in range(24)]
-        for _ in range(3):
-            await asyncio.sleep(0.15)
-            for pid in server.pools["default"].zygote_pids():
-                os.kill(pid, signal.SIGKILL)
-        results = await asyncio.wait_for(asyncio.gather(*tasks), 20)
+async def test_zygote_killed_under_load_loses_only_what_ran(tier: Tier) -> None:
+    async with serving(tier, pool_size=1, max_concurrency=4) as (codemode, server):
+        strikes = (3, 9, 15)
+
+        def strike(number: int) -> None:
+            if number in strikes:
+                for pid in server.pools["default"].zygote_pids():
+                    os.kill(pid, signal.SIGKILL)
+
+        codemode.registry.register_tool("strike", strike)
+        code = f"strike(n)\nimport time\ntime.sleep(30 if n in {strikes} else 0.1)\nn"
+        runs = (codemode.run_async(code, inputs={"n": number}) for number in range(24))
+        results = await asyncio.gather(*runs)
         statuses = [result.status for result in results]
         assert set(statuses) == {"completed", "crashed"}
+        assert {statuses[number] for number in strikes} == {"crashed"}
+        # Each strike ends at most what ran at the time.
         assert statuses.count("crashed") <= 12
         assert await codemode.execute_async("1") == "1"
 

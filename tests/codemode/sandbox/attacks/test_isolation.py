@@ -170,20 +170,23 @@ def test_output_of_one_never_appears_in_another(tier: Tier) -> None:
 
 
 _DRAWS = """
-import importlib.util, os, random, secrets, ssl, tempfile, uuid
+import importlib.util, os, random, secrets, sqlite3, ssl, tempfile, uuid
 result = {'random': random.random(), 'system': random.SystemRandom().random(), 'urandom': os.urandom(8),
           'uuid1': uuid.uuid1(), 'uuid4': uuid.uuid4(), 'secrets': secrets.token_hex(8), 'ssl': ssl.RAND_bytes(8),
-          'tempfile': tempfile.NamedTemporaryFile().name}
+          'tempfile': tempfile.NamedTemporaryFile().name,
+          'sqlite': sqlite3.connect(':memory:').execute('select random()').fetchone()[0]}
 if importlib.util.find_spec('numpy'):
-    import numpy
+    import numpy, pandas
     result['numpy'] = float(numpy.random.random())
     result['numpy generator'] = float(numpy.random.default_rng().random())
+    result['pandas'] = int(pandas.Series(range(1 << 20)).sample(1).iloc[0])
 """
 
 
-def test_every_library_draws_other_random_numbers_in_each_child(tier: Tier) -> None:
+@pytest.mark.parametrize("profile", ["default", "data"])
+def test_every_library_draws_other_random_numbers_in_each_child(tier: Tier, profile: str) -> None:
     async def draw(codemode: Codemode) -> dict[str, Any]:
-        result = await codemode.run_async(_DRAWS)
+        result = await codemode.run_async(_DRAWS, profile=profile)
         assert isinstance(result.value, dict), result.error
         return result.value
 
@@ -192,6 +195,7 @@ def test_every_library_draws_other_random_numbers_in_each_child(tier: Tier) -> N
             return [await draw(codemode) for _ in range(6)]
 
     drawn = asyncio.run(draws())
+    assert ("numpy" in drawn[0]) is (profile == "data")
     for name in drawn[0]:
         assert len({one[name] for one in drawn}) == len(drawn), name
 

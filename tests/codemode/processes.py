@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -9,13 +10,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
 import psutil
 
-__all__ = ["ExecutorProcess", "descendants", "is_running", "open_descriptors", "wait_until"]
+__all__ = [
+    "ExecutorProcess",
+    "descendants",
+    "ending_all_it_starts",
+    "is_running",
+    "open_descriptors",
+    "wait_until",
+]
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 15.0
@@ -110,6 +118,18 @@ def descendants(pid: int) -> list[int]:
         return [child.pid for child in psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+@contextlib.contextmanager
+def ending_all_it_starts() -> Iterator[None]:
+    """Check that each process that this one starts in the block has ended with it.
+
+    Only this process's own children count: below those that were there before,
+    such as an executor that tests share, processes come and go meanwhile.
+    """
+    before = set(psutil.Process().children())
+    yield
+    assert set(psutil.Process().children()) <= before
 
 
 def is_running(pid: int) -> bool:

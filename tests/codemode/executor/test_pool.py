@@ -19,7 +19,13 @@ from codemode import ClientConfig, Codemode, ExecutorConfig, ExecutorConnectionE
 from codemode.config import Tier
 from codemode.executor.server import ExecutorServer
 from codemode.executor.workfolder import WorkFolder
-from tests.codemode.processes import ExecutorProcess, descendants, is_running, wait_until
+from tests.codemode.processes import (
+    ExecutorProcess,
+    descendants,
+    ending_all_it_starts,
+    is_running,
+    wait_until,
+)
 from tests.codemode.sandbox.lockdown.hosts import needs_tier
 
 
@@ -28,8 +34,7 @@ async def serving(
     tier: Tier = "unsafe", **options: Any
 ) -> AsyncIterator[tuple[Codemode, ExecutorServer]]:
     """Serve from this process; nothing of the executor may stay behind."""
-    before = set(descendants(os.getpid()))
-    with tempfile.TemporaryDirectory(prefix="cm-test-") as folder:
+    with ending_all_it_starts(), tempfile.TemporaryDirectory(prefix="cm-test-") as folder:
         url = f"unix:{folder}/socket"
         async with (
             ExecutorServer(
@@ -39,7 +44,6 @@ async def serving(
             Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode,
         ):
             yield codemode, server
-    assert set(descendants(os.getpid())) <= before
 
 
 @pytest.fixture(params=["A", "unsafe"])
@@ -70,6 +74,13 @@ async def test_no_child_serves_twice() -> None:
         seen = await pids(codemode, 12)
         assert len(set(seen)) == 12
         assert await becomes(lambda: not any(map(is_running, seen)))
+
+
+async def test_what_the_shared_executor_forks_meanwhile_is_not_ours(codemode: Codemode) -> None:
+    for _ in range(5):
+        await codemode.run_async("1")  # its pool is filled again while this one serves
+    async with serving(pool_size=1) as (own, _):
+        assert await own.execute_async("1") == "1"
 
 
 async def test_code_finds_nothing_of_an_earlier_run() -> None:

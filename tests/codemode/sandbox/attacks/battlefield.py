@@ -23,7 +23,7 @@ from codemode.executor.cgroups import Cgroups
 from codemode.executor.server import ExecutorServer
 from codemode.executor.zygote import CLEAN_ENVIRONMENT
 from codemode.sandbox.lockdown import view
-from tests.codemode.processes import descendants
+from tests.codemode.processes import descendants, ending_all_it_starts
 from tests.codemode.sandbox.attacks.attack import Attack, batch, outcome_of, program
 from tests.codemode.sandbox.attacks.probes_limits import DISK_BYTES
 
@@ -42,9 +42,12 @@ async def serving(
 
     Without control groups, which would hide what a tier holds by itself.
     """
-    before = set(descendants(os.getpid()))
     ceilings = CEILINGS.model_copy(update={"max_disk_bytes": DISK_BYTES})
-    with tempfile.TemporaryDirectory(prefix="cm-test-") as folder, contextlib.ExitStack() as stack:
+    with (
+        ending_all_it_starts(),
+        tempfile.TemporaryDirectory(prefix="cm-test-") as folder,
+        contextlib.ExitStack() as stack,
+    ):
         stack.enter_context(mock.patch.object(server, "Cgroups", return_value=Cgroups(["none"])))
         if without:
             stack.enter_context(_left_out(frozenset(without)))
@@ -58,7 +61,6 @@ async def serving(
             Codemode.from_client_config(client) as codemode,
         ):
             yield codemode, serves
-    assert set(descendants(os.getpid())) <= before
 
 
 @contextlib.contextmanager

@@ -7,13 +7,14 @@ import json
 import sys
 from pathlib import Path
 
-from tests.benchmarks import growth, large, load, memory, report, startup, tools, trivial
+from tests.benchmarks import fairness, growth, large, load, memory, report, startup, tools, trivial
 from tests.benchmarks.figure import Figure
 
 _GROUPS = {
     "trivial": trivial.measure,
     "tools": tools.measure,
     "load": load.measure,
+    "fairness": fairness.measure,
     "large": large.measure,
     "memory": memory.measure,
     "startup": startup.measure,

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from codemode import Codemode
 from codemode.config import ClientConfig
+from codemode.core.client import FairnessKey
 
 __all__ = ["TRIVIAL", "async_codemode", "executor_pid", "sync_codemode"]
 
@@ -36,9 +37,9 @@ def sync_codemode() -> Iterator[Codemode]:
 
 
 @asynccontextmanager
-async def async_codemode() -> AsyncIterator[Codemode]:
+async def async_codemode(fairness_key: FairnessKey | None = None) -> AsyncIterator[Codemode]:
     """Give a facade whose embedded executor runs already, to use from this loop."""
-    async with _codemode() as codemode:
+    async with _codemode(fairness_key) as codemode:
         await codemode.run_async(TRIVIAL)
         yield codemode
 
@@ -51,8 +52,8 @@ def executor_pid(codemode: Codemode) -> int:
     return embedded.pid
 
 
-def _codemode() -> Codemode:
-    codemode = Codemode.from_client_config(ClientConfig())
+def _codemode(fairness_key: FairnessKey | None = None) -> Codemode:
+    codemode = Codemode.from_client_config(ClientConfig(), fairness_key=fairness_key)
     codemode.registry.register_tool("add", add)
     codemode.registry.register_tool("nap", nap)
     return codemode

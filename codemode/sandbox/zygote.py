@@ -62,7 +62,7 @@ def main(control_fd: int, settings: Mapping[str, Any]) -> NoReturn:
     from codemode.sandbox.guest import Guest
     from codemode.sandbox.lockdown.boot import prepare
 
-    prepared = prepare(settings["tier"], settings["exposed"])
+    prepared = prepare(settings["tier"], settings["exposed"], settings["without"])
     _prepare_randomness()
     guest = Guest()
     gc.collect()

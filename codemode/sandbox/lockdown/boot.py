@@ -6,13 +6,16 @@ import fcntl
 import os
 import resource
 import signal
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from codemode.sandbox.lockdown import landlock, namespaces, privileges, seccomp, view
 from codemode.sandbox.syscalls import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["SHARED_LAYERS", "Prepared", "prepare"]
+
+SHARED_LAYERS = (*namespaces.NAMESPACES, namespaces.EACH, "read_only_view")
+"""The layers of tier A that the zygote makes, for all its children or with each fork."""
 
 # Far above what the zygote itself opens, so that no dup2 in a child meets it.
 _LANDLOCK_FD = 210
@@ -37,11 +40,12 @@ class Prepared:
         return self.pid_namespace.fork() if self.pid_namespace is not None else os.fork()
 
 
-def prepare(tier: str, exposed: Sequence[str]) -> Prepared:
+def prepare(tier: str, exposed: Sequence[str], without: Collection[str] = ()) -> Prepared:
     """Bring this process to where it can fork children of the tier. Raises OSError.
 
     In tier A the calling process stays behind as the guardian, and this returns
-    in the zygote that it forks.
+    in the zygote that it forks. ``without`` names layers that a mutation test
+    leaves out.
     """
     highest_fd = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], _HIGHEST_FD)
     _prefer_for_oom_kill()
@@ -57,13 +61,13 @@ def prepare(tier: str, exposed: Sequence[str]) -> Prepared:
             filter_bytes=b"",
             highest_fd=highest_fd,
         )
-    second_user = namespaces.enter()
+    second_user = namespaces.enter(without)
     namespaces.fork_zygote()
-    pid_namespace = namespaces.PidNamespace()
+    pid_namespace = namespaces.PidNamespace(apart=namespaces.EACH not in without)
     memory_base = _memory_base()
     # As the namespace's root: it may read an interpreter below a 0700 home.
-    view.build(readable, exposed)
-    privileges.drop_bounding_set()
+    if "read_only_view" not in without:
+        view.build(readable, exposed)
     if second_user:
         privileges.become(1, privileges.CAP_SYS_ADMIN)
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of user clears it

@@ -101,7 +101,8 @@ def work_folder(boot: Boot) -> None:
 def ceilings(boot: Boot) -> None:
     """Set the hard limits to the executor's ceilings; a run can only lower them."""
     for name, value in boot.rlimits.items():
-        _lower(getattr(resource, name), value)
+        if name not in boot.without:
+            _lower(getattr(resource, name), value)
 
 
 def thread_ceiling(boot: Boot) -> None:

@@ -10,29 +10,35 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import NoReturn
 
 from codemode.sandbox.lockdown.privileges import CAP_SETUID, effective_capabilities
 from codemode.sandbox.syscalls import PR_SET_DUMPABLE, PR_SET_PDEATHSIG, prctl
 
-__all__ = ["SANDBOX_UID", "PidNamespace", "enter", "fork_zygote"]
+__all__ = ["EACH", "NAMESPACES", "SANDBOX_UID", "PidNamespace", "enter", "fork_zygote"]
 
 SANDBOX_UID = 61_000
 """The host's user id of sandboxed code, where the executor may change to it."""
 
-_OTHERS = (
-    os.CLONE_NEWNS
-    | os.CLONE_NEWNET
-    | os.CLONE_NEWIPC
-    | os.CLONE_NEWUTS
-    | os.CLONE_NEWCGROUP
-    | os.CLONE_NEWPID
-)
+NAMESPACES: Mapping[str, int] = {
+    "mount_namespace": os.CLONE_NEWNS,
+    "network_namespace": os.CLONE_NEWNET,
+    "ipc_namespace": os.CLONE_NEWIPC,
+    "uts_namespace": os.CLONE_NEWUTS,
+    "cgroup_namespace": os.CLONE_NEWCGROUP,
+    "pid_namespace": os.CLONE_NEWPID,
+}
+"""What the zygote has apart from the host, below its user namespace."""
+
+EACH = "pid_namespace_of_each"
+"""The name of what each child has apart from its siblings."""
 
 
-def enter() -> bool:
+def enter(without: Collection[str] = ()) -> bool:
     """Move this single-threaded process into namespaces of its own. Raises OSError.
+
+    ``without`` names those that a mutation test leaves out.
 
     Returns whether a second user id is mapped, to which the zygote then changes.
     """
@@ -46,8 +52,10 @@ def enter() -> bool:
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"0 {uid} 1")
         _write("/proc/self/gid_map", f"0 {gid} 1")
-    _named("unshare(CLONE_NEWNS|CLONE_NEWPID|...)", os.unshare, _OTHERS)
-    _named("sethostname", socket.sethostname, "sandbox")
+    flags = sum(flag for name, flag in NAMESPACES.items() if name not in without)
+    _named("unshare(CLONE_NEWNS|CLONE_NEWPID|...)", os.unshare, flags)
+    if flags & os.CLONE_NEWUTS:
+        _named("sethostname", socket.sethostname, "sandbox")
     return second_user
 
 
@@ -66,11 +74,14 @@ def fork_zygote() -> None:
 class PidNamespace:
     """Fork children that are each PID 1 of a PID namespace of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, apart: bool = True) -> None:
+        self._apart = apart
         self._own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
     def fork(self) -> int:
         """Fork into a new PID namespace. Raises OSError."""
+        if not self._apart:
+            return os.fork()
         os.unshare(os.CLONE_NEWPID)
         pid = os.fork()
         if pid:

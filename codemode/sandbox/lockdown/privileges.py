@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import struct
 
-from codemode.sandbox.syscalls import PR_CAPBSET_DROP, PR_SET_KEEPCAPS, prctl, syscall
+from codemode.sandbox.syscalls import PR_SET_KEEPCAPS, prctl, syscall
 
 __all__ = [
     "CAP_SETUID",
     "CAP_SYS_ADMIN",
     "become",
-    "drop_bounding_set",
     "effective_capabilities",
     "set_capabilities",
 ]
@@ -22,7 +20,6 @@ CAP_SETGID = 6
 CAP_SETUID = 7
 CAP_SYS_ADMIN = 21
 _VERSION_3 = 0x20080522
-_LAST_CAPABILITY = 63
 
 
 def effective_capabilities() -> int:
@@ -41,14 +38,6 @@ def set_capabilities(*kept: int) -> None:
     header = ctypes.create_string_buffer(struct.pack("Ii", _VERSION_3, 0), 8)
     data = ctypes.create_string_buffer(struct.pack("6I", low, low, 0, high, high, 0), 24)
     syscall("capset", ctypes.addressof(header), ctypes.addressof(data))
-
-
-def drop_bounding_set() -> None:
-    """Make sure that no later exec can gain a capability."""
-    for capability in range(_LAST_CAPABILITY + 1):
-        # The last capability differs between kernels: EINVAL is the end.
-        with contextlib.suppress(OSError):
-            prctl(PR_CAPBSET_DROP, capability)
 
 
 def become(uid: int, *kept: int) -> None:

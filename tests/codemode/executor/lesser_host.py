@@ -20,7 +20,6 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 from codemode.sandbox.lockdown import privileges, seccomp  # run as a script
 from codemode.sandbox.lockdown.syscall_numbers import NUMBERS
 from codemode.sandbox.syscalls import (
-    PR_CAPBSET_DROP,
     PR_SET_NO_NEW_PRIVS,
     prctl,
 )
@@ -30,6 +29,7 @@ __all__ = ["main"]
 _LOAD, _JUMP_EQUAL, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _NEW_NAMESPACE = 0x7E020000
+_PR_CAPBSET_DROP = 24
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def main() -> None:
     # Only root has any to give up.
     if "capabilities" in spec and os.geteuid() == 0:
         for capability in set(range(41)) - set(spec["capabilities"]):
-            prctl(PR_CAPBSET_DROP, capability)
+            prctl(_PR_CAPBSET_DROP, capability)
     if "uid" in spec:
         os.setgroups([])
         os.setresgid(spec["uid"], spec["uid"], spec["uid"])

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import os
+import platform
+import resource
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from codemode import Codemode
+from codemode.config import CEILINGS
 from tests.codemode.sandbox.attacks.attack import Attack, outcome_of, program
+from tests.codemode.sandbox.attacks.probes_limits import DISK_BYTES
 
 __all__ = ["MUTATIONS", "Mutation", "Trial"]
 
@@ -108,14 +114,33 @@ async def _files_of_a_sibling(codemode: Codemode, inputs: Mapping[str, Any]) -> 
     return read[0]
 
 
-_OPEN = """
-    import resource
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-"""
-_PROCESSES = """
-    import resource
-    return resource.getrlimit(resource.RLIMIT_NPROC)[1]
-"""
+async def _shared_memory_of_the_host(codemode: Codemode, inputs: Mapping[str, Any]) -> str:
+    """Tell whether the code finds shared memory that was made outside."""
+    key, size, permissions, create, remove = (
+        0x636D0000 | os.getpid() & 0xFFFF,
+        4096,
+        0o666,
+        0o1000,
+        0,
+    )
+    libc = ctypes.CDLL(None, use_errno=True)
+    made = libc.shmget(key, size, create | permissions)
+    assert made >= 0, os.strerror(ctypes.get_errno())
+    try:
+        find = _code(f"return 'found' if call('shmget', {key}, {size}, 0) >= 0 else ''")
+        return await find(codemode, inputs)
+    finally:
+        libc.shmctl(made, remove, None)
+
+
+def _hard_limit(name: str) -> str:
+    return f"import resource\nreturn resource.getrlimit(resource.{name})[1]"
+
+
+def _own_limit(kind: int) -> str:
+    return str(resource.getrlimit(kind)[1])
+
+
 _THREADS_IN_LITTLE_MEMORY = """
     import threading, time
     def start():
@@ -160,6 +185,59 @@ MUTATIONS = (
         covered="not reached",
     ),
     Mutation(
+        layer="read_only_view",
+        tiers="A",
+        trial=_code(
+            "return each(lambda: open(FILE).read(), lambda: open(FILE, 'a').write('x') and 'written')"
+        ),
+        held="ENOENT",
+        through="secret written",
+    ),
+    Mutation(
+        layer="network_namespace",
+        tiers="A",
+        trial=_code("return tell(lambda: socket.socket(2, 2).sendto(b'x', ('127.0.0.1', UDP)))"),
+        held="ENETUNREACH",
+        through="1",
+        besides=frozenset({"seccomp_filter"}),
+        covered="EACCES",
+    ),
+    Mutation(
+        layer="ipc_namespace",
+        tiers="A",
+        trial=_shared_memory_of_the_host,
+        held="ENOENT",
+        through="found",
+        besides=frozenset({"seccomp_filter"}),
+        covered="EPERM",
+    ),
+    Mutation(
+        layer="uts_namespace",
+        tiers="A",
+        trial=_code("return os.uname().nodename"),
+        held="sandbox",
+        through=platform.node(),
+    ),
+    Mutation(
+        layer="pid_namespace_of_each",
+        tiers="A",
+        # The zygote, and with it every sibling, can then be seen.
+        trial=_code("return os.getppid()"),
+        held="0",
+        through="1",
+    ),
+    Mutation(
+        layer="pid_namespace_of_each",
+        tiers="A",
+        trial=_code(
+            "return each(*(lambda p=p: os.kill(p, 0) or p for p in range(1, 40) if p != os.getpid()))"
+        ),
+        held="ESRCH",
+        through="EPERM ESRCH",
+        besides=frozenset({"seccomp_filter"}),
+        covered="EPERM",
+    ),
+    Mutation(
         layer="private_tmp",
         tiers="A",
         # Fails closed: what lies below is the read-only view.
@@ -197,14 +275,36 @@ MUTATIONS = (
     Mutation(
         layer="ceilings",
         tiers="ABC",
-        trial=_code(_OPEN, max_open_files=1000),
+        trial=_code(_hard_limit("RLIMIT_NOFILE"), max_open_files=1000),
         held="256",
         through="1000",
+    ),
+    *(
+        Mutation(
+            layer=limit,
+            tiers="ABC",
+            trial=_code(_hard_limit(limit), **asked),
+            held=held,
+            through=through,
+        )
+        for limit, asked, held, through in (
+            ("RLIMIT_NOFILE", {"max_open_files": 1000}, "256", "1000"),
+            (
+                "RLIMIT_FSIZE",
+                {"max_disk_bytes": 4 * DISK_BYTES},
+                f"{DISK_BYTES}",
+                f"{4 * DISK_BYTES}",
+            ),
+            ("RLIMIT_CPU", {"max_cpu_seconds": 7000.0}, f"{CEILINGS.max_cpu_seconds:.0f}", "7000"),
+            ("RLIMIT_MEMLOCK", {}, "0", _own_limit(resource.RLIMIT_MEMLOCK)),
+            ("RLIMIT_MSGQUEUE", {}, "0", _own_limit(resource.RLIMIT_MSGQUEUE)),
+            ("RLIMIT_SIGPENDING", {}, "64", _own_limit(resource.RLIMIT_SIGPENDING)),
+        )
     ),
     Mutation(
         layer="thread_ceiling",
         tiers="AB",
-        trial=_code(_PROCESSES, max_threads=1000),
+        trial=_code(_hard_limit("RLIMIT_NPROC"), max_threads=1000),
         held="128",
         through="1000",
     ),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 from collections.abc import Callable, Iterator
 from typing import cast
 
 import pytest
 
-from codemode.config import Tier
+from codemode.config import CEILINGS, Tier
 from codemode.errors import ExecutorConnectionError
 from codemode.executor import limits
+from codemode.executor.limits import sandbox_settings
+from codemode.executor.zygote import ZygoteStartError
+from codemode.sandbox.lockdown.boot import SHARED_LAYERS
 from codemode.sandbox.lockdown.layers import LAYERS
 from tests.codemode.sandbox.attacks.battlefield import Bait, serving
 from tests.codemode.sandbox.attacks.mutations import MUTATIONS, Mutation
@@ -31,9 +33,19 @@ REDUNDANT = {
     ("B", "no_privileges"),
     # Without a folder to own, user_of_slot refuses, and so the start.
     ("B", "work_folder"),
+    # Nothing in the view shows control groups.
+    ("A", "cgroup_namespace"),
+    # Each run lowers it to 0 again, and the process is not dumpable.
+    *((tier, "RLIMIT_CORE") for tier in "ABC"),
 }
 # In tests/codemode/sandbox/attacks/test_lifetime.py and below.
-ELSEWHERE = {("B", "die_with_zygote"), ("C", "die_with_zygote"), ("A", "fresh_randomness")}
+ELSEWHERE = {
+    ("A", "mount_namespace"),
+    ("A", "pid_namespace"),
+    ("B", "die_with_zygote"),
+    ("C", "die_with_zygote"),
+    ("A", "fresh_randomness"),
+}
 
 
 Setting = tuple[Tier, frozenset[str]]
@@ -90,12 +102,11 @@ def test_without_the_layer_something_gets_through(
 
 
 def test_every_layer_of_every_tier_is_left_out_once() -> None:
-    layers = {
-        (tier, layer.__name__)
-        for tier, layer in itertools.chain.from_iterable(
-            ((tier, layer) for layer in LAYERS[tier]) for tier in "ABC"
-        )
-    }
+    layers = {(tier, layer.__name__) for tier in "ABC" for layer in LAYERS[tier]}
+    layers |= {("A", name) for name in SHARED_LAYERS}
+    for tier in "ABC":
+        settings = sandbox_settings(tier, CEILINGS)
+        layers |= {(tier, name) for name in settings.rlimits}
     tried_here = {(tier, mutation.layer) for tier, mutation in CASES}
     assert layers == tried_here | REDUNDANT | ELSEWHERE
 
@@ -110,3 +121,15 @@ def test_tier_b_does_not_start_without(layer: str) -> None:
                 await codemode.run_async("1")
 
     asyncio.run(start())
+
+
+@pytest.mark.parametrize("layer", ["mount_namespace", "pid_namespace"])
+def test_tier_a_does_not_start_without(layer: str) -> None:
+    needs_tier("A")
+
+    async def start() -> None:
+        async with serving("A", {layer}) as (codemode, _):
+            await codemode.run_async("1")
+
+    with pytest.raises((ZygoteStartError, ExecutorConnectionError)):
+        asyncio.run(start())

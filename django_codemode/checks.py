@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from django.apps import apps
@@ -18,6 +18,7 @@ from django.contrib.auth import get_permission_codename
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.utils.module_loading import import_string
 
+from codemode.config import TLSConfig
 from codemode.errors import ConfigurationError
 from codemode.tools import Tool
 from django_codemode.conf import CodemodeSettings, get_settings, problems
@@ -49,7 +50,7 @@ def register_checks() -> None:
 def check_setting(
     *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
 ) -> list[CheckMessage]:
-    """Report a bad key (E001), provider (E002), executor URL (E003) or unsafe tier (E004)."""
+    """Report bad keys (E001), provider (E002), executor (E003, E007) and tier (E004)."""
     found: list[CheckMessage] = [
         Error(problem, id="django_codemode.E001")
         for problem in problems(getattr(django_settings, "CODEMODE", {}))
@@ -68,14 +69,7 @@ def check_setting(
         )
     if (problem := _wrong_provider(settings)) is not None:
         found.append(Error(problem, id="django_codemode.E002"))
-    if settings.executor_url is not None:
-        # Brings gRPC with it, which a project with the embedded default need not load here.
-        from codemode.core.channels import parse_target
-
-        try:
-            parse_target(settings.executor_url, settings.tls)
-        except ConfigurationError as error:
-            found.append(Error(f"CODEMODE: {error}", id="django_codemode.E003"))
+    found += _wrong_connection(settings)
     return found
 
 
@@ -147,18 +141,18 @@ def check_channels(
 def check_deployment(
     *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
 ) -> list[CheckMessage]:
-    """Warn of an executor in the clear (W005), without a key (W007) or without walls (W008)."""
+    """Warn of an executor in the clear (W005), without key (W007), walls (W008) or files (W011)."""
     try:
         config = get_settings().client_config()
     except ConfigurationError:
-        return []  # E001 has told.
+        return []  # E001 or E007 has told.
     url = config.executor_url
     if url is None:
         return list(_unsafe_tier(config.min_tier))
     scheme = url.partition(":")[0].lower()
     if scheme in {"unix", "unix-abstract"} or _is_this_host(url):
         return []
-    found: list[CheckMessage] = []
+    found: list[CheckMessage] = list(_unreadable_files(config.tls))
     if scheme != "https" and config.tls is None:
         found.append(
             Warning(
@@ -253,6 +247,22 @@ def _known_permissions() -> set[str]:
     }
 
 
+def _unreadable_files(tls: TLSConfig | None) -> Iterator[CheckMessage]:
+    if tls is None:
+        return
+    names: tuple[Literal["ca_file", "cert_file", "key_file"], ...]
+    names = ("ca_file", "cert_file", "key_file")
+    for name in names:
+        try:
+            tls.read(name)
+        except ConfigurationError as error:
+            yield Warning(
+                f"CODEMODE['TLS']: {error}",
+                hint="Without it no code is executed.",
+                id="django_codemode.W011",
+            )
+
+
 def _unsafe_tier(min_tier: str | None) -> Iterator[CheckMessage]:
     """Warn of a tier that E004 does not know of: from the environment, or with DEBUG on."""
     chosen = min_tier or os.environ.get("CODEMODE_EXECUTOR_MIN_TIER")
@@ -281,6 +291,29 @@ def _wrong_provider(settings: CodemodeSettings) -> str | None:
                 f"the request alone ({error}); expected a callable that takes one argument"
             )
     return None
+
+
+def _wrong_connection(settings: CodemodeSettings) -> Iterator[CheckMessage]:
+    """Tell what is wrong with the setting and the environment together."""
+    try:
+        config = settings.client_config()
+    except ConfigurationError as error:
+        yield Error(
+            f"CODEMODE and the CODEMODE_ variables of the environment do not go together: {error}",
+            hint="Correct them. A key of CODEMODE beats its variable.",
+            id="django_codemode.E007",
+        )
+        return
+    if config.executor_url is None:
+        return
+    # Brings gRPC with it, which a project with the embedded default need not load here.
+    from codemode.core.channels import metadata_of, parse_target
+
+    try:
+        parse_target(config.executor_url, config.tls)
+        metadata_of(config.executor_api_key)
+    except ConfigurationError as error:
+        yield Error(f"CODEMODE: {error}", id="django_codemode.E003")
 
 
 def _is_this_host(url: str) -> bool:

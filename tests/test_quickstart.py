@@ -49,6 +49,13 @@ def steps() -> Iterator[Command | File]:
             yield File(name=first.removeprefix("# "), content=rest)
 
 
+def project_test() -> str:
+    """Return the test for Django's runner that docs/testing.md shows."""
+    page = (ROOT / "docs" / "testing.md").read_text("utf-8")
+    (block,) = (text for _, text in BLOCK.findall(page) if "class ReportTest" in text)
+    return str(block)
+
+
 def commands(block: str) -> Iterator[Command]:
     """Split a console block; a command goes on over lines while a quote of it is open."""
     for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
@@ -193,6 +200,10 @@ def test_a_fresh_project_that_follows_the_quickstart_runs_its_tool(
         assert terminal.run("python -m django --version").startswith(f"{django}.")
         for step in steps():
             terminal.follow(step)
+        # The page on tests has one for this very project.
+        terminal.write(File(name="orders/tests.py", content=project_test()))
+        told = terminal.run("python manage.py test")
+        assert re.search(r"^Ran 2 tests in .*\n\nOK$", told, re.MULTILINE), told
     finally:
         terminal.leave()
 

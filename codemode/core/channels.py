@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 
 import grpc
 import grpc.aio
+from pydantic import SecretStr
 
 from codemode.config import TLSConfig
 from codemode.core.greenlets import prepare_grpc
 from codemode.errors import ConfigurationError
 from codemode.wire import make_stub
 
-__all__ = ["Channels", "Target", "parse_target"]
+__all__ = ["Channels", "Target", "metadata_of", "parse_target"]
 
 _OPTIONS = (
     # The client tries again by itself. With gRPC's retries (1.85) a sync call
@@ -39,6 +40,17 @@ class Target:
     def __init__(self, address: str, *, secure: bool) -> None:
         self.address = address
         self.secure = secure
+
+
+def metadata_of(api_key: str | SecretStr | None) -> tuple[tuple[str, str], ...]:
+    """Return what shows the key to an executor. Raises ConfigurationError."""
+    key = api_key.get_secret_value() if isinstance(api_key, SecretStr) else api_key
+    if key and not (key.isascii() and key.isprintable()):
+        raise ConfigurationError(
+            "executor_api_key has a character that no request header can carry; expected "
+            "printable ASCII: look for a line break or an accent"
+        )
+    return (("authorization", f"Bearer {key}"),) if key else ()
 
 
 def parse_target(url: str, tls: TLSConfig | None) -> Target:

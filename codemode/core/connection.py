@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from codemode.config import TLSConfig
 from codemode.core.async_half import AsyncLink
-from codemode.core.channels import Channels, Target, parse_target
+from codemode.core.channels import Channels, Target, metadata_of, parse_target
 from codemode.core.failures import client_error
 from codemode.core.greenlets import why_not_async
 from codemode.core.info import ExecutorInfo, info_from
@@ -49,13 +49,7 @@ class Connection:
     ) -> None:
         self.url = executor_url or "embedded"
         self.embedded: EmbeddedExecutor | None = None
-        key = api_key.get_secret_value() if isinstance(api_key, SecretStr) else api_key
-        if key and not (key.isascii() and key.isprintable()):
-            raise ConfigurationError(
-                "executor_api_key has a character that no request header can carry; expected "
-                "printable ASCII: look for a line break or an accent"
-            )
-        self._metadata = (("authorization", f"Bearer {key}"),) if key else ()
+        self._metadata = metadata_of(api_key)
         self._lock = threading.Lock()
         self._closed = False
         self._links: weakref.WeakSet[Any] = weakref.WeakSet()

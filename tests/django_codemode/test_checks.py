@@ -73,11 +73,46 @@ def test_the_checks_are_registered_once() -> None:
         ({"EXECUTOR_URL": "http://host:port"}, ["E003"]),
         ({"EXECUTOR_URL": ""}, ["E003"]),
         ({"EXECUTOR_URL": "ftp host", "CONTEXT_PROVIDER": "no.such"}, ["E002"]),
+        ({"EXECUTOR_URL": "http://127.0.0.1:1", "MIN_TIER": "B"}, ["E007"]),
+        ({"EXECUTOR_URL": "http://127.0.0.1:1", "EXECUTOR_API_KEY": "key\n"}, ["E003"]),
     ],
 )
 def test_a_wrong_setting_is_an_error(setting: Any, expected: list[str]) -> None:
     with override_settings(CODEMODE=setting):
         assert ids(check_setting()) == expected
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("CODEMODE_LIMITS__MAX_THREADS", "4", []),
+        ("CODEMODE_LIMITS__MAX_THREADS", "none", ["E007"]),
+        ("CODEMODE_EXECUTOR_URL", "https://executor:8001", []),
+        ("CODEMODE_EXECUTOR_URL", "http://host:8001/path", ["E003"]),
+    ],
+)
+def test_a_wrong_environment_variable_is_an_error(
+    variable: str, value: str, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with override_settings(CODEMODE={}):
+        assert ids(check_setting()) == expected
+
+
+def test_tls_files_that_cannot_be_read_are_a_warning_at_deployment(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
+    tls = {name: str(tmp_path / f"{name}.pem") for name in ("cert_file", "key_file")}
+    setting = {
+        "EXECUTOR_URL": "https://executor:8001",
+        "EXECUTOR_API_KEY": "k",
+        "TLS": {**tls, "ca_file": str(tmp_path / "ca.pem")},
+    }
+    with override_settings(CODEMODE=setting):
+        assert ids(check_setting()) == []
+        assert ids(check_deployment()) == ["W011", "W011"]
+        (tmp_path / "cert_file.pem").touch()
+        (unreadable,) = check_deployment()
+    assert "key_file.pem' cannot be read: No such file" in unreadable.msg
 
 
 @pytest.mark.parametrize(
@@ -164,7 +199,10 @@ def test_the_context_of_a_tool_needs_no_type() -> None:
         ({"EXECUTOR_URL": "http://localhost.evil.com:1", "EXECUTOR_API_KEY": "k"}, ["W005"]),
         ({"EXECUTOR_URL": "executor:1", "EXECUTOR_API_KEY": "k", "TLS": {}}, []),
         ({"EXECUTOR_URL": "executor:1", "TLS": {}}, ["W007"]),
-        ({"EXECUTOR_URL": "executor:1", "TLS": {"cert_file": "c", "key_file": "k"}}, []),
+        (
+            {"EXECUTOR_URL": "executor:1", "TLS": {"cert_file": __file__, "key_file": __file__}},
+            [],
+        ),
         ({"EXECUTOR_URL": "https://executor:8001", "EXECUTOR_API_KEY": "k"}, []),
         ({"EXECUTOR_URL": "https://executor:8001"}, ["W007"]),
         ({"EXECUTOR_URL": "http://127.0.0.1:8001"}, []),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from codemode.core.events import Event, ExecutionStarted, ToolCallStarted
+from codemode.core.events import Event, ExecutionStarted, ToolCallFinished, ToolCallStarted
 from codemode.core.result import ExecutionResult
 from codemode.values import to_text
 
@@ -41,11 +41,19 @@ class Timeline:
         if isinstance(event, ExecutionStarted):
             self._began = time.monotonic()
         elif isinstance(event, ToolCallStarted):
-            self._starts[event.call_id] = (time.monotonic() - self._began) * 1000
+            self._starts[event.call_id] = self._now_ms()
+        elif isinstance(event, ToolCallFinished):
+            # Events may come late. A call has ended when its end is told, or it would seem to
+            # last into the calls that came after it.
+            latest = max(0.0, self._now_ms() - event.duration_ms)
+            self._starts[event.call_id] = min(self._starts.get(event.call_id, latest), latest)
+
+    def _now_ms(self) -> float:
+        return (time.monotonic() - self._began) * 1000
 
     def bars(self, result: ExecutionResult) -> list[Bar]:
         """Return a bar for each call of the run, up to MAX_BARS."""
-        whole = max((time.monotonic() - self._began) * 1000, 0.001)
+        whole = max(self._now_ms(), 0.001)
         bars = []
         for call in result.tool_calls[:MAX_BARS]:
             start = min(100 - _LEAST_PERCENT, self._starts.get(call.call_id, 0) / whole * 100)

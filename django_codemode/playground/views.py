@@ -55,11 +55,11 @@ class PlaygroundView(_OfTheAdmin):
     stream_url = ""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Answer with the page, or with the site's own page for status 403."""
+        """Answer with the page, or say that it is not for the user."""
         try:
             self.check_permission(request)
         except RefusalError as refusal:
-            raise PermissionDenied(str(refusal)) from refusal
+            return self._denied(request, refusal)
         return super().dispatch(request, *args, **kwargs)
 
     def refuse(self, request: HttpRequest, refusal: RefusalError) -> HttpResponseBase:
@@ -107,6 +107,14 @@ class PlaygroundView(_OfTheAdmin):
         except (ConfigurationError, ExecutorClientError, ValueEncodingError) as error:
             raise refusal_of(error) from error
         raise AssertionError("the stream of an execution ended without its result")
+
+    def _denied(self, request: HttpRequest, refusal: RefusalError) -> HttpResponseBase:
+        site = self.admin_site
+        if site is None or not site.has_permission(request):
+            raise PermissionDenied(str(refusal)) from refusal
+        variables = {**site.each_context(request), "title": "Playground", "refusal": str(refusal)}
+        template = "django_codemode/playground/denied.html"
+        return TemplateResponse(request, template, variables, status=refusal.status)
 
     def _refused(self, request: HttpRequest, refusal: RefusalError) -> HttpResponseBase:
         context = self.get_context(request)

@@ -104,6 +104,32 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(page: Page, width: i
     assert page.script("return parseFloat(getComputedStyle(arguments[0]).fontSize)", editor) >= 16
 
 
+def test_keys_are_told_where_there_is_a_keyboard(page: Page) -> None:
+    keys = page.all("#codemode-keys kbd")[0]
+    assert keys.is_displayed()
+    page.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    try:
+        assert not keys.is_displayed()
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+
+
+def test_the_editor_grows_with_the_code_and_not_beyond_the_screen(page: Page) -> None:
+    editor = page.part("code")
+    empty = editor.size["height"]
+    page.write("\n".join(f"line_{number}" for number in range(20)))
+    assert editor.get_property("scrollHeight") == editor.get_property("clientHeight")
+    assert editor.size["height"] > empty
+    page.write("\n".join(f"line_{number}" for number in range(200)))
+    assert editor.size["height"] < page.script("return innerHeight")
+
+
+def test_a_table_of_many_columns_has_room_for_a_long_text(page: Page) -> None:
+    page.run("[{str(n): n for n in range(30)} | {'note': 'a word ' * 20}]")
+    rows = page.all(".codemode-table tbody tr")
+    assert [row.size["height"] < 150 for row in rows] == [True]
+
+
 def test_the_coloured_text_lies_exactly_under_the_text_that_is_edited(page: Page) -> None:
     page.write("\n".join(f"line_{number} = {'x' * 200!r}  # \u00e9\u4e2d" for number in range(60)))
     page.script("arguments[0].scrollTo(300, 400)", page.part("code"))

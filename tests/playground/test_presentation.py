@@ -16,7 +16,7 @@ from django.http import HttpResponse
 from django.test import override_settings
 
 from codemode.core.context import RuntimeContext
-from codemode.core.events import ExecutionStarted, ToolCallStarted
+from codemode.core.events import ExecutionStarted, ToolCallFinished, ToolCallStarted
 from codemode.core.result import ExecutionResult, ToolCallRecord
 from django_codemode import SYSTEM
 from django_codemode.playground import presentation
@@ -253,3 +253,23 @@ def test_bars_say_when_a_call_began_and_how_long_it_took(monkeypatch: pytest.Mon
 
     assert (first.start, first.width, first.arguments) == ("25.00%", "25.00%", '{"x": 1}')
     assert (second.start, second.width, second.outcome) == ("75.00%", "25.00%", "running")
+
+
+def test_a_bar_ends_when_its_end_is_told_however_late_its_begin_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr("django_codemode.playground.timeline.time.monotonic", lambda: clock.now)
+    timeline = Timeline()
+    timeline.note(ExecutionStarted(execution_id="1", isolation="A"))
+    clock.now = 102  # told two seconds late
+    timeline.note(ToolCallStarted(call_id=1, name="a", arguments={}))
+    timeline.note(ToolCallFinished(call_id=1, name="a", outcome="completed", duration_ms=2000))
+    clock.now = 104
+    record = ToolCallRecord(
+        call_id=1, name="a", arguments={}, outcome="completed", duration_ms=2000
+    )
+    [bar] = timeline.bars(
+        ExecutionResult(status="completed", execution_id="1", tool_calls=(record,))
+    )
+    assert (bar.start, bar.width) == ("0.00%", "50.00%")

@@ -51,7 +51,11 @@ class CodemodeTimeline {
 
   finished({ call_id: id, outcome, duration_ms: duration, error }) {
     const call = this.#calls.get(id);
-    if (call !== undefined) this.#tell(call, outcome, duration, error);
+    if (call === undefined) return;
+    // Events may come late. A call has ended when its end is told, or it would seem to last
+    // into the calls that came after it.
+    call.start = Math.max(0, Math.min(call.start, performance.now() - this.#began - duration));
+    this.#tell(call, outcome, duration, error);
   }
 
   /* End the run; what has not finished by now was stopped with it. */

@@ -1,4 +1,7 @@
-"""Try every server and print the matrix: ``python -m tests.servers``."""
+"""Try every server and print the matrix: ``python -m tests.servers``.
+
+With ``--endings``, print instead how runs end with their requests and servers.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,14 @@ import time
 from dataclasses import dataclass, field
 
 from tests.codemode.processes import ExecutorProcess
+from tests.concurrency.deaths import PROMISED_SECONDS
 from tests.servers.cells import CELLS, LOAD, SMOKE
+from tests.servers.endings import (
+    end_with_the_client,
+    end_with_the_server,
+    left_by_clients,
+    told_to_end,
+)
 from tests.servers.server import SERVERS, RunningServer, Server
 from tests.servers.traffic import Tally, Volume
 
@@ -32,6 +42,10 @@ def main() -> int:
     """Try the servers; return 1 when anything was wrong."""
     options = _options()
     chosen = [one for one in SERVERS if not options.only or one.name in options.only]
+    if options.endings:
+        # Sandboxes tell their process ids, which they do not know in a PID namespace.
+        with ExecutorProcess("--tier", "unsafe") as executor:
+            return _print_endings(chosen, executor.url)
     started = time.monotonic()
     with ExecutorProcess(environment={"CODEMODE_EXECUTOR_APIKEY": KEY}) as executor:
         rows = []
@@ -75,6 +89,34 @@ def examine(server: Server, volume: Volume, executor_url: str | None) -> Row:
     return row
 
 
+def _print_endings(servers: list[Server], executor_url: str) -> int:
+    """Print when sandboxes die; return 1 when one was late."""
+    views = ("sync view", "async view", "stream")
+    heads = ["server", *(f"client leaves, {view}" for view in views[1:])]
+    lines = [[*heads, *(f"SIGTERM, {view}" for view in views)]]
+    lines.append(["---"] * len(lines[0]))
+    late = []
+    for server in servers:
+        print(f"{server.name} ...", file=sys.stderr, flush=True)
+        cells = {}
+        with RunningServer(server, executor_url=executor_url) as running:
+            for path, view in left_by_clients(server).items():
+                seconds = end_with_the_client(running, path)
+                late.append(seconds)
+                cells[f"client leaves, {view}"] = f"{seconds * 1000:.0f} ms"
+        for path, view in told_to_end(server).items():
+            with RunningServer(server, executor_url=executor_url) as running:
+                ending = end_with_the_server(running, path)
+            late.append(ending.late)
+            answer = "answered" if ending.answered else "cut off"
+            told = "before" if ending.late <= 0 else f"+{ending.late * 1000:.0f} ms"
+            cells[f"SIGTERM, {view}"] = f"{answer}, {ending.waited:.1f} s, {told}"
+        lines.append([server.name, *(cells.get(head, "n/a") for head in lines[0][1:])])
+    print("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    print(f"\n{len(late)} runs; the latest sandbox was dead after {max(late) * 1000:.0f} ms")
+    return int(max(late) >= PROMISED_SECONDS)
+
+
 def _table(rows: list[Row]) -> str:
     heads = ["server", *CELLS, "SIGTERM", "requests", "executing", "leaks", "errors"]
     lines = [heads, ["---"] * len(heads)]
@@ -95,6 +137,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="little traffic")
     parser.add_argument(
         "--embedded", action="store_true", help="an executor per process, instead of a shared one"
+    )
+    parser.add_argument(
+        "--endings", action="store_true", help="when sandboxes die with requests and servers"
     )
     return parser.parse_args()
 

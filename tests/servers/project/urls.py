@@ -11,6 +11,7 @@ urlpatterns = [
     path("fail/", views.fail),
     path("execute/", csrf_exempt(views.Execute.as_view())),
     path("aexecute/", csrf_exempt(views.aexecute)),
+    path("events/", csrf_exempt(views.Events.as_view())),
     path("stream/", views.stream),
     path("astream/", views.astream),
     path("endless/", views.endless),

@@ -15,7 +15,7 @@ from codemode.core.result import ExecutionResult
 from codemode.errors import ConfigurationError
 from django_codemode import get_codemode
 from django_codemode.payload import result_as_json
-from django_codemode.views import ExecuteView
+from django_codemode.views import ExecuteView, StreamView
 from tests.servers.project.identity import identity, note
 
 CHUNKS = 3
@@ -58,10 +58,21 @@ class Execute(ExecuteView):
         """Permit it."""
 
 
+class Events(StreamView):
+    """Let anybody follow the code that it executes."""
+
+    def check_permission(self, request: HttpRequest) -> None:
+        """Permit it."""
+
+
 async def aexecute(request: HttpRequest) -> HttpResponse:
     asked = json.loads(request.body)
     try:
-        result = await get_codemode().run_async(asked["code"], inputs=asked["inputs"])
+        result = await get_codemode().run_async(
+            asked["code"],
+            inputs=asked["inputs"],
+            execution_timeout=asked.get("execution_timeout"),
+        )
     except ConfigurationError as error:
         return JsonResponse({"refused": str(error)})
     return JsonResponse(result_as_json(result))

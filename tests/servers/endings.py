@@ -1,0 +1,123 @@
+"""How a run ends with its request and with its server, by the kernel's clock."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.codemode.processes import descendants, is_running, wait_until
+from tests.servers.server import RunningServer, Server
+from tests.servers.traffic import TENANTS
+
+__all__ = ["Ending", "end_with_the_client", "end_with_the_server", "left_by_clients", "told_to_end"]
+
+# Longer than the servers are told to wait for their requests; some wait for the end of this.
+RUN_SECONDS = 4.0
+_GIVE_UP_SECONDS = 30.0
+# It prints, because a WSGI server learns that a client has left when it writes.
+_CODE = """
+import os, time
+here(os.getpid())
+while True:
+    print("x", flush=True)
+    time.sleep(0.02)
+"""
+
+
+def told_to_end(server: Server) -> dict[str, str]:
+    """Return the views whose runs SIGTERM meets, by their paths."""
+    views = {"/execute/": "sync view", "/events/": "stream"}
+    return views | ({"/aexecute/": "async view"} if server.asgi else {})
+
+
+def left_by_clients(server: Server) -> dict[str, str]:
+    """Return the views that learn that their client has left; a sync view does not."""
+    return {path: view for path, view in told_to_end(server).items() if view != "sync view"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """Be the end of one run whose server was told to end.
+
+    ``answered`` says whether the client got its whole answer. ``waited`` is the
+    time from SIGTERM to the end of the process that served the run, ``late``
+    how much longer the sandbox lived; less than nothing when it died before.
+    """
+
+    answered: bool
+    waited: float
+    late: float
+
+
+class Death(threading.Thread):
+    """Wait for the end of a process, and know its instant."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.at = 0.0
+        self._fd = os.pidfd_open(pid)
+        self.start()
+
+    def run(self) -> None:
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        if poll.poll(_GIVE_UP_SECONDS * 1000):
+            self.at = time.monotonic()
+        os.close(self._fd)
+
+    def instant(self) -> float:
+        self.join(_GIVE_UP_SECONDS + 1)
+        assert self.at, "it lives on"
+        return self.at
+
+
+@contextlib.contextmanager
+def running(
+    server: RunningServer, path: str
+) -> Iterator[tuple[http.client.HTTPConnection, Death, Death]]:
+    """Have a run in a request; give its connection, its sandbox and the process that serves it."""
+    before = len(server.notes("run"))
+    headers = {"X-Tenant": TENANTS[0], "X-Request-ID": "ending", "Content-Type": "application/json"}
+    body = {"code": _CODE, "inputs": {}, "execution_timeout": RUN_SECONDS}
+    with contextlib.closing(server.connect()) as connection:
+        connection.request("POST", path, json.dumps(body), headers)
+        told = wait_until(lambda: len(server.notes("run")) > before, _GIVE_UP_SECONDS)
+        assert told, f"no run began:\n{server.log}"
+        (note,) = server.notes("run")[before:]
+        assert note["seen"] == [note["expected"]] == [f"{TENANTS[0]} ending"]
+        assert note["sandbox"] > 1, "in a PID namespace the code cannot tell its process id"
+        sandbox, process = Death(note["sandbox"]), Death(note["process"])
+        time.sleep(0.1)
+        yield connection, sandbox, process
+
+
+def end_with_the_client(server: RunningServer, path: str) -> float:
+    """Leave a request in the middle of its run; return the seconds until the sandbox is dead."""
+    with running(server, path) as (connection, sandbox, _):
+        left = time.monotonic()
+        connection.close()
+        return sandbox.instant() - left
+
+
+def end_with_the_server(server: RunningServer, path: str) -> Ending:
+    """Send SIGTERM in the middle of a run, and see what its client gets and what ends when."""
+    family = [server.pid, *descendants(server.pid)]
+    with running(server, path) as (connection, sandbox, process):
+        asked = time.monotonic()
+        os.kill(server.pid, signal.SIGTERM)
+        try:
+            answered = b'"timeout"' in connection.getresponse().read()
+        except (OSError, http.client.HTTPException):
+            answered = False
+        ended = process.instant()
+        gone = wait_until(lambda: not any(map(is_running, family)), _GIVE_UP_SECONDS)
+        assert gone, f"{server.server.name} has left processes behind"
+        return Ending(answered=answered, waited=ended - asked, late=sandbox.instant() - ended)

@@ -1,0 +1,48 @@
+"""A sandbox is dead within 200 ms of the end of the request or the process that it worked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.codemode.processes import ExecutorProcess
+from tests.concurrency.deaths import PROMISED_SECONDS, best_of
+from tests.servers.endings import (
+    end_with_the_client,
+    end_with_the_server,
+    left_by_clients,
+    told_to_end,
+)
+from tests.servers.server import SERVERS, RunningServer, Server
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+ATTEMPTS = 3
+each_server = pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[ExecutorProcess]:
+    # Sandboxes tell their process ids, which they do not know in a PID namespace.
+    with ExecutorProcess("--tier", "unsafe") as executor:
+        yield executor
+
+
+@each_server
+def test_a_client_that_leaves_ends_its_sandbox(server: Server, executor: ExecutorProcess) -> None:
+    with RunningServer(server, executor_url=executor.url) as running:
+        for path in left_by_clients(server):
+            seconds = best_of(ATTEMPTS, lambda path=path: end_with_the_client(running, path))  # type: ignore[misc]  # bound
+            assert seconds < PROMISED_SECONDS, path
+
+
+@each_server
+def test_sigterm_ends_the_sandboxes_of_a_server(server: Server, executor: ExecutorProcess) -> None:
+    def late(path: str) -> float:
+        with RunningServer(server, executor_url=executor.url) as running:
+            return end_with_the_server(running, path).late
+
+    for path in told_to_end(server):
+        seconds = best_of(ATTEMPTS, lambda path=path: late(path))  # type: ignore[misc]  # bound
+        assert seconds < PROMISED_SECONDS, path

@@ -1,37 +1,38 @@
-"""Run the matrix of calling styles and tools, and print it: ``python -m tests.concurrency``."""
+"""Run the matrices and print them as tables: ``python -m tests.concurrency``.
+
+``styles`` is who executes code by what tools, ``endings`` how soon sandboxes
+die with what they work for, ``mutations`` whether the tests notice that a
+mechanism is gone.
+"""
 
 from __future__ import annotations
 
-import re
+import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.codemode.processes import ExecutorProcess
+from tests.concurrency import test_mutations
+from tests.concurrency.deaths import PROMISED_SECONDS, STATES
+from tests.concurrency.mutations import NOTICED
+from tests.concurrency.test_cancellation import CELLS, ENDINGS, measure
+from tests.concurrency.test_cancellation_of_processes import SIGNALS, once
+
 __all__ = ["main", "table"]
 
-_CELL = re.compile(r"\[(?P<style>.+)-(?P<column>[^-]+)\]$")
+Cells = dict[tuple[str, str], str]
 
 
-class Results:
-    """Collect what became of each cell, as pytest reports it."""
-
-    def __init__(self) -> None:
-        self.cells: dict[tuple[str, str], str] = {}
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        cell = _CELL.search(report.nodeid)
-        if cell is None or (report.passed and report.when != "call"):
-            return
-        self.cells[cell["style"], cell["column"]] = "ok" if report.passed else report.outcome
-
-
-def table(cells: dict[tuple[str, str], str]) -> str:
-    """Return the cells as a table of styles by columns, in Markdown."""
+def table(cells: Cells) -> str:
+    """Return cells by row and column as a table in Markdown."""
     columns = list(dict.fromkeys(column for _, column in cells))
     rows = [["", *columns]] + [
-        [style, *(cells.get((style, column), "") for column in columns)]
-        for style in dict.fromkeys(style for style, _ in cells)
+        [row, *(cells.get((row, column), "") for column in columns)]
+        for row in dict.fromkeys(row for row, _ in cells)
     ]
     widths = [max(len(row[i]) for row in rows) for i in range(len(columns) + 1)]
     rows.insert(1, ["-" * width for width in widths])
@@ -39,18 +40,96 @@ def table(cells: dict[tuple[str, str], str]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in padded)
 
 
-def main(*options: str) -> int:
-    """Run the matrix, print it and return pytest's exit code."""
-    results = Results()
+class Outcomes:
+    """Collect what became of each cell, as pytest reports it."""
+
+    def __init__(self) -> None:
+        self.cells: Cells = {}
+        self._names: dict[str, tuple[str, str]] = {}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        # From the objects themselves: in the ids of pytest a hyphen may be part of a name.
+        for item in items:
+            assert isinstance(item, pytest.Function)
+            style: Any = item.callspec.params["style"]
+            column: Any = item.callspec.params["column"]
+            self._names[item.nodeid] = (style.name, column.name)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.passed and report.when != "call":
+            return
+        self.cells[self._names[report.nodeid]] = "ok" if report.passed else report.outcome
+
+
+def styles() -> bool:
+    """Execute in every style by every kind of tool."""
+    outcomes = Outcomes()
     tests = Path(__file__).with_name("test_calling_styles.py")
-    code = pytest.main(
-        [f"{tests}::test_tools_run_where_the_caller_is", "-q", *options], plugins=[results]
+    test = f"{tests}::test_tools_run_where_the_caller_is"
+    code = pytest.main([test, "-q", "-p", "no:cacheprovider"], plugins=[outcomes])
+    print(f"\n{table(outcomes.cells)}\n")
+    counted = sum(outcome == "ok" for outcome in outcomes.cells.values())
+    print(f"{counted} of {len(outcomes.cells)} cells hold")
+    return code == 0
+
+
+def endings() -> bool:
+    """Time the death of sandboxes, in milliseconds; each cell is one trial."""
+    measured: dict[tuple[str, str], float] = {}
+    # Code tells its process id, which it does not know in a PID namespace.
+    with ExecutorProcess("--tier", "unsafe") as executor:
+        for ending in ENDINGS:
+            print(f"{ending} ...", file=sys.stderr, flush=True)
+            for state in STATES:
+                if (ending, state) in CELLS:
+                    measured[ending, state] = measure(executor, ending, state, 1)
+        for half in ("sync", "async", "codemode_exec"):
+            for name, number in SIGNALS.items():
+                print(f"{half}: {name} ...", file=sys.stderr, flush=True)
+                for state in STATES:
+                    measured[f"{half}: {name}", state] = once(half, state, executor.url, number)
+    cells = {cell: f"{seconds * 1000:.1f}" for cell, seconds in measured.items()}
+    late = sum(seconds >= PROMISED_SECONDS for seconds in measured.values())
+    print(f"\n{table(cells)}\n")
+    print(
+        f"{len(cells) - late} of {len(cells)} sandboxes were dead within "
+        f"{PROMISED_SECONDS * 1000:.0f} ms; the slowest took {max(measured.values()) * 1000:.0f} ms"
     )
-    print(f"\n{table(results.cells)}\n")
-    counted = sum(outcome == "ok" for outcome in results.cells.values())
-    print(f"{counted} of {len(results.cells)} cells hold")
-    return int(code)
+    return not late
+
+
+def mutations() -> bool:
+    """Take each mechanism away, and run the test that must notice."""
+    print("| without this mechanism | this test | |\n| --- | --- | --- |", flush=True)
+    noticed = 0
+    for mutation, test in NOTICED:
+        fails = test_mutations.noticed(test_mutations.run(test, mutation))
+        noticed += fails
+        outcome = "fails" if fails else "DOES NOT FAIL"
+        print(f"| {mutation.replace('_', ' ')} | {test} | {outcome} |", flush=True)
+    print(f"\n{noticed} of {len(NOTICED)} are noticed")
+    return noticed == len(NOTICED)
+
+
+MATRICES: dict[str, Callable[[], bool]] = {
+    "styles": styles,
+    "endings": endings,
+    "mutations": mutations,
+}
+
+
+def main() -> int:
+    """Print the matrices that are asked for; return 1 when a cell does not hold."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.concurrency", description="Run the matrices and print them."
+    )
+    parser.add_argument(
+        "matrix", nargs="*", choices=[[], *MATRICES], help="all of them by default", default=[]
+    )
+    chosen = parser.parse_args().matrix or MATRICES
+    held = [MATRICES[name]() for name in chosen]
+    return int(not all(held))
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())

@@ -6,15 +6,21 @@ It prints the process id of the sandbox as soon as it knows it.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 import time
 
+import django
+from django.core.management import execute_from_command_line
+
 from codemode import ClientConfig, Codemode
+from django_codemode.shared import register_tool
 from tests.concurrency.deaths import PROLOGUE, STATES
 
 # A sync tool ends by itself only, and holds up the end of its process for as long.
 _HOLD_SECONDS = 2.0
+MAX_OUTPUT_BYTES = 64 * 2**20
 
 
 def here(pid: int) -> None:
@@ -52,8 +58,23 @@ async def consume_async(codemode: Codemode, code: str) -> None:
                 seconds = 0
 
 
+def execute_command(code: str, url: str) -> None:
+    """Be ``manage.py codemode_exec``."""
+    if url:
+        os.environ["CODEMODE_EXECUTOR_URL"] = url
+    os.environ["CODEMODE_LIMITS__MAX_OUTPUT_BYTES"] = str(MAX_OUTPUT_BYTES)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+    django.setup()
+    for tool in (here, hold, endless):
+        register_tool(tool.__name__, tool)
+    execute_from_command_line(["manage.py", "codemode_exec", code])
+
+
 def main(half: str, state: str, url: str) -> None:
-    limits = {"max_output_bytes": 64 * 2**20}
+    if half == "codemode_exec":
+        execute_command(PROLOGUE + STATES[state], url)
+        return
+    limits = {"max_output_bytes": MAX_OUTPUT_BYTES}
     config = ClientConfig(executor_url=url or None, limits=limits)
     codemode = Codemode.from_client_config(config)
     for tool in (here, hold, endless):

@@ -44,6 +44,7 @@ class Trial:
         self.started_at = 0.0
         self.left_at = 0.0
         self.result: ExecutionResult | None = None
+        self.unwound: list[str] | None = None
 
     def consume(self, leave: BaseException | None = None) -> None:
         """Run by the sync half; take no more of its output, or leave once it is in its state."""
@@ -184,7 +185,11 @@ def the_stream_is_left(trial: Trial) -> float:
 
 def in_a_loop(ending: Callable[[Trial], Awaitable[float]]) -> Ending:
     async def end(trial: Trial) -> float:
-        return await ending(trial)
+        cause = await ending(trial)
+        trial.unwound = list(trial.sandbox.unwound)
+        # The loop goes on: its end would end the stream as well.
+        await asyncio.to_thread(trial.sandbox.ended.wait, 10)
+        return cause
 
     return lambda trial: asyncio.run(end(trial))
 
@@ -231,8 +236,9 @@ def once(executor: ExecutorProcess, ending: str, state: str) -> float:
     sandbox.hold_seconds = limits.get("execution_timeout", 0.0) + 2 * PROMISED_SECONDS
     try:
         cause = ENDINGS[ending](trial)
-        # By now, without waiting for it.
-        assert sandbox.unwound == (["finally"] if state == "async tool" else [])
+        # By then, without waiting for it.
+        unwound = sandbox.unwound if trial.unwound is None else trial.unwound
+        assert unwound == (["finally"] if state == "async tool" else [])
         seconds = sandbox.seconds_after(cause)
         if state == "sync tool":
             assert wait_until(lambda: sandbox.held_until > 0)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -30,10 +31,16 @@ EachSignal = pytest.mark.parametrize(
         pytest.param(signal.SIGKILL, id="SIGKILL", marks=pytest.mark.slow),
     ],
 )
-EachHalf = pytest.mark.parametrize("half", ["sync", "async"])
+SIGNALS = {"Ctrl-C": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL}
+EachHalf = pytest.mark.parametrize(
+    "half",
+    ["sync", "async", pytest.param("codemode_exec", marks=pytest.mark.slow)],
+)
+ROOT = Path(__file__).resolve().parents[2]
 
 # The executor of a process's own runs its code without a PID namespace here,
 # so that the code can tell its process id to whoever measures.
+PYTHONPATH = os.pathsep.join(map(str, (ROOT, ROOT / "example_project")))
 NO_NAMESPACE = {"CODEMODE_EXECUTOR_TIER": "unsafe", "CODEMODE_EXECUTOR_MIN_TIER": "unsafe"}
 
 
@@ -42,7 +49,8 @@ def working(half: str, state: str, url: str) -> Iterator[tuple[subprocess.Popen[
     """Start a process whose code is in the given state; give it and its sandbox's id."""
     with subprocess.Popen(
         [sys.executable, "-m", "tests.concurrency.ended_process", half, state, url],
-        env={**os.environ, **NO_NAMESPACE},
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": PYTHONPATH, **NO_NAMESPACE},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -61,7 +69,11 @@ def once(half: str, state: str, url: str, number: int) -> float:
         seconds = seconds_until_death(pid, lambda: process.send_signal(number))
         out, err = process.communicate(timeout=20)
     assert process.returncode in (-number, 1, 128 + number)
-    if number == signal.SIGINT:
+    if half == "codemode_exec" and number == signal.SIGINT:
+        assert process.returncode == 130
+        assert err.splitlines()[-1] == "CommandError: interrupted"
+        assert out.endswith("unwound\n") == (state == "async tool")
+    elif number == signal.SIGINT:
         assert err.splitlines()[-1] == "KeyboardInterrupt"
         assert out == ("unwound\n" if state == "async tool" else "")
     else:

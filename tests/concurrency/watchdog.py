@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import os
 import tempfile
 import threading
 from collections.abc import Callable
@@ -14,7 +15,11 @@ class StuckError(AssertionError):
     """Say that something did not end, and where each thread stood."""
 
 
-def bounded[T](function: Callable[[], T], seconds: float = 60.0) -> T:
+# Tests of the tests, in which something is stuck on purpose, have less of it.
+PATIENCE = float(os.environ.get("CODEMODE_TEST_PATIENCE", "60"))
+
+
+def bounded[T](function: Callable[[], T], seconds: float = PATIENCE) -> T:
     """Call a function in a thread with an empty context, and return what it returns.
 
     Raises what it raises. When it takes longer than ``seconds``, raises StuckError

@@ -1,0 +1,457 @@
+"""What the product loses on request, to show that the tests here would notice.
+
+A pytest plugin: ``-p tests.concurrency.mutations`` applies the mutation that
+``CODEMODE_TEST_MUTATION`` names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from codemode.core import (
+    async_half,
+    channels,
+    codemode,
+    connection,
+    context,
+    dispatch,
+    inside_loop,
+    perform,
+    registry,
+    sync_half,
+    threads,
+)
+from codemode.tools.build import make_tool
+
+__all__ = ["MUTATIONS", "NOTICED"]
+
+VARIABLE = "CODEMODE_TEST_MUTATION"
+MUTATIONS: dict[str, Callable[[], None]] = {}
+
+
+def mutation(function: Callable[[], None]) -> Callable[[], None]:
+    MUTATIONS[function.__name__] = function
+    return function
+
+
+def put(owner: Any, name: str, replacement: Any) -> None:
+    assert hasattr(owner, name)
+    setattr(owner, name, replacement)
+
+
+def nothing(*args: Any) -> None:
+    pass
+
+
+# Contexts
+
+
+class Global:
+    """Be a ContextVar that is the same for everybody."""
+
+    def __init__(self) -> None:
+        self._value: Any = None
+
+    def get(self) -> Any:
+        return self._value
+
+    def set(self, value: Any) -> Any:
+        before, self._value = self._value, value
+        return before
+
+    def reset(self, before: Any) -> None:
+        self._value = before
+
+
+@mutation
+def the_context_is_local_to_its_task() -> None:
+    put(context, "_context", Global())
+
+
+@mutation
+def contexts_cannot_be_changed() -> None:
+    put(context, "MappingProxyType", lambda variables: variables)
+
+
+@mutation
+def tools_run_in_the_context_of_the_caller() -> None:
+    def context_for(self: Any, call_id: int, name: str) -> contextvars.Context:
+        return contextvars.Context()
+
+    put(dispatch.Dispatcher, "_context_for", context_for)
+
+
+@mutation
+def the_context_is_that_of_the_runs_begin() -> None:
+    made = dispatch.Dispatcher._context_for
+
+    def context_for(self: Any, call_id: int, name: str) -> contextvars.Context:
+        self._runtime_context = context.get_current_context()
+        return made(self, call_id, name)
+
+    put(dispatch.Dispatcher, "_context_for", context_for)
+
+
+@mutation
+def each_tool_has_a_copy_of_the_context() -> None:
+    made = dispatch.Dispatcher._context_for
+
+    def context_for(self: Any, call_id: int, name: str) -> contextvars.Context:
+        one: contextvars.Context = vars(self).setdefault("_one", made(self, call_id, name))
+        return one
+
+    put(dispatch.Dispatcher, "_context_for", context_for)
+
+
+# Threads, loops and connections
+
+
+@mutation
+def the_sync_half_needs_no_loop() -> None:
+    pool = ThreadPoolExecutor(32)
+
+    def run(self: Any, code: str, **options: Any) -> Any:
+        return pool.submit(asyncio.run, self.run_async(code, **options)).result()
+
+    put(codemode.Codemode, "run", run)
+
+
+@mutation
+def the_sync_half_uses_the_callers_thread() -> None:
+    pool = ThreadPoolExecutor(32)
+
+    def run(self: Any, code: str, **options: Any) -> Any:
+        coroutine = self.run_async(code, **options)
+        return pool.submit(contextvars.copy_context().run, asyncio.run, coroutine).result()
+
+    put(codemode.Codemode, "run", run)
+
+
+@mutation
+def async_tools_come_back_to_the_callers_thread() -> None:
+    put(sync_half, "ThreadSensitiveContext", lambda executor: contextlib.AsyncExitStack())
+
+
+@mutation
+def sync_tools_of_tasks_run_on_the_thread_for_sync_code() -> None:
+    put(dispatch, "on_sync_thread", asyncio.to_thread)
+
+
+@mutation
+def execute_in_a_loop_has_a_thread() -> None:
+    put(inside_loop, "_in_worker_thread", lambda function, registry: function())
+
+
+@mutation
+def sync_code_never_waits_for_its_own_thread() -> None:
+    put(threads, "_sync_threads", tuple)
+
+
+@mutation
+def each_loop_has_a_channel() -> None:
+    class OneForAll(dict[Any, Any]):
+        def get(self, loop: Any, default: Any = None) -> Any:
+            return next(iter(self.values()), default)
+
+    made = channels.Channels.__init__
+
+    def init(self: Any, *args: Any) -> None:
+        made(self, *args)
+        self._by_loop = OneForAll()
+
+    put(channels.Channels, "__init__", init)
+    put(channels.Channels, "_drop_closed_loops", nothing)
+
+
+@mutation
+def channels_of_closed_loops_are_dropped() -> None:
+    put(channels.Channels, "_drop_closed_loops", nothing)
+
+
+@mutation
+def the_worker_thread_closes_its_connections() -> None:
+    put(inside_loop, "call_each", nothing)
+
+
+@mutation
+def pool_threads_close_their_connections() -> None:
+    put(perform, "call_each", nothing)
+
+
+@mutation
+def a_connection_in_a_transaction_is_left_alone() -> None:
+    from django_codemode import database
+
+    # By its code, because the registry knows the function as it is.
+    database.release_connections.__code__ = release_all.__code__
+
+
+def release_all() -> None:
+    for one in connections.all(initialized_only=True):
+        one.close_if_unusable_or_obsolete()
+
+
+# Registration
+
+
+@mutation
+def readers_get_snapshots() -> None:
+    made = registry.ComponentRegistry.__init__
+
+    def init(self: Any) -> None:
+        made(self)
+        self._tools = {}
+
+    def register_tool(self: Any, name: Any, tool: Any, *, overwrite: bool = False) -> Any:
+        record = make_tool(name or tool.__name__, tool)
+        self._tools[record.name] = record
+        return record
+
+    put(registry.ComponentRegistry, "__init__", init)
+    put(registry.ComponentRegistry, "register_tool", register_tool)
+    put(registry.ComponentRegistry, "unregister_tool", lambda self, name: self._tools.pop(name))
+
+
+@mutation
+def registration_has_a_lock() -> None:
+    made = registry.ComponentRegistry.__init__
+
+    def init(self: Any) -> None:
+        made(self)
+        self._lock = contextlib.nullcontext()
+
+    put(registry.ComponentRegistry, "__init__", init)
+
+
+# Ends
+
+
+@mutation
+def closing_has_a_lock() -> None:
+    made = connection.Connection.__init__
+
+    def init(self: Any, *args: Any, **options: Any) -> None:
+        made(self, *args, **options)
+        self._lock = contextlib.nullcontext()
+
+    put(connection.Connection, "__init__", init)
+
+
+@mutation
+def closing_cancels_what_runs() -> None:
+    put(sync_half.SyncLink, "abort", nothing)
+    put(async_half.AsyncLink, "abort", nothing)
+
+
+@mutation
+def an_execution_that_meets_close_is_cancelled() -> None:
+    put(connection.Connection, "_keep", lambda self, link: self._links.add(link))
+
+
+@mutation
+def a_closed_client_says_so() -> None:
+    put(connection.Connection, "check_open", nothing)
+    put(connection.Connection, "_open_channel", lambda self: contextlib.nullcontext())
+
+
+@mutation
+def a_task_that_leaves_ends_its_stream() -> None:
+    async def close(self: Any) -> None:
+        await self._end_tools()
+        _kept.append(self)
+
+    put(async_half.AsyncLink, "close", close)
+
+
+@mutation
+def a_thread_that_leaves_ends_its_stream() -> None:
+    def close(self: Any) -> None:
+        _kept.append(self)
+
+    put(sync_half.SyncLink, "close", close)
+
+
+_kept: list[Any] = []
+
+
+@mutation
+def tools_are_cancelled_with_their_run() -> None:
+    put(async_half.AsyncLink, "_end_tools", _pass)
+    put(sync_half._ToolLoop, "_cancel_tasks", _pass)
+
+
+async def _pass(self: Any) -> None:
+    pass
+
+
+@mutation
+def tools_that_are_cancelled_may_unwind() -> None:
+    def cancel_again_and_again(task: asyncio.Task[Any]) -> None:
+        for delay in (0.0, 0.005, 0.01):
+            asyncio.get_running_loop().call_later(delay, task.cancel)
+
+    put(async_half, "cancel_once", cancel_again_and_again)
+    put(sync_half, "cancel_once", cancel_again_and_again)
+
+
+@mutation
+def a_tool_that_nobody_waits_for_does_not_begin() -> None:
+    put(dispatch.Dispatcher, "cancel_all", nothing)
+
+
+@mutation
+def the_deadline_is_that_of_the_code() -> None:
+    setter: Any = vars(dispatch.Dispatcher)["deadline"]
+    put(dispatch.Dispatcher, "deadline", setter.setter(nothing))
+
+
+@mutation
+def a_tool_knows_the_time_that_is_left() -> None:
+    put(context.CurrentExecution, "deadline", property(lambda self: 30.0))
+
+
+STYLES = "concurrency/test_calling_styles.py"
+GUARANTEES = "concurrency/test_guarantees.py"
+CLOSE = "concurrency/test_close.py"
+CANCELLATION = "concurrency/test_cancellation.py"
+
+# Each mechanism, and a test that fails without it.
+NOTICED = [
+    (
+        "the_context_is_local_to_its_task",
+        f"{GUARANTEES}::test_no_context_leaks_between_tasks_threads_and_loops",
+    ),
+    (
+        "contexts_cannot_be_changed",
+        f"{GUARANTEES}::test_tasks_that_share_a_context_cannot_change_it_for_each_other",
+    ),
+    (
+        "tools_run_in_the_context_of_the_caller",
+        f"{STYLES}::test_tools_run_where_the_caller_is[plain threads-sync tool]",
+    ),
+    (
+        "the_context_is_that_of_the_runs_begin",
+        f"{GUARANTEES}::test_context_that_changes_later_is_not_that_of_a_run_under_way",
+    ),
+    (
+        "each_tool_has_a_copy_of_the_context",
+        "codemode/core/test_dispatch_context.py::test_what_a_sync_tool_sets_nobody_else_sees",
+    ),
+    (
+        "the_sync_half_needs_no_loop",
+        f"{STYLES}::test_tools_run_where_the_caller_is[sync view, WSGI-sync tool]",
+    ),
+    (
+        "the_sync_half_uses_the_callers_thread",
+        f"{STYLES}::test_tools_run_where_the_caller_is[sync view, ASGI-async ORM]",
+    ),
+    (
+        "async_tools_come_back_to_the_callers_thread",
+        f"{STYLES}::test_tools_run_where_the_caller_is[plain threads-async ORM]",
+    ),
+    (
+        "sync_tools_of_tasks_run_on_the_thread_for_sync_code",
+        f"{STYLES}::test_tools_run_where_the_caller_is[async view, ASGI-sync tool]",
+    ),
+    (
+        "execute_in_a_loop_has_a_thread",
+        f"{STYLES}::test_tools_run_where_the_caller_is[execute() in a loop-sync tool]",
+    ),
+    (
+        "sync_code_never_waits_for_its_own_thread",
+        "concurrency/test_pitfalls.py::test_asyncio_run_on_the_thread_for_sync_code_fails_at_once_instead_of_waiting_for_itself",
+    ),
+    (
+        "each_loop_has_a_channel",
+        f"{STYLES}::test_tools_run_where_the_caller_is[asyncio.run again and again-async tool]",
+    ),
+    (
+        "channels_of_closed_loops_are_dropped",
+        "concurrency/test_channels_of_loops.py::test_loops_and_threads_leave_no_channel_descriptor_or_thread[loop_after_loop]",
+    ),
+    (
+        "the_worker_thread_closes_its_connections",
+        "database/test_connections.py::TestInARunningLoop",
+    ),
+    (
+        "pool_threads_close_their_connections",
+        "database/test_connections.py::TestPool::test_none_of_its_connections_is_left",
+    ),
+    ("a_connection_in_a_transaction_is_left_alone", "database/test_connections.py::ReleaseTests"),
+    (
+        "readers_get_snapshots",
+        "concurrency/test_registration.py::test_a_run_keeps_the_tools_with_which_it_began",
+    ),
+    (
+        "registration_has_a_lock",
+        "concurrency/test_registration.py::test_of_many_that_register_one_name_at_once_one_wins",
+    ),
+    ("closing_has_a_lock", f"{CLOSE}::test_of_many_who_close_at_once_one_does_it"),
+    ("closing_cancels_what_runs", f"{CLOSE}::test_close_from_many_threads_tasks_and_loops_at_once"),
+    (
+        "an_execution_that_meets_close_is_cancelled",
+        f"{CLOSE}::test_execution_that_begins_while_the_client_closes_does_not_survive[async]",
+    ),
+    (
+        "a_closed_client_says_so",
+        "concurrency/test_patterns.py::test_a_closed_client_says_so_however_often_it_is_closed",
+    ),
+    (
+        "a_task_that_leaves_ends_its_stream",
+        f"{CANCELLATION}::test_a_sandbox_ends_with_its_execution[async: stream left-loop]",
+    ),
+    (
+        "a_thread_that_leaves_ends_its_stream",
+        f"{CANCELLATION}::test_a_sandbox_ends_with_its_execution[sync: stream left-loop]",
+    ),
+    (
+        "tools_are_cancelled_with_their_run",
+        f"{CANCELLATION}::test_a_sandbox_ends_with_its_execution[async: stream left-async tool]",
+    ),
+    (
+        "tools_that_are_cancelled_may_unwind",
+        f"{CANCELLATION}::test_a_sandbox_ends_with_its_execution[async: task.cancel()-async tool]",
+    ),
+    (
+        "a_tool_that_nobody_waits_for_does_not_begin",
+        f"{CANCELLATION}::test_a_tool_that_waits_for_a_thread_never_runs_once_its_caller_has_left",
+    ),
+    (
+        "the_deadline_is_that_of_the_code",
+        "concurrency/test_deadlines.py::test_time_in_the_queue_of_the_executor_is_not_the_codes",
+    ),
+    (
+        "a_tool_knows_the_time_that_is_left",
+        "concurrency/test_deadlines.py::test_tools_of_every_kind_see_the_same_time_run_out",
+    ),
+]
+
+
+def pytest_configure() -> None:
+    """Lose what the environment says."""
+    MUTATIONS[os.environ[VARIABLE]]()
+
+
+_status = 0
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    global _status
+    _status = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """End at once: threads that are stuck would hold up the end for ever."""
+    sys.stdout.flush()
+    os._exit(_status)

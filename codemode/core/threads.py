@@ -6,7 +6,7 @@ import contextvars
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -58,7 +58,7 @@ def _sync_call[R](function: Callable[..., R], *args: Any) -> R:
     return function(*args)
 
 
-def _sync_threads() -> Iterable[threading.Thread]:
+def _sync_threads() -> Collection[threading.Thread]:
     """Return the threads of the executor to which asgiref sends the sync code of this task."""
     executor: object = getattr(AsyncToSync.executors, "current", None)
     if executor is None:
@@ -67,9 +67,11 @@ def _sync_threads() -> Iterable[threading.Thread]:
             executor = SyncToAsync.single_thread_executor
         else:
             executor = SyncToAsync.context_to_thread_executor.get(request)
-    # Executors of other kinds serve from where they were made, and have none.
-    threads: Iterable[threading.Thread] = getattr(executor, "_threads", ())
-    return threads
+    if not isinstance(executor, ThreadPoolExecutor):
+        return ()  # those of other kinds serve from where they were made
+    # A thread is started before it is noted; whoever starts it holds the lock until it is.
+    with executor._shutdown_lock:
+        return tuple(executor._threads)
 
 
 def adopt_locals() -> None:

@@ -79,6 +79,28 @@ def test_observers_that_could_never_be_told_are_an_error_of_the_caller(
         on_a_sync_thread(lambda: asyncio.run(codemode.run_async("1")), where)
 
 
+def test_that_holds_for_a_thread_that_has_only_just_been_started(
+    codemode: Codemode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python starts a pool's thread before it counts it among the pool's."""
+
+    class LateSet(set[Any]):
+        def add(self, thread: Any) -> None:
+            time.sleep(0.5)
+            super().add(thread)
+
+    class LatePool(ThreadPoolExecutor):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self._threads = LateSet()
+
+    monkeypatch.setattr("asgiref.sync.ThreadPoolExecutor", LatePool)
+    codemode.registry.register_tool("one", lambda: 1)
+    result = on_a_sync_thread(lambda: asyncio.run(codemode.run_async("one()")), "in a request")
+    assert result.error is not None
+    assert "async_to_sync(codemode.execute_async)" in result.error.message
+
+
 def test_a_pool_hands_a_context_on_only_when_it_is_given_one(codemode: Codemode) -> None:
     """With the context of the job that a thread did before, it would be somebody else's."""
     from contextvars import copy_context

@@ -236,7 +236,7 @@ def test_pool_tools_that_have_not_begun_do_not_run_after_the_end(
         "for n in range(60): threading.Thread(target=slow, args=(n,), daemon=True).start()\n"
         "time.sleep(0.2)\nos._exit(1)"
     )
-    codemode.client.limits = Limits(max_memory_bytes=1024 * 1024 * 1024)  # for 60 stacks
+    codemode.client.limits = Limits(max_threads=64, max_memory_bytes=1024 * 1024 * 1024)
     assert half.run(codemode, code).status == "crashed"
     count = len(begun)
     assert 0 < count <= 32

@@ -22,7 +22,6 @@ from codemode.config import TLSConfig
 from codemode.errors import ConfigurationError
 from codemode.tools import Tool
 from django_codemode.conf import CodemodeSettings, get_settings, problems
-from django_codemode.middleware import CodemodeMiddleware
 from django_codemode.shared import shared
 
 __all__ = [
@@ -37,6 +36,7 @@ __all__ = [
 ]
 
 TAG = "codemode"
+_OURS = "django_codemode.middleware.CodemodeMiddleware"
 _AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
 
@@ -78,7 +78,8 @@ def check_middleware(
 ) -> list[CheckMessage]:
     """Warn where requests have no context (W001), or one without the user (W002)."""
     paths = list(django_settings.MIDDLEWARE)
-    ours = [path for path in paths if _is_ours(path)]
+    ours = [place for place, path in enumerate(paths) if _is_a(path, _OURS)]
+    authentication = [place for place, path in enumerate(paths) if _is_a(path, _AUTHENTICATION)]
     if not ours:
         return [
             Warning(
@@ -89,11 +90,11 @@ def check_middleware(
                 id="django_codemode.W001",
             )
         ]
-    if _AUTHENTICATION in paths and paths.index(ours[0]) < paths.index(_AUTHENTICATION):
+    if authentication and ours[0] < authentication[0]:
         return [
             Warning(
-                f"{ours[0]!r} comes before AuthenticationMiddleware in MIDDLEWARE, so that its "
-                "context has no user.",
+                f"{paths[ours[0]]!r} comes before AuthenticationMiddleware in MIDDLEWARE, so that "
+                "its context has no user.",
                 hint="Move it below AuthenticationMiddleware.",
                 id="django_codemode.W002",
             )
@@ -326,9 +327,13 @@ def _is_this_host(url: str) -> bool:
         return False
 
 
-def _is_ours(path: str) -> bool:
-    # A path that cannot be imported is for Django to report, when it loads it.
+def _is_a(path: str, middleware: str) -> bool:
+    """Tell whether a path leads to a middleware class, or to one that derives from it."""
+    # By names, because a project may have no django.contrib.auth to import. A path that
+    # leads nowhere is for Django to report, when it loads it.
     with suppress(ImportError):
-        middleware = import_string(path)
-        return inspect.isclass(middleware) and issubclass(middleware, CodemodeMiddleware)
+        found = import_string(path)
+        return inspect.isclass(found) and middleware in (
+            f"{one.__module__}.{one.__qualname__}" for one in found.__mro__
+        )
     return False

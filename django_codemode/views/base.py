@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django.core.exceptions import RequestDataTooBig
+from django.conf import settings as django_settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.http.request import UnreadablePostError
 from django.views import View
@@ -100,20 +100,19 @@ def read_body(request: HttpRequest) -> bytes:
             f"the Content-Type is {content_type[:100]!r}; expected application/json",
             status=415,
         )
-    limit = get_settings().max_request_bytes
-    too_large = RefusalError(
-        "body_too_large", f"the body has more than {limit:,} bytes", status=413
-    )
-    if _declared_length(request) > limit:
-        raise too_large
-    try:
-        body = request.body
-    except RequestDataTooBig as error:
-        raise too_large from error
-    except UnreadablePostError as error:
-        raise RefusalError("unreadable_body", f"the body could not be read: {error}") from error
-    if len(body) > limit:
-        raise too_large
+    bounds = (get_settings().max_request_bytes, django_settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+    limit = min(bound for bound in bounds if bound is not None)
+    body = b""
+    if _declared_length(request) <= limit:
+        try:
+            # A body of undeclared length may be of any; request.body would take it whole.
+            body = request.body if hasattr(request, "_body") else request.read(limit + 1)
+        except UnreadablePostError as error:
+            raise RefusalError("unreadable_body", f"the body could not be read: {error}") from error
+    if len(body) > limit or _declared_length(request) > limit:
+        raise RefusalError("body_too_large", f"the body has more than {limit:,} bytes", status=413)
+    # For hooks that ask for request.body.
+    vars(request)["_body"] = body
     return body
 
 

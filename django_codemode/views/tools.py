@@ -23,4 +23,5 @@ class ToolsView(CodemodeView):
         registry = self.get_codemode().registry
         offered = registry.select(self.get_tools(request))
         tools = registry.visible(offered, self.get_context(request))
-        return JsonResponse({"tools": [tool_as_json(tools[name]) for name in sorted(tools)]})
+        body = {"tools": [tool_as_json(tools[name]) for name in sorted(tools)]}
+        return JsonResponse(body, headers={"Cache-Control": "private"})  # It is this user's.

@@ -119,6 +119,23 @@ async def test_a_provider_of_either_kind_decides() -> None:
         assert recorder.context == RuntimeContext({"path": "/"})
 
 
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+async def test_a_provider_that_raises_fails_its_scope_alone(kind: str) -> None:
+    async def fail(scope: Scope) -> dict[str, str]:
+        if scope["path"] == "/bad":
+            raise LookupError("no such tenant")
+        return {"path": scope["path"]}
+
+    recorder = Recorder()
+    app = CodemodeASGIMiddleware(recorder, provider=fail)
+    with pytest.raises(LookupError):
+        await serve(app, type=kind, path="/bad")
+    assert recorder.context is None
+    assert get_current_context() is None
+    await serve(app, type=kind, path="/good")
+    assert recorder.context == RuntimeContext({"path": "/good"})
+
+
 async def test_a_provider_that_returns_something_else_is_named() -> None:
     with pytest.raises(ConfigurationError, match="returned a str; expected a mapping"):
         await serve(CodemodeASGIMiddleware(Recorder(), provider=lambda scope: "acme"))

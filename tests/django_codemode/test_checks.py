@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.backends import BaseBackend, ModelBackend
+from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core.checks import run_checks
 from django.test import modify_settings, override_settings
 
@@ -52,6 +53,10 @@ def test_the_checks_are_registered_once() -> None:
     register_checks()
     with override_settings(CODEMODE={"NO_SUCH": 1}):
         assert ids(run_checks(tags=["codemode"])).count("E001") == 1
+
+
+class Derived(AuthenticationMiddleware):
+    """Be the middleware of a project that knows its users in another way."""
 
 
 @pytest.mark.parametrize(
@@ -124,6 +129,8 @@ def test_tls_files_that_cannot_be_read_are_a_warning_at_deployment(tmp_path: Pat
         ([SESSIONS, AUTHENTICATION], ["W001"]),
         (["no.such.Middleware"], ["W001"]),
         ([SESSIONS, OURS, AUTHENTICATION], ["W002"]),
+        ([SESSIONS, OURS, f"{__name__}.Derived"], ["W002"]),
+        ([SESSIONS, f"{__name__}.Derived", OURS], []),
     ],
 )
 def test_a_middleware_that_is_missing_or_misplaced_is_a_warning(

@@ -14,7 +14,7 @@ from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.test import TestCase, override_settings
 
-from codemode.core.context import get_current_context
+from codemode.core.context import RuntimeContext, get_current_context
 from django_codemode.asgi import CodemodeASGIMiddleware
 from django_codemode.consumers import CodemodeConsumer
 from django_codemode.shared import shared
@@ -383,6 +383,25 @@ async def test_a_wrong_hook_is_told_to_the_log_and_not_to_the_client(
     assert refused["data"]["code"] == "not_configured"
     assert "testapp.nothing" not in str(refused)
     assert "testapp.nothing" in caplog.text
+
+
+class ForgetfulConsumer(CodemodeConsumer):
+    """Know the tenant of one branch only."""
+
+    def get_context(self, user: Any) -> RuntimeContext:
+        branch = self.scope["path"].strip("/")
+        return RuntimeContext({"tenant_id": {"north": "acme"}[branch], "user": user})
+
+
+async def test_a_hook_that_raises_fails_its_run_and_the_socket_goes_on(
+    coder: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with in_process(ForgetfulConsumer.as_asgi(), user=coder, path="/south/") as socket:
+        for _ in range(2):
+            [failed] = await socket.run("1")
+            assert (failed["type"], failed["data"]["code"]) == ("error", "internal_error")
+            assert "south" not in str(failed)
+    assert "KeyError: 'south'" in caplog.text
 
 
 async def test_what_is_no_text_or_too_large_closes_the_socket(coder: User) -> None:

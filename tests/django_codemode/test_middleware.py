@@ -224,6 +224,28 @@ async def test_a_provider_that_cannot_be_used_is_named(given: Any, message: str)
             await asyncio.to_thread(Client().get, "/context/")
 
 
+def failing_provider(request: HttpRequest) -> dict[str, Any]:
+    raise LookupError("no such tenant")
+
+
+async def failing_async_provider(request: HttpRequest) -> dict[str, Any]:
+    raise LookupError("no such tenant")
+
+
+@pytest.mark.parametrize("given", [failing_provider, failing_async_provider])
+async def test_a_provider_that_raises_fails_its_request_before_the_view(given: Any) -> None:
+    for url in ("/context/", "/acontext/", "/stream/"):
+        with override_settings(CODEMODE={"CONTEXT_PROVIDER": given}):
+            response = await AsyncClient(raise_request_exception=False).get(url)
+            assert response.status_code == 500
+            client = Client(raise_request_exception=False)
+            assert (await asyncio.to_thread(client.get, url)).status_code == 500
+        # The next request has its own.
+        response = await AsyncClient().get("/acontext/", headers={"X-Request-ID": "next"})
+        assert response.content == b"next"
+    assert views.seen == []
+
+
 def context_of(request: HttpRequest) -> RuntimeContext:
     """Return the context that the middleware makes for a request."""
     contexts: list[RuntimeContext | None] = []

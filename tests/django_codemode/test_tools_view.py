@@ -23,6 +23,7 @@ def listed(user: User) -> dict[str, Any]:
     client.force_login(user)
     response = client.get(URL)
     assert response.status_code == 200
+    assert response.headers["Cache-Control"] == "private"
     tools = response.json()["tools"]
     assert [tool["name"] for tool in tools] == sorted(tool["name"] for tool in tools)
     return {tool["name"]: tool for tool in tools}

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory, TestCase, override_settings
 
 from codemode import Codemode, ExecutorClient
+from codemode.core.context import RuntimeContext
 from codemode.errors import (
     ExecutorAuthenticationError,
     ExecutorBusyError,
@@ -208,6 +209,40 @@ class TestBody:
     def test_djangos_own_bound_holds_too(self, client: Client) -> None:
         with override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=50):
             assert refusal(client, {"code": "#" * 100}, 413)["code"] == "body_too_large"
+
+    def test_one_of_undeclared_length_is_read_no_further_than_allowed(self, coder: User) -> None:
+        class Endless:
+            taken = 0
+
+            def read(self, size: int = -1) -> bytes:
+                assert 0 < size < 1000
+                self.taken += size
+                return b" " * size
+
+        body = Endless()
+        request = RequestFactory().post(URL, content_type="application/json")
+        del request.META["CONTENT_LENGTH"]
+        vars(request)["_stream"] = body
+        request.user = coder
+        with override_settings(CODEMODE={"MAX_REQUEST_BYTES": 100}):
+            assert ExecuteView.as_view()(request).status_code == 413
+        assert body.taken == 101
+
+    def test_a_hook_and_a_middleware_may_read_it_too(self, coder: User) -> None:
+        bodies: list[bytes] = []
+
+        class NotingView(ExecuteView):
+            def get_context(self, request: HttpRequest) -> RuntimeContext:
+                bodies.append(request.body)
+                return RuntimeContext({})
+
+        for early in (True, False):
+            request = RequestFactory().post(URL, '{"code": "1"}', content_type="application/json")
+            request.user = coder
+            if early:
+                bodies.append(request.body)
+            assert NotingView.as_view()(request).status_code == 200
+        assert bodies == [b'{"code": "1"}'] * 3
 
     @pytest.mark.parametrize("method", ["get", "put", "delete", "patch", "head"])
     def test_only_post_executes(self, client: Client, method: str) -> None:

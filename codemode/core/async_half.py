@@ -13,7 +13,7 @@ import grpc
 
 from codemode.core.dispatch import UNWIND_SECONDS, Dispatcher, ToolCall, ToolOutcome, cancel_once
 from codemode.core.events import Event, ExecutionCompleted, ToolCallStarted
-from codemode.core.failures import client_error, status_is_lost
+from codemode.core.failures import client_error, inherited_stream, status_is_lost
 from codemode.core.request import next_message, result_messages
 from codemode.core.result import ExecutionResult
 from codemode.core.transcript import Transcript, call_finished
@@ -49,6 +49,7 @@ class AsyncLink:
     ) -> None:
         self.url = url
         self.closing = False
+        self.inherited = False
         self.idle = False  # the last run has ended, by the executor's own word
         self.loop = asyncio.get_running_loop()
         self._writing = asyncio.Lock()
@@ -72,7 +73,7 @@ class AsyncLink:
         async with self._writing:
             # Whoever is first takes along what others have put there meanwhile.
             while self._outgoing:
-                if self.closing or self._call.done():
+                if self.closing or self.inherited or self._call.done():
                     return
                 if not await self._write(next_message(self._outgoing)):
                     return
@@ -103,6 +104,8 @@ class AsyncLink:
 
     async def receive(self) -> Any:
         """Return the next message, or a tool that has ended. None is the end."""
+        if self.inherited:
+            raise inherited_stream(self.url)
         while self._inbox is None and not self._unread:
             message = await self._call.read()
             if message is EOF:
@@ -189,8 +192,14 @@ class AsyncLink:
             # gRPC would let it wait for ever where the call's headers are not out yet.
             self._writer.cancel()
 
+    def forget(self) -> None:
+        """Leave the stream, in a forked child, to the parent."""
+        self.inherited = True
+
     async def close(self) -> None:
         """End the stream, by which the sandbox dies, and the tasks that serve it."""
+        if self.inherited:
+            return
         if not self.idle:
             self._call.cancel()
         await self._end_tools()
@@ -317,7 +326,8 @@ async def drive(
         yield ExecutionCompleted(result=transcript.cancelled("the client has been closed"))
     finally:
         # Also when the caller leaves: a tool that waits for a thread must not run any more.
-        dispatcher.cancel_all()
+        if not link.inherited:
+            dispatcher.cancel_all()
 
 
 async def _begin(transcript: Transcript, message: pb.ToolCall) -> ToolCall:

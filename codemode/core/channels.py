@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import threading
 import weakref
@@ -15,11 +16,15 @@ import grpc.aio
 from pydantic import SecretStr
 
 from codemode.config import TLSConfig
+from codemode.core import forking
 from codemode.core.greenlets import prepare_grpc
+from codemode.core.threaded_stub import ThreadedStub
 from codemode.errors import ConfigurationError
 from codemode.wire import make_stub
 
 __all__ = ["Channels", "Target", "metadata_of", "parse_target"]
+
+logger = logging.getLogger(__name__)
 
 _OPTIONS = (
     # The client tries again by itself. With gRPC's retries (1.85) a sync call
@@ -91,7 +96,8 @@ class Channels:
 
     A grpc.aio channel belongs to the loop in which it was made, so each running
     loop gets its own; those of closed loops are dropped at the next look-up or fork. In
-    a forked child every channel is dropped unused and made anew.
+    a forked child every channel is dropped unused and made anew. Where the parent had
+    asyncio channels open, they cannot work in the child, and threads serve its loops.
     """
 
     def __init__(self, target: Target, tls: TLSConfig | None) -> None:
@@ -115,22 +121,22 @@ class Channels:
                     )
                 else:
                     self._sync = grpc.insecure_channel(self._target.address, _OPTIONS)
-            return make_stub(self._sync)
+                forking.keep_out_of_forks(self._sync)
+            return forking.ForkSafeStub(make_stub(self._sync))
 
     def async_stub(self) -> Any:
         """Return the stub for the running loop. Raises ValueError after close()."""
+        if forking.aio_was_lost():
+            _tell_of_threads()
+            return ThreadedStub(self.stub())
         loop = asyncio.get_running_loop()
         with self._lock:
             self._check_open()
             self._drop_closed_loops()
             channel = self._by_loop.get(loop)
             if channel is None:
-                if self._target.secure:
-                    channel = grpc.aio.secure_channel(
-                        self._target.address, self._credentials(), _OPTIONS
-                    )
-                else:
-                    channel = grpc.aio.insecure_channel(self._target.address, _OPTIONS)
+                with forking.stacks():
+                    channel = self._open_async()
                 self._by_loop[loop] = channel
         return make_stub(channel)
 
@@ -157,6 +163,11 @@ class Channels:
         if mine is not None:
             await mine.close(None)
         self.close()
+
+    def _open_async(self) -> grpc.aio.Channel:
+        if self._target.secure:
+            return grpc.aio.secure_channel(self._target.address, self._credentials(), _OPTIONS)
+        return grpc.aio.insecure_channel(self._target.address, _OPTIONS)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -188,12 +199,26 @@ class Channels:
     def _forget(self) -> None:
         """Drop everything in a forked child, where the parent's channels must not be touched."""
         self._lock = threading.Lock()
+        if self._by_loop:
+            forking.lose_aio()
         # Kept alive on purpose: closing them would speak on the parent's sockets.
         _graveyard.append((self._sync, self._by_loop))
         self._sync = None
         self._by_loop = {}
 
 
+def _tell_of_threads() -> None:
+    global _told_of_threads
+    if not _told_of_threads:
+        _told_of_threads = True
+        logger.warning(
+            "this process was forked while an asyncio channel of gRPC was open, so that gRPC has "
+            "none that work here: execute_async() uses threads, which is slower; fork before the "
+            "first execution, or use the spawn method of multiprocessing"
+        )
+
+
+_told_of_threads = False
 _all_channels: weakref.WeakSet[Channels] = weakref.WeakSet()
 _graveyard: list[object] = []
 

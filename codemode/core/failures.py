@@ -17,7 +17,7 @@ from codemode.errors import (
     ExecutorRequestError,
 )
 
-__all__ = ["client_error", "status_is_lost"]
+__all__ = ["client_error", "inherited_stream", "status_is_lost"]
 
 _RETRY_AFTER = 1.0
 
@@ -59,6 +59,14 @@ def client_error(error: Any, url: str, result: ExecutionResult | None) -> Execut
         case grpc.StatusCode.INTERNAL if status_is_lost(error):
             return _lost(url, "the stream ended while more was being sent", result)
     return ExecutorProtocolError(f"{url} answered {code.name}: {details}", result=result)
+
+
+def inherited_stream(url: str) -> ExecutorClientError:
+    """Return the exception for a stream that a forked child has from its parent."""
+    return ExecutorClientError(
+        f"this stream to {url} was opened before the process forked, and is its parent's; "
+        "open another one here"
+    )
 
 
 def _lost(url: str, why: str, result: ExecutionResult | None) -> ExecutorConnectionError:

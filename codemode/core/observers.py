@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -72,6 +73,7 @@ class Observation:
         self._observers = observers
         self._execution = execution
         self._began = 0.0
+        self._pid = os.getpid()
         self.transcript: Transcript | None = None
 
     def __enter__(self) -> Self:
@@ -85,7 +87,8 @@ class Observation:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._finish(*self._outcome(error))
+        if self._pid == os.getpid():  # in a forked child it is the parent's to tell
+            self._finish(*self._outcome(error))
 
     async def __aenter__(self) -> Self:
         self._began = logs.execution_began(self._execution)
@@ -103,6 +106,8 @@ class Observation:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._pid != os.getpid():
+            return
         outcome = self._outcome(error)
         if self._observers:
             await _tell(self._finish, *outcome)

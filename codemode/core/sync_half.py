@@ -28,7 +28,7 @@ from codemode.core.events import (
     ExecutionCompleted,
     ToolCallStarted,
 )
-from codemode.core.failures import client_error
+from codemode.core.failures import client_error, inherited_stream
 from codemode.core.request import next_message, result_messages
 from codemode.core.threads import adopt_locals
 from codemode.core.transcript import Transcript, call_finished
@@ -60,6 +60,7 @@ class SyncLink:
     ) -> None:
         self.url = url
         self.closing = False
+        self.inherited = False
         self._outgoing: SimpleQueue[Sequence[pb.ClientMessage] | None] = SimpleQueue()
         self._outgoing.put(messages)
         self._unread: deque[pb.ExecutorMessage] = deque()
@@ -75,6 +76,8 @@ class SyncLink:
 
     def receive(self) -> Any:
         """Return the next thing to do: a message, or an item of ``inbox``. None is the end."""
+        if self.inherited:
+            raise inherited_stream(self.url)
         while self._inbox is None and not self._unread:
             message = next(self._call, None)
             if message is None:
@@ -124,6 +127,10 @@ class SyncLink:
         """Cancel the stream from another thread: the client is being closed."""
         self.closing = True
         self._call.cancel()
+
+    def forget(self) -> None:
+        """Leave the stream, in a forked child, to the parent."""
+        self.inherited = self._ended = True
 
     def close(self) -> None:
         """End the stream, by which the sandbox dies, and what runs for it here. Idempotent."""
@@ -217,7 +224,8 @@ def drive(link: SyncLink, transcript: Transcript, run_id: int) -> Generator[Even
         yield ExecutionCompleted(result=transcript.cancelled("the client has been closed"))
     finally:
         # Also when the caller leaves: a tool that waits for a thread must not run any more.
-        dispatcher.cancel_all()
+        if not link.inherited:
+            dispatcher.cancel_all()
 
 
 def _answer(link: SyncLink, run_id: int, call: ToolCall, outcome: ToolOutcome) -> Iterator[Event]:

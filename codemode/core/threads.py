@@ -97,8 +97,12 @@ def _forget_threads() -> None:
     global _lock, _pool
     _lock = threading.Lock()
     _pool = None
-    # A thread-sensitive sync tool would wait for ever for the parent's thread.
+    # A thread-sensitive sync tool would wait for ever for a thread of the parent:
+    # the shared one, that of a request, or one that waits for async_to_sync().
     SyncToAsync.single_thread_executor = ThreadPoolExecutor(max_workers=1)
+    SyncToAsync.context_to_thread_executor.clear()
+    SyncToAsync.deadlock_context.set(False)
+    AsyncToSync.executors.current = None
 
 
 if hasattr(os, "register_at_fork"):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from codemode.sandbox.lockdown.boot import Prepared
     from codemode.sandbox.lockdown.layers import Boot
 
-__all__ = ["EXITED", "FAILED", "FORKED", "READY", "SPAWN", "main"]
+__all__ = ["EXITED", "FAILED", "FORKED", "READY", "SPAWN", "main", "prepare_randomness"]
 
 SPAWN = struct.Struct("!cI")
 READY = b"R"
@@ -63,7 +63,7 @@ def main(control_fd: int, settings: Mapping[str, Any]) -> NoReturn:
     from codemode.sandbox.lockdown.boot import prepare
 
     prepared = prepare(settings["tier"], settings["exposed"], settings["without"])
-    _prepare_randomness()
+    prepare_randomness()
     guest = Guest()
     gc.collect()
     gc.freeze()  # keeps the objects' pages shared: no collection touches them
@@ -72,7 +72,7 @@ def main(control_fd: int, settings: Mapping[str, Any]) -> NoReturn:
     _Zygote(control, settings, prepared, guest).serve()
 
 
-def _prepare_randomness() -> None:
+def prepare_randomness() -> None:
     """Set up OpenSSL's generator once; each child mixes randomness of its own into it."""
     if ssl := sys.modules.get("ssl"):
         ssl.RAND_status()

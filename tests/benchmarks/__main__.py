@@ -7,7 +7,18 @@ import json
 import sys
 from pathlib import Path
 
-from tests.benchmarks import fairness, growth, large, load, memory, report, startup, tools, trivial
+from tests.benchmarks import (
+    fairness,
+    growth,
+    large,
+    load,
+    lockdown,
+    memory,
+    report,
+    startup,
+    tools,
+    trivial,
+)
 from tests.benchmarks.figure import Figure
 
 _GROUPS = {
@@ -17,6 +28,7 @@ _GROUPS = {
     "fairness": fairness.measure,
     "large": large.measure,
     "memory": memory.measure,
+    "lockdown": lockdown.measure,
     "startup": startup.measure,
     "growth": growth.measure,
 }

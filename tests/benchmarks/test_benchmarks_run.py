@@ -9,7 +9,26 @@ from pathlib import Path
 
 import pytest
 
+from codemode.sandbox.lockdown.layers import LAYERS
+
 ROOT = Path(__file__).parents[2]
+
+
+def test_benchmark_shows_each_layer_of_the_lock_down() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks", "--quick", "--only", "lockdown", "--json", "-"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    printed = json.loads(finished.stdout)
+    tier = printed["conditions"]["isolation"]
+    took, total, *layers = printed["figures"]
+    assert took["name"] == f"lock-down of a sandbox, tier {tier}"
+    assert total["targets"] == ["p50 ≤ 0.6"]
+    assert [layer["name"] for layer in layers] == [f"CPU of {one.__name__}" for one in LAYERS[tier]]
+    assert sum(layer["min"] for layer in layers) <= total["p50"] <= total["max"]
 
 
 @pytest.mark.slow

@@ -35,9 +35,8 @@ def set_capabilities(*kept: int) -> None:
     """Keep only these capabilities, permitted and effective. Raises OSError."""
     mask = sum(1 << capability for capability in kept)
     low, high = mask & 0xFFFFFFFF, mask >> 32
-    header = ctypes.create_string_buffer(struct.pack("Ii", _VERSION_3, 0), 8)
-    data = ctypes.create_string_buffer(struct.pack("6I", low, low, 0, high, high, 0), 24)
-    syscall("capset", ctypes.addressof(header), ctypes.addressof(data))
+    header = struct.pack("Ii", _VERSION_3, 0)
+    syscall("capset", header, struct.pack("6I", low, low, 0, high, high, 0))
 
 
 def become(uid: int, *kept: int) -> None:

@@ -136,17 +136,10 @@ def program(*, own_pid: int, namespaces: bool, machine: str | None = None) -> li
 
 def load(filter_bytes: bytes) -> None:
     """Load the filter into this thread for good. Needs no_new_privs. Raises OSError."""
-    buffer = ctypes.create_string_buffer(filter_bytes, len(filter_bytes))
-    count = len(filter_bytes) // 8
-    sock_fprog = ctypes.create_string_buffer(
-        struct.pack("HxxxxxxQ", count, ctypes.addressof(buffer))
-    )
-    syscall(
-        "seccomp",
-        _SECCOMP_SET_MODE_FILTER,
-        _FILTER_FLAG_SPEC_ALLOW,
-        ctypes.addressof(sock_fprog),
-    )
+    # No arrays of ctypes: each would make a type of its own here, in every child.
+    address = ctypes.c_void_p.from_buffer(ctypes.c_char_p(filter_bytes)).value
+    sock_fprog = struct.pack("HxxxxxxQ", len(filter_bytes) // 8, address)
+    syscall("seccomp", _SECCOMP_SET_MODE_FILTER, _FILTER_FLAG_SPEC_ALLOW, sock_fprog)
 
 
 def _verdicts(

@@ -37,7 +37,7 @@ class Attack:
     gaps: Mapping[str, str] = field(default_factory=dict)
     alone: bool = False
     limits: Mapping[str, Any] = field(default_factory=dict)
-    seconds: float = 15.0
+    seconds: float = 60.0
     machine: str = ""
 
     @property

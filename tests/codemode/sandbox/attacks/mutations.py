@@ -46,7 +46,7 @@ def _code(body: str, **limits: Any) -> Trial:
 
     async def trial(codemode: Codemode, inputs: Mapping[str, Any]) -> str:
         result = await codemode.client.execute_async(
-            text, [], limits or None, inputs=inputs, execution_timeout=5
+            text, [], limits or None, inputs=inputs, execution_timeout=30
         )
         return outcome_of(result)
 

@@ -139,7 +139,7 @@ ATTACKS = (
             expected="CpuLimit",
             alone=True,
             limits={"max_cpu_seconds": 1.0},
-            seconds=20,
+            seconds=60,
         )
         for number, name, code in _LOOPS
     ),

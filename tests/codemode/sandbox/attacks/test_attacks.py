@@ -17,6 +17,9 @@ from tests.codemode.sandbox.attacks.battlefield import Bait, attack_all, serving
 from tests.codemode.sandbox.attacks.catalogue import ATTACKS, ELSEWHERE
 from tests.codemode.sandbox.lockdown.hosts import offered
 
+# The first test of a tier makes all its attacks; a busy machine needs its time for that.
+pytestmark = pytest.mark.timeout(400)
+
 Outcomes = Callable[[Tier], tuple[dict[str, str], list[str]]]
 
 _TESTS = Path(__file__).parents[3]

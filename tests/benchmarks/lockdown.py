@@ -1,0 +1,108 @@
+"""What it costs a new sandbox to lock itself down, layer by layer."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import subprocess
+from collections.abc import Iterator
+
+from codemode.config import CEILINGS
+from codemode.executor.interpreter import find_python
+from codemode.executor.isolation import choose
+from codemode.executor.profiles import PROFILES
+from codemode.executor.workfolder import WorkFolder
+from codemode.executor.zygote import CLEAN_ENVIRONMENT, import_path
+from tests.benchmarks.figure import Figure, Series, Target
+from tests.benchmarks.floors import bare_forks
+
+__all__ = ["measure"]
+
+_GROUP = "lockdown"
+
+# A zygote that forks, one after the other, children that lock themselves down and end. What a
+# child does before its layers is done as well: it warms up the memory that these touch.
+_ZYGOTE = """
+import gc, importlib, json, os, sys, time
+settings = json.loads(sys.argv[1])
+sys.path += settings["import_path"]
+from codemode.sandbox.lockdown.boot import prepare
+from codemode.sandbox.lockdown.layers import LAYERS, Boot
+from codemode.sandbox.zygote import prepare_randomness
+from codemode.sandbox import child
+for module in settings["modules"]:
+    importlib.import_module(module)
+prepared = prepare(settings["tier"], ())
+prepare_randomness()
+gc.collect(), gc.freeze(), gc.disable()
+handed = {"tier", "rlimits", "threads", "disk_bytes"}
+for slot in range(settings["count"]):
+    boot = Boot(
+        **{name: settings[name] for name in handed}, slot=slot, zygote_pid=os.getpid(),
+        workdir=f"{settings['folder']}/{slot}", memory_base=prepared.memory_base,
+        readable=prepared.readable, landlock_fd=prepared.landlock_fd,
+        filter_bytes=prepared.filter_bytes, highest_fd=prepared.highest_fd,
+    )
+    pid = prepared.fork()
+    if pid == 0:
+        child._arrange_descriptors(0, 1, boot)
+        gc.enable()
+        began, times = time.perf_counter(), [time.thread_time()]
+        for layer in LAYERS[boot.tier]:
+            layer(boot)
+            times.append(time.thread_time())
+        took = time.perf_counter() - began
+        names = [layer.__name__ for layer in LAYERS[boot.tier]]
+        os.write(1, json.dumps([names, took, times]).encode() + b"\\n")
+        os._exit(0)
+    os.waitpid(pid, 0)
+"""
+
+
+def measure(*, quick: bool) -> Iterator[Figure]:
+    """Measure each layer, and all of them, in children of the best tier that there is."""
+    count = 30 if quick else 300
+    isolation = asyncio.run(choose("unsafe", CEILINGS))
+    settings = dataclasses.asdict(isolation.settings)
+    folder = WorkFolder(settings["tier"])
+    settings |= {
+        "modules": PROFILES["default"].modules,
+        "import_path": import_path(),
+        "folder": str(folder.path),
+        "count": count,
+    }
+    try:
+        said = subprocess.run(
+            [find_python(), "-I", "-S", "-B", "-c", _ZYGOTE, json.dumps(settings)],
+            env=CLEAN_ENVIRONMENT,
+            cwd="/",
+            check=True,
+            stdout=subprocess.PIPE,
+        ).stdout
+    finally:
+        folder.remove()
+    children = [json.loads(line) for line in said.splitlines()]
+    names = children[0][0]
+    floor = bare_forks(count).milliseconds
+    tier = f"tier {isolation.name}"
+    yield Figure(
+        group=_GROUP,
+        name=f"lock-down of a sandbox, {tier}",
+        unit="ms",
+        series=Series.of([took for _, took, _ in children], scale=1e3),
+        floor=floor,
+        floor_of="bare fork",
+    )
+    yield Figure(
+        group=_GROUP,
+        name="its CPU",
+        unit="ms",
+        series=Series.of([times[-1] - times[0] for *_, times in children], scale=1e3),
+        targets=(Target(statistic="p50", most=0.6),),
+    )
+    for index, name in enumerate(names):
+        spent = [times[index + 1] - times[index] for *_, times in children]
+        yield Figure(
+            group=_GROUP, name=f"CPU of {name}", unit="ms", series=Series.of(spent, scale=1e3)
+        )

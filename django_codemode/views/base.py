@@ -100,8 +100,10 @@ def read_body(request: HttpRequest) -> bytes:
             f"the Content-Type is {content_type[:100]!r}; expected application/json",
             status=415,
         )
-    bounds = (get_settings().max_request_bytes, django_settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
-    limit = min(bound for bound in bounds if bound is not None)
+    limit = get_settings().max_request_bytes
+    djangos: int | None = django_settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    if djangos is not None:
+        limit = min(limit, djangos)
     body = b""
     if _declared_length(request) <= limit:
         try:

@@ -209,6 +209,8 @@ class TestBody:
     def test_djangos_own_bound_holds_too(self, client: Client) -> None:
         with override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=50):
             assert refusal(client, {"code": "#" * 100}, 413)["code"] == "body_too_large"
+        with override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=None):
+            assert run(client, "1")["value"] == 1
 
     def test_one_of_undeclared_length_is_read_no_further_than_allowed(self, coder: User) -> None:
         class Endless:

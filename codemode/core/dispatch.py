@@ -20,9 +20,10 @@ from codemode.core.checks import decode_arguments, permit, run_after_hooks, unkn
 from codemode.core.context import CurrentExecution, RuntimeContext, bind_tool
 from codemode.core.greenlets import why_not_async
 from codemode.core.perform import CANCELLED, Performer, refuse
+from codemode.core.pool_share import PoolShare
 from codemode.core.registry import ComponentRegistry
 from codemode.core.result import ToolCallRecord
-from codemode.core.threads import adopt_locals, on_sync_thread, tool_pool
+from codemode.core.threads import adopt_locals, on_sync_thread
 from codemode.tools.tool import Tool
 
 __all__ = [
@@ -83,6 +84,7 @@ class Dispatcher:
         self._performer = Performer(
             registry=registry, max_value_bytes=max_value_bytes, deadline=deadline
         )
+        self._pool = PoolShare()
         self._lock = threading.Lock()
         self._log = CallLog()
         self._begun = 0
@@ -176,7 +178,7 @@ class Dispatcher:
             self._close(call)
             return done
         perform = functools.partial(self._performer.perform, permitted=True)
-        future = tool_pool().submit(call.context.run, self._performer.in_pool, perform, call, tool)
+        future = self._pool.submit(call.context.run, self._performer.in_pool, perform, call, tool)
         call.stop = future.cancel
         future.add_done_callback(lambda one: self._pool_ended(call, one.cancelled()))
         return future
@@ -263,7 +265,7 @@ class Dispatcher:
 
     async def _pool_from_loop(self, call: ToolCall, tool: Tool) -> ToolOutcome:
         performer = self._performer
-        in_pool = sync_to_async(performer.in_pool, thread_sensitive=False, executor=tool_pool())
+        in_pool = sync_to_async(performer.in_pool, thread_sensitive=False, executor=self._pool)
         if not performer.needs_sync_thread(tool):
             return await in_pool(performer.perform, call, tool)
         outcome = await on_sync_thread(performer.admit, call, tool)

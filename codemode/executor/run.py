@@ -36,6 +36,10 @@ _EXIT_WAIT = 1.0
 _NAME_CHARACTERS = 1_000
 _TEXT_CHARACTERS = 64_000
 
+# What the unanswered calls of a run may carry together, in values of the largest size: the
+# client holds the arguments of each for as long as its tool runs.
+_LARGEST_IN_FLIGHT = 4
+
 _STREAMS = {Frame.STDOUT: pb.Output.STREAM_STDOUT, Frame.STDERR: pb.Output.STREAM_STDERR}
 
 
@@ -75,7 +79,8 @@ class Run:
         self._calls_before = tool_calls_before
         self._isolation = isolation
         self._version = version
-        self._in_flight: set[int] = set()
+        self._in_flight: dict[int, int] = {}  # bytes of arguments by call
+        self._carried = 0
         self._room = asyncio.Event()
         self._ending: Ending | None = None
         self._taken = False
@@ -128,7 +133,7 @@ class Run:
         """Tell whether the code waits for this call; if so, it is answered now."""
         if run_id != self.run_id or call_id not in self._in_flight:
             return False
-        self._in_flight.discard(call_id)
+        self._carried -= self._in_flight.pop(call_id)
         self._room.set()
         return True
 
@@ -225,7 +230,7 @@ class Run:
             )
             return
         # The guest waits by itself; one that does not is not read on.
-        while len(self._in_flight) >= self._limits.max_tool_calls_in_flight:
+        while not self._has_room(len(arguments)):
             if self._ending is not None or self._child.exited.done():
                 return
             await self._events.flush()
@@ -233,7 +238,8 @@ class Run:
             await self._room.wait()
         if self._ending is not None:
             return
-        self._in_flight.add(frame.call)
+        self._in_flight[frame.call] = len(arguments)
+        self._carried += len(arguments)
         value = await self._events.tell_chunks(bytes(arguments))
         await self._events.tell(
             pb.ExecutorMessage(
@@ -241,6 +247,13 @@ class Run:
                     run_id=self.run_id, call_id=frame.call, name=name, arguments=value
                 )
             )
+        )
+
+    def _has_room(self, size: int) -> bool:
+        most = _LARGEST_IN_FLIGHT * self._limits.max_value_bytes
+        return not self._in_flight or (
+            len(self._in_flight) < self._limits.max_tool_calls_in_flight
+            and self._carried + size <= most
         )
 
     async def _cancel_call(self, frame: ReceivedFrame) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from codemode import ClientConfig, Codemode, ExecutionResult, tool
 from codemode.core.events import ExecutionCompleted, OutputReceived
-from codemode.core.threads import MAX_POOL_THREADS
+from codemode.core.pool_share import MAX_SHARE_THREADS
 from tests.codemode.processes import ExecutorProcess, wait_until
 from tests.concurrency.deaths import PROMISED_SECONDS, STATES, Sandbox, best_of
 
@@ -274,13 +274,13 @@ def test_a_tool_that_waits_for_a_thread_never_runs_once_its_caller_has_left(
     codemode.registry.register_tool("wait", wait)
     code = (
         "from concurrent.futures import ThreadPoolExecutor\n"
-        f"with ThreadPoolExecutor({MAX_POOL_THREADS + 8}) as threads:\n"
-        f"    list(threads.map(wait, range({MAX_POOL_THREADS + 8})))"
+        f"with ThreadPoolExecutor({MAX_SHARE_THREADS + 8}) as threads:\n"
+        f"    list(threads.map(wait, range({MAX_SHARE_THREADS + 8})))"
     )
-    wide = {"max_threads": MAX_POOL_THREADS + 16}
+    wide = {"max_threads": MAX_SHARE_THREADS + 16}
 
     def all_inside() -> None:
-        for _ in range(MAX_POOL_THREADS):
+        for _ in range(MAX_SHARE_THREADS):
             assert inside.acquire(timeout=10)
 
     def leave() -> None:
@@ -288,7 +288,7 @@ def test_a_tool_that_waits_for_a_thread_never_runs_once_its_caller_has_left(
         seen = 0
         for event in events:
             seen += event.type == "tool_call_started"
-            if seen == MAX_POOL_THREADS + 8:
+            if seen == MAX_SHARE_THREADS + 8:
                 all_inside()
                 events.close()
 
@@ -305,4 +305,4 @@ def test_a_tool_that_waits_for_a_thread_never_runs_once_its_caller_has_left(
     finally:
         go.set()
     time.sleep(0.1)
-    assert len(ran) == MAX_POOL_THREADS
+    assert len(ran) == MAX_SHARE_THREADS

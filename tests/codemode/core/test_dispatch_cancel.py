@@ -8,7 +8,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from codemode.core.dispatch import cancel_once
-from codemode.core.threads import MAX_POOL_THREADS
+from codemode.core.pool_share import MAX_SHARE_THREADS
 from tests.codemode.core.dispatch_host import Hook, Host, failure_of, value_of
 
 
@@ -130,7 +130,7 @@ def test_a_call_that_waits_for_the_pool_can_be_cancelled() -> None:
     go = threading.Event()
     host = Host(wait=lambda: go.wait(10))
     host.dispatcher()
-    futures = [host.current.run_in_pool(host.begin("wait")) for _ in range(MAX_POOL_THREADS + 1)]
+    futures = [host.current.run_in_pool(host.begin("wait")) for _ in range(MAX_SHARE_THREADS + 1)]
     try:
         assert futures[-1].cancel()
         assert host.outcomes[-1] == "cancelled"

@@ -7,7 +7,7 @@ import contextlib
 import contextvars
 import functools
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -265,7 +265,10 @@ class Dispatcher:
 
     async def _pool_from_loop(self, call: ToolCall, tool: Tool) -> ToolOutcome:
         performer = self._performer
-        in_pool = sync_to_async(performer.in_pool, thread_sensitive=False, executor=self._pool)
+        pool: Any = self._pool  # asgiref only submits to it, whatever its annotation says
+        in_pool: Callable[..., Awaitable[ToolOutcome]] = sync_to_async(
+            performer.in_pool, thread_sensitive=False, executor=pool
+        )
         if not performer.needs_sync_thread(tool):
             return await in_pool(performer.perform, call, tool)
         outcome = await on_sync_thread(performer.admit, call, tool)

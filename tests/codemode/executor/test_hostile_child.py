@@ -9,7 +9,9 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,6 +150,15 @@ async def serve(
     return hearer, survived
 
 
+def holders_of(inode: int) -> int:
+    """Return how many descriptors of this process are of that file."""
+    found = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found += descriptor.stat().st_ino == inode
+    return found
+
+
 def frame(kind: int, run: int, number: int, body: bytes = b"") -> bytes:
     return struct.pack("!IBII", 9 + len(body), kind, run, number) + body
 
@@ -209,6 +220,48 @@ async def test_half_a_frame_is_no_frame(puppet: Puppet, cut: int) -> None:
     assert survived is False
     assert hearer.kinds == ["started", "failed"]
     assert hearer.messages[-1].failed.status == "crashed"
+
+
+async def test_frames_may_come_byte_by_byte(puppet: Puppet) -> None:
+    serving = asyncio.create_task(serve(puppet, b"", hang_up=False))
+    for byte in TAKEN + call(1) + COMPLETED:
+        await puppet.say(bytes([byte]))
+        await asyncio.sleep(0)
+    hearer, survived = await serving
+    assert survived
+    assert hearer.kinds == ["started", "tool_call", "completed"]
+
+
+async def test_frame_that_never_ends_ends_with_the_time_of_its_run(puppet: Puppet) -> None:
+    endless = LENGTH.pack(MAX_VALUE) + pack(Frame.COMPLETED, RUN, 0)[LENGTH.size :]
+
+    async def drip() -> None:
+        await puppet.say(TAKEN + endless)
+        while True:
+            await puppet.say(b"x")
+            await asyncio.sleep(0.01)
+
+    dripping = asyncio.create_task(drip())
+    try:
+        hearer, survived = await serve(puppet, b"", hang_up=False, timeout=0.5)
+    finally:
+        dripping.cancel()
+        await asyncio.gather(dripping, return_exceptions=True)
+    assert survived is False
+    assert hearer.kinds == ["started", "failed"]
+    assert hearer.messages[-1].failed.status == "timeout"
+
+
+async def test_descriptors_sent_along_are_dropped(puppet: Puppet) -> None:
+    with tempfile.TemporaryFile() as file:
+        inode = os.fstat(file.fileno()).st_ino
+        before = holders_of(inode)
+        for data in (TAKEN, call(1), COMPLETED):
+            socket.send_fds(puppet.socket, [data], [file.fileno()] * 50)
+        hearer, survived = await serve(puppet, b"", hang_up=False)
+        assert survived
+        assert hearer.kinds == ["started", "tool_call", "completed"]
+        assert holders_of(inode) == before
 
 
 async def test_calls_beyond_those_in_flight_are_not_read_on(puppet: Puppet) -> None:

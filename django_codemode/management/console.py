@@ -156,7 +156,6 @@ def history(names: Iterable[str], tell: Callable[[str], None]) -> Iterator[None]
         yield
     finally:
         try:
-            path.touch(mode=0o600)
             readline.write_history_file(path)
         except OSError as error:
             tell(f"the history cannot be kept in {path}: {error.strerror}")

@@ -63,6 +63,8 @@ class TestPipe:
         ("def f():", False),
         ("def f():\n    return 1", False),
         ("def f():\n    return 1\n", True),
+        ("if True:\n    await f()", False),
+        ("async for x in y:", False),
         ("(1,", False),
         ("'''text", False),
         ("1 +* 2", True),

@@ -17,13 +17,23 @@ from typing import Self
 import psutil
 
 __all__ = [
+    "WHO",
     "ExecutorProcess",
     "descendants",
     "ending_all_it_starts",
     "is_running",
     "open_descriptors",
+    "process_named",
     "wait_until",
 ]
+
+WHO = (
+    "import ctypes, uuid; who = lambda name=uuid.uuid4().hex[:12]:"
+    " ctypes.CDLL(None).prctl(15, name.encode()) or name\n"
+)
+"""Lets sandboxed code name its process by ``who()``: from within a PID namespace its number
+says nothing."""
+
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 15.0
@@ -132,8 +142,17 @@ def ending_all_it_starts() -> Iterator[None]:
     assert set(psutil.Process().children()) <= before
 
 
-def is_running(pid: int) -> bool:
-    """Tell whether a process exists and is no zombie."""
+def process_named(name: str) -> int | None:
+    """Return the id of the process that has given itself this name."""
+    named = (each.pid for each in psutil.process_iter(["name"]) if each.info["name"] == name)
+    return next(named, None)
+
+
+def is_running(process: int | str) -> bool:
+    """Tell whether a process, by its id or its name, exists and is no zombie."""
+    pid = process_named(process) if isinstance(process, str) else process
+    if pid is None:
+        return False
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -14,7 +14,7 @@ import pytest
 from codemode import Codemode, ConfigurationError, ExecutionResult, ExecutorClientError
 from codemode.core.session import Session
 from codemode.errors import ExecutorRequestError, ValueEncodingError
-from tests.codemode.processes import is_running, wait_until
+from tests.codemode.processes import WHO, is_running, wait_until
 
 
 class Notebook:
@@ -178,8 +178,8 @@ def test_later_run_above_a_ceiling_is_refused(notebook: Notebook) -> None:
 
 def test_idle_session_ends(notebook: Notebook) -> None:
     notebook.open(idle_timeout=0.3)
-    pid = notebook.run("import os\nos.getpid()").value
-    assert wait_until(lambda: not is_running(pid))
+    name = notebook.run(f"{WHO}who()").value
+    assert wait_until(lambda: not is_running(name))
     with pytest.raises(ExecutorRequestError, match=r"idle_timeout of 0\.3 s"):
         notebook.run("1")
 
@@ -266,9 +266,10 @@ await note(text='first')
 
 
 def test_sandbox_dies_with_the_block(notebook: Notebook) -> None:
-    pid = notebook.run("import os\nos.getpid()").value
+    name = notebook.run(f"{WHO}who()").value
+    assert is_running(name)
     notebook.close()
-    assert wait_until(lambda: not is_running(pid))
+    assert wait_until(lambda: not is_running(name))
 
 
 def test_closed_session_refuses(codemode: Codemode) -> None:

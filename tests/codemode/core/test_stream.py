@@ -12,7 +12,7 @@ import pytest
 from codemode import Codemode
 from codemode.core.events import Event, ExecutionCompleted, ExecutionStarted, OutputReceived
 from tests.codemode.conftest import Half
-from tests.codemode.processes import is_running, wait_until
+from tests.codemode.processes import WHO, is_running, wait_until
 
 
 def collect(codemode: Codemode, half: Half, code: str, **options: Any) -> list[Event]:
@@ -113,7 +113,7 @@ def test_events_arrive_while_an_async_tool_is_in_flight(codemode: Codemode, half
     assert all(at < finished - 0.1 for at in outputs)
 
 
-ENDLESS = "import os, time\nprint(os.getpid())\n{more}\ntime.sleep(60)"
+ENDLESS = f"{WHO}import time\nprint(who())\n{{more}}\ntime.sleep(60)"
 
 
 @pytest.mark.parametrize(
@@ -131,14 +131,15 @@ def test_early_close_kills_the_sandbox(codemode: Codemode, more: str) -> None:
     codemode.registry.register_tool("slow", slow)
     code = ENDLESS.format(more=f"import asyncio\n{more}\nprint('more')")
     with codemode.stream(code) as events:
-        pids: list[int] = []
+        names: list[str] = []
         for event in events:
             if isinstance(event, OutputReceived):
-                if not pids:
-                    pids.append(int(event.text.split()[0]))
+                if not names:
+                    names.append(event.text.split()[0])
+                    assert is_running(names[0])
                 if "more" in event.text:
                     break
-    assert wait_until(lambda: not is_running(pids[0]), 2)
+    assert wait_until(lambda: not is_running(names[0]), 2)
     assert ends == (["finally"] if more else [])
     events.close()
     assert codemode.execute("1") == "1"
@@ -159,15 +160,16 @@ async def test_early_aclose_kills_the_sandbox(codemode: Codemode, more: str) -> 
     codemode.registry.register_tool("slow", slow)
     code = ENDLESS.format(more=f"import asyncio\n{more}\nprint('more')")
     async with codemode.stream(code) as events:
-        pids: list[int] = []
+        names: list[str] = []
         async for event in events:
             if isinstance(event, OutputReceived):
-                if not pids:
-                    pids.append(int(event.text.split()[0]))
+                if not names:
+                    names.append(event.text.split()[0])
+                    assert is_running(names[0])
                 if "more" in event.text:
                     break
     assert ends == (["finally"] if more else [])
-    assert await asyncio.to_thread(wait_until, lambda: not is_running(pids[0]), 2)
+    assert await asyncio.to_thread(wait_until, lambda: not is_running(names[0]), 2)
     await events.aclose()
     assert await codemode.execute_async("1") == "1"
 
@@ -222,18 +224,20 @@ def test_stream_that_nobody_reads_runs_nothing(codemode: Codemode) -> None:
 
 
 def test_stream_that_is_dropped_ends_its_sandbox(codemode: Codemode) -> None:
-    pids: list[int] = []
+    names: list[str] = []
     for event in codemode.stream(ENDLESS.format(more="")):
         if isinstance(event, OutputReceived):
-            pids.append(int(event.text))
+            names.append(event.text.strip())
+            assert is_running(names[0])
             break
-    assert wait_until(lambda: not is_running(pids[0]), 2)
+    assert wait_until(lambda: not is_running(names[0]), 2)
 
 
 async def test_async_stream_that_is_dropped_ends_its_sandbox(codemode: Codemode) -> None:
-    pids: list[int] = []
+    names: list[str] = []
     async for event in codemode.stream(ENDLESS.format(more="")):
         if isinstance(event, OutputReceived):
-            pids.append(int(event.text))
+            names.append(event.text.strip())
+            assert is_running(names[0])
             break
-    assert await asyncio.to_thread(wait_until, lambda: not is_running(pids[0]), 2)
+    assert await asyncio.to_thread(wait_until, lambda: not is_running(names[0]), 2)

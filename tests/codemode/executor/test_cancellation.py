@@ -18,23 +18,24 @@ from codemode import (
     ExecutionResult,
     ExecutorClientError,
 )
-from tests.codemode.processes import ExecutorProcess, is_running, wait_until
+from tests.codemode.processes import WHO, ExecutorProcess, is_running, wait_until
 
-LOOP = "import os, time\nhere(os.getpid())\nprint('in', flush=True)\n"
+LOOP = f"{WHO}import time\nhere(who())\nprint('in', flush=True)\n"
 ENDLESS = f"{LOOP}time.sleep(60)"
 
 
 class Spy:
-    """Be the tool by which code tells the process id of its sandbox."""
+    """Be the tool by which code tells the name of its process."""
 
     def __init__(self, codemode: Codemode) -> None:
-        self.pids: list[int] = []
+        self.names: list[str] = []
         codemode.registry.register_tool("here", self.here)
         codemode.registry.register_tool("endless", self.endless)
         self.ends: list[str] = []
 
-    def here(self, pid: int) -> None:
-        self.pids.append(pid)
+    def here(self, name: str) -> None:
+        assert is_running(name)
+        self.names.append(name)
 
     async def endless(self) -> None:
         try:
@@ -43,10 +44,10 @@ class Spy:
             self.ends.append("finally")
 
     def wait(self, count: int) -> None:
-        assert wait_until(lambda: len(self.pids) == count)
+        assert wait_until(lambda: len(self.names) == count)
 
     def all_gone(self) -> bool:
-        return wait_until(lambda: not any(map(is_running, self.pids)), 2)
+        return wait_until(lambda: not any(map(is_running, self.names)), 2)
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def spy(codemode: Codemode) -> Spy:
 @contextlib.asynccontextmanager
 async def running(codemode: Codemode, spy: Spy, code: str) -> AsyncIterator[asyncio.Task[Any]]:
     task = asyncio.create_task(codemode.run_async(code))
-    while not spy.pids:
+    while not spy.names:
         await asyncio.sleep(0.01)
     yield task
 
@@ -183,7 +184,7 @@ def test_close_is_idempotent_under_concurrency(codemode: Codemode, spy: Spy) -> 
 
 def test_close_ends_sessions(codemode: Codemode, spy: Spy) -> None:
     with codemode.session() as session:
-        session.run("import os\nhere(os.getpid())")
+        session.run(f"{WHO}here(who())")
         codemode.close()
         assert spy.all_gone()
         with pytest.raises(ClientClosedError):
@@ -241,13 +242,13 @@ def test_client_process_that_dies_takes_its_sandboxes(executor: ExecutorProcess)
     script = (
         "from codemode import ClientConfig, Codemode\n"
         f"facade = Codemode.from_client_config(ClientConfig(executor_url={executor.url!r}))\n"
-        "facade.registry.register_tool('here', lambda pid: print(pid, flush=True))\n"
+        "facade.registry.register_tool('here', lambda name: print(name, flush=True))\n"
         f"facade.run({ENDLESS!r})"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as client:
         assert client.stdout is not None
-        pid = int(client.stdout.readline())
-        assert is_running(pid)
+        name = client.stdout.readline().decode().strip()
+        assert is_running(name)
         os.kill(client.pid, signal.SIGKILL)
         client.wait(5)
-    assert wait_until(lambda: not is_running(pid), 2)
+    assert wait_until(lambda: not is_running(name), 2)

@@ -76,7 +76,7 @@ def settled(executor: ExecutorProcess, before: Belongings, memory: int) -> bool:
 
 
 CODE = "x = add(1, 2)\nprint(x)\ny = await rate('EUR')\nresult = [x, y]"
-BAD = ["1/0", "import os\nos._exit(1)", "import os\nos.kill(os.getpid(), 9)", "add(1)", "1 +"]
+BAD = ["1/0", "import os\nos._exit(1)", "import ctypes\nctypes.string_at(0)", "add(1)", "1 +"]
 
 
 async def at_once(codemode: Codemode, count: int, code: str) -> list[str]:

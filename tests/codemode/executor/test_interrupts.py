@@ -15,7 +15,7 @@ import pytest
 import codemode.core.request as request_module
 from codemode import ClientConfig, Codemode, ExecutorConnectionError, ExecutorDeadlineError
 from tests.codemode.conftest import Half
-from tests.codemode.processes import ExecutorProcess, is_running, wait_until
+from tests.codemode.processes import WHO, ExecutorProcess, is_running, wait_until
 
 
 def script(executor: ExecutorProcess, body: str) -> list[str]:
@@ -24,14 +24,14 @@ def script(executor: ExecutorProcess, body: str) -> list[str]:
         "import asyncio, os, sys\n"
         "from codemode import ClientConfig, Codemode\n"
         f"codemode = Codemode.from_client_config(ClientConfig(executor_url={executor.url!r}))\n"
-        "codemode.registry.register_tool('here', lambda pid: print(pid, flush=True))\n"
+        "codemode.registry.register_tool('here', lambda name: print(name, flush=True))\n"
         "async def endless(): await asyncio.sleep(60)\n"
         "codemode.registry.register_tool('endless', endless)\n"
     )
     return [sys.executable, "-W", "ignore::DeprecationWarning", "-c", head + textwrap.dedent(body)]
 
 
-CODE = "import os, time\\nhere(os.getpid())\\n{}"
+CODE = f"{WHO}import time\nhere(who())\n{{}}"
 
 
 @pytest.mark.parametrize("ending", ["time.sleep(60)", "while True: pass", "await endless()"])
@@ -39,7 +39,7 @@ CODE = "import os, time\\nhere(os.getpid())\\n{}"
 def test_interrupt_ends_the_client_and_the_sandbox(
     executor: ExecutorProcess, ending: str, way: str
 ) -> None:
-    code = CODE.format(ending).replace("\\n", "\n")
+    code = CODE.format(ending)
     with subprocess.Popen(
         script(executor, way.format(code)),
         stdout=subprocess.PIPE,
@@ -47,7 +47,8 @@ def test_interrupt_ends_the_client_and_the_sandbox(
         text=True,
     ) as client:
         assert client.stdout is not None
-        pid = int(client.stdout.readline())
+        name = client.stdout.readline().strip()
+        assert is_running(name)
         time.sleep(0.1)
         began = time.monotonic()
         client.send_signal(signal.SIGINT)
@@ -55,7 +56,7 @@ def test_interrupt_ends_the_client_and_the_sandbox(
     assert time.monotonic() - began < 2
     assert "KeyboardInterrupt" in said
     assert client.returncode in (1, 130, -signal.SIGINT)
-    assert wait_until(lambda: not is_running(pid), 2)
+    assert wait_until(lambda: not is_running(name), 2)
 
 
 def test_client_works_on_both_sides_of_a_fork(executor: ExecutorProcess) -> None:
@@ -98,11 +99,11 @@ def test_close_in_a_forked_child_leaves_the_parents_runs(executor: ExecutorProce
 
 
 def test_client_that_is_never_closed_ends_with_its_process(executor: ExecutorProcess) -> None:
-    body = """
+    body = f"""
         session = codemode.session()
         session.__enter__()
         assert session.run("1").value == 1
-        events = iter(codemode.stream("import os, time\\nhere(os.getpid())\\ntime.sleep(60)"))
+        events = iter(codemode.stream({CODE.format("time.sleep(60)")!r}))
         for _ in range(3):
             next(events)
     """
@@ -112,7 +113,7 @@ def test_client_that_is_never_closed_ends_with_its_process(executor: ExecutorPro
     )
     assert time.monotonic() - began < 10
     assert done.returncode == 0, done.stderr
-    assert wait_until(lambda: not is_running(int(done.stdout)), 2)
+    assert wait_until(lambda: not is_running(done.stdout.strip()), 2)
 
 
 @pytest.fixture

@@ -12,15 +12,22 @@ import pytest
 
 from codemode import ClientConfig, Codemode, ExecutionResult, ExecutorConnectionError
 from tests.codemode.conftest import Half
-from tests.codemode.processes import ExecutorProcess, descendants, is_running, wait_until
+from tests.codemode.processes import (
+    WHO,
+    ExecutorProcess,
+    descendants,
+    is_running,
+    process_named,
+    wait_until,
+)
 
 Victim = Literal["child", "zygote", "executor"]
 
-CODE = """
-import os
+CODE = f"""
+{WHO}
 print("before")
 charge(amount=5)
-{call}
+{{call}}
 charge(amount=7)
 """
 
@@ -38,8 +45,9 @@ class Shop:
     def charge(self, amount: int) -> None:
         self.charges.append(amount)
 
-    def strike(self, pid: int) -> None:
-        assert pid > 1, "the code is in a PID namespace: its own pid is not ours to kill"
+    def strike(self, name: str) -> None:
+        pid = process_named(name)
+        assert pid is not None
         self.strikes += 1
         self.struck_at = time.monotonic()
         victims = {"child": pid, "zygote": self._executor.zygote, "executor": self._executor.pid}
@@ -48,8 +56,8 @@ class Shop:
         # The next call of the code must come from a sandbox that should be dead.
         time.sleep(0.2)
 
-    async def strike_async(self, pid: int) -> None:
-        self.strike(pid)
+    async def strike_async(self, name: str) -> None:
+        self.strike(name)
 
     def outcome(self, run: Callable[[], ExecutionResult]) -> ExecutionResult:
         """Return the record of a run that is struck, which must come within a second."""
@@ -72,7 +80,7 @@ def own_codemode(own_executor: ExecutorProcess) -> Iterator[Codemode]:
 
 
 @pytest.mark.parametrize("victim", ["child", "zygote", "executor"])
-@pytest.mark.parametrize("call", ["strike(os.getpid())", "await strike_async(os.getpid())"])
+@pytest.mark.parametrize("call", ["strike(who())", "await strike_async(who())"])
 def test_killed_mid_run_gives_the_record_and_repeats_nothing(
     own_executor: ExecutorProcess, own_codemode: Codemode, half: Half, victim: Victim, call: str
 ) -> None:
@@ -106,14 +114,14 @@ def test_killed_mid_run_gives_the_record_and_repeats_nothing(
 def test_killed_while_the_code_works_alone(
     own_executor: ExecutorProcess, own_codemode: Codemode, victim: Victim
 ) -> None:
-    events = iter(own_codemode.stream("import os\nprint(os.getpid(), flush=True)\nwhile 1: pass"))
+    events = iter(own_codemode.stream(f"{WHO}print(who(), flush=True)\nwhile 1: pass"))
     next(events)
-    pid = int(next(events).text)  # type: ignore[union-attr]  # the output
+    name = next(events).text.strip()  # type: ignore[union-attr]  # the output
     shop = Shop(own_executor, victim)
-    shop.strike(pid)
+    shop.strike(name)
     result = shop.outcome(lambda: list(events)[-1].result)  # type: ignore[union-attr]  # the last
     assert result.status == "crashed"
-    assert result.stdout == f"{pid}\n"
+    assert result.stdout == f"{name}\n"
     if victim == "executor":
         own_executor.kill()
         own_executor.start()
@@ -155,13 +163,20 @@ def test_a_zygote_ends_silently_with_its_executor_whatever_that_had_not_read(
     own_executor: ExecutorProcess,
 ) -> None:
     zygote = own_executor.zygote
+
+    def no_child() -> bool:
+        # The executor may have asked for one more before it was stopped.
+        left = descendants(zygote)
+        for child in left:
+            os.kill(child, signal.SIGKILL)
+        return not left
+
     os.kill(own_executor.pid, signal.SIGSTOP)
     # What the zygote tells of the dead child stays unread, so its socket ends by a reset.
-    for child in descendants(zygote):
-        os.kill(child, signal.SIGKILL)
-    assert wait_until(lambda: not descendants(zygote))
-
-    own_executor.kill()
+    try:
+        assert wait_until(no_child)
+    finally:
+        own_executor.kill()
 
     assert wait_until(lambda: not is_running(zygote))
     assert "Traceback" not in own_executor.log

@@ -49,7 +49,7 @@ PROGRAMS = (
     ),
     Program(
         "shutil",
-        "import shutil, os\nos.makedirs('s/t')\nopen('s/t/f', 'w').write('1')\nshutil.copytree('s', 'c')\nshutil.move('c/t/f', 'm')\nshutil.copy2('m', 'm2')\nshutil.rmtree('s')\n[sorted(os.listdir('.')), shutil.disk_usage('/tmp').total > 0]",
+        "import shutil, os, tempfile\nos.chdir(tempfile.mkdtemp())\nos.makedirs('s/t')\nopen('s/t/f', 'w').write('1')\nshutil.copytree('s', 'c')\nshutil.move('c/t/f', 'm')\nshutil.copy2('m', 'm2')\nshutil.rmtree('s')\n[sorted(os.listdir('.')), shutil.disk_usage('/tmp').total > 0]",
         [["c", "m", "m2"], True],
     ),
     Program(

@@ -25,31 +25,27 @@ TIERS: tuple[Tier, ...] = ("A", "B", "C", "unsafe")
 
 _PROBE_TIMEOUT = 20.0
 
+_GAPS_OF_ALL = (
+    "a kernel bug that the allowed system calls can reach",
+    "covert channels: timing, the page cache, locks on shared read-only files",
+    "facts about the machine: its kernel's version, load, memory and free disk space",
+)
+_GAPS_WITHOUT_NAMESPACES = (
+    "names, sizes and times of files outside can be read (stat), their content cannot",
+    "packages installed for the whole system can be read",
+    "processes share one process and network namespace; signals and sockets are denied",
+    "files written to the work folder are bounded one by one, not in sum",
+    "a library that the code writes can be loaded into its own process",
+)
+_GAPS_OF_ONE_USER = (
+    "all sandboxes run as the executor's own user",
+    "without control groups threads are bounded by memory only",
+)
+
 GAPS: Mapping[Tier, tuple[str, ...]] = {
-    "A": (
-        "a kernel bug that the allowed system calls can reach",
-        "covert channels: timing, the page cache, locks on shared read-only files",
-    ),
-    "B": (
-        "a kernel bug that the allowed system calls can reach",
-        "covert channels: timing, the page cache, locks on shared read-only files",
-        "names, sizes and times of files outside can be read (stat), their content cannot",
-        "packages installed for the whole system can be read",
-        "processes share one process and network namespace; signals and sockets are denied",
-        "files written to the work folder are bounded one by one, not in sum",
-        "a library that the code writes can be loaded into its own process",
-    ),
-    "C": (
-        "a kernel bug that the allowed system calls can reach",
-        "covert channels: timing, the page cache, locks on shared read-only files",
-        "names, sizes and times of files outside can be read (stat), their content cannot",
-        "packages installed for the whole system can be read",
-        "processes share one process and network namespace; signals and sockets are denied",
-        "files written to the work folder are bounded one by one, not in sum",
-        "a library that the code writes can be loaded into its own process",
-        "all sandboxes run as the executor's own user",
-        "without control groups threads are bounded by memory only",
-    ),
+    "A": _GAPS_OF_ALL,
+    "B": (*_GAPS_OF_ALL, *_GAPS_WITHOUT_NAMESPACES),
+    "C": (*_GAPS_OF_ALL, *_GAPS_WITHOUT_NAMESPACES, *_GAPS_OF_ONE_USER),
     "unsafe": ("everything: the code has the rights, the files and the network of this user",),
 }
 """What each tier leaves open."""

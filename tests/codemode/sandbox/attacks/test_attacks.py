@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,6 +89,35 @@ def test_gaps_are_the_documented_ones(tier: Tier) -> None:
     assert missed == expected
     for number in missed | {97}:
         assert DOCUMENTED[number] in GAPS[tier]
+
+
+def test_the_documentation_lists_the_same_gaps() -> None:
+    text = (_TESTS.parent / "docs" / "security.md").read_text()
+    section = text.split("## What is not protected")[1].split("Whatever the tier:")[0]
+    every, rest = section.split("In tiers B and C also:")
+    lower, lowest = rest.split("In tier C also:")
+    listed = [
+        re.findall(r"^\* \*\*(.+?)\*\*", part, re.MULTILINE | re.DOTALL)
+        for part in (every, lower, lowest)
+    ]
+    found = [tuple(" ".join(gap.split()) for gap in part) for part in listed]
+    assert found[0] == GAPS["A"]
+    assert (*found[0], *found[1]) == GAPS["B"]
+    assert (*found[0], *found[1], *found[2]) == GAPS["C"]
+
+
+def test_facts_about_the_machine_are_all_that_is_told_of_it(tier: Tier) -> None:
+    """Show that this gap is one, and that the name of the machine is not part of it in tier A."""
+
+    async def ask() -> Any:
+        async with serving(tier) as (codemode, _):
+            code = "import os\nname = os.uname()\n[name.release, name.nodename]"
+            return (await codemode.run_async(code)).value
+
+    kernel = "facts about the machine: its kernel's version, load, memory and free disk space"
+    assert kernel in GAPS[tier]
+    name = "sandbox" if tier == "A" else platform.node()
+    assert asyncio.run(ask()) == [platform.release(), name]
 
 
 def test_tier_a_is_not_skipped_where_the_host_offers_it() -> None:

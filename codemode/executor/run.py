@@ -4,43 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 
 from codemode.config import Limits
 from codemode.executor.child import Child, ReceivedFrame
 from codemode.executor.events import EventWriter
-from codemode.executor.outcome import Ending, ending_of_exit, status_of_failure
+from codemode.executor.outcome import Ending, ending_of_exit
+from codemode.executor.reports import call_of, failed_of, output_of, progress_of
+from codemode.executor.unanswered import UnansweredCalls
 from codemode.protos import codemode_pb2 as pb
 from codemode.sandbox.channel import EXIT_NO_MEMORY
-from codemode.sandbox.frames import (
-    PROGRESS,
-    Frame,
-    FrameError,
-    pack_texts,
-    unpack_texts,
-)
+from codemode.sandbox.frames import Frame, FrameError, pack_texts
 from codemode.wire import PROTOCOL_VERSION
 
-__all__ = [
-    "ChildLostError",
-    "Run",
-    "refuse_stale_call",
-]
+__all__ = ["ChildLostError", "Run", "refuse_stale_call"]
 
 logger = logging.getLogger(__name__)
 
 _EXIT_WAIT = 1.0
 
-# What a child says must fit into one gRPC message, and its texts have no other limit.
-_NAME_CHARACTERS = 1_000
-_TEXT_CHARACTERS = 64_000
-
-# What the unanswered calls of a run may carry together, in values of the largest size: the
-# client holds the arguments of each for as long as its tool runs.
-_LARGEST_IN_FLIGHT = 4
-
-_STREAMS = {Frame.STDOUT: pb.Output.STREAM_STDOUT, Frame.STDERR: pb.Output.STREAM_STDERR}
+_PRINTED = (Frame.STDOUT, Frame.STDERR)
 
 
 class ChildLostError(RuntimeError):
@@ -79,9 +62,7 @@ class Run:
         self._calls_before = tool_calls_before
         self._isolation = isolation
         self._version = version
-        self._in_flight: dict[int, int] = {}  # bytes of arguments by call
-        self._carried = 0
-        self._room = asyncio.Event()
+        self._unanswered = UnansweredCalls(limits)
         self._ending: Ending | None = None
         self._taken = False
         self._finished = False
@@ -108,7 +89,7 @@ class Run:
             Frame.RUN, self.run_id, 0, pack_texts(self._request.code), self._request.inputs
         )
         loop = asyncio.get_running_loop()
-        self._child.exited.add_done_callback(lambda _: self._room.set())
+        self._child.exited.add_done_callback(lambda _: self._unanswered.wake())
         clock = loop.call_later(self._timeout, self._time_is_up)
         self._started_at = time.monotonic()
         try:
@@ -131,10 +112,9 @@ class Run:
 
     def answers(self, run_id: int, call_id: int) -> bool:
         """Tell whether the code waits for this call; if so, it is answered now."""
-        if run_id != self.run_id or call_id not in self._in_flight:
+        if run_id != self.run_id or call_id not in self._unanswered:
             return False
-        self._carried -= self._in_flight.pop(call_id)
-        self._room.set()
+        self._unanswered.remove(call_id)
         return True
 
     async def _handle(self, frames: list[ReceivedFrame]) -> None:
@@ -142,7 +122,7 @@ class Run:
         while index < len(frames) and not self._finished:
             frame = frames[index]
             index += 1
-            if frame.kind in _STREAMS:
+            if frame.kind in _PRINTED:
                 body = [frame.body]
                 # One event for what was printed in one go.
                 while index < len(frames) and frames[index].kind is frame.kind:
@@ -175,7 +155,7 @@ class Run:
             case Frame.CANCEL_CALL:
                 await self._cancel_call(frame)
             case Frame.PROGRESS:
-                await self._progress(frame)
+                await self._events.tell(progress_of(frame))
             case Frame.COMPLETED:
                 await self._complete(frame)
             case Frame.FAILED:
@@ -201,12 +181,7 @@ class Run:
         kept = data[:room]
         self._output_bytes += len(kept)
         if kept:
-            text = kept.decode("utf-8", "replace")
-            await self._events.tell(
-                pb.ExecutorMessage(
-                    output=pb.Output(run_id=self.run_id, stream=_STREAMS[kind], text=text)
-                )
-            )
+            await self._events.tell(output_of(kind, kept, self.run_id))
         if len(data) > room:
             self._stop(
                 "limit",
@@ -216,10 +191,8 @@ class Run:
             )
 
     async def _call(self, frame: ReceivedFrame) -> None:
-        (name,), arguments = unpack_texts(frame.body, 1)
-        if len(name) > _NAME_CHARACTERS:
-            raise FrameError(f"a tool name of {len(name)} characters")
-        if frame.call in self._in_flight:
+        name, arguments = call_of(frame)
+        if frame.call in self._unanswered:
             raise FrameError(f"a second call {frame.call}")
         self.tool_calls += 1
         if self.tool_calls > self._limits.max_tool_calls:
@@ -230,30 +203,21 @@ class Run:
             )
             return
         # The guest waits by itself; one that does not is not read on.
-        while not self._has_room(len(arguments)):
+        while not self._unanswered.has_room(len(arguments)):
             if self._ending is not None or self._child.exited.done():
                 return
             await self._events.flush()
-            self._room.clear()
-            await self._room.wait()
+            await self._unanswered.change()
         if self._ending is not None:
             return
-        self._in_flight[frame.call] = len(arguments)
-        self._carried += len(arguments)
-        value = await self._events.tell_chunks(bytes(arguments))
+        self._unanswered.add(frame.call, len(arguments))
+        value = await self._events.tell_chunks(arguments)
         await self._events.tell(
             pb.ExecutorMessage(
                 tool_call=pb.ToolCall(
                     run_id=self.run_id, call_id=frame.call, name=name, arguments=value
                 )
             )
-        )
-
-    def _has_room(self, size: int) -> bool:
-        most = _LARGEST_IN_FLIGHT * self._limits.max_value_bytes
-        return not self._in_flight or (
-            len(self._in_flight) < self._limits.max_tool_calls_in_flight
-            and self._carried + size <= most
         )
 
     async def _cancel_call(self, frame: ReceivedFrame) -> None:
@@ -264,16 +228,6 @@ class Run:
                 )
             )
 
-    async def _progress(self, frame: ReceivedFrame) -> None:
-        if len(frame.body) < PROGRESS.size:
-            raise FrameError("a PROGRESS frame that is cut short")
-        done, total = PROGRESS.unpack_from(frame.body)
-        (note,), _ = unpack_texts(memoryview(frame.body)[PROGRESS.size :], 1)
-        message = pb.Progress(run_id=self.run_id, done=done, note=_cut(note, _NAME_CHARACTERS))
-        if not math.isnan(total):
-            message.total = total
-        await self._events.tell(pb.ExecutorMessage(progress=message))
-
     async def _complete(self, frame: ReceivedFrame) -> None:
         usage = self._usage()
         value = await self._events.tell_chunks(frame.body)
@@ -283,21 +237,9 @@ class Run:
         )
 
     async def _fail(self, frame: ReceivedFrame) -> None:
-        (kind, message, line, traceback), _ = unpack_texts(frame.body, 4)
+        message = failed_of(frame, self._usage())
         self._finished = True
-        await self._events.tell(
-            pb.ExecutorMessage(
-                failed=pb.Failed(
-                    run_id=self.run_id,
-                    status=status_of_failure(kind),
-                    type=_cut(kind, _NAME_CHARACTERS),
-                    message=_cut(message),
-                    line=int(line) if line.isascii() and line.isdigit() and len(line) < 9 else 0,
-                    traceback=_cut(traceback),
-                    usage=self._usage(),
-                )
-            )
-        )
+        await self._events.tell(message)
 
     async def _explain_end(self) -> None:
         """Wait until the child is gone, and find out why unless this side ended it."""
@@ -359,14 +301,10 @@ class Run:
         """End the run from this side; the first reason counts."""
         if self._ending is None and not self._finished:
             self._ending = Ending(status=status, type=type, message=message)
-            self._room.set()
+            self._unanswered.wake()
             self._child.kill()
             # A process that the code forked may hold the channel open for longer.
             asyncio.get_running_loop().call_later(_EXIT_WAIT, self._child.close)
-
-
-def _cut(text: str, most: int = _TEXT_CHARACTERS) -> str:
-    return text if len(text) <= most else f"{text[:most]}..."
 
 
 async def refuse_stale_call(child: Child, frame: ReceivedFrame) -> None:

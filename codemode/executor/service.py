@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import logging
 import platform
 from typing import Any, override
 
@@ -20,8 +19,6 @@ from codemode.protos import codemode_pb2_grpc
 from codemode.wire import PROTOCOL_VERSION
 
 __all__ = ["ExecutorService"]
-
-logger = logging.getLogger(__name__)
 
 
 class ExecutorService(codemode_pb2_grpc.ExecutorServiceServicer):

@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import load_command_class
+from django.core.management.base import BaseCommand
 
 import codemode
 from codemode import errors
@@ -178,6 +180,18 @@ def test_every_option_of_the_executor_is_documented() -> None:
     shown = [one for one in build_parser()._actions if one.help != "==SUPPRESS=="]
     options = [option for one in shown for option in one.option_strings if option != "-h"]
     assert shows("executor.md", options) == []
+
+
+@pytest.mark.parametrize("command", ["codemode_exec", "codemode_tools"])
+def test_every_option_of_a_command_is_documented(command: str) -> None:
+    parser = load_command_class("django_codemode", command).create_parser("manage.py", command)
+    ours = {option for one in parser._actions for option in one.option_strings}
+    of_all = BaseCommand().create_parser("manage.py", command)
+    options = ours - {option for one in of_all._actions for option in one.option_strings}
+    page = (ROOT / "docs" / "commands.md").read_text("utf-8")
+    section = page.partition(f"## {command}\n")[2].partition("\n## ")[0]
+    assert options
+    assert [one for one in sorted(options) if f"`{one}" not in section] == []
 
 
 def test_every_tier_is_documented() -> None:

@@ -10,6 +10,7 @@ from codemode.tools.errors import (
     ToolError,
     ToolPermissionDenied,
 )
+from codemode.tools.stubs import render_stubs
 from codemode.tools.tool import Tool
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "ToolError",
     "ToolPermissionDenied",
     "make_tool",
+    "render_stubs",
     "tool",
 ]

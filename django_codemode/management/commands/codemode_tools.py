@@ -12,8 +12,8 @@ from django.core.checks import CheckMessage
 from django.core.management.base import BaseCommand, CommandError
 
 from codemode.errors import ConfigurationError
-from codemode.tools import Tool
-from codemode.tools.stubs import render_records, render_stubs
+from codemode.tools import Tool, render_stubs
+from codemode.tools.stubs import render_records
 from django_codemode.checks import broken_tools, gaps
 from django_codemode.management.options import (
     HelpFormatter,

@@ -6,7 +6,8 @@ import asyncio
 import itertools
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 
 from codemode import Codemode, ToolRegistrationError
 from codemode.core import ComponentRegistry
+from codemode.core import registry as registry_module
+from codemode.tools import Tool
 from tests.concurrency.watchdog import bounded
 
 
@@ -119,8 +122,18 @@ def test_registering_overwriting_listing_and_executing_at_once(
     assert set(registry.tools) == kept | {"version"}
 
 
-def test_of_many_that_register_one_name_at_once_one_wins(hurried: None) -> None:
-    for _ in range(20):
+def test_of_many_that_register_one_name_at_once_one_wins(
+    hurried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While there is time for all between the look for the name and its entry."""
+    check = registry_module.check_namespaces
+
+    def take_time(name: str, tools: Mapping[str, Tool]) -> None:
+        check(name, tools)
+        time.sleep(0.02)
+
+    monkeypatch.setattr(registry_module, "check_namespaces", take_time)
+    for _ in range(5):
         registry = ComponentRegistry()
         barrier = threading.Barrier(8)
 

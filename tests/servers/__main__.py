@@ -105,8 +105,7 @@ def _print_endings(servers: list[Server], executor_url: str) -> int:
                 late.append(seconds)
                 cells[f"client leaves, {view}"] = f"{seconds * 1000:.0f} ms"
         for path, view in told_to_end(server).items():
-            with RunningServer(server, executor_url=executor_url) as running:
-                ending = end_with_the_server(running, path)
+            ending = end_with_the_server(server, executor_url, path)
             late.append(ending.late)
             answer = "answered" if ending.answered else "cut off"
             told = "before" if ending.late <= 0 else f"+{ending.late * 1000:.0f} ms"

@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.codemode.processes import descendants, is_running, wait_until
 from tests.servers.server import RunningServer, Server
@@ -19,7 +19,12 @@ from tests.servers.traffic import TENANTS
 
 __all__ = ["Ending", "end_with_the_client", "end_with_the_server", "left_by_clients", "told_to_end"]
 
-# Longer than the servers are told to wait for their requests; some wait for the end of this.
+# How long servers wait for their requests when they are told to end; and the length of these,
+# for some wait for that. The other servers cannot be told.
+IMPATIENT = {
+    "UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN": "1",
+    "GUNICORN_CMD_ARGS": "--graceful-timeout 1",
+}
 RUN_SECONDS = 4.0
 _GIVE_UP_SECONDS = 30.0
 # It prints, because a WSGI server learns that a client has left when it writes.
@@ -107,8 +112,14 @@ def end_with_the_client(server: RunningServer, path: str) -> float:
         return sandbox.instant() - left
 
 
-def end_with_the_server(server: RunningServer, path: str) -> Ending:
+def end_with_the_server(server: Server, executor_url: str, path: str) -> Ending:
     """Send SIGTERM in the middle of a run, and see what its client gets and what ends when."""
+    impatient = replace(server, environment={**server.environment, **IMPATIENT})
+    with RunningServer(impatient, executor_url=executor_url) as running:
+        return _terminated(running, path)
+
+
+def _terminated(server: RunningServer, path: str) -> Ending:
     family = [server.pid, *descendants(server.pid)]
     with running(server, path) as (connection, sandbox, process):
         asked = time.monotonic()

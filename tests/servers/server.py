@@ -22,11 +22,9 @@ from typing import Any, Self
 
 from tests.codemode.processes import descendants, is_running, wait_until
 
-__all__ = ["GRACE_SECONDS", "SERVERS", "RunningServer", "Server"]
+__all__ = ["SERVERS", "RunningServer", "Server"]
 
 ROOT = Path(__file__).resolve().parents[2]
-# How long a server that is told to end waits for its requests, where it can be told.
-GRACE_SECONDS = 1
 _START_SECONDS = 45.0
 _STOP_SECONDS = 20.0
 # What must not be in a server's log. Django warns of iterators of the other
@@ -58,10 +56,8 @@ class Server:
 def _uvicorn(*options: str) -> Callable[[int, Path], list[str]]:
     def command(port: int, folder: Path) -> list[str]:
         address = ("--host", "127.0.0.1", "--port", str(port), "--log-level", "warning")
-        grace = ("--timeout-graceful-shutdown", str(GRACE_SECONDS))
         extra = ("--reload-dir", str(folder)) if "--reload" in options else ()
-        app = "tests.servers.project.asgi:application"
-        return ["uvicorn", app, *address, *grace, *options, *extra]
+        return ["uvicorn", "tests.servers.project.asgi:application", *address, *options, *extra]
 
     return command
 
@@ -72,8 +68,7 @@ def _gunicorn(
     def command(port: int, folder: Path) -> list[str]:
         return [
             *("gunicorn", app, "--bind", f"127.0.0.1:{port}", "--log-level", "warning"),
-            *("--graceful-timeout", str(GRACE_SECONDS), "--no-control-socket"),
-            *("--worker-tmp-dir", str(folder), *options),
+            *("--no-control-socket", "--worker-tmp-dir", str(folder), *options),
         ]
 
     return command
@@ -86,8 +81,7 @@ def _daphne(port: int, folder: Path) -> list[str]:
 
 def _hypercorn(port: int, folder: Path) -> list[str]:
     app = "tests.servers.project.asgi:application"
-    options = ("--graceful-timeout", str(GRACE_SECONDS), "--log-level", "warning")
-    return ["hypercorn", "--bind", f"127.0.0.1:{port}", *options, app]
+    return ["hypercorn", "--bind", f"127.0.0.1:{port}", "--log-level", "warning", app]
 
 
 def _runserver(*options: str) -> Callable[[int, Path], list[str]]:

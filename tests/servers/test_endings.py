@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -33,16 +34,15 @@ def executor() -> Iterator[ExecutorProcess]:
 def test_a_client_that_leaves_ends_its_sandbox(server: Server, executor: ExecutorProcess) -> None:
     with RunningServer(server, executor_url=executor.url) as running:
         for path in left_by_clients(server):
-            seconds = best_of(ATTEMPTS, lambda path=path: end_with_the_client(running, path))  # type: ignore[misc]  # bound
+            seconds = best_of(ATTEMPTS, partial(end_with_the_client, running, path))
             assert seconds < PROMISED_SECONDS, path
 
 
 @each_server
 def test_sigterm_ends_the_sandboxes_of_a_server(server: Server, executor: ExecutorProcess) -> None:
     def late(path: str) -> float:
-        with RunningServer(server, executor_url=executor.url) as running:
-            return end_with_the_server(running, path).late
+        return end_with_the_server(server, executor.url, path).late
 
     for path in told_to_end(server):
-        seconds = best_of(ATTEMPTS, lambda path=path: late(path))  # type: ignore[misc]  # bound
+        seconds = best_of(ATTEMPTS, partial(late, path))
         assert seconds < PROMISED_SECONDS, path

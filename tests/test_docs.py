@@ -156,6 +156,27 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert broken == []
 
 
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_proofs_are_tests_that_exist(path: Path) -> None:
+    proofs = re.findall(r"\[`(test_\w+)`\]\(([^)\s]+\.py)\)", path.read_text("utf-8"))
+    missing = [
+        name
+        for name, file in proofs
+        if not re.search(
+            rf"^ *(async )?def {name}\(", (path.parent / file).read_text("utf-8"), re.MULTILINE
+        )
+    ]
+    assert missing == []
+
+
+def test_the_guarantees_have_proofs() -> None:
+    page = (ROOT / "docs" / "concurrency.md").read_text("utf-8")
+    table = page.partition("## Guarantees")[2].partition("```")[0]
+    rows = re.findall(r"^\| \*\*.*$", table, re.MULTILINE)
+    assert len(rows) > 10
+    assert [row for row in rows if not re.search(r"\]\([^)]+\.(py|md)\) \|$", row)] == []
+
+
 def test_the_index_leads_to_every_page() -> None:
     index = (ROOT / "docs" / "index.md").read_text("utf-8")
     left_out = [path.name for path in PAGES[1:] if f"({path.name})" not in index]

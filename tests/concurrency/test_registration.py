@@ -17,6 +17,7 @@ from codemode import Codemode, ToolRegistrationError
 from codemode.core import ComponentRegistry
 from codemode.core import registry as registry_module
 from codemode.tools import Tool
+from codemode.tools.names import check_namespaces
 from tests.concurrency.watchdog import bounded
 
 
@@ -126,10 +127,8 @@ def test_of_many_that_register_one_name_at_once_one_wins(
     hurried: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While there is time for all between the look for the name and its entry."""
-    check = registry_module.check_namespaces
-
     def take_time(name: str, tools: Mapping[str, Tool]) -> None:
-        check(name, tools)
+        check_namespaces(name, tools)
         time.sleep(0.02)
 
     monkeypatch.setattr(registry_module, "check_namespaces", take_time)

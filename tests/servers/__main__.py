@@ -47,13 +47,18 @@ def main() -> int:
         with ExecutorProcess("--tier", "unsafe") as executor:
             return _print_endings(chosen, executor.url)
     started = time.monotonic()
-    with ExecutorProcess(environment={"CODEMODE_EXECUTOR_APIKEY": KEY}) as executor:
+    heads = ["server", *CELLS, "SIGTERM", "requests", "executing", "leaks", "errors"]
+    _print_row(heads)
+    _print_row(["---"] * len(heads))
+    with ExecutorProcess(environment={"CODEMODE_EXECUTOR_API_KEY": KEY}) as executor:
         rows = []
         for server in chosen:
             print(f"{server.name} ...", file=sys.stderr, flush=True)
             url = None if options.embedded else executor.url
-            rows.append(examine(server, SMOKE if options.quick else LOAD, url))
-    print(_table(rows))
+            row = examine(server, SMOKE if options.quick else LOAD, url)
+            rows.append(row)
+            figures = (row.requests, row.executions, row.leaks, row.errors)
+            _print_row([row.name, *row.cells.values(), *(f"{figure:,}" for figure in figures)])
     print(
         f"\n{sum(row.requests for row in rows):,} requests, of which "
         f"{sum(row.executions for row in rows):,} execute code; "
@@ -93,8 +98,9 @@ def _print_endings(servers: list[Server], executor_url: str) -> int:
     """Print when sandboxes die; return 1 when one was late."""
     views = ("sync view", "async view", "stream")
     heads = ["server", *(f"client leaves, {view}" for view in views[1:])]
-    lines = [[*heads, *(f"SIGTERM, {view}" for view in views)]]
-    lines.append(["---"] * len(lines[0]))
+    heads += [f"SIGTERM, {view}" for view in views]
+    _print_row(heads)
+    _print_row(["---"] * len(heads))
     late = []
     for server in servers:
         print(f"{server.name} ...", file=sys.stderr, flush=True)
@@ -110,19 +116,13 @@ def _print_endings(servers: list[Server], executor_url: str) -> int:
             answer = "answered" if ending.answered else "cut off"
             told = "before" if ending.late <= 0 else f"+{ending.late * 1000:.0f} ms"
             cells[f"SIGTERM, {view}"] = f"{answer}, {ending.waited:.1f} s, {told}"
-        lines.append([server.name, *(cells.get(head, "n/a") for head in lines[0][1:])])
-    print("\n".join(f"| {' | '.join(line)} |" for line in lines))
+        _print_row([server.name, *(cells.get(head, "n/a") for head in heads[1:])])
     print(f"\n{len(late)} runs; the latest sandbox was dead after {max(late) * 1000:.0f} ms")
     return int(max(late) >= PROMISED_SECONDS)
 
 
-def _table(rows: list[Row]) -> str:
-    heads = ["server", *CELLS, "SIGTERM", "requests", "executing", "leaks", "errors"]
-    lines = [heads, ["---"] * len(heads)]
-    for row in rows:
-        figures = (row.requests, row.executions, row.leaks, row.errors)
-        lines.append([row.name, *row.cells.values(), *(f"{figure:,}" for figure in figures)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _print_row(cells: list[str]) -> None:
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def _options() -> argparse.Namespace:

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, suppress
 from typing import Any
 
 import psutil
@@ -44,8 +44,11 @@ def comes_to_rest(process: ExecutorProcess) -> bool:
 
     def used() -> float:
         executor = psutil.Process(process.pid)
-        tree = [executor, *executor.children(recursive=True)]
-        return sum(sum(one.cpu_times()[:2]) for one in tree)
+        total = 0.0
+        for one in (executor, *executor.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                total += sum(one.cpu_times()[:2])
+        return total
 
     def rests() -> bool:
         before = used()

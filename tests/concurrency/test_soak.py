@@ -114,9 +114,11 @@ class Soak:
 
     def _work(self, more: Callable[[], int | None], seed: int) -> None:
         choose = random.Random(seed)
-        while more() is not None:
+        for turn in itertools.count():
+            if more() is None:
+                return
             try:
-                self._one(choose)
+                self._one(choose, leave=turn % 20 == 1)
             except ExecutorConnectionError:
                 self.outcomes["lost"] += 1
             except Exception as error:  # noqa: BLE001 - the test's thread tells it
@@ -124,9 +126,11 @@ class Soak:
 
     async def _work_async(self, more: Callable[[], int | None], seed: int) -> None:
         choose = random.Random(seed)
-        while more() is not None:
+        for turn in itertools.count():
+            if more() is None:
+                return
             try:
-                await self._one_async(choose)
+                await self._one_async(choose, cancel=turn % 10 == 2)
             except ExecutorConnectionError:
                 self.outcomes["lost"] += 1
 
@@ -138,9 +142,8 @@ class Soak:
         timeout = 0.05 if kind == "too slow" else 60.0
         return kind, tenant, token, {**options, "execution_timeout": timeout}
 
-    def _one(self, choose: random.Random) -> None:
+    def _one(self, choose: random.Random, *, leave: bool) -> None:
         kind, tenant, token, options = self._begin(choose)
-        leave = choose.random() < 0.05
         with self.codemode.registry.context(tenant=tenant):
             stream = self.codemode.client.stream(KINDS[kind][0], **options)
             with contextlib.closing(stream) as events:
@@ -152,12 +155,12 @@ class Soak:
                         self._check(kind, tenant, token, event.result)
         del self._owners[token]
 
-    async def _one_async(self, choose: random.Random) -> None:
+    async def _one_async(self, choose: random.Random, *, cancel: bool) -> None:
         kind, tenant, token, options = self._begin(choose)
         with self.codemode.registry.context(tenant=tenant):
             run = asyncio.create_task(self.codemode.run_async(KINDS[kind][0], **options))
-        if choose.random() < 0.1:
-            await asyncio.sleep(choose.random() * 0.1)
+        if cancel:
+            await asyncio.sleep(choose.random() * 0.05)
             run.cancel()
         try:
             self._check(kind, tenant, token, await run)

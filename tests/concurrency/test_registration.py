@@ -127,6 +127,7 @@ def test_of_many_that_register_one_name_at_once_one_wins(
     hurried: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While there is time for all between the look for the name and its entry."""
+
     def take_time(name: str, tools: Mapping[str, Tool]) -> None:
         check_namespaces(name, tools)
         time.sleep(0.02)

@@ -1,44 +1,72 @@
-"""The attacks are held for an executor without any rights of its own, too."""
+"""The attacks are held for executors that have less: no rights of their own, or those of a container."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from codemode.config import Tier
+from tests.codemode.executor.test_isolation import container
+from tests.codemode.sandbox.lockdown.hosts import needs_tier
+
 _ROOT = Path(__file__).parents[4]
-_NOBODY = 65534
+_LESSER_HOST = _ROOT / "tests" / "codemode" / "executor" / "lesser_host.py"
+_NOBODY: Mapping[str, int] = {"uid": 65534}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        os.geteuid() != 0, reason="these tests are run by an unprivileged user already"
+    ),
+]
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(os.geteuid() != 0, reason="these tests are run by an unprivileged user already")
-def test_attacks_are_held_when_nobody_runs_the_executor() -> None:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, *arguments],
-            cwd=_ROOT,
-            env={
-                "HOME": "/nonexistent",
-                "PATH": os.environ["PATH"],
-                "PYTHONDONTWRITEBYTECODE": "1",
-            },
-            user=_NOBODY,
-            group=_NOBODY,
-            extra_groups=[],
-            capture_output=True,
-            text=True,
-            timeout=110,
-        )
+def run(host: Mapping[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python on a host from which something was taken."""
+    return subprocess.run(
+        [sys.executable, str(_LESSER_HOST), json.dumps(host), sys.executable, *arguments],
+        cwd=_ROOT,
+        env={"HOME": "/nonexistent", "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=800,
+    )
 
-    try:
-        readable = run("-c", "import codemode, pytest").returncode == 0
-    except PermissionError:
-        readable = False
-    if not readable:
+
+def needs_readable_checkout(host: Mapping[str, Any]) -> None:
+    if run(host, "-c", "import codemode, pytest").returncode:
         pytest.skip("the checkout or its Python is below a folder that only its owner may enter")
+
+
+def attack(host: Mapping[str, Any], tiers: Sequence[str]) -> None:
+    """Run all attacks there: those of each tier have to be made, and to be held."""
     tests = Path(__file__).with_name("test_attacks.py").relative_to(_ROOT)
-    done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests), "-k", "A- or C- or tier")
+    chosen = " or ".join(f"{tier}-" for tier in tiers)
+    done = run(host, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests), "-k", chosen)
     assert done.returncode == 0, done.stdout[-3000:]
+    (passed,) = re.findall(r"^(\d+) passed", done.stdout, re.MULTILINE)
+    assert int(passed) > 90 * len(tiers)
+    assert "skipped" not in done.stdout
+
+
+def test_attacks_are_held_when_nobody_runs_the_executor() -> None:
+    needs_tier("A")
+    needs_readable_checkout(_NOBODY)
+    attack(_NOBODY, "AC")
+
+
+@pytest.mark.parametrize("who, tier", [({}, "B"), (_NOBODY, "C")], ids=["root", "nobody"])
+def test_attacks_are_held_in_a_usual_container(who: Mapping[str, int], tier: Tier) -> None:
+    needs_tier(tier)
+    host = container(**who)
+    needs_readable_checkout(host)
+    attack(host, tier)

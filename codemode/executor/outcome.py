@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from dataclasses import dataclass
 
@@ -17,8 +18,9 @@ LIMIT_TYPES = frozenset({"MemoryLimit", "ResultLimit"})
 _CRASH_SIGNALS = frozenset(
     {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGTRAP}
 )
-# The kernel enforces the limit by its ticks, which run ahead of the precise count under load.
-_CPU_SHARE = 0.8
+# The kernel enforces the limit by samples, its ticks, and reports the precise count. How far the
+# two are apart on a busy machine grows like the root of their number.
+_CPU_DOUBT = 0.5
 _MEMORY_SHARE = 0.8
 
 
@@ -91,7 +93,7 @@ def ending_of_exit(exit: Exit | None, limits: Limits, cpu_limit: float, said: st
 
 def _ending_of_kill(exit: Exit, limits: Limits, cpu_limit: float) -> Ending:
     # Where a control group says so, there is nothing to guess.
-    if not exit.out_of_memory and exit.cpu_seconds >= _CPU_SHARE * cpu_limit:
+    if not exit.out_of_memory and exit.cpu_seconds >= cpu_limit - _CPU_DOUBT * math.sqrt(cpu_limit):
         return _cpu_limit(cpu_limit)
     if exit.out_of_memory or _near_memory_limit(exit, limits):
         return Ending(

@@ -1,0 +1,41 @@
+"""What the death of a sandbox is taken for."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from codemode import Limits
+from codemode.executor.child import Exit
+from codemode.executor.outcome import ending_of_exit
+
+
+@pytest.mark.parametrize(
+    "cpu_limit, cpu_seconds, taken_for",
+    [
+        # By its ticks the kernel may have counted more than was really used.
+        (1.0, 0.55, "CpuLimit"),
+        (1.0, 0.3, "Killed"),
+        (30.0, 29.0, "CpuLimit"),
+        (30.0, 24.0, "Killed"),
+        (600.0, 590.0, "CpuLimit"),
+        (600.0, 550.0, "Killed"),
+    ],
+)
+def test_kill_near_the_cpu_limit_is_the_limits(
+    cpu_limit: float, cpu_seconds: float, taken_for: str
+) -> None:
+    exit = Exit(status=signal.SIGKILL, cpu_seconds=cpu_seconds, max_rss_bytes=0)
+    assert ending_of_exit(exit, Limits(), cpu_limit, "").type == taken_for
+
+
+def test_full_control_group_counts_more_than_cpu_time() -> None:
+    exit = Exit(status=signal.SIGKILL, cpu_seconds=1.0, max_rss_bytes=0, out_of_memory=True)
+    assert ending_of_exit(exit, Limits(), 1.0, "").type == "MemoryLimit"
+
+
+@pytest.mark.parametrize("code", [0, 1, 70, 255])
+def test_no_exit_status_says_that_code_has_not_run(code: int) -> None:
+    exit = Exit(status=code << 8, cpu_seconds=0.0, max_rss_bytes=0)
+    assert ending_of_exit(exit, Limits(), 1.0, "").type == "ExitedEarly"

@@ -131,17 +131,20 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
         self._layer_receive = receive
 
     async def _receive_from_layer(self) -> Any:
-        failed = False
+        failures = 0
         while True:
             try:
-                if failed and self._broadcasts is not None:
+                if failures and self._broadcasts is not None:
                     await self._broadcasts.rejoin()
-                    failed = False
                 return await self._layer_receive()
-            except Exception as error:  # noqa: BLE001  # each layer has errors of its own
-                if not failed:
+            except Exception as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    # The socket ends, and the layer has made another error of that.
+                    raise asyncio.CancelledError from error
+                failures += 1
+                if failures == 1:
                     logger.warning("The channel layer has failed, and is tried again: %r", error)
-                failed = True
                 await asyncio.sleep(_LAYER_SECONDS)
 
     async def connect(self) -> None:

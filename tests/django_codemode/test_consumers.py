@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from channels.layers import InMemoryChannelLayer
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.test import TestCase, override_settings
@@ -402,6 +403,34 @@ async def test_a_hook_that_raises_fails_its_run_and_the_socket_goes_on(
             assert (failed["type"], failed["data"]["code"]) == ("error", "internal_error")
             assert "south" not in str(failed)
     assert "KeyError: 'south'" in caplog.text
+
+
+class FailingLayer(InMemoryChannelLayer):
+    """Fail at the first receive, and make another error of being cancelled in the next."""
+
+    received = 0
+
+    async def receive(self, channel: str) -> Any:
+        type(self).received += 1
+        try:
+            if self.received > 1:
+                await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+        raise ConnectionError("the layer is not there")
+
+
+async def test_a_layer_that_fails_ends_no_run_and_keeps_no_socket(
+    coder: User, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FailingLayer, "received", 0)
+    with override_settings(CHANNEL_LAYERS={"default": {"BACKEND": f"{__name__}.FailingLayer"}}):
+        async with in_process(APP, user=coder) as socket:
+            while FailingLayer.received < 2:
+                assert (await socket.run("6 * 7", watchable=True))[-1]["data"]["value"] == 42
+        # To leave the block is to wait for the consumer's end.
+    told = [one for one in caplog.messages if "channel layer has failed" in one]
+    assert len(told) == 1
 
 
 async def test_what_is_no_text_or_too_large_closes_the_socket(coder: User) -> None:

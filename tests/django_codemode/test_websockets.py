@@ -195,7 +195,13 @@ UVICORN = (
     *("--log-level", "warning", "tests.django_codemode.websocket_app:application"),
 )
 DAPHNE = (
-    *("daphne", "--fd", "FD", "-v", "0"),
+    # On a busy machine the first handshake may take longer than daphne's five seconds.
+    *("daphne", "--fd", "FD", "-v", "0", "--websocket_connect_timeout", "60"),
+    "tests.django_codemode.websocket_app:application",
+)
+
+HYPERCORN = (
+    *("hypercorn", "--bind", "fd://FD", "--workers", "0", "--log-level", "WARNING"),
     "tests.django_codemode.websocket_app:application",
 )
 
@@ -368,7 +374,9 @@ async def test_a_watcher_that_does_not_read_holds_back_nobody(
     assert numbers == sorted(set(numbers))
 
 
-@pytest.mark.parametrize("command", [UVICORN, DAPHNE], ids=["uvicorn", "daphne"])
+@pytest.mark.parametrize(
+    "command", [UVICORN, DAPHNE, HYPERCORN], ids=["uvicorn", "daphne", "hypercorn"]
+)
 async def test_servers_serve_runs_and_their_cancellation(
     command: tuple[str, ...],
     redis: Redis,

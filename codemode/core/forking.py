@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import grpc._channel  # gRPC imports it for its first channel: a fork meanwhile would hang the child
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # has no stubs for it
 
 from codemode.errors import ConfigurationError

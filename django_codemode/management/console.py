@@ -50,13 +50,19 @@ class Console:
     def interact(
         self, codes: Iterator[str], inputs: Mapping[str, Any], show: Callable[[Result], None]
     ) -> None:
-        """Run what a person types; a session that has ended is followed by another."""
+        """Run what a person types; a session that has ended is followed by another.
+
+        Each session begins with ``inputs``.
+        """
         for code in codes:
-            with self._open_session() as session:
-                lost = self._attempt(session, code, inputs, show)
-                inputs = {}
-                while not lost and (following := next(codes, None)) is not None:
-                    lost = self._attempt(session, following, inputs, show)
+            lost = ""
+            try:
+                with self._open_session() as session:
+                    lost = self._attempt(session, code, inputs, show)
+                    while not lost and (following := next(codes, None)) is not None:
+                        lost = self._attempt(session, following, {}, show)
+            except ExecutorClientError as error:
+                self._tell(str(error))  # It did not begin; the next code tries again.
             if lost:
                 self._tell(f"{lost}: the session has ended; the next one has none of its variables")
 

@@ -141,14 +141,29 @@ class TestTerminal:
             assert terminal.end() == 0
 
     def test_what_a_run_ends_by_is_told_and_a_new_session_begins(self, tmp_path: Path) -> None:
-        arguments = ["--session", "--timeout", "2", "x = 1"]
+        arguments = ["--session", "--timeout", "2", "--input", "n=7", "x = 1"]
         with Terminal("codemode_exec", *arguments, HOME=str(tmp_path)) as terminal:
             terminal.enter("while True: pass")
             terminal.enter("")
             terminal.expect("Timeout: the code ran longer than execution_timeout=2 s")
             terminal.expect("timeout: the session has ended")
+            terminal.enter("n * 3")
+            terminal.expect("\n21\r\n")
             terminal.enter("x")
             terminal.expect("NameError")
+            terminal.enter("exit")
+            assert terminal.end() == 0
+
+    def test_no_executor_is_told_and_the_prompt_stays(self, tmp_path: Path) -> None:
+        with Terminal(
+            "codemode_exec",
+            "--session",
+            CODEMODE_EXECUTOR_URL="http://127.0.0.1:1",
+            HOME=str(tmp_path),
+        ) as terminal:
+            for _again in range(2):
+                terminal.enter("6 * 7")
+                terminal.expect("http://127.0.0.1:1 cannot be reached")
             terminal.enter("exit")
             assert terminal.end() == 0
 

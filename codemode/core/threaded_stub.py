@@ -16,7 +16,7 @@ __all__ = ["ThreadedStub"]
 
 
 class ThreadedStub:
-    """Be a stub for tasks over one for threads; each of its streams occupies three threads."""
+    """Be a stub for tasks over one for threads; each of its streams occupies two more."""
 
     def __init__(self, stub: Any) -> None:
         self._stub = stub

@@ -10,6 +10,7 @@ __all__ = [
     "CHECKED",
     "EACCES_CALLS",
     "ENOSYS_CALLS",
+    "ENOTSOCK_CALLS",
     "EOPNOTSUPP_CALLS",
     "FAKED_WITHOUT_NAMESPACES",
     "TRIPWIRES",
@@ -25,12 +26,12 @@ ALLOWED = frozenset(
     access faccessat faccessat2 open openat openat2 creat mkdir mkdirat rmdir unlink unlinkat
     rename renameat renameat2 link linkat symlink symlinkat readlink readlinkat
     chmod fchmod fchmodat fchmodat2 utimensat utimes futimesat utime truncate ftruncate fallocate
-    fsync fdatasync getcwd chdir fchdir umask getdents64 statfs fstatfs sendfile copy_file_range
-    splice tee fadvise64 cachestat flock
+    fsync fdatasync getcwd chdir fchdir umask getdents64 statfs fstatfs copy_file_range
+    fadvise64 flock
     dup dup2 dup3 pipe pipe2 poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl
     epoll_wait epoll_pwait epoll_pwait2 eventfd eventfd2
     timerfd_create timerfd_settime timerfd_gettime
-    futex futex_waitv set_robust_list get_robust_list set_tid_address rseq
+    set_robust_list get_robust_list set_tid_address rseq
     sched_yield sched_getaffinity sched_getparam sched_getscheduler sched_get_priority_max
     sched_get_priority_min getcpu arch_prctl exit exit_group wait4 waitid
     clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time times getrandom
@@ -44,12 +45,25 @@ ALLOWED = frozenset(
 CHECKED = frozenset(
     """
     clone socketpair sendto recvfrom getsockopt kill tgkill ioctl fcntl prctl prlimit64 setpriority
+    futex
     """.split()
 )
 """Calls that are allowed with some arguments; ``seccomp`` knows which."""
 
-ENOSYS_CALLS = frozenset("clone3 io_uring_setup memfd_create memfd_secret".split())
-"""Calls answered with ENOSYS, so that libraries fall back to an older one."""
+ENOSYS_CALLS = frozenset(
+    """
+    clone3 io_uring_setup memfd_create memfd_secret
+    splice tee cachestat futex_waitv
+    """.split()
+)
+"""Calls answered with ENOSYS, so that libraries fall back to an older one.
+
+The second line, and ``sendfile``, reach far into the kernel and save honest code little: what moves
+pages of files that all sandboxes share, and what tells which of them are in memory.
+"""
+
+ENOTSOCK_CALLS = frozenset({"sendfile"})
+"""Calls answered with ENOTSOCK, at which ``shutil`` and ``pathlib`` copy in another way."""
 
 EOPNOTSUPP_CALLS = frozenset(
     """

@@ -49,7 +49,9 @@ _FILTER_FLAG_SPEC_ALLOW = 4
 _CLONE_THREAD = 0x00010000 | 0x00000100  # CLONE_THREAD | CLONE_VM
 _CLONE_NEW = 0x7E020080  # every CLONE_NEW* flag
 
+_FICLONE = 0x40049409  # where the file system cannot, pathlib expects to hear so from it
 _IOCTLS = (
+    _FICLONE,
     termios.TCGETS,
     termios.FIONBIO,
     termios.FIOCLEX,
@@ -77,6 +79,10 @@ _FCNTLS = (
 # PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, PR_GET_NO_NEW_PRIVS, PR_SET_VMA
 _PRCTLS = (15, 16, 3, 39, 0x53564D41)
 
+# WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET: what locks are made of. Not
+# the operations with priority inheritance, which have opened the kernel more than once.
+_FUTEX_OPERATIONS = (0, 1, 3, 4, 5, 9, 10)
+_FUTEX_COMMAND = 0x7F  # without the flags PRIVATE and CLOCK_REALTIME
 # Of SOL_SOCKET, what Python itself asks for. Not the peer's: SO_PEERPIDFD would hand out a
 # descriptor of the executor's process.
 _SOCKET_OPTIONS = (
@@ -150,6 +156,7 @@ def _verdicts(
     verdicts: dict[str, tuple[Instruction, ...]] = {}
     verdicts |= dict.fromkeys(policy.ALLOWED, _answer(ALLOW))
     verdicts |= dict.fromkeys(policy.ENOSYS_CALLS, _answer(ERRNO | errno.ENOSYS))
+    verdicts |= dict.fromkeys(policy.ENOTSOCK_CALLS, _answer(ERRNO | errno.ENOTSOCK))
     verdicts |= dict.fromkeys(policy.EOPNOTSUPP_CALLS, _answer(ERRNO | errno.EOPNOTSUPP))
     verdicts |= dict.fromkeys(policy.EACCES_CALLS, _answer(ERRNO | errno.EACCES))
     verdicts |= dict.fromkeys(policy.TRIPWIRES, _answer(KILL))
@@ -178,6 +185,7 @@ def _checks(own_pid: int) -> dict[str, tuple[list[_Word], int]]:
             [_Word(1, (socket.SOL_SOCKET,)), _Word(2, _SOCKET_OPTIONS)],
             errno.ENOPROTOOPT,
         ),
+        "futex": ([_Word(1, _FUTEX_OPERATIONS, mask=_FUTEX_COMMAND)], errno.ENOSYS),
         "kill": (own, errno.EPERM),
         "tgkill": (own, errno.EPERM),
         "ioctl": ([_Word(1, _IOCTLS)], errno.ENOTTY),

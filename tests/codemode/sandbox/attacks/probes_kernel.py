@@ -150,6 +150,34 @@ ATTACKS = (
         "'reboot', 0, 0, 0, 0",
     ),
     Attack(
+        number=35,
+        name="locks with priority inheritance",
+        code="""
+            word = ctypes.create_string_buffer(8)
+            return each(*(lambda o=o: call('futex', word, o, 0, 0, word, 0) for o in (6, 7, 8, 11, 12, 13, 134)))
+        """,
+        expected="ENOSYS",
+    ),
+    Attack(
+        number=35,
+        name="move pages of a file that all share into a pipe",
+        code="""
+            shared, (reader, writer) = os.open(os.__file__, os.O_RDONLY), os.pipe()
+            return each(lambda: os.splice(shared, writer, 1), lambda: os.sendfile(writer, shared, 0, 1),
+                        lambda: call('tee', reader, writer, 1, 0))
+        """,
+        expected="ENOSYS ENOTSOCK",
+    ),
+    Attack(
+        number=97,
+        name="ask which pages of a file are in memory",
+        code="""
+            shared, seen = os.open(os.__file__, os.O_RDONLY), ctypes.create_string_buffer(64)
+            return call('cachestat', shared, seen, seen, 0)
+        """,
+        expected="ENOSYS",
+    ),
+    Attack(
         number=49,
         name="memory that no limit counts",
         code="return each(lambda: call('memfd_create', b'x', 0), lambda: call('memfd_secret', 0))",

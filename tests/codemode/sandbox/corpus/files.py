@@ -23,6 +23,17 @@ PROGRAMS = (
         b"34",
     ),
     Program(
+        # What pathlib tries, one after the other, before it copies by reading and writing.
+        "quick ways to copy that are not there say so as expected",
+        "import errno, fcntl, os\ndef fails(attempt):\n    try:\n        attempt()\n    except OSError as error:\n        return errno.errorcode[error.errno]\n"
+        "with open(os.__file__, 'rb') as source, open('own', 'w+b') as own, open('copy', 'w+b') as copy:\n"
+        "    clone = {fails(lambda f=f: fcntl.ioctl(copy, 0x40049409, f.fileno())) for f in (source, own)}\n"
+        "    ranged = fails(lambda: os.copy_file_range(source.fileno(), copy.fileno(), 10))\n"
+        "    sent = fails(lambda: os.sendfile(copy.fileno(), source.fileno(), 0, 10))\n"
+        "[clone <= {'ENOTSUP', 'EXDEV'}, ranged in (None, 'EXDEV'), sent]",
+        [True, True, "ENOTSOCK"],
+    ),
+    Program(
         "temporary files",
         "import tempfile\nwith tempfile.TemporaryFile() as f:\n    f.write(b'x')\n    f.seek(0)\n    a = f.read()\nwith tempfile.NamedTemporaryFile('w', suffix='.t') as f:\n    b = f.name.startswith('/tmp/') and f.name.endswith('.t')\n[a, b]",
         [b"x", True],

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import os
 import random
-import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,6 +20,7 @@ from codemode import (
     ExecutionResult,
     ExecutorConnectionError,
     RuntimeContext,
+    ToolError,
     get_current_context,
     tool,
 )
@@ -77,7 +76,7 @@ class Soak:
             return whoami(token)
 
         def refuse(token: str) -> None:
-            raise LookupError(token)
+            raise ToolError(token)
 
         pool = tool(thread_sensitive=False)(lambda token: whoami(token))
         return {
@@ -193,7 +192,7 @@ def killing_sandboxes(executor: ExecutorProcess) -> Iterator[Counter[str]]:
             with contextlib.suppress(psutil.NoSuchProcess, IndexError):
                 victim = choose.choice([one for one in below if one.ppid() != executor.pid])
                 if not victim.children():
-                    os.kill(victim.pid, signal.SIGKILL)
+                    victim.kill()
                     killed["sandboxes"] += 1
 
     thread = threading.Thread(target=kill, daemon=True)

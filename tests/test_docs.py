@@ -174,7 +174,7 @@ def test_the_guarantees_have_proofs() -> None:
     table = page.partition("## Guarantees")[2].partition("```")[0]
     rows = re.findall(r"^\| \*\*.*$", table, re.MULTILINE)
     assert len(rows) > 10
-    assert [row for row in rows if not re.search(r"\]\([^)]+\.(py|md)\) \|$", row)] == []
+    assert [row for row in rows if not re.search(r"\]\([^)]+\.(py|md)(#[\w-]+)?\) \|$", row)] == []
 
 
 def test_the_index_leads_to_every_page() -> None:

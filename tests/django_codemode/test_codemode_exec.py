@@ -125,6 +125,11 @@ class TestExitStatus:
         assert status == 2
         assert "did you mean 'PROFILE'?" in err
 
+    def test_a_profile_that_the_executor_lacks_is_3(self) -> None:
+        status, _, err = call("1", "--profile", "science")
+        assert status == 3
+        assert "there is no profile 'science'" in err
+
     def test_no_executor_is_3(self) -> None:
         with override_settings(CODEMODE={"EXECUTOR_URL": "http://127.0.0.1:1"}):
             status, out, err = call("1")

@@ -219,6 +219,12 @@ class TestHostileOutput:
             assert terminal.end() == 0
             assert terminal.screen == "\\x1b]52;c;aGk=\\x07\\x9bZ\ttab\r\n\\x1b[2J\r\n"
 
+    def test_json_does_so_too(self) -> None:
+        with Terminal("codemode_exec", "--json", "'\\x9b2J'") as terminal:
+            assert terminal.end() == 0
+            assert "\x9b" not in terminal.screen
+            assert '"value": "\\x9b2J"' in terminal.screen
+
     def test_so_do_errors_on_a_terminal(self) -> None:
         with Terminal("codemode_exec", "raise ValueError('\\x1b[2J')") as terminal:
             assert terminal.end() == 1

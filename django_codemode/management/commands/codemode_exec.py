@@ -182,7 +182,8 @@ class Command(BaseCommand):
 
     def _report(self, result: ExecutionResult, *, as_json: bool) -> None:
         if as_json:
-            self.stdout.write(json.dumps(result_as_json(result), ensure_ascii=False, indent=2))
+            text = json.dumps(result_as_json(result), ensure_ascii=False, indent=2)
+            write(self.stdout, f"{text}\n")
         elif result.ok and result.value is not None:
             write(self.stdout, f"{result.text}\n")
         elif result.error is not None and result.error.traceback:

@@ -29,7 +29,7 @@ KEEP_SECONDS = 60.0
 MAX_ENDED = 4
 ASK_SECONDS = 3.0
 _QUEUED = 64
-_QUESTIONS = 3
+_QUESTIONS = 10
 
 # An event on its way: its number, its JSON, and whether it is the last one.
 Told = tuple[int, str, bool]

@@ -19,7 +19,10 @@ from django.contrib.sessions.models import Session
 from django.test import override_settings
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from django_codemode.broadcast import Watch, Watcher
+from django_codemode.refusals import RefusalError
 from django_codemode.shared import shared
+from shop.models import Merchant
 from tests.codemode.processes import ExecutorProcess, is_running, wait_until
 from tests.django_codemode.conftest import Sandboxes
 from tests.django_codemode.redis_server import Redis, redis_serves
@@ -336,7 +339,13 @@ async def test_a_redis_that_restarts_ends_no_run_and_watchers_learn_what_they_mi
 async def test_a_watch_is_left_without_ending_the_run(
     servers: Servers, headers: dict[str, str]
 ) -> None:
-    code = f"steps = 20{COUNTING}"
+    code = (
+        "import time\n"
+        "while 'go' not in testapp.slugs():\n"
+        "    progress(1)\n"
+        "    time.sleep(0.05)\n"
+        "result = 'done'"
+    )
     async with (
         started(servers.first, headers, code) as (host, execution_id),
         over_the_wire(servers.second, headers) as client,
@@ -344,9 +353,43 @@ async def test_a_watch_is_left_without_ending_the_run(
         await client.send(type="watch", id="w", execution_id=execution_id)
         await client.until("progress")
         await client.send(type="cancel", id="w")
-        [*_, ended] = await client.until("error")
-        assert ended["data"]["code"] == "cancelled"
+        [*_, ended] = await client.until("error", "completed", "refused")
+        assert (ended["type"], ended["data"]["code"]) == ("error", "cancelled")
+        await asyncio.to_thread(in_a_thread, lambda: Merchant.objects.create(slug="go"))
         assert (await host.until("completed"))[-1]["data"]["value"] == "done"
+
+
+class DeafLayer:
+    """Be a channel layer behind which nobody answers, once the first question was."""
+
+    def __init__(self) -> None:
+        self.watch: Watch | None = None
+        self.asked = 0
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        self.asked += 1
+        if self.watch is not None and self.asked == 1:
+            told = [(1, "the first event", False)]
+            self.watch.answer({"allowed": True, "missed": 0, "told": told})
+
+
+async def test_a_watcher_asks_again_and_gives_up_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django_codemode.broadcast.ASK_SECONDS", 0.01)
+    watcher = Watcher(user="1", tenant=None)
+    layer = DeafLayer()
+    watch = Watch(layer, "channel", name="w", execution_id="e")
+    with pytest.raises(RefusalError) as refused:
+        [event async for event in watch.follow(watcher, 0)]
+    assert (refused.value.code, layer.asked) == ("unknown_execution", 1)
+
+    layer = DeafLayer()
+    layer.watch = watch = Watch(layer, "channel", name="w", execution_id="e")
+    events = watch.follow(watcher, 0)
+    assert await anext(events) == (1, "the first event", False)
+    with pytest.raises(RefusalError) as refused:
+        await anext(events)
+    assert refused.value.code == "lost"
+    assert layer.asked > 5
 
 
 async def test_a_watcher_that_does_not_read_holds_back_nobody(

@@ -12,6 +12,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.cache import caches
+from django.core.cache.backends.locmem import LocMemCache
 from django.http import HttpRequest
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 
@@ -95,6 +96,23 @@ def test_the_cache_of_the_setting_counts() -> None:
 def test_a_cache_that_keeps_nothing_limits_nothing() -> None:
     with override_settings(CACHES=DUMMY):
         assert allowed("alice", "1/day", 3) == 3
+
+
+class FailingCache(LocMemCache):
+    """Be a cache whose server is gone."""
+
+    def add(self, *args: Any, **kwargs: Any) -> bool:
+        raise ConnectionError("the cache is gone")
+
+
+def test_a_cache_that_fails_lets_nobody_execute(coder: User) -> None:
+    failing = {"default": {"BACKEND": f"{__name__}.FailingCache"}}
+    client = Client(raise_request_exception=False)
+    client.force_login(coder)
+    with override_settings(CACHES=failing, CODEMODE={"RATE_LIMIT": "1/day"}):
+        for path in ("/codemode/execute/", "/codemode/stream/", "/aexecute/"):
+            answer = client.post(path, {"code": "1"}, content_type="application/json")
+            assert answer.status_code == 500
 
 
 @pytest.mark.parametrize("rate", ["60", "0/minute", "-1/minute", "5/week", "5/minutes", "a/day"])

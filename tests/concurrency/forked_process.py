@@ -29,6 +29,7 @@ CHILD_SECONDS = 60
 CODE = "add(1, 2) + pooled_add(3, 4) + await async_add(5, 6)"
 VALUE = 21
 HOLD = "hold()\n7"
+HOLD_SECONDS = 300
 
 
 def add(a: int, b: int) -> int:
@@ -178,12 +179,12 @@ def below_async_to_sync(program: Program) -> None:
 
 
 def during_a_run_of_a_thread(program: Program) -> None:
-    during(program, lambda: check(program.codemode.run(HOLD), 7))
+    during(program, lambda: check(program.codemode.run(HOLD, execution_timeout=HOLD_SECONDS), 7))
 
 
 def during_a_run_of_a_thread_with_async_tools(program: Program) -> None:
     code = f"import asyncio\nawait asyncio.gather(async_hold(), async_add(1, 2))\n{CODE}"
-    during(program, lambda: check(program.codemode.run(code)))
+    during(program, lambda: check(program.codemode.run(code, execution_timeout=HOLD_SECONDS)))
 
 
 def during_a_run_of_a_loop(program: Program) -> None:
@@ -241,7 +242,7 @@ STATES = {
 
 
 async def run_async(program: Program, code: str, value: Any) -> None:
-    check(await program.codemode.run_async(code), value)
+    check(await program.codemode.run_async(code, execution_timeout=HOLD_SECONDS), value)
 
 
 def during(program: Program, run: Callable[[], None]) -> None:
@@ -255,7 +256,7 @@ def during(program: Program, run: Callable[[], None]) -> None:
     program.let_go.set()
     thread.join(60)
     assert not thread.is_alive()
-    assert failures == []
+    assert failures == [], failures
     program.sync_half()
 
 
@@ -279,7 +280,7 @@ def during_work(work: list[Callable[[], None]], forks: Callable[[], None]) -> No
     for thread in threads:
         thread.join(60)
         assert not thread.is_alive()
-    assert failures == []
+    assert failures == [], failures
 
 
 def watched(function: Callable[[], None], failures: list[BaseException]) -> Callable[[], None]:
@@ -300,7 +301,9 @@ def a_loop_elsewhere() -> Iterator[Callable[[Any], None]]:
     thread.start()
     owner = os.getpid()
     try:
-        yield lambda coroutine: asyncio.run_coroutine_threadsafe(coroutine, loop).result(60)
+        yield lambda coroutine: asyncio.run_coroutine_threadsafe(coroutine, loop).result(
+            HOLD_SECONDS
+        )
     finally:
         if os.getpid() == owner:
             loop.call_soon_threadsafe(loop.stop)
@@ -342,7 +345,7 @@ def use_at_once(program: Program) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert failures == []
+    assert failures == [], failures
 
 
 def close(program: Program) -> None:

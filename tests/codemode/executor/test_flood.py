@@ -13,7 +13,9 @@ import pytest
 from codemode import ClientConfig, Codemode, ExecutorBusyError, RuntimeContext
 from codemode.config import CEILINGS
 from codemode.executor import stream as executor_stream
+from codemode.executor.__main__ import _config, build_parser
 from codemode.protos import codemode_pb2 as pb
+from tests.codemode.executor.gate import Gate
 from tests.codemode.executor.test_pool import serving
 from tests.codemode.executor.test_wire import RawStream, opening
 from tests.codemode.processes import ExecutorProcess
@@ -24,28 +26,6 @@ FLOOD = 1000
 
 def tenant_of(context: RuntimeContext | None) -> str:
     return str(context.get("tenant")) if context else ""
-
-
-class Gate:
-    """Be a tool that holds its execution, and so its sandbox, until it is opened."""
-
-    def __init__(self) -> None:
-        self.held = 0
-        self._open = asyncio.Event()
-        self._changed = asyncio.Condition()
-
-    async def __call__(self) -> None:
-        self.held += 1
-        async with self._changed:
-            self._changed.notify_all()
-        await self._open.wait()
-
-    async def holds(self, count: int) -> None:
-        async with self._changed, asyncio.timeout(60):
-            await self._changed.wait_for(lambda: self.held >= count)
-
-    def open(self) -> None:
-        self._open.set()
 
 
 class Callers:
@@ -213,3 +193,27 @@ async def test_a_stream_that_does_not_open_is_ended(monkeypatch: pytest.MonkeyPa
             assert len(await stream.rest()) == 2
         assert server.service is not None
         assert server.service.admission.arriving_bytes == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["max_concurrency", "max_concurrency_per_key", "max_queued", "max_queued_bytes"]
+)
+async def test_bounds_are_set_by_option_and_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    number = 99 * MIB
+    arguments = [f"--{name.replace('_', '-')}", str(number)]
+    assert getattr(_config(build_parser().parse_args(arguments)), name) == number
+    monkeypatch.setenv(f"CODEMODE_EXECUTOR_{name.upper()}", str(number + 1))
+    assert getattr(_config(build_parser().parse_args([])), name) == number + 1
+    assert getattr(_config(build_parser().parse_args(arguments)), name) == number
+
+
+async def test_the_bounds_of_the_configuration_are_those_of_the_queue() -> None:
+    async with serving(
+        max_concurrency=5, max_concurrency_per_key=4, max_queued=3, max_queued_bytes=65 * MIB
+    ) as (_, server):
+        assert server.service is not None
+        seen = server.service.admission
+        assert (seen.slots, seen.slots_per_key, seen.max_queued) == (5, 4, 3)
+        assert seen.max_queued_bytes == 65 * MIB

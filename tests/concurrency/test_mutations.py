@@ -10,6 +10,8 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -17,27 +19,45 @@ import pytest
 from tests.concurrency.mutations import MUTATIONS, NOTICED, VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
+_MAX_SECONDS = 180.0
 
 
 def run(test: str, mutation: str) -> str:
     """Run a test without a mechanism, in a process of its own, and return pytest's output."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", ""]
     command += ["-p", "tests.concurrency.mutations", "--timeout", "60", f"tests/{test}"]
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, VARIABLE: mutation, "CODEMODE_TEST_PATIENCE": "10"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    # What is killed leaves its files behind, but not here.
+    with tempfile.TemporaryDirectory(prefix="cm-") as folder:
+        environment = {VARIABLE: mutation, "CODEMODE_TEST_PATIENCE": "10", "TMPDIR": folder}
+        with subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            return _output(process)
+
+
+def _output(process: subprocess.Popen[str]) -> str:
+    """Wait for the end of a process, or for a failure after which it is stuck."""
+    deadline = time.monotonic() + _MAX_SECONDS
+    seen = False
+    while True:
         try:
-            return process.communicate(timeout=60)[0]
-        except subprocess.TimeoutExpired:
-            # Something has failed and is stuck: with its executor it goes, and no test is left.
-            os.killpg(process.pid, signal.SIGKILL)
-            return process.communicate()[0]
+            return process.communicate(timeout=10)[0]
+        except subprocess.TimeoutExpired as error:
+            if (seen and noticed(_text(error.output))) or time.monotonic() > deadline:
+                # Its executor goes with it.
+                os.killpg(process.pid, signal.SIGKILL)
+                return process.communicate()[0]
+            seen = noticed(_text(error.output))
+
+
+def _text(output: bytes | str | None) -> str:
+    return output.decode() if isinstance(output, bytes) else output or ""
 
 
 def noticed(output: str) -> bool:
@@ -46,6 +66,7 @@ def noticed(output: str) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("mutation, test", NOTICED)
 def test_a_proof_fails_without_its_mechanism(mutation: str, test: str) -> None:
     output = run(test, mutation)

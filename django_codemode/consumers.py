@@ -9,22 +9,20 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
-from asgiref.sync import AsyncToSync, ThreadSensitiveContext, sync_to_async
+from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from codemode.core.codemode import Codemode
 from codemode.core.context import RuntimeContext, use_context
 from codemode.errors import ConfigurationError
 from django_codemode.asgi import default_scope_provider
-from django_codemode.broadcast import MAX_EVENT_BYTES, Broadcast, Broadcasts, Watch, Watcher
+from django_codemode.broadcast import Broadcasts, Watch, Watcher
 from django_codemode.conf import get_settings
 from django_codemode.context import as_context
-from django_codemode.database import close_connections
 from django_codemode.execution import Execution, prepare_execution
 from django_codemode.origins import origin_is_allowed
 from django_codemode.payload import check_payload, load_json, refusal_as_json
@@ -32,7 +30,8 @@ from django_codemode.permissions import reload_user, require_permission
 from django_codemode.rates import count_execution
 from django_codemode.refusals import RefusalError, not_configured
 from django_codemode.shared import get_codemode
-from django_codemode.telling import Message, atell, error_message
+from django_codemode.sockets import Line, name_in, own_thread, what_to_watch
+from django_codemode.telling import atell, error_message
 
 __all__ = ["CodemodeConsumer"]
 
@@ -43,8 +42,6 @@ CLOSE_NOT_PERMITTED = 4403
 _CLOSE_BINARY = 1003
 _CLOSE_TOO_LARGE = 1009
 _LAYER_SECONDS = 1.0
-_MAX_ID = 64
-_EXECUTION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class CodemodeConsumer(AsyncWebsocketConsumer):
@@ -154,7 +151,7 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
             return
         await self.accept()
         try:
-            async with _own_thread():
+            async with own_thread():
                 await sync_to_async(self._check_user)()
         except RefusalError as refusal:
             await self._refuse(None, refusal)
@@ -172,7 +169,7 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
                 await self.close(_CLOSE_TOO_LARGE)
                 return
             message = load_json(text_data)
-            name = _name_in(message)
+            name = name_in(message)
             self._begin(name, message)
         except RefusalError as refusal:
             await self._refuse(name, refusal)
@@ -216,7 +213,9 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
                 "too_many_at_once",
                 f"this socket has {len(self._tasks)} runs and watches, the most at once",
             )
-        task = asyncio.create_task(self._carry(_Line(self, name), works[kind], message))
+        task = asyncio.create_task(
+            self._carry(Line(name, send=self._send, release=self._forget), works[kind], message)
+        )
         self._tasks[name] = task
         self._unfinished.add(task)
         task.add_done_callback(self._unfinished.discard)
@@ -240,14 +239,14 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
 
     async def _carry(
         self,
-        line: _Line,
-        work: Callable[[_Line, dict[str, Any]], Awaitable[None]],
+        line: Line,
+        work: Callable[[Line, dict[str, Any]], Awaitable[None]],
         message: dict[str, Any],
     ) -> None:
         """Do what one message asks for, and tell how it ends, whatever comes of it."""
         refusal = RefusalError("cancelled", "it was cancelled, or its socket was closed")
         try:
-            async with _own_thread():
+            async with own_thread():
                 await work(line, message)
             return
         except asyncio.CancelledError:
@@ -268,7 +267,7 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
             line.release()
             await self._refuse(line.name, refusal)
 
-    async def _run(self, line: _Line, message: dict[str, Any]) -> None:
+    async def _run(self, line: Line, message: dict[str, Any]) -> None:
         watchable = message.pop("watchable", False)
         if not isinstance(watchable, bool):
             raise RefusalError("invalid_watchable", "'watchable' is no boolean; expected true")
@@ -285,8 +284,8 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
                         line.broadcast = await self._broadcasts.open(execution_id, owner)
                     await line.tell(one)
 
-    async def _watch(self, line: _Line, message: dict[str, Any]) -> None:
-        execution_id, after = _what_to_watch(message)
+    async def _watch(self, line: Line, message: dict[str, Any]) -> None:
+        execution_id, after = what_to_watch(message)
         self._check_layer()
         watcher = await sync_to_async(self._prepare_watcher)()
         watch = Watch(
@@ -342,89 +341,15 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
         if refusal.status == 401:
             await self.close(CLOSE_NOT_AUTHENTICATED)
 
+    def _forget(self, name: str) -> None:
+        self._tasks.pop(name, None)
+
     async def _send(self, text: str) -> None:
         async with self._sending:
             if not self._gone:
                 await self.send(text_data=text)
 
 
-class _Line:
-    """What one run or watch of a socket tells, in order."""
-
-    def __init__(self, consumer: CodemodeConsumer, name: str) -> None:
-        self.name = name
-        self.number = 0
-        self.broadcast: Broadcast | None = None
-        self._consumer = consumer
-
-    async def tell(self, message: Message) -> None:
-        """Tell the client, and who watches, the next event."""
-        self.number += 1
-        if message.is_last:
-            self.release()
-        event = {"type": message.event, "number": self.number, "data": message.data}
-        if message.is_last:  # It may be large, and the loop is everybody's.
-            text = await asyncio.to_thread(json.dumps, event)
-        else:
-            text = json.dumps(event)
-        if self.broadcast is not None:
-            told = text
-            if len(text) > MAX_EVENT_BYTES:
-                told = json.dumps({**event, "data": {"too_large": len(text)}})
-            await self.broadcast.tell((self.number, told, message.is_last))
-        await self.pass_on(text)
-
-    def release(self) -> None:
-        """Let the client use the id again: what comes now is the last of it."""
-        self._consumer._tasks.pop(self.name, None)
-
-    async def pass_on(self, text: str) -> None:
-        """Tell the client an event that is JSON already."""
-        await self._consumer._send(f'{{"id": {json.dumps(self.name)}, {text[1:]}')
-
-
-@asynccontextmanager
-async def _own_thread() -> AsyncIterator[None]:
-    """Give sync code a thread that others do not wait for, and close its connections.
-
-    Unless async_to_sync runs the loop, as in a TestCase: there sync code belongs
-    into the thread that waits, to the rows of the test.
-    """
-    if asyncio.get_running_loop() in AsyncToSync.loop_thread_executors:
-        yield
-        return
-    async with ThreadSensitiveContext():
-        try:
-            yield
-        finally:
-            await sync_to_async(close_connections)()
-
-
 def _watcher(user: Any, context: RuntimeContext, *, others: bool = False) -> Watcher:
     tenant = context.get("tenant_id")
     return Watcher(user=str(user.pk), tenant=None if tenant is None else str(tenant), others=others)
-
-
-def _name_in(message: dict[str, Any]) -> str:
-    name = message.pop("id", None)
-    if isinstance(name, str) and 0 < len(name) <= _MAX_ID:
-        return name
-    raise RefusalError(
-        "invalid_id", f"the id is {name!r:.100}; expected a string of 1 to {_MAX_ID} characters"
-    )
-
-
-def _what_to_watch(message: dict[str, Any]) -> tuple[str, int]:
-    execution_id, after = message.pop("execution_id", None), message.pop("after", 0)
-    if not (isinstance(execution_id, str) and _EXECUTION_ID.fullmatch(execution_id)):
-        raise RefusalError(
-            "invalid_execution_id",
-            f"'execution_id' is {execution_id!r:.100}; expected what 'started' has told",
-        )
-    if not isinstance(after, int) or isinstance(after, bool) or after < 0:
-        raise RefusalError(
-            "invalid_after", f"'after' is {after!r:.100}; expected the number of an event, or 0"
-        )
-    if message:
-        raise RefusalError("unknown_key", f"a watch has no key {min(message)[:100]!r}")
-    return execution_id, after

@@ -25,7 +25,7 @@ __all__ = ["AsyncLink", "drive"]
 
 logger = logging.getLogger(__name__)
 
-_READ_AHEAD = 64
+_READ_AHEAD = 8
 _STOP_SECONDS = 1.0
 _OFF_LOOP_BYTES = 64 * 1024
 _STEPS_TO_STATUS = 5

@@ -40,7 +40,7 @@ __all__ = ["SyncLink", "drive"]
 
 logger = logging.getLogger(__name__)
 
-_READ_AHEAD = 64
+_READ_AHEAD = 8
 _STOP_SECONDS = 5.0
 
 _T = TypeVar("_T")

@@ -93,7 +93,8 @@ def ending_of_exit(exit: Exit | None, limits: Limits, cpu_limit: float, said: st
 
 def _ending_of_kill(exit: Exit, limits: Limits, cpu_limit: float) -> Ending:
     # Where a control group says so, there is nothing to guess.
-    if not exit.out_of_memory and exit.cpu_seconds >= cpu_limit - _CPU_DOUBT * math.sqrt(cpu_limit):
+    enforced = math.ceil(cpu_limit)  # the kernel counts whole seconds
+    if not exit.out_of_memory and exit.cpu_seconds >= enforced - _CPU_DOUBT * math.sqrt(enforced):
         return _cpu_limit(cpu_limit)
     if exit.out_of_memory or _near_memory_limit(exit, limits):
         return Ending(

@@ -64,6 +64,17 @@ def groups_of(pid: int) -> dict[str, Path]:
     return found
 
 
+def limits_in_group(pid: int) -> tuple[int, int]:
+    """Return the most processes and bytes of a group in which a process must be alone."""
+    groups = groups_of(pid)
+    if "codemode-" not in str(groups["pids"]):
+        raise ProcessLookupError(f"{pid} has not entered its group yet")
+    for group in groups.values():
+        assert (group / "cgroup.procs").read_text().split() == [str(pid)]
+    most = (groups["pids"] / "pids.max").read_text().replace("max", "0")
+    return int(most), int((groups["memory"] / "memory.limit_in_bytes").read_text())
+
+
 def folders() -> set[Path]:
     """Return every group of an executor that there is."""
     return set(Path("/sys/fs/cgroup").glob("**/codemode-*"))
@@ -79,21 +90,22 @@ async def test_sandbox_is_alone_in_a_group_with_the_limits_of_its_run(tier: Tier
         limits = {"max_memory_bytes": 100 * MIB, "max_threads": 9, "max_disk_bytes": 4 * MIB}
         seen: list[tuple[int, int]] = []
 
-        def look() -> None:
-            for child in server.pools["default"]._zygote.children.values():  # type: ignore[union-attr]  # it lives
-                groups = groups_of(child.pid)
-                assert "codemode-" in str(groups["pids"])
-                for group in groups.values():
-                    assert (group / "cgroup.procs").read_text().split() == [str(child.pid)]
-                most = (groups["pids"] / "pids.max").read_text().replace("max", "0")
-                memory = (groups["memory"] / "memory.limit_in_bytes").read_text()
-                seen.append((int(most), int(memory)))
+        def look() -> bool:
+            zygote = server.pools["default"]._zygote
+            assert zygote is not None
+            try:
+                seen[:] = [limits_in_group(child.pid) for child in [*zygote.children.values()]]
+            except (OSError, RuntimeError):
+                return False  # one has only just been forked, or has ended meanwhile
+            return len(seen) >= 2  # idle sandboxes have groups of their own
 
-        codemode.registry.register_tool("look", look)
+        def look_on() -> None:
+            assert wait_until(look)
+
+        codemode.registry.register_tool("look", look_on)
         result = await codemode.client.execute_async("look()", config=limits)
         assert result.ok, result.error
         assert (9, (100 + 4 + 256) * MIB) in seen
-        assert len(seen) >= 2, "idle sandboxes have groups of their own"
 
 
 @needs_pids

@@ -19,25 +19,10 @@ SUPPORT = "GRPC_ENABLE_FORK_SUPPORT"
 # asyncio's debug mode of a loop in which a child was waited for.
 HARMLESS = ("fork_posix.cc", "threads, which is slower", "Executing <")
 
-# With several threads at work a child is only sure of its life with gRPC's own
-# support, and with loops at work beside them not even then: docs/forking.md.
-NEEDS_SUPPORT = {"threads_at_work"}
-UNSURE = "all_at_work"
-SURE_STATES = [state for state in STATES if state != UNSURE]
+# With several threads at work a child is not quite sure of its life: docs/forking.md.
+UNSURE_STATES = ["threads_at_work", "all_at_work"]
+SURE_STATES = [state for state in STATES if state not in UNSURE_STATES]
 HARD_STATES = ["used_by_both", "during_a_run_of_a_loop", "loops_at_work"]
-
-each_state = pytest.mark.parametrize(
-    "state, support", [(state, "1" if state in NEEDS_SUPPORT else "unset") for state in SURE_STATES]
-)
-each_state_and_support = pytest.mark.parametrize(
-    "state, support",
-    [
-        (state, support)
-        for state in SURE_STATES
-        for support in ("unset", "1")
-        if support == "1" or state not in NEEDS_SUPPORT
-    ],
-)
 
 
 def run(program: list[str], *, support: str = "unset", **more: str) -> tuple[str, list[str]]:
@@ -70,16 +55,17 @@ def forked(
     return [int(status) for status in said.split()], complaints
 
 
-@each_state
+@pytest.mark.parametrize("state", SURE_STATES)
 def test_a_child_executes_by_both_halves_and_its_parent_goes_on(
-    executor: ExecutorProcess, state: str, support: str
+    executor: ExecutorProcess, state: str
 ) -> None:
-    assert forked(state, "use", 2, executor.url, support=support) == ([0, 0], [])
+    assert forked(state, "use", 2, executor.url) == ([0, 0], [])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@each_state_and_support
+@pytest.mark.parametrize("support", ["unset", "1"])
+@pytest.mark.parametrize("state", SURE_STATES)
 def test_fifty_of_fifty_children_execute(
     executor: ExecutorProcess, state: str, support: str
 ) -> None:
@@ -88,10 +74,11 @@ def test_fifty_of_fifty_children_execute(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
+@pytest.mark.parametrize("state", UNSURE_STATES)
 def test_few_children_of_threads_and_loops_at_work_are_lost_and_no_parent(
-    executor: ExecutorProcess,
+    executor: ExecutorProcess, state: str
 ) -> None:
-    statuses, _ = forked(UNSURE, "use", 50, executor.url, support="1")
+    statuses, _ = forked(state, "use", 50, executor.url, support="1")
     assert statuses.count(0) >= 45, statuses
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from codemode import ExecutorConfig
+from codemode.executor import server
 from tests.codemode.processes import ExecutorProcess, is_running, wait_until
 from tests.concurrency.deaths import (
     PROMISED_SECONDS,
@@ -116,6 +121,30 @@ def test_a_sandbox_ends_with_its_executor(state: str) -> None:
         return seconds
 
     assert best_of(ATTEMPTS, once) < PROMISED_SECONDS
+
+
+PATIENCE = {"grpc.keepalive_time_ms", "grpc.http2.ping_timeout_ms"}
+
+
+@pytest.mark.parametrize("half", ["sync", "async"])
+async def test_a_client_that_vanishes_without_a_word_is_missed_and_one_that_is_busy_is_not(
+    monkeypatch: pytest.MonkeyPatch, half: str
+) -> None:
+    impatient = [(name, n // 30 if name in PATIENCE else n) for name, n in server._OPTIONS]
+    monkeypatch.setattr(server, "_OPTIONS", impatient)
+
+    def watch(url: str) -> None:
+        with working(half, "sleep", url) as (process, pid):
+            time.sleep(5)  # more than what the executor waits
+            assert is_running(pid)
+            process.send_signal(signal.SIGSTOP)
+            assert wait_until(lambda: not is_running(pid), 20)
+
+    with tempfile.TemporaryDirectory(prefix="cm-test-") as folder:
+        url = f"unix:{folder}/socket"
+        config = ExecutorConfig(listen=(url,), tier="unsafe", min_tier="unsafe")
+        async with server.ExecutorServer(config):
+            await asyncio.to_thread(watch, url)
 
 
 def test_nothing_else_of_it_is_left(executor: ExecutorProcess) -> None:

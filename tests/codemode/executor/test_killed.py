@@ -11,6 +11,7 @@ from typing import Literal
 import pytest
 
 from codemode import ClientConfig, Codemode, ExecutionResult, ExecutorConnectionError
+from codemode.core import channels
 from tests.codemode.conftest import Half
 from tests.codemode.processes import (
     WHO,
@@ -180,3 +181,28 @@ def test_a_zygote_ends_silently_with_its_executor_whatever_that_had_not_read(
 
     assert wait_until(lambda: not is_running(zygote))
     assert "Traceback" not in own_executor.log
+
+
+def test_an_executor_that_stands_still_is_given_up(
+    own_executor: ExecutorProcess, half: Half, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patience = {"grpc.keepalive_time_ms", "grpc.http2.ping_timeout_ms"}
+    options = channels._OPTIONS
+    impatient = [(name, n // 20 if name in patience else n) for name, n in options]
+    monkeypatch.setattr(channels, "_OPTIONS", impatient)
+    config = ClientConfig(executor_url=own_executor.url)
+    with Codemode.from_client_config(config) as codemode:
+
+        def freeze() -> None:
+            os.kill(own_executor.pid, signal.SIGSTOP)
+
+        codemode.registry.register_tool("freeze", freeze)
+        began = time.monotonic()
+        try:
+            with pytest.raises(ExecutorConnectionError, match="lost during the run") as caught:
+                half.run(codemode, "freeze()\nwhile True: pass", execution_timeout=300)
+        finally:
+            os.kill(own_executor.pid, signal.SIGCONT)
+        assert time.monotonic() - began < 40  # gRPC's own patience is 60 s
+    assert caught.value.result is not None
+    assert [call.name for call in caught.value.result.tool_calls] == ["freeze"]

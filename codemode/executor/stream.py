@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["ExecuteStream"]
 
 _OPENING_SECONDS = 60.0
+_PATIENCE_SECONDS = 3.0  # with a refused client, between two of its messages
 _TAKE_ATTEMPTS = 3
 _ENDLESS = 1e9
 
@@ -102,8 +104,10 @@ class ExecuteStream:
         except (BusyError, RequestRefusedError):
             # A client that has more to send would not learn why it cannot.
             self._chunks.clear()
-            while _is_chunk(first):
-                first = await self._context.read()
+            with contextlib.suppress(TimeoutError):
+                while _is_chunk(first):
+                    async with asyncio.timeout(_PATIENCE_SECONDS):
+                        first = await self._context.read()
             raise
         return first
 

@@ -80,14 +80,17 @@ def drop_pool() -> None:
     pool, threads._pool = threads._pool, None
     if pool is None:
         return
-    all_at_once = threading.Barrier(len(pool._threads))
+    count = 0
+    # A thread that was still busy is made up for by a new one.
+    while count != (count := len(pool._threads)):
+        all_at_once = threading.Barrier(count)
 
-    def close() -> None:
-        all_at_once.wait(10)
-        connections.close_all()
+        def close(all_at_once: threading.Barrier = all_at_once) -> None:
+            all_at_once.wait(10)
+            connections.close_all()
 
-    for closing in [pool.submit(close) for _ in pool._threads]:
-        closing.result()
+        for closing in [pool.submit(close) for _ in range(count)]:
+            closing.result()
     pool.shutdown()
 
 

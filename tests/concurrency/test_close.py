@@ -31,6 +31,7 @@ class Running:
     def __init__(self, codemode: Codemode) -> None:
         self.codemode = codemode
         self.pids: list[int] = []
+        self.awaiting = 0
         self.cancelled: list[str] = []
         self.release = threading.Event()
         registry = codemode.registry
@@ -43,6 +44,7 @@ class Running:
         self.pids.append(pid)
 
     async def await_ever(self) -> None:
+        self.awaiting += 1
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
@@ -100,7 +102,7 @@ def running(codemode: Codemode) -> Iterator[Running]:
 async def test_close_from_many_threads_tasks_and_loops_at_once(running: Running) -> None:
     codemode = running.codemode
     threads, tasks = running.threads(), running.tasks()
-    while len(running.pids) < len(threads) + len(tasks):
+    while len(running.pids) < len(threads) + len(tasks) or running.awaiting < 2:
         await asyncio.sleep(0.01)
     start = threading.Barrier(8 + 1)
     in_thread = partial(asyncio.get_running_loop().run_in_executor, running.pool)

@@ -455,4 +455,4 @@ class AsynchronousTests(TestCase):
 async def test_an_option_that_the_consumer_does_not_have_is_named() -> None:
     communicator = WebsocketCommunicator(CodemodeConsumer.as_asgi(max_run=1), "/ws/")
     with pytest.raises(TypeError, match="has no 'max_run'"):
-        await communicator.connect(20)
+        await communicator.connect(1)

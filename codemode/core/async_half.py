@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +28,7 @@ logger = logging.getLogger(__name__)
 _READ_AHEAD = 8
 _STOP_SECONDS = 1.0
 _OFF_LOOP_BYTES = 64 * 1024
-_STEPS_TO_STATUS = 5
-_QUESTION_SECONDS = 5.0
+_STATUS_SECONDS = 5.0
 _CANCEL_SECONDS = 0.01  # gRPC answers a cancelled call from another thread
 
 # Tools that did not end in time; kept so that they are not collected half-way.
@@ -60,9 +59,9 @@ class AsyncLink:
         self._pump_task: asyncio.Task[None] | None = None
         self._tasks: dict[ToolCall, asyncio.Task[None]] = {}
         self._answers: set[asyncio.Task[None]] = set()
-        self._stub = stub
-        self._metadata = metadata
+        self._end: asyncio.Future[grpc.RpcError] = self.loop.create_future()
         self._call = stub.Execute(metadata=metadata, timeout=timeout)
+        self._call.add_done_callback(self._note_end)
 
     async def send(self, messages: Sequence[pb.ClientMessage]) -> None:
         """Send messages that belong together; nothing when the stream has ended.
@@ -94,14 +93,6 @@ class AsyncLink:
             self._writer = None
         return True
 
-    async def catch_up(self) -> None:
-        """Learn what happened while the loop stood still, between two runs of a session.
-
-        A write to a stream that has ended hides the status with which it has.
-        """
-        for _ in range(_STEPS_TO_STATUS):
-            await asyncio.sleep(0)
-
     async def receive(self) -> Any:
         """Return the next message, or a tool that has ended. None is the end."""
         if self.inherited:
@@ -122,19 +113,25 @@ class AsyncLink:
     async def failure(
         self, error: grpc.RpcError, result: ExecutionResult | None
     ) -> ExecutorClientError:
-        """Return the exception for what ended the stream.
-
-        Where a failed write hides it, such as a refused key that met the first
-        message half-way, a second question brings it out. Nothing has run then.
-        """
-        if result is None and status_is_lost(error):
-            try:
-                await self._stub.GetInfo(
-                    pb.GetInfoRequest(), metadata=self._metadata, timeout=_QUESTION_SECONDS
-                )
-            except grpc.RpcError as better:
-                error = better
+        """Return the exception for what ended the stream."""
+        if status_is_lost(error):
+            await asyncio.wait((self._end,), timeout=_STATUS_SECONDS)
+            if self._end.done():
+                error = self._end.result()
         return client_error(error, self.url, result)
+
+    def _note_end(self, call: Any) -> None:
+        """Keep the status with which the executor ended the stream.
+
+        When a write meets a stream that has ended, gRPC puts its own status
+        over that one, or the other way round; it calls this at both.
+        """
+        code, details, trailing = map(
+            _value_at_once, (call.code(), call.details(), call.trailing_metadata())
+        )
+        error = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, details, None)
+        if not self._end.done() and not status_is_lost(error):
+            self._end.set_result(error)
 
     def start(self, call: ToolCall, dispatcher: Dispatcher, run_id: int) -> None:
         """Run a tool as a task, in the call's own copy of the context."""
@@ -328,6 +325,15 @@ async def drive(
         # Also when the caller leaves: a tool that waits for a thread must not run any more.
         if not link.inherited:
             dispatcher.cancel_all()
+
+
+def _value_at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Return what a coroutine returns that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("the status of a stream that has ended is known")
 
 
 async def _begin(transcript: Transcript, message: pb.ToolCall) -> ToolCall:

@@ -136,7 +136,6 @@ class Session:
                     return
                 messages = run_messages(run, self._limits)
                 try:
-                    await link.catch_up()
                     await link.send(messages)
                     async for event in async_half.drive(link, transcript, run.run_id):
                         self._note(event)

@@ -45,6 +45,9 @@ class ThreadedCall:
         """Tell whether the end of the stream has been read."""
         return self._ended is not None
 
+    def add_done_callback(self, callback: Any) -> None:
+        """Call nothing: here no failed write hides how the stream has ended."""
+
     async def write(self, message: Any) -> None:
         """Queue a message."""
         if self.done():

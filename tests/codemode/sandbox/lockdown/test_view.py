@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import site
 import subprocess
 import sys
@@ -88,11 +89,20 @@ def shown_in_tmp(paths: Iterable[str]) -> set[str]:
 
 
 def idle_child(executor: ExecutorProcess) -> psutil.Process:
-    """Return a warm sandbox: executor, guardian, zygote, child."""
+    """Return a warm sandbox, locked down: executor, guardian, zygote, child."""
     (guardian,) = psutil.Process(executor.pid).children()
     (zygote,) = guardian.children()
     assert wait_until(lambda: len(zygote.children()) == 2)
-    return zygote.children()[0]
+    child = zygote.children()[0]
+    # The filter of system calls comes last, when all is mounted.
+    assert wait_until(lambda: filters_of(child.pid) > filters_of(zygote.pid))
+    return child
+
+
+def filters_of(pid: int) -> int:
+    """Return how many filters of system calls a process has."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.findall(r"^Seccomp_filters:\s*(\d+)$", status, re.MULTILINE)[0])
 
 
 def mounts_of(pid: int) -> list[Mount]:

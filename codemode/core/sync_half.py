@@ -1,28 +1,21 @@
 """The sync half: an execution that is carried by the caller's own thread.
 
 Messages are read and sync tools run in the thread that called. The first async
-tool starts a loop for this execution, in a thread of its own; what async tools
-do synchronously (the ORM, above all) comes back to the caller's thread by
-asgiref's ThreadSensitiveContext, so that every tool sees the caller's
-connection and transaction.
+tool starts a loop for this execution, in a thread of its own.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
-from asgiref.sync import ThreadSensitiveContext
 
-from codemode.core.dispatch import UNWIND_SECONDS, Dispatcher, ToolCall, ToolOutcome, cancel_once
+from codemode.core.dispatch import Dispatcher, ToolCall, ToolOutcome
 from codemode.core.events import (
     Event,
     ExecutionCompleted,
@@ -30,7 +23,7 @@ from codemode.core.events import (
 )
 from codemode.core.failures import client_error, inherited_stream
 from codemode.core.request import next_message, result_messages
-from codemode.core.threads import adopt_locals
+from codemode.core.tool_loop import Finished, ToolLoop, Work
 from codemode.core.transcript import Transcript, call_finished
 from codemode.errors import ExecutorProtocolError
 from codemode.protos import codemode_pb2 as pb
@@ -38,12 +31,7 @@ from codemode.wire import unbatched
 
 __all__ = ["SyncLink", "drive"]
 
-logger = logging.getLogger(__name__)
-
 _READ_AHEAD = 8
-_STOP_SECONDS = 5.0
-
-_T = TypeVar("_T")
 
 
 class SyncLink:
@@ -66,7 +54,7 @@ class SyncLink:
         self._unread: deque[pb.ExecutorMessage] = deque()
         self._inbox: SimpleQueue[Any] | None = None
         self._room = threading.Semaphore(_READ_AHEAD)
-        self._tools: _ToolLoop | None = None
+        self._tools: ToolLoop | None = None
         self._ended = False
         self._call = stub.Execute(self._requests(), metadata=metadata, timeout=timeout)
 
@@ -106,10 +94,10 @@ class SyncLink:
         return self._inbox
 
     @property
-    def tools(self) -> _ToolLoop:
+    def tools(self) -> ToolLoop:
         """Return the loop of the async tools, starting it when there is none."""
         if self._tools is None:
-            self._tools = _ToolLoop(self.inbox)
+            self._tools = ToolLoop(self.inbox)
         return self._tools
 
     def cancel_call(self, call: ToolCall) -> None:
@@ -173,9 +161,9 @@ def drive(link: SyncLink, transcript: Transcript, run_id: int) -> Generator[Even
     try:
         while True:
             item = link.receive()
-            if isinstance(item, _Work):
+            if isinstance(item, Work):
                 item.run()
-            elif isinstance(item, _Finished):
+            elif isinstance(item, Finished):
                 if running.pop(item.call.call_id, None) is item.call:
                     yield from _answer(link, run_id, item.call, item.outcome)
             elif item is None:
@@ -233,127 +221,9 @@ def _answer(link: SyncLink, run_id: int, call: ToolCall, outcome: ToolOutcome) -
     yield call_finished(call)
 
 
-@dataclass(frozen=True, slots=True)
-class _Finished:
-    """A tool that ran beside the caller's thread has ended."""
-
-    call: ToolCall
-    outcome: ToolOutcome
-
-
 def _report(inbox: SimpleQueue[Any], call: ToolCall, future: Future[ToolOutcome]) -> None:
     def report(done: Future[ToolOutcome]) -> None:
         if not done.cancelled():
-            inbox.put(_Finished(call, done.result()))
+            inbox.put(Finished(call, done.result()))
 
     future.add_done_callback(report)
-
-
-class _Work:
-    """A function that must run in the caller's thread."""
-
-    def __init__(self, function: Callable[[], Any]) -> None:
-        self.future: Future[Any] = Future()
-        self._function = function
-
-    def run(self) -> None:
-        if not self.future.set_running_or_notify_cancel():
-            return
-        try:
-            result = self._function()
-        except BaseException as error:
-            self.future.set_exception(error)
-            if isinstance(error, KeyboardInterrupt):
-                raise
-        else:
-            self.future.set_result(result)
-
-
-class _CallerThread(Executor):
-    """Run what is submitted in the caller's thread, which serves the inbox."""
-
-    def __init__(self, inbox: SimpleQueue[Any]) -> None:
-        self._inbox = inbox
-
-    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future[_T]:
-        work = _Work(lambda: fn(*args, **kwargs))
-        self._inbox.put(work)
-        return work.future
-
-
-class _ToolLoop:
-    """The event loop of one execution's async tools, in a thread of its own."""
-
-    def __init__(self, inbox: SimpleQueue[Any]) -> None:
-        self._inbox = inbox
-        self._caller = _CallerThread(inbox)
-        self._tasks: dict[ToolCall, asyncio.Task[None]] = {}
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._run,
-            name="codemode-tools",
-            daemon=True,
-        )
-        self._thread.start()
-
-    def start(self, call: ToolCall, dispatcher: Dispatcher) -> None:
-        self._loop.call_soon_threadsafe(self._start, call, dispatcher)
-
-    def cancel(self, call: ToolCall) -> None:
-        self._loop.call_soon_threadsafe(self._cancel, call)
-
-    def cancel_all(self) -> None:
-        """Cancel every tool and serve the caller's thread until they have ended."""
-        ended = asyncio.run_coroutine_threadsafe(self._cancel_tasks(), self._loop)
-        ended.add_done_callback(lambda _: self._inbox.put(_ENDED))
-        # The tools may need this thread to unwind: serve it meanwhile.
-        kept = []
-        while (item := self._inbox.get()) is not _ENDED:
-            if isinstance(item, _Work):
-                item.run()
-            else:
-                kept.append(item)
-        for item in kept:
-            self._inbox.put(item)
-        ended.result()
-
-    def stop(self) -> None:
-        self.cancel_all()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_STOP_SECONDS)
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_forever()
-        finally:
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            asyncio.set_event_loop(None)
-            self._loop.close()
-
-    def _start(self, call: ToolCall, dispatcher: Dispatcher) -> None:
-        task = self._loop.create_task(self._call(call, dispatcher), context=call.context)
-        self._tasks[call] = task
-        task.add_done_callback(lambda _: self._tasks.pop(call, None))
-
-    async def _call(self, call: ToolCall, dispatcher: Dispatcher) -> None:
-        adopt_locals()
-        async with ThreadSensitiveContext(executor=self._caller):
-            outcome = await dispatcher.call_in_async_half(call)
-        self._inbox.put(_Finished(call, outcome))
-
-    def _cancel(self, call: ToolCall) -> None:
-        if (task := self._tasks.get(call)) is not None:
-            cancel_once(task)
-
-    async def _cancel_tasks(self) -> None:
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            cancel_once(task)
-        if tasks:
-            _, pending = await asyncio.wait(tasks, timeout=UNWIND_SECONDS)
-            if pending:
-                logger.warning("%d async tools go on although they were cancelled", len(pending))
-
-
-_ENDED = object()

@@ -30,6 +30,7 @@ from codemode.core import (
     registry,
     sync_half,
     threads,
+    tool_loop,
 )
 from codemode.tools.build import make_tool
 
@@ -139,7 +140,7 @@ def the_sync_half_uses_the_callers_thread() -> None:
 
 @mutation
 def async_tools_come_back_to_the_callers_thread() -> None:
-    put(sync_half, "ThreadSensitiveContext", lambda executor: contextlib.AsyncExitStack())
+    put(tool_loop, "ThreadSensitiveContext", lambda executor: contextlib.AsyncExitStack())
 
 
 @mutation
@@ -287,7 +288,7 @@ _kept: list[Any] = []
 @mutation
 def tools_are_cancelled_with_their_run() -> None:
     put(async_half.AsyncLink, "_end_tools", _pass)
-    put(sync_half._ToolLoop, "_cancel_tasks", _pass)
+    put(tool_loop.ToolLoop, "_cancel_tasks", _pass)
 
 
 async def _pass(self: Any) -> None:
@@ -301,7 +302,7 @@ def tools_that_are_cancelled_may_unwind() -> None:
             asyncio.get_running_loop().call_later(delay, task.cancel)
 
     put(async_half, "cancel_once", cancel_again_and_again)
-    put(sync_half, "cancel_once", cancel_again_and_again)
+    put(tool_loop, "cancel_once", cancel_again_and_again)
 
 
 @mutation

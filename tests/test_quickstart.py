@@ -49,11 +49,35 @@ def steps() -> Iterator[Command | File]:
             yield File(name=first.removeprefix("# "), content=rest)
 
 
-def project_test() -> str:
-    """Return the test for Django's runner that docs/testing.md shows."""
+def shown_tests(name: str) -> str:
+    """Return the block of docs/testing.md that has a test of this name."""
     page = (ROOT / "docs" / "testing.md").read_text("utf-8")
-    (block,) = (text for _, text in BLOCK.findall(page) if "class ReportTest" in text)
+    (block,) = (text for _, text in BLOCK.findall(page) if name in text)
     return str(block)
+
+
+# What the tests for pytest speak of and the quickstart does not have.
+MORE_TOOLS = """
+
+@tool(permission="orders.change_order")
+def refund(order_id: int, amount: int, reason: str) -> bool:
+    \"\"\"Give money back.\"\"\"
+    return True
+
+
+@tool
+def get_rate(currency: str) -> float:
+    \"\"\"Return what a unit of a currency is worth.\"\"\"
+    return 1.5
+"""
+CONFTEST = """
+import pytest
+
+
+@pytest.fixture
+def clerk(django_user_model):
+    return django_user_model.objects.create_user("clerk")
+"""
 
 
 def commands(block: str) -> Iterator[Command]:
@@ -183,7 +207,8 @@ def test_a_fresh_project_that_follows_the_quickstart_runs_its_tool(
 ) -> None:
     installed = tmp_path / "venv"
     uv("venv", "--python", sys.executable, str(installed))
-    uv("pip", "install", "--python", str(installed), str(wheel), f"django=={django}.*")
+    packages = (str(wheel), f"django=={django}.*", "pytest", "pytest-django")
+    uv("pip", "install", "--python", str(installed), *packages)
     environment = {
         "HOME": str(tmp_path),
         "PATH": f"{installed / 'bin'}:/usr/bin:/bin",
@@ -200,10 +225,19 @@ def test_a_fresh_project_that_follows_the_quickstart_runs_its_tool(
         assert terminal.run("python -m django --version").startswith(f"{django}.")
         for step in steps():
             terminal.follow(step)
-        # The page on tests has one for this very project.
-        terminal.write(File(name="orders/tests.py", content=project_test()))
+        # The page on tests has some for this very project.
+        terminal.write(File(name="orders/tests.py", content=shown_tests("class ReportTest")))
         told = terminal.run("python manage.py test")
         assert re.search(r"^Ran 2 tests in .*\n\nOK$", told, re.MULTILINE), told
+        with (folder / "orders" / "codemode_tools.py").open("a") as tools:
+            tools.write(MORE_TOOLS)
+        terminal.write(File(name="conftest.py", content=CONFTEST))
+        content = shown_tests("def test_total_of_a_month")
+        terminal.write(File(name="orders/test_tools.py", content=content))
+        told = terminal.run(
+            "python -m pytest -p django_codemode.pytest_plugin --ds mysite.settings orders"
+        )
+        assert re.search(r"^=+ 3 passed in ", told, re.MULTILINE), told
     finally:
         terminal.leave()
 

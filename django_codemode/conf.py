@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self
 
 from django.conf import settings as django_settings
 from django.utils.crypto import salted_hmac
+from django.utils.functional import LazyObject, empty
 from django.utils.module_loading import import_string
 from pydantic import (
     BaseModel,
@@ -162,17 +163,26 @@ class CodemodeSettings(BaseModel):
         return found
 
     def fairness_key_of(self, context: RuntimeContext | None) -> str:
-        """Return the opaque key by which the executor is fair between tenants.
+        """Return the opaque key by which the executor is fair between callers.
 
-        An HMAC of ``tenant_id``, so that the executor cannot tell who that is;
-        empty without a tenant.
+        An HMAC of ``tenant_id``, without a tenant of the user's primary key, so
+        that the executor cannot tell who that is; empty when neither is known.
         """
-        tenant = None if context is None else context.get("tenant_id")
-        if tenant is None:
+        caller = _caller_of(context or RuntimeContext())
+        if not caller:
             return ""
         secret = self.fairness_key.get_secret_value() if self.fairness_key else None
-        digest = salted_hmac(_FAIRNESS_SALT, str(tenant), secret=secret, algorithm="sha256")
-        return digest.hexdigest()
+        return salted_hmac(_FAIRNESS_SALT, caller, secret=secret, algorithm="sha256").hexdigest()
+
+
+def _caller_of(context: RuntimeContext) -> str:
+    if (tenant := context.get("tenant_id")) is not None:
+        return f"tenant {tenant}"
+    user = context.get("user")
+    if isinstance(user, LazyObject) and user.__dict__.get("_wrapped", empty) is empty:
+        return ""  # to load it takes a query, which is not ours to make, nor allowed in a loop
+    pk = getattr(user, "pk", None)
+    return "" if pk is None else f"user {pk}"
 
 
 def _default_min_tier() -> str | None:

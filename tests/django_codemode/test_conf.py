@@ -3,11 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import AnonymousUser, User
 from django.test import override_settings
+from django.utils.functional import SimpleLazyObject
 
 from codemode.core.context import RuntimeContext
 from codemode.errors import ConfigurationError
-from django_codemode import get_codemode
+from django_codemode import SYSTEM, get_codemode
 from django_codemode.conf import get_settings, parse
 from django_codemode.shared import shared
 
@@ -130,9 +132,31 @@ class TestFairnessKey:
         assert "acme" not in key
         assert len(key) == 64
 
-    def test_it_is_empty_without_a_tenant(self) -> None:
+    def test_without_a_tenant_it_is_the_users(self) -> None:
+        keys = [
+            parse({}).fairness_key_of(RuntimeContext({"user": User(pk=pk)})) for pk in (1, 1, 2)
+        ]
+
+        assert keys[0] == keys[1] != keys[2]
+        assert keys[0] != parse({}).fairness_key_of(RuntimeContext({"tenant_id": 1}))
+
+    def test_a_user_that_is_loaded_already_counts_though_lazy(self) -> None:
+        user = SimpleLazyObject(lambda: User(pk=1))
+        assert user.pk == 1
+
+        key = parse({}).fairness_key_of(RuntimeContext({"user": user}))
+
+        assert key == parse({}).fairness_key_of(RuntimeContext({"user": User(pk=1)}))
+
+    def test_it_loads_no_user(self) -> None:
+        user = SimpleLazyObject(lambda: pytest.fail("loaded"))
+
+        assert parse({}).fairness_key_of(RuntimeContext({"user": user})) == ""
+
+    def test_it_is_empty_when_nobody_is_known(self) -> None:
         assert parse({}).fairness_key_of(None) == ""
-        assert parse({}).fairness_key_of(RuntimeContext({"user": 1})) == ""
+        for user in (None, "ann", AnonymousUser(), SYSTEM):
+            assert parse({}).fairness_key_of(RuntimeContext({"user": user})) == ""
 
     def test_it_depends_on_the_secret(self) -> None:
         default = parse({}).fairness_key_of(self.acme)

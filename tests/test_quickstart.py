@@ -16,7 +16,7 @@ from typing import Literal
 
 import pytest
 
-from tests.codemode.processes import wait_until
+from tests.codemode.processes import free_port, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "quickstart.md"
@@ -169,12 +169,6 @@ def answers(port: str) -> bool:
         return client.connect_ex(("127.0.0.1", int(port))) == 0
 
 
-def free_port() -> str:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return str(server.getsockname()[1])
-
-
 def uv(*arguments: str) -> None:
     command = shutil.which("uv", path=f"{ROOT / '.bootstrap/uv/bin'}:{os.environ['PATH']}")
     assert command, "uv is needed: .ci/with_env.py puts it into .bootstrap"
@@ -220,7 +214,7 @@ def test_a_fresh_project_that_follows_the_quickstart_runs_its_tool(
     (tmp_path / ".curlrc").write_text("silent\nshow-error\n")
     folder = tmp_path / "project"
     folder.mkdir()
-    terminal = Terminal(folder, environment, {"8000": free_port(), "8001": free_port()})
+    terminal = Terminal(folder, environment, {"8000": str(free_port()), "8001": str(free_port())})
     try:
         assert terminal.run("python -m django --version").startswith(f"{django}.")
         for step in steps():

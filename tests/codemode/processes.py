@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ __all__ = [
     "ExecutorProcess",
     "descendants",
     "ending_all_it_starts",
+    "free_port",
     "is_running",
     "open_descriptors",
     "process_named",
@@ -148,6 +151,20 @@ def process_named(name: str) -> int | None:
     return next(named, None)
 
 
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on, for a server that must be told one."""
+    # Below the ports that the system gives to connections, and none of another worker's.
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+    for port in random.sample(range(20_000 + worker, 32_000, 8), 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no free port on loopback")
+
+
 def is_running(process: int | str) -> bool:
     """Tell whether a process, by its id or its name, exists and is no zombie."""
     pid = process_named(process) if isinstance(process, str) else process
@@ -164,7 +181,7 @@ def open_descriptors(pid: int) -> int:
     return psutil.Process(pid).num_fds()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
     """Wait for a condition, and tell whether it came true in time."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import threading
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -21,7 +20,7 @@ from codemode import Codemode, ExecutorClient, ExecutorClientError, tool
 from codemode.config import ClientConfig
 from codemode.core import ComponentRegistry, inside_loop
 from codemode.core.registry import RuntimeContext, get_current_context
-from tests.codemode.processes import ExecutorProcess, wait_until
+from tests.codemode.processes import ExecutorProcess, free_port, wait_until
 
 API_KEY = "a-key-for-the-tests"
 
@@ -29,11 +28,8 @@ API_KEY = "a-key-for-the-tests"
 @pytest.fixture(scope="module")
 def keyed_executor() -> Iterator[ExecutorProcess]:
     """Give an executor that answers on a port, to those who have the key."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     with ExecutorProcess(
-        listen=f"127.0.0.1:{port}", environment={"CODEMODE_EXECUTOR_API_KEY": API_KEY}
+        listen=f"127.0.0.1:{free_port()}", environment={"CODEMODE_EXECUTOR_API_KEY": API_KEY}
     ) as process:
         yield process
 

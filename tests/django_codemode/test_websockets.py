@@ -125,12 +125,15 @@ async def test_a_slow_reader_holds_back_its_own_run_and_no_other(
     code = "n = 0\nwhile True:\n    print('x' * 65_536)\n    n += 1\n    testapp_count(n)"
     try:
         # Neither the client's library nor the sockets keep much of what is not read.
-        async with over_the_wire(server, headers, max_queue=1, compression=None) as slow:
+        # Nor does anybody wait for the end of a socket that is full.
+        async with over_the_wire(
+            server, headers, max_queue=1, compression=None, close_timeout=1
+        ) as slow:
             await slow.send(type="run", id="slow", code=code)
-            seen = -1
-            while seen != len(counted):
+            seen = 0
+            while not counted or seen != len(counted):
                 seen = len(counted)
-                await asyncio.sleep(1)
+                await asyncio.sleep(2)
             # 64 MiB may be printed: that it stands still is the reader's doing.
             assert 0 < seen < 600
             async with over_the_wire(server, headers) as quick:
@@ -215,13 +218,20 @@ def redis() -> Iterator[Redis]:
         yield redis
 
 
-@pytest.fixture
-def servers(redis: Redis, open_executor: ExecutorProcess, coder: User) -> Iterator[Servers]:
-    environment = {
+@pytest.fixture(scope="module")
+def environment(
+    redis: Redis, open_executor: ExecutorProcess, django_db_setup: None
+) -> dict[str, str]:
+    """Be where a project's processes find what they share."""
+    return {
         "TEST_DATABASE": str(settings.DATABASES["default"]["NAME"]),
         "TEST_EXECUTOR": open_executor.url,
         "TEST_REDIS": redis.url,
     }
+
+
+@pytest.fixture(scope="module")
+def servers(environment: dict[str, str]) -> Iterator[Servers]:
     with process_serves(environment, *UVICORN) as one, process_serves(environment, *UVICORN) as two:
         yield Servers(one, two)
 
@@ -401,7 +411,7 @@ async def test_a_watcher_that_does_not_read_holds_back_nobody(
     # than sockets, queues and the host keep.
     code = "for n in range(1_500):\n    print('x' * 20_000)\n    testapp.lazy()\nresult = 'done'"
     async with (
-        over_the_wire(server, headers, max_queue=1, compression=None) as sleepy,
+        over_the_wire(server, headers, max_queue=1, compression=None, close_timeout=1) as sleepy,
         over_the_wire(server, headers) as host,
     ):
         await host.send(
@@ -423,16 +433,8 @@ async def test_a_watcher_that_does_not_read_holds_back_nobody(
     "command", [UVICORN, DAPHNE, HYPERCORN], ids=["uvicorn", "daphne", "hypercorn"]
 )
 async def test_servers_serve_runs_and_their_cancellation(
-    command: tuple[str, ...],
-    redis: Redis,
-    open_executor: ExecutorProcess,
-    headers: dict[str, str],
+    command: tuple[str, ...], environment: dict[str, str], headers: dict[str, str]
 ) -> None:
-    environment = {
-        "TEST_DATABASE": str(settings.DATABASES["default"]["NAME"]),
-        "TEST_EXECUTOR": open_executor.url,
-        "TEST_REDIS": redis.url,
-    }
     with process_serves(environment, *command) as address:
         async with over_the_wire(address, headers) as client:
             await client.send(type="run", id="long", code="import time\nprint(1)\ntime.sleep(60)")

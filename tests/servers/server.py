@@ -6,11 +6,9 @@ import contextlib
 import http.client
 import json
 import os
-import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from tests.codemode.processes import descendants, is_running, wait_until
+from tests.codemode.processes import descendants, free_port, is_running, wait_until
 
 __all__ = ["SERVERS", "RunningServer", "Server"]
 
@@ -163,7 +161,7 @@ class RunningServer:
 
     def start(self) -> Self:
         self.touched.write_text("from __future__ import annotations\n")
-        self.port = _free_port()
+        self.port = free_port()
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("CODEMODE_")}
         path = os.pathsep.join(map(str, (ROOT, self.folder)))
         with self.log_path.open("ab") as log:
@@ -255,15 +253,3 @@ class RunningServer:
             return False
         finally:
             connection.close()
-
-
-def _free_port() -> int:
-    # Below the ports that the system itself gives to connections.
-    for port in random.sample(range(20_000, 32_000), 100):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no free port on loopback")

@@ -98,7 +98,7 @@ def test_no_executor_is_named_soon(url: str, half: Half) -> None:
             half.run(codemode, "1")
         with pytest.raises(ExecutorConnectionError):
             codemode.client.info()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert caught.value.result is None
     assert url in str(caught.value)
 
@@ -138,7 +138,7 @@ def test_another_protocol_is_named_soon(answer: bytes, half: Half) -> None:
         began = time.monotonic()
         with pytest.raises(ExecutorConnectionError, match="cannot be reached"):
             half.run(codemode, "1")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
 
 
 class FakeExecutor(codemode_pb2_grpc.ExecutorServiceServicer):

@@ -27,33 +27,32 @@ def register(codemode: Codemode, *tools: Any) -> None:
 
 def test_gather_over_async_tools_is_concurrent(codemode: Codemode, half: Half) -> None:
     async def slow(n: int) -> int:
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(20):
+            await all_at_once.wait()
         return n
 
+    all_at_once = asyncio.Barrier(10)
     register(codemode, slow)
     code = "import asyncio\nawait asyncio.gather(*(slow(i) for i in range(10)))"
-    began = time.monotonic()
     result = half.run(codemode, code)
     assert result.value == list(range(10))
-    assert 0.2 <= time.monotonic() - began < 1
     assert len(result.tool_calls) == 10
 
 
 def test_sync_tools_in_the_pool_are_concurrent(codemode: Codemode, half: Half) -> None:
     @tool(thread_sensitive=False)
     def slow(n: int) -> str:
-        time.sleep(0.2)
+        all_at_once.wait(20)
         return threading.current_thread().name
 
+    all_at_once = threading.Barrier(8)
     register(codemode, slow)
     code = (
         "from concurrent.futures import ThreadPoolExecutor\n"
         "with ThreadPoolExecutor(8) as pool: names = list(pool.map(slow, range(8)))\n"
         "result = names"
     )
-    began = time.monotonic()
     result = half.run(codemode, code)
-    assert time.monotonic() - began < 1
     assert result.ok, result.error
     assert len(set(result.value)) == 8
     assert all(name.startswith("codemode-tool") for name in result.value)
@@ -84,7 +83,7 @@ def test_call_that_the_code_cancels_is_cancelled_in_the_host(
     assert result.value == "gave up"
     assert ends == ["cancelled", "finally"]
     assert [call.outcome for call in result.tool_calls] == ["cancelled"]
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize(

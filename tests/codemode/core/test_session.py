@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal
 
@@ -315,9 +314,7 @@ def test_session_may_be_used_from_thread_to_thread(codemode: Codemode) -> None:
 def test_code_over_its_limit_keeps_the_session(notebook: Notebook) -> None:
     notebook.run("x = 1")
     assert notebook.run("#" * 300_000).status == "limit"
-    began = time.monotonic()
     assert notebook.run("x").value == 1
-    assert time.monotonic() - began < 1
 
 
 def test_a_run_of_a_session_can_be_followed(codemode: Codemode) -> None:

@@ -116,19 +116,21 @@ def test_events_arrive_while_an_async_tool_is_in_flight(codemode: Codemode, half
 ENDLESS = f"{WHO}import time\nprint(who())\n{{more}}\ntime.sleep(60)"
 
 
-@pytest.mark.parametrize(
-    "more", ["", "task = asyncio.ensure_future(slow())\nawait asyncio.sleep(0.1)"]
-)
+@pytest.mark.parametrize("more", ["", "task = asyncio.ensure_future(slow())\nawait begun()"])
 def test_early_close_kills_the_sandbox(codemode: Codemode, more: str) -> None:
     ends: list[str] = []
 
+    began = asyncio.Event()
+
     async def slow() -> None:
+        began.set()
         try:
             await asyncio.sleep(60)
         finally:
             ends.append("finally")
 
     codemode.registry.register_tool("slow", slow)
+    codemode.registry.register_tool("begun", began.wait)
     code = ENDLESS.format(more=f"import asyncio\n{more}\nprint('more')")
     with codemode.stream(code) as events:
         names: list[str] = []
@@ -139,25 +141,27 @@ def test_early_close_kills_the_sandbox(codemode: Codemode, more: str) -> None:
                     assert is_running(names[0])
                 if "more" in event.text:
                     break
-    assert wait_until(lambda: not is_running(names[0]), 2)
+    assert wait_until(lambda: not is_running(names[0]))
     assert ends == (["finally"] if more else [])
     events.close()
     assert codemode.execute("1") == "1"
 
 
-@pytest.mark.parametrize(
-    "more", ["", "task = asyncio.ensure_future(slow())\nawait asyncio.sleep(0.1)"]
-)
+@pytest.mark.parametrize("more", ["", "task = asyncio.ensure_future(slow())\nawait begun()"])
 async def test_early_aclose_kills_the_sandbox(codemode: Codemode, more: str) -> None:
     ends: list[str] = []
 
+    began = asyncio.Event()
+
     async def slow() -> None:
+        began.set()
         try:
             await asyncio.sleep(60)
         finally:
             ends.append("finally")
 
     codemode.registry.register_tool("slow", slow)
+    codemode.registry.register_tool("begun", began.wait)
     code = ENDLESS.format(more=f"import asyncio\n{more}\nprint('more')")
     async with codemode.stream(code) as events:
         names: list[str] = []
@@ -169,7 +173,7 @@ async def test_early_aclose_kills_the_sandbox(codemode: Codemode, more: str) -> 
                 if "more" in event.text:
                     break
     assert ends == (["finally"] if more else [])
-    assert await asyncio.to_thread(wait_until, lambda: not is_running(names[0]), 2)
+    assert await asyncio.to_thread(wait_until, lambda: not is_running(names[0]))
     await events.aclose()
     assert await codemode.execute_async("1") == "1"
 
@@ -204,7 +208,7 @@ def test_early_close_of_a_flooding_run_leaves_no_thread(codemode: Codemode) -> N
                 time.sleep(0.3)
                 break
     assert wait_until(
-        lambda: not [t for t in set(threading.enumerate()) - before if "codemode" in t.name], 3
+        lambda: not [t for t in set(threading.enumerate()) - before if "codemode" in t.name]
     ), threading.enumerate()
 
 
@@ -230,7 +234,7 @@ def test_stream_that_is_dropped_ends_its_sandbox(codemode: Codemode) -> None:
             names.append(event.text.strip())
             assert is_running(names[0])
             break
-    assert wait_until(lambda: not is_running(names[0]), 2)
+    assert wait_until(lambda: not is_running(names[0]))
 
 
 async def test_async_stream_that_is_dropped_ends_its_sandbox(codemode: Codemode) -> None:
@@ -240,4 +244,4 @@ async def test_async_stream_that_is_dropped_ends_its_sandbox(codemode: Codemode)
             names.append(event.text.strip())
             assert is_running(names[0])
             break
-    assert await asyncio.to_thread(wait_until, lambda: not is_running(names[0]), 2)
+    assert await asyncio.to_thread(wait_until, lambda: not is_running(names[0]))

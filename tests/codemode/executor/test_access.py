@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 import stat
 import subprocess
 import sys
@@ -23,15 +22,9 @@ from codemode import (
     ExecutorConnectionError,
     TLSConfig,
 )
-from tests.codemode.processes import ExecutorProcess
+from tests.codemode.processes import ExecutorProcess, free_port
 
 KEY = "correct-horse-battery"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +223,7 @@ def test_unknown_authority_fails_clearly_and_soon(
             pytest.raises(ExecutorConnectionError, match="(?i)certificate|ssl|tls"),
         ):
             client.execute("1")
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 20
 
 
 def test_plain_client_of_an_encrypted_executor_fails_soon(
@@ -243,7 +236,7 @@ def test_plain_client_of_an_encrypted_executor_fails_soon(
         pytest.raises(ExecutorConnectionError),
     ):
         client.execute("1")
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 20
 
 
 def test_certificate_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:

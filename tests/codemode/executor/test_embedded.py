@@ -169,7 +169,7 @@ def test_blocked_signals_of_the_starting_thread_do_not_reach_it(own: Codemode) -
     thread.join()
     pid = running(own)
     os.kill(pid, signal.SIGTERM)
-    assert wait_until(lambda: embedded(own).pid is None, 3.0)
+    assert wait_until(lambda: embedded(own).pid is None)
 
 
 def test_a_temporary_folder_with_a_long_path_is_no_obstacle(

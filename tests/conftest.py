@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -12,6 +14,30 @@ from django_codemode.shared import shared
 # tests of a tier that the host lacks are skipped by name.
 os.environ.setdefault("CODEMODE_EXECUTOR_MIN_TIER", "unsafe")
 
+# What takes most of the suite's time: servers, executors and browsers that are started
+# again and again, floods, and attacks by the hundred.
+NOT_EVERYDAY = (
+    "codemode/executor",
+    "codemode/sandbox/attacks",
+    "codemode/test_values_hostile.py",
+    "concurrency",
+    "database/test_on_postgresql.py",
+    "django_codemode/test_codemode_exec_session.py",
+    "django_codemode/test_websockets.py",
+    "playground",
+    "servers",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is quick enough for every day, before tests are chosen by their marks."""
+    long = [Path(__file__).parent / one for one in NOT_EVERYDAY]
+    for item in items:
+        slow = item.get_closest_marker("slow") is not None
+        if not slow and not any(map(item.path.is_relative_to, long)):
+            item.add_marker("everyday")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def no_process_outlives_the_tests() -> Iterator[None]:
@@ -20,3 +46,19 @@ def no_process_outlives_the_tests() -> Iterator[None]:
     shared.close()
     _, left = psutil.wait_procs(psutil.Process().children(recursive=True), timeout=10)
     assert not left, f"left behind: {[process.as_dict(['pid', 'cmdline']) for process in left]}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Let reports travel between processes whatever the tests have written."""
+    return without_surrogates((yield))
+
+
+def without_surrogates(data: Any) -> Any:
+    if isinstance(data, str):
+        return data.encode(errors="replace").decode()
+    if isinstance(data, dict):
+        return {key: without_surrogates(item) for key, item in data.items()}
+    if isinstance(data, list | tuple):
+        return type(data)(map(without_surrogates, data))
+    return data

@@ -66,7 +66,7 @@ def styles() -> bool:
     outcomes = Outcomes()
     tests = Path(__file__).with_name("test_calling_styles.py")
     test = f"{tests}::test_tools_run_where_the_caller_is"
-    code = pytest.main([test, "-q", "-p", "no:cacheprovider"], plugins=[outcomes])
+    code = pytest.main([test, "-n0", "-q", "-p", "no:cacheprovider"], plugins=[outcomes])
     print(f"\n{table(outcomes.cells)}\n")
     counted = sum(outcome == "ok" for outcome in outcomes.cells.values())
     print(f"{counted} of {len(outcomes.cells)} cells hold")

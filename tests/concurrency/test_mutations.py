@@ -24,7 +24,8 @@ _MAX_SECONDS = 180.0
 
 def run(test: str, mutation: str) -> str:
     """Run a test without a mechanism, in a process of its own, and return pytest's output."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", ""]
+    command = [sys.executable, "-m", "pytest", "-n0", "-q", "-x", "-m", ""]
+    command += ["-p", "no:cacheprovider"]
     command += ["-p", "tests.concurrency.mutations", "--timeout", "60", f"tests/{test}"]
     # What is killed leaves its files behind, but not here.
     with tempfile.TemporaryDirectory(prefix="cm-") as folder:

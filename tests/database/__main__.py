@@ -32,7 +32,7 @@ def show(database: str, settings: str, environment: Mapping[str, str]) -> bool:
     with tempfile.NamedTemporaryFile("r", suffix=".json") as report:
         ended = subprocess.run(
             [
-                *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+                *(sys.executable, "-m", "pytest", "-n0", "-q", "-p", "no:cacheprovider"),
                 *(
                     "-p",
                     "tests.database.cells",

@@ -30,7 +30,7 @@ def server() -> Iterator[PostgresServer]:
 
 @pytest.mark.timeout(300)
 def test_the_promises_hold_on_postgresql(server: PostgresServer) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-n0", "-q", "-ra", "-p", "no:cacheprovider"]
     command += ["--ds=tests.database.postgresql_settings", "tests/database"]
     done = subprocess.run(
         [*command, f"--ignore={Path(__file__)}"],

@@ -51,7 +51,8 @@ def attack(host: Mapping[str, Any], tiers: Sequence[str]) -> None:
     """Run all attacks there: those of each tier have to be made, and to be held."""
     tests = Path(__file__).with_name("test_attacks.py").relative_to(_ROOT)
     chosen = " or ".join(f"{tier}-" for tier in tiers)
-    done = run(host, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests), "-k", chosen)
+    options = ("-n0", "-q", "-p", "no:cacheprovider")
+    done = run(host, "-m", "pytest", *options, str(tests), "-k", chosen)
     assert done.returncode == 0, done.stdout[-3000:]
     (passed,) = re.findall(r"^(\d+) passed", done.stdout, re.MULTILINE)
     assert int(passed) > 90 * len(tiers)

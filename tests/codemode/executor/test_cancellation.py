@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,7 +19,7 @@ from codemode import (
 )
 from tests.codemode.processes import WHO, ExecutorProcess, is_running, wait_until
 
-LOOP = f"{WHO}import time\nhere(who())\nprint('in', flush=True)\n"
+LOOP = f"{WHO}import time\nprint('in', flush=True)\nhere(who())\n"
 ENDLESS = f"{LOOP}time.sleep(60)"
 
 
@@ -31,6 +30,7 @@ class Spy:
         self.names: list[str] = []
         codemode.registry.register_tool("here", self.here)
         codemode.registry.register_tool("endless", self.endless)
+        self.begun = 0
         self.ends: list[str] = []
 
     def here(self, name: str) -> None:
@@ -38,6 +38,7 @@ class Spy:
         self.names.append(name)
 
     async def endless(self) -> None:
+        self.begun += 1
         try:
             await asyncio.sleep(60)
         finally:
@@ -58,7 +59,7 @@ def spy(codemode: Codemode) -> Spy:
 @contextlib.asynccontextmanager
 async def running(codemode: Codemode, spy: Spy, code: str) -> AsyncIterator[asyncio.Task[Any]]:
     task = asyncio.create_task(codemode.run_async(code))
-    while not spy.names:
+    while not spy.names or spy.begun < code.count("endless()"):
         await asyncio.sleep(0.01)
     yield task
 
@@ -66,7 +67,6 @@ async def running(codemode: Codemode, spy: Spy, code: str) -> AsyncIterator[asyn
 @pytest.mark.parametrize("code", [ENDLESS, f"{LOOP}await endless()", f"{LOOP}while True: pass"])
 async def test_cancelled_task_ends_its_sandbox(codemode: Codemode, spy: Spy, code: str) -> None:
     async with running(codemode, spy, code) as task:
-        await asyncio.sleep(0.05)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -108,7 +108,7 @@ def test_close_cancels_runs_in_other_threads(codemode: Codemode, spy: Spy) -> No
     for thread in threads:
         thread.start()
     spy.wait(6)
-    time.sleep(0.1)
+    assert wait_until(lambda: spy.begun == 2)
     codemode.close()
     for thread in threads:
         thread.join(20)
@@ -123,9 +123,8 @@ def test_close_cancels_runs_in_other_threads(codemode: Codemode, spy: Spy) -> No
 @pytest.mark.parametrize("code", [ENDLESS, f"{LOOP}await endless()"])
 async def test_close_cancels_runs_in_other_tasks(codemode: Codemode, spy: Spy, code: str) -> None:
     async with running(codemode, spy, code) as task:
-        await asyncio.sleep(0.1)
         await codemode.close_async()
-        result = await asyncio.wait_for(task, 2)
+        result = await asyncio.wait_for(task, 20)
     assert result.status == "cancelled"
     assert result.stdout == "in\n"
     assert await asyncio.to_thread(spy.all_gone)
@@ -134,7 +133,7 @@ async def test_close_cancels_runs_in_other_tasks(codemode: Codemode, spy: Spy, c
 async def test_sync_close_in_the_loop_cancels_runs_in_tasks(codemode: Codemode, spy: Spy) -> None:
     async with running(codemode, spy, ENDLESS) as task:
         codemode.close()
-        assert (await asyncio.wait_for(task, 2)).status == "cancelled"
+        assert (await asyncio.wait_for(task, 20)).status == "cancelled"
 
 
 def test_close_from_a_tool_of_the_run(codemode: Codemode) -> None:

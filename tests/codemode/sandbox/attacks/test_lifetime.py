@@ -233,11 +233,15 @@ def test_five_hundred_runs_leave_nothing(
         return list(short_folder.glob("codemode-sandboxes-*"))
 
     async def settled(pids: list[int], wanted: dict[str, object] | None) -> dict[str, object]:
-        now = count(pids)
-        for _ in range(100):
+        """Count when the pool is full again and nothing has changed for half a second."""
+        zygote = psutil.Process(pids[-1])
+        now, same = count(pids), 0
+        for _ in range(600):
             await asyncio.sleep(0.05)
             before, now = now, count(pids)
-            if now == (wanted or before):
+            full = len(zygote.children()) == 4
+            same = same + 1 if full and now == before else 0
+            if now == wanted or (wanted is None and same == 10):
                 break
         return now
 

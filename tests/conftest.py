@@ -34,8 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is quick enough for every day, before tests are chosen by their marks."""
     long = [Path(__file__).parent / one for one in NOT_EVERYDAY]
     for item in items:
-        slow = item.get_closest_marker("slow") is not None
-        if not slow and not any(map(item.path.is_relative_to, long)):
+        extra = any(map(item.get_closest_marker, ("slow", "trial")))
+        if not extra and not any(map(item.path.is_relative_to, long)):
             item.add_marker("everyday")
 
 

@@ -23,7 +23,7 @@ from codemode.core.pool_share import MAX_SHARE_THREADS
 from tests.codemode.processes import ExecutorProcess, wait_until
 from tests.concurrency.deaths import PROMISED_SECONDS, STATES, Sandbox, best_of
 
-ATTEMPTS = 4
+ATTEMPTS = 5
 # Once the deadline is shorter than this, the state is not reached on a busy machine.
 DEADLINE = 0.6
 WIDE = {"max_output_bytes": 64 * 2**20, "execution_timeout": 30.0}

@@ -26,7 +26,7 @@ from tests.concurrency.deaths import (
     seconds_until_death,
 )
 
-ATTEMPTS = 3
+ATTEMPTS = 5
 EachState = pytest.mark.parametrize("state", list(STATES))
 EachSignal = pytest.mark.parametrize(
     "number",

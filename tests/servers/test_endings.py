@@ -19,7 +19,7 @@ from tests.servers.server import SERVERS, RunningServer, Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-ATTEMPTS = 3
+ATTEMPTS = 5
 each_server = pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
 
 

@@ -10,8 +10,6 @@ from tests.servers.server import SERVERS, RunningServer
 from tests.servers.test_servers import executor_of
 from tests.servers.traffic import Tally
 
-pytestmark = pytest.mark.slow
-
 NOTICED = [
     ("the_context_is_not_restored", "gunicorn sync", "own context", "leaks"),
     ("the_context_is_not_restored", "gunicorn gthread", "nothing stays", "leaks"),
@@ -33,6 +31,7 @@ NOTICED = [
 ]
 
 
+@pytest.mark.trial
 @pytest.mark.parametrize("mutation, name, cell, wrong", NOTICED)
 def test_a_cell_notices_that_its_mechanism_is_gone(
     mutation: str, name: str, cell: str, wrong: str
@@ -47,6 +46,7 @@ def test_a_cell_notices_that_its_mechanism_is_gone(
         tally.check()
 
 
+@pytest.mark.trial
 def test_a_fork_that_forgets_nothing_is_noticed() -> None:
     (server,) = (one for one in SERVERS if one.preloads)
     mutation = "nothing_is_forgotten_after_a_fork"

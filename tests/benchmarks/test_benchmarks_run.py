@@ -32,6 +32,7 @@ def test_benchmark_shows_each_layer_of_the_lock_down() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_quick_benchmark_of_a_trivial_run_prints_json() -> None:
     finished = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks", "--quick", "--only", "trivial", "--json", "-"],

@@ -108,4 +108,4 @@ def test_loops_and_threads_leave_no_channel_descriptor_or_thread(
             and psutil.Process().num_threads() <= threads + 6
         )
 
-    assert wait_until(nothing_grew, 10), (descriptors, threads)
+    assert wait_until(nothing_grew), (descriptors, threads)

@@ -66,7 +66,7 @@ def family(pid: int) -> list[int]:
     return [pid, *descendants(pid)]
 
 
-def all_gone(pids: list[int], seconds: float = 5.0) -> bool:
+def all_gone(pids: list[int], seconds: float = 20.0) -> bool:
     """Wait until none of the processes runs."""
     return wait_until(lambda: not any(map(is_running, pids)), seconds)
 

@@ -185,7 +185,7 @@ def test_groups_of_a_killed_executor_go_with_the_next_start() -> None:
         left = {folder for folder in folders() - before if f"-{killed.pid}-" in folder.name}
         assert left
         killed.kill()
-        assert wait_until(lambda: not any(path.read_text() for path in _members(left)), seconds=10)
+        assert wait_until(lambda: not any(path.read_text() for path in _members(left)))
         assert {folder for folder in left if folder.exists()} == left
         with ExecutorProcess("--tier", "unsafe") as next_one:
             assert not any(folder.exists() for folder in left)

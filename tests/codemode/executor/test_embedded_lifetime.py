@@ -44,12 +44,12 @@ ENDS = {
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_it_is_gone_with_a_process_that_does_not_close(folder: Path, end: str) -> None:
     executor = int(run_program(START + end, folder))
-    assert all_gone([executor], 2.0)
+    assert all_gone([executor])
     assert wait_until(lambda: leftovers(folder) == [])
 
 
 @pytest.mark.parametrize("code", ["1", "while True: pass", "import time; time.sleep(60)"])
-def test_it_is_gone_within_a_second_of_a_killed_parent(folder: Path, code: str) -> None:
+def test_it_is_gone_with_a_killed_parent(folder: Path, code: str) -> None:
     source = START + f"codemode.run({code!r}, execution_timeout=60)\ntime.sleep(60)"
     with subprocess.Popen(
         command(source), env=environment(folder), stdout=subprocess.PIPE
@@ -59,7 +59,7 @@ def test_it_is_gone_within_a_second_of_a_killed_parent(folder: Path, code: str) 
         assert wait_until(lambda: len(family(executor)) > 2)
         pids = family(executor)
         parent.kill()
-        assert all_gone(pids, 1.0)
+        assert all_gone(pids)
         assert wait_until(lambda: leftovers(folder) == [])
 
 
@@ -162,7 +162,7 @@ elif sys.argv[1] == "close_async":
     )
     for end in ("close", "close_async", "exit"):
         executor = int(run_program(source, folder, end))
-        assert all_gone([executor], 2.0)
+        assert all_gone([executor])
     assert wait_until(lambda: leftovers(folder) == [])
 
 
@@ -205,5 +205,5 @@ def test_sigterm_to_the_parent_ends_it_too(folder: Path) -> None:
         assert parent.stdout is not None
         pids = family(int(parent.stdout.readline()))
         parent.send_signal(signal.SIGTERM)
-        assert all_gone(pids, 2.0)
+        assert all_gone(pids)
         assert wait_until(lambda: leftovers(folder) == [])

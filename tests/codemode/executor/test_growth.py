@@ -72,7 +72,7 @@ def settled(executor: ExecutorProcess, before: Belongings, memory: int) -> bool:
             and all(b <= a + memory for a, b in zip(before.memory, now.memory, strict=True))
         )
 
-    return wait_until(close, 10)
+    return wait_until(close)
 
 
 CODE = "x = add(1, 2)\nprint(x)\ny = await rate('EUR')\nresult = [x, y]"

@@ -166,5 +166,5 @@ def test_terminated_executor_waits_for_nobody_for_ever(own_executor: ExecutorPro
         with pytest.raises(ExecutorConnectionError, match="lost during the run") as caught:
             list(events)
         assert caught.value.result is not None
-        assert wait_until(lambda: not is_running(own_executor.pid), 10)
-        assert time.monotonic() - began < 9
+        assert wait_until(lambda: not is_running(own_executor.pid))
+        assert time.monotonic() - began < 30

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Self
 
 from django.conf import settings as django_settings
 from django.utils.crypto import salted_hmac
-from django.utils.functional import LazyObject, empty
 from django.utils.module_loading import import_string
 from pydantic import (
     BaseModel,
@@ -28,6 +27,7 @@ from pydantic_core import ErrorDetails
 from codemode.config import ClientConfig, Limits, Tier, TLSConfig
 from codemode.core.context import RuntimeContext
 from codemode.errors import ConfigurationError
+from django_codemode.lazy_users import is_unloaded
 
 __all__ = ["CodemodeSettings", "ContextProvider", "get_settings", "parse", "problems"]
 
@@ -179,8 +179,8 @@ def _caller_of(context: RuntimeContext) -> str:
     if (tenant := context.get("tenant_id")) is not None:
         return f"tenant {tenant}"
     user = context.get("user")
-    if isinstance(user, LazyObject) and user.__dict__.get("_wrapped", empty) is empty:
-        return ""  # to load it takes a query, which is not ours to make, nor allowed in a loop
+    if is_unloaded(user):
+        return ""  # where the thread for sync code waits for the loop, nobody could load it
     pk = getattr(user, "pk", None)
     return "" if pk is None else f"user {pk}"
 

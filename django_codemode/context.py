@@ -9,16 +9,15 @@ from typing import Any
 from uuid import uuid4
 
 from asgiref.sync import async_to_sync, sync_to_async
-from django.conf import settings as django_settings
 from django.http import HttpRequest
 from django.http.request import split_domain_port
+from django.utils.functional import SimpleLazyObject
 
 from codemode.core.context import RuntimeContext
 from codemode.errors import ConfigurationError
 from django_codemode.conf import get_settings
 
 __all__ = [
-    "adefault_provider",
     "aprovide",
     "as_context",
     "call_provider",
@@ -33,29 +32,16 @@ _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 def default_provider(request: HttpRequest) -> dict[str, Any]:
     """Return ``request_id``, ``user`` and ``tenant_id``, as far as they are known.
 
-    ``user`` is ``request.user``, still lazy, when AuthenticationMiddleware has
-    set it. ``tenant_id`` is there when ``TENANT_HEADER`` or
+    ``user`` is what ``request.user`` is at the first use, whoever has set it
+    until then; a run loads it when it begins. ``tenant_id`` is there when ``TENANT_HEADER`` or
     ``TENANT_FROM_HOST`` says where from.
     """
     variables: dict[str, Any] = {"request_id": _request_id(request)}
     if hasattr(request, "user"):
-        variables["user"] = request.user
+        variables["user"] = SimpleLazyObject(lambda: request.user)
     tenant = _tenant_id(request)
     if tenant is not None:
         variables["tenant_id"] = tenant
-    return variables
-
-
-async def adefault_provider(request: HttpRequest) -> dict[str, Any]:
-    """Return what ``default_provider`` does, with the user already loaded.
-
-    An asynchronous tool could not load it without an error. A request without a
-    session cookie is left lazy: that needs no query, and does not make the
-    response vary on cookies.
-    """
-    variables = default_provider(request)
-    if "user" in variables and django_settings.SESSION_COOKIE_NAME in request.COOKIES:
-        variables["user"] = await request.auser()
     return variables
 
 
@@ -79,7 +65,7 @@ async def aprovide(request: HttpRequest) -> RuntimeContext:
     """
     provider = get_settings().provider()
     if provider is default_provider:
-        return as_context(await adefault_provider(request), provider)
+        return provide(request)  # Reads the request and nothing else: no thread is needed.
     return as_context(await call_provider(provider, request), provider)
 
 

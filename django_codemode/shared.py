@@ -14,6 +14,7 @@ from codemode.config import ClientConfig
 from codemode.core.registry import ComponentRegistry
 from codemode.errors import ConfigurationError
 from django_codemode import conf
+from django_codemode.lazy_users import user_loader
 from django_codemode.permissions import DjangoPermissionChecker
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Shared:
             if self._registry is None:
                 self._registry = ComponentRegistry()
                 self._registry.permission_checker = DjangoPermissionChecker()
+                self._registry.context_loader = user_loader
             return self._registry
 
     @property

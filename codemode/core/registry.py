@@ -20,7 +20,7 @@ from codemode.core.context import (
     use_context,
 )
 from codemode.core.observers import ExecutionObserver
-from codemode.core.threads import on_sync_thread
+from codemode.core.threads import on_sync_thread, sync_thread_waits_here
 from codemode.errors import ConfigurationError, ToolRegistrationError
 from codemode.tools.build import default_name, make_tool, same_source
 from codemode.tools.errors import ToolCallRefused
@@ -30,6 +30,7 @@ from codemode.tools.tool import Tool
 __all__ = [
     "ComponentRegistry",
     "ContextBlock",
+    "ContextLoader",
     "PermissionChecker",
     "RuntimeContext",
     "get_current_context",
@@ -38,6 +39,9 @@ __all__ = [
 logger = logging.getLogger("codemode.tools")
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# Gives for a context what loads those of its values that only sync code can load.
+ContextLoader = Callable[[RuntimeContext], Callable[[], object] | None]
 
 
 class PermissionChecker(Protocol):
@@ -60,6 +64,8 @@ class ComponentRegistry:
 
     def __init__(self) -> None:
         self.permission_checker: PermissionChecker | None = None
+        self.context_loader: ContextLoader | None = None
+        """Asked before each run; what it gives is called on the caller's thread for sync code."""
         self._lock = threading.Lock()
         self._tools: Mapping[str, Tool] = MappingProxyType({})
         self._hooks: tuple[ToolHook, ...] = ()
@@ -177,6 +183,17 @@ class ComponentRegistry:
             return self.visible(tools, context)
         return await on_sync_thread(self.visible, tools, context)
 
+    def load(self, context: RuntimeContext | None) -> None:
+        """Load what of the context the ``context_loader`` says, before a run in this thread."""
+        if (load := self._loader_of(context)) is not None:
+            load()
+
+    async def load_async(self, context: RuntimeContext | None) -> None:
+        """Do as ``load`` on the thread for sync code, unless that one waits for this very loop."""
+        load = self._loader_of(context)
+        if load is not None and not sync_thread_waits_here():
+            await on_sync_thread(load)
+
     def add_hook(self, hook: ToolHook) -> None:
         """Let a hook see each tool call before and after it runs; adding it again is a no-op."""
         with self._lock:
@@ -223,6 +240,11 @@ class ComponentRegistry:
         The former context comes back afterwards.
         """
         return ContextBlock(variables)
+
+    def _loader_of(self, context: RuntimeContext | None) -> Callable[[], object] | None:
+        if self.context_loader is None or context is None:
+            return None
+        return self.context_loader(context)
 
     def _allows(self, tool: Tool, context: RuntimeContext | None) -> bool:
         if tool.permission is None:

@@ -149,6 +149,7 @@ class Session:
     def __enter__(self) -> Self:
         context = self._begin_session()
         tools = self._select()
+        self._client.registry.load(context)
         listed = self._client.registry.visible(tools, context)
         self._sandbox = self._client.sandbox_request(
             self._limits, tools, listed, context, profile=self._profile, session=True
@@ -169,6 +170,7 @@ class Session:
     async def __aenter__(self) -> Self:
         context = self._begin_session()
         tools = self._select()
+        await self._client.registry.load_async(context)
         listed = await self._client.registry.visible_async(tools, context)
         self._sandbox = self._client.sandbox_request(
             self._limits, tools, listed, context, profile=self._profile, session=True

@@ -13,7 +13,14 @@ from typing import Any
 from asgiref import sync as asgiref_sync
 from asgiref.sync import AsyncToSync, SyncToAsync, sync_to_async
 
-__all__ = ["MAX_POOL_THREADS", "adopt_locals", "call_each", "on_sync_thread", "tool_pool"]
+__all__ = [
+    "MAX_POOL_THREADS",
+    "adopt_locals",
+    "call_each",
+    "on_sync_thread",
+    "sync_thread_waits_here",
+    "tool_pool",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -44,13 +51,18 @@ async def on_sync_thread[R](function: Callable[..., R], *args: Any) -> R:
 
     Raises RuntimeError where that thread waits for this very loop.
     """
-    if threading.current_thread() in _sync_threads():
+    if sync_thread_waits_here():
         raise RuntimeError(
             "sync code would wait for ever here: its thread runs this event loop, started by "
             "asyncio.run() in a sync view or by sync_to_async(); call execute() there, or "
             "async_to_sync(codemode.execute_async)(...)"
         )
     return await _sync_call(function, *args)
+
+
+def sync_thread_waits_here() -> bool:
+    """Tell whether the thread for sync code is this very one, and so waits for this loop."""
+    return threading.current_thread() in _sync_threads()
 
 
 @sync_to_async

@@ -55,9 +55,15 @@ class CodemodeView(View):
         require_permission(getattr(request, "user", None), self.permission_required)
 
     def get_context(self, request: HttpRequest) -> RuntimeContext:
-        """Return the context for the tools: the middleware's, else CONTEXT_PROVIDER's."""
+        """Return the context for the tools: the middleware's, else CONTEXT_PROVIDER's.
+
+        Its ``user`` is the one whom ``check_permission`` lets in, also where that
+        one became known after the middleware.
+        """
         context: RuntimeContext | None = getattr(request, "codemode_context", None)
-        return provide(request) if context is None else context
+        if context is None:
+            context = provide(request)
+        return context.merged(user=request.user) if hasattr(request, "user") else context
 
     def get_tools(self, request: HttpRequest) -> Iterable[str] | None:
         """Return the names of the tools that this view offers; None for all.

@@ -148,7 +148,7 @@ class TestFairnessKey:
 
         assert key == parse({}).fairness_key_of(RuntimeContext({"user": User(pk=1)}))
 
-    def test_it_loads_no_user(self) -> None:
+    def test_it_loads_no_user_itself(self) -> None:
         user = SimpleLazyObject(lambda: pytest.fail("loaded"))
 
         assert parse({}).fairness_key_of(RuntimeContext({"user": user})) == ""

@@ -8,15 +8,20 @@ from contextvars import copy_context
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import connection
 from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import AsyncClient, Client, RequestFactory, TestCase, override_settings
+from django.test.utils import CaptureQueriesContext
 from django.urls import path
+from django.utils.decorators import sync_and_async_middleware
 from django.utils.functional import SimpleLazyObject
 
 from codemode.core.context import RuntimeContext, get_current_context, use_context
 from codemode.errors import ConfigurationError
+from django_codemode import get_codemode
 from django_codemode.middleware import CodemodeMiddleware
 from tests.testapp import views
 
@@ -281,34 +286,97 @@ class TestUser:
     def test_without_authentication_there_is_none(self) -> None:
         assert "user" not in context_of(RequestFactory().get("/"))
 
-    def test_it_is_the_requests_and_stays_lazy(self) -> None:
-        def load() -> User:
-            raise AssertionError("evaluated")
-
+    def test_it_is_the_requests_at_its_first_use(self) -> None:
         request = RequestFactory().get("/")
-        request.user = SimpleLazyObject(load)  # type: ignore[assignment]  # as Django does it
-        assert context_of(request).variables["user"] is request.user
+        request.user = SimpleLazyObject(  # type: ignore[assignment]  # as Django does it
+            lambda: pytest.fail("loaded")
+        )
+        user = context_of(request)["user"]
 
-    async def test_an_anonymous_request_is_not_made_to_vary_on_cookies(self) -> None:
-        response = await AsyncClient().get("/acontext/")
-        assert "Cookie" not in response.headers.get("Vary", "")
+        request.user = User(username="later")
+        assert user.get_username() == "later"
 
 
-class AsynchronousUserTests(TestCase):
-    async def test_the_user_is_loaded_for_asynchronous_code(self) -> None:
-        await self.async_client.aforce_login(await User.objects.acreate(username="alice"))
-        found: list[Any] = []
+class RequestUserTests(TestCase):
+    def setUp(self) -> None:
+        root = User.objects.create_superuser("root")
+        User.objects.create(username="alice")
+        self.client.force_login(root)
+        self.async_client.force_login(root)
 
+    def test_an_asynchronous_request_that_does_not_ask_for_it_costs_nothing(self) -> None:
         async def view(request: HttpRequest) -> HttpResponse:
-            context = get_current_context()
-            assert context is not None
-            found.append(context["user"].username)  # a lazy user would raise here
             return HttpResponse()
 
-        with override_settings(ROOT_URLCONF=urls_of(view)):
-            await self.async_client.get("/")
+        with override_settings(ROOT_URLCONF=urls_of(view)), CaptureQueriesContext(connection) as of:
+            response = async_to_sync(self.async_client.get)("/")
 
-        assert found == ["alice"]
+        assert not of.captured_queries
+        assert "Cookie" not in response.headers.get("Vary", "")
+
+    async def test_tools_of_both_stacks_act_as_the_user_that_another_middleware_has_put_there(
+        self,
+    ) -> None:
+        async def arun(request: HttpRequest) -> HttpResponse:
+            return HttpResponse(await get_codemode().execute_async(WHO))
+
+        def run(request: HttpRequest) -> HttpResponse:
+            return HttpResponse(get_codemode().execute(WHO))
+
+        after = len(settings.MIDDLEWARE)
+        for place in (after - 1, after):  # above ours and below
+            middleware = [*settings.MIDDLEWARE]
+            middleware.insert(place, f"{HERE}.impersonate")
+            with override_settings(MIDDLEWARE=middleware, ROOT_URLCONF=urls_of(arun)):
+                assert (await self.async_client.get("/")).content == b'["alice", "alice"]'
+            with override_settings(MIDDLEWARE=middleware, ROOT_URLCONF=urls_of(run)):
+                text = (await sync_to_async(self.client.get)("/")).content
+                assert text == b'["alice", "alice"]'
+
+    async def test_a_request_whose_user_is_no_affair_of_djangos_is_served(self) -> None:
+        middleware = [f"{HERE}.impersonate", "django_codemode.middleware.CodemodeMiddleware"]
+        with override_settings(MIDDLEWARE=middleware):
+            assert (await self.async_client.get("/acontext/")).status_code == 200
+
+    def test_asynchronous_tools_have_it_loaded_in_runs_and_in_sessions(self) -> None:
+        def run(request: HttpRequest) -> HttpResponse:
+            return HttpResponse(get_codemode().execute(WHO))
+
+        def session(request: HttpRequest) -> HttpResponse:
+            with get_codemode().session() as session:
+                return HttpResponse(session.run(WHO).text)
+
+        async def asession(request: HttpRequest) -> HttpResponse:
+            async with get_codemode().session() as session:
+                return HttpResponse((await session.run_async(WHO)).text)
+
+        for view in (run, session):
+            with override_settings(ROOT_URLCONF=urls_of(view)):
+                assert self.client.get("/").content == b'["root", "root"]'
+        with override_settings(ROOT_URLCONF=urls_of(asession)):
+            response = async_to_sync(self.async_client.get)("/")
+            assert response.content == b'["root", "root"]'
+
+
+WHO = "[testapp.whoami()['user'], (await testapp.awhoami())['user']]"
+
+
+@sync_and_async_middleware
+def impersonate(get_response: Any) -> Any:
+    """Let every request act as alice, whoever is logged in."""
+    if iscoroutinefunction(get_response):
+
+        async def amiddleware(request: Any) -> Any:
+            request.user = await User.objects.aget(username="alice")
+            return await get_response(request)
+
+        return amiddleware
+
+    def middleware(request: Any) -> Any:
+        request.user = User.objects.get(username="alice")
+        return get_response(request)
+
+    return middleware
 
 
 def test_the_context_is_left_on_the_request() -> None:

@@ -10,6 +10,8 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory, TestCase, override_settings
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
 
 from codemode import Codemode, ExecutorClient
 from codemode.core.context import RuntimeContext
@@ -249,6 +251,30 @@ class TestBody:
     @pytest.mark.parametrize("method", ["get", "put", "delete", "patch", "head"])
     def test_only_post_executes(self, client: Client, method: str) -> None:
         assert getattr(client, method)(URL).status_code == 405
+
+
+class TestTokens:
+    """A view that learns who asks by itself, after every middleware."""
+
+    @pytest.fixture
+    def by_token(self, coder: User) -> Any:
+        view = ExecuteView.as_view()
+
+        def authenticated(request: HttpRequest) -> Any:
+            request.user = coder
+            return view(request)
+
+        return csrf_exempt(authenticated)
+
+    @pytest.mark.parametrize("logged_in", [False, True])
+    def test_tools_act_as_the_user_who_was_let_in(self, by_token: Any, logged_in: bool) -> None:
+        client = Client(enforce_csrf_checks=True)
+        if logged_in:
+            client.force_login(User.objects.create_superuser("root"))
+        with override_settings(ROOT_URLCONF=(path("codemode/execute/", by_token),)):
+            assert run(client, "testapp.whoami()['user']")["value"] == "coder"
+            told = run(client, "testapp.secret()")["error"]
+        assert told["type"] == "PermissionDeniedError"
 
 
 class TestExecutorFailures:

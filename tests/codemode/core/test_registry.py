@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 
 from codemode.core import ComponentRegistry
 from codemode.core.registry import RuntimeContext, get_current_context
@@ -239,6 +240,37 @@ def test_a_checker_that_breaks_refuses_and_is_heard(caplog: pytest.LogCaptureFix
 
     assert not registry.visible(registry.tools, None)
     assert "no database" in caplog.text
+
+
+class TestContextLoader:
+    """Be sure that what only sync code can load is loaded before a run, where it may be."""
+
+    def setup_method(self) -> None:
+        self.registry = ComponentRegistry()
+        self.registry.context_loader = self.loader
+        self.threads: list[int] = []
+        self.context = RuntimeContext({"lazy": True})
+
+    def loader(self, context: RuntimeContext) -> Callable[[], object] | None:
+        return (lambda: self.threads.append(threading.get_ident())) if context.get("lazy") else None
+
+    def test_sync_code_loads_in_its_own_thread(self) -> None:
+        self.registry.load(self.context)
+        self.registry.load(RuntimeContext())
+        self.registry.load(None)
+
+        assert self.threads == [threading.get_ident()]
+
+    async def test_a_task_leaves_it_to_the_thread_for_sync_code(self) -> None:
+        await self.registry.load_async(self.context)
+        await self.registry.load_async(RuntimeContext())
+
+        assert self.threads == [await sync_to_async(threading.get_ident)()]
+
+    async def test_it_is_left_where_that_thread_waits_for_the_loop(self) -> None:
+        await sync_to_async(lambda: asyncio.run(self.registry.load_async(self.context)))()
+
+        assert not self.threads
 
 
 class Hook:

@@ -15,6 +15,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.core.exceptions import PermissionDenied
 
 from codemode.core.codemode import Codemode
 from codemode.core.context import RuntimeContext, use_context
@@ -152,7 +153,7 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
         await self.accept()
         try:
             async with own_thread():
-                await sync_to_async(self._check_user)()
+                await self._ask(self._check_user)
         except RefusalError as refusal:
             await self._refuse(None, refusal)
             if refusal.status != 401:
@@ -255,9 +256,6 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
             refusal = error
         except ConfigurationError as error:  # One of the inputs was told by the run.
             refusal = not_configured(error)
-        except OSError:
-            line.release()
-            return  # The socket has gone, which the consumer learns next.
         except Exception as error:  # noqa: BLE001  # goes to the log from there
             await line.tell(error_message(error))
             return
@@ -273,7 +271,7 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
             raise RefusalError("invalid_watchable", "'watchable' is no boolean; expected true")
         if watchable:
             self._check_layer()
-        execution, owner = await sync_to_async(self._prepare)(message)
+        execution, owner = await self._ask(self._prepare, message)
         with use_context(execution.context):
             async with aclosing(atell(execution.stream())) as messages:
                 async for one in messages:
@@ -287,7 +285,7 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
     async def _watch(self, line: Line, message: dict[str, Any]) -> None:
         execution_id, after = what_to_watch(message)
         self._check_layer()
-        watcher = await sync_to_async(self._prepare_watcher)()
+        watcher = await self._ask(self._prepare_watcher)
         watch = Watch(
             self.channel_layer, self.channel_name, name=line.name, execution_id=execution_id
         )
@@ -303,12 +301,22 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
                             line.release()
                         await line.pass_on(text)
         finally:
-            del self._watches[line.name]
-            await watch.leave()
+            if self._watches.get(line.name) is watch:  # Its id may have been used again.
+                del self._watches[line.name]
+            others = self._watches.values()
+            if all(one.execution_id != execution_id for one in others):
+                await watch.leave()  # For the whole socket, which is what the group knows.
 
     def _check_layer(self) -> None:
         if self.channel_layer is None:
             raise RefusalError("not_watchable", "this site has no channel layer: CHANNEL_LAYERS")
+
+    async def _ask[**P, R](self, hooks: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call hooks on the thread for sync code. Raises RefusalError also in Django's words."""
+        try:
+            return await sync_to_async(hooks)(*args, **kwargs)
+        except PermissionDenied as error:
+            raise RefusalError("not_permitted", "this is not permitted", status=403) from error
 
     def _check_user(self) -> Any:
         user = self.get_user()
@@ -347,7 +355,10 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
     async def _send(self, text: str) -> None:
         async with self._sending:
             if not self._gone:
-                await self.send(text_data=text)
+                try:
+                    await self.send(text_data=text)
+                except OSError:
+                    self._gone = True  # Which the consumer learns next.
 
 
 def _watcher(user: Any, context: RuntimeContext, *, others: bool = False) -> Watcher:

@@ -87,22 +87,25 @@ def require_permission(user: Any, permission: str) -> None:
 def reload_user(scope: Mapping[str, Any]) -> Any:
     """Return the user of an ASGI scope as the database has it now; None when nobody is logged in.
 
-    A websocket lives long: the user may have logged out, been deactivated or
-    lost permissions since. Queries the database.
+    A websocket lives long: the user may have been deactivated or lost
+    permissions since, and one whom the scope's session has logged in may have
+    logged out. Queries the database.
     """
     user = scope.get("user")
     if user is None or not user.is_authenticated:
         return None
-    session = scope.get("session")
-    if session is not None and SESSION_KEY in session:
-        engine = import_module(settings.SESSION_ENGINE)
-        request = SimpleNamespace(session=engine.SessionStore(session.session_key))
-        fresh: Any = get_user(cast("HttpRequest", request))
-        return fresh if fresh.is_authenticated else None
     model = get_user_model()
     if not isinstance(user, model):
         return user  # The project's own notion of a user.
-    return model._default_manager.filter(pk=user.pk, is_active=True).first()
+    session = scope.get("session")
+    fresh: Any
+    if session is not None and session.get(SESSION_KEY) == user._meta.pk.value_to_string(user):
+        engine = import_module(settings.SESSION_ENGINE)
+        request = SimpleNamespace(session=engine.SessionStore(session.session_key))
+        fresh = get_user(cast("HttpRequest", request))
+    else:  # A token, say, has told who it is, whatever session came along.
+        fresh = model._default_manager.filter(pk=user.pk).first()
+    return fresh if fresh is not None and fresh.is_authenticated and fresh.is_active else None
 
 
 def _decide(

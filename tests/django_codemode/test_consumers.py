@@ -13,7 +13,8 @@ from asgiref.sync import sync_to_async
 from channels.layers import InMemoryChannelLayer
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import AnonymousUser, Permission, User
-from django.test import TestCase, override_settings
+from django.core.exceptions import PermissionDenied
+from django.test import AsyncClient, TestCase, override_settings
 
 from codemode.core.context import RuntimeContext, get_current_context
 from django_codemode.asgi import CodemodeASGIMiddleware
@@ -289,6 +290,19 @@ class TestWhoMay:
             assert isinstance(socket.wire, WebsocketCommunicator)
             assert (await socket.wire.receive_output(20))["code"] == 4401
 
+    async def test_the_scopes_user_counts_whatever_session_came_along(self, coder: User) -> None:
+        root = await sync_to_async(User.objects.create_superuser)("root")
+        client = AsyncClient()
+        await client.aforce_login(root)
+        session = await client.asession()
+        async with in_process(APP, user=coder, session=session) as socket:
+            [*_, completed] = await socket.run("testapp.whoami()['user']")
+            assert completed["data"]["value"] == "coder"
+        async with in_process(APP, user=root, session=session) as socket:
+            await client.alogout()
+            [refused] = await socket.run("1")
+            assert refused["data"]["code"] == "not_authenticated"
+
     async def test_a_tool_asks_for_its_own_permission(self, coder: User) -> None:
         async with in_process(APP, user=coder) as socket:
             [*_, completed] = await socket.run("testapp.secret()")
@@ -403,6 +417,92 @@ async def test_a_hook_that_raises_fails_its_run_and_the_socket_goes_on(
             assert (failed["type"], failed["data"]["code"]) == ("error", "internal_error")
             assert "south" not in str(failed)
     assert "KeyError: 'south'" in caplog.text
+
+
+class RefusingConsumer(CodemodeConsumer):
+    """Refuse in Django's words."""
+
+    def get_tools(self, user: Any) -> list[str]:
+        raise PermissionDenied("the plan of acme has no tools")
+
+    def check_permission(self, user: Any) -> None:
+        if user.username != "coder":
+            raise PermissionDenied
+
+
+async def test_a_hook_may_refuse_in_djangos_words(coder: User) -> None:
+    async with in_process(RefusingConsumer.as_asgi(), user=coder) as socket:
+        [refused] = await socket.run("1")
+    assert (refused["type"], refused["data"]["code"]) == ("refused", "not_permitted")
+    assert "acme" not in str(refused)
+    other = await sync_to_async(User.objects.create_user)("other")
+    [refused], code = await closed_with(RefusingConsumer.as_asgi(), user=other)
+    assert (refused["data"]["code"], code) == ("not_permitted", 4403)
+
+
+class UnconnectedConsumer(CodemodeConsumer):
+    """Ask a service that is down."""
+
+    def get_tools(self, user: Any) -> list[str]:
+        raise ConnectionRefusedError("the service of policies is down")
+
+
+async def test_a_hook_that_cannot_reach_its_service_is_told_and_logged(
+    coder: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with in_process(UnconnectedConsumer.as_asgi(), user=coder) as socket:
+        for _ in range(2):  # and leaves its id free
+            [failed] = await socket.run("1")
+            assert (failed["type"], failed["data"]["code"]) == ("error", "internal_error")
+    assert "the service of policies is down" in caplog.text
+
+
+class SlowToEndConsumer(CodemodeConsumer):
+    """End its first watch when the second one has begun, under the same id."""
+
+    ended = 0
+
+    async def _send(self, text: str) -> None:
+        await super()._send(text)
+        if '"w"' in text and '"completed"' in text:
+            self.ended += 1
+            first = self._watches["w"]
+            async with asyncio.timeout(20):
+                while self.ended == 1 and self._watches["w"] is first:
+                    await asyncio.sleep(0.001)
+
+
+@pytest.mark.usefixtures("layer")
+async def test_an_id_may_be_used_again_before_the_watch_that_had_it_is_gone(coder: User) -> None:
+    app = SlowToEndConsumer.as_asgi()
+    async with in_process(app, user=coder) as host, in_process(app, user=coder) as watcher:
+        [started, *_] = await host.run("42", watchable=True)
+        execution_id = started["data"]["execution_id"]
+        for _ in range(2):
+            await watcher.send(type="watch", id="w", execution_id=execution_id)
+            assert (await watcher.until("completed", "error"))[-1]["data"]["value"] == 42
+
+
+@pytest.mark.usefixtures("layer")
+async def test_of_two_watches_of_a_run_by_one_socket_one_may_be_left(
+    coder: User, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("django_codemode.broadcast.ASK_SECONDS", 600)  # or it would ask again
+    left = threading.Event()
+    register("testapp_wait", lambda: left.wait(20))
+    async with in_process(APP, user=coder) as host, in_process(APP, user=coder) as watcher:
+        await host.send(type="run", id="r", code="testapp_wait()", watchable=True)
+        [started, *_] = await host.until("tool_call_started")
+        execution_id = started["data"]["execution_id"]
+        for name in ("v", "w"):
+            await watcher.send(type="watch", id=name, execution_id=execution_id)
+            await watcher.until("tool_call_started")
+        await watcher.send(type="cancel", id="v")
+        assert (await watcher.receive())["data"]["code"] == "cancelled"
+        await watcher.send(type="cancel", id="v")  # refused, after what came before
+        assert (await watcher.receive())["data"]["code"] == "unknown_id"
+        left.set()
+        assert (await watcher.until("completed", "error"))[-1]["data"]["value"] is True
 
 
 class FailingLayer(InMemoryChannelLayer):

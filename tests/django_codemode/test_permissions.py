@@ -11,7 +11,8 @@ from codemode import tool
 from codemode.core.context import RuntimeContext
 from codemode.tools import make_tool
 from django_codemode import SYSTEM, get_codemode
-from django_codemode.permissions import DjangoPermissionChecker
+from django_codemode.permissions import DjangoPermissionChecker, reload_user
+from shop.models import Merchant
 
 pytestmark = pytest.mark.django_db
 
@@ -234,3 +235,16 @@ def test_the_allow_list_hides_without_a_word(clerk: User, guarded: None) -> None
         result = get_codemode().run("guarded_sum([1])", available_tools=["testapp.lazy"])
     assert result.error is not None
     assert result.error.type == "NameError"
+
+
+def test_a_model_of_users_without_a_column_for_who_is_active_is_reloaded(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("django_codemode.permissions.get_user_model", lambda: Merchant)
+    monkeypatch.setattr(Merchant, "is_authenticated", True, raising=False)
+    monkeypatch.setattr(Merchant, "is_active", True, raising=False)
+    merchant = Merchant.objects.create(slug="acme", name="", currency="EUR")
+
+    assert reload_user({"user": merchant}) == merchant
+    monkeypatch.setattr(Merchant, "is_active", False)
+    assert reload_user({"user": merchant}) is None

@@ -154,7 +154,7 @@ def test_cancelled_wait_for_a_slot_frees_it_for_others(forker: Forker) -> None:
         "await asyncio.gather(*waiting, return_exceptions=True)\n"
         "(await first, await rate('B'), await asyncio.to_thread(now, 'C'))"
     )
-    outcome = run(forker, code, 0.2, tool_calls_in_flight=1)
+    outcome = run(forker, code, 1.0, tool_calls_in_flight=1)
     assert outcome.value == ["a", "b", "c"]
     assert [arguments["code"] for _, arguments in outcome.of("call")] == ["A", "B", "C"]
 

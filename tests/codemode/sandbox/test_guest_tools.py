@@ -205,15 +205,15 @@ def test_waiting_thread_gets_its_answer_from_another_reader(forker: Forker) -> N
 
 def test_signal_handler_that_raises_gives_up_the_call(forker: Forker) -> None:
     def slow(name: str, arguments: dict[str, Any]) -> Any:
-        return Later(0.4 if arguments["value"] == "slow" else 0.0, arguments["value"])
+        return Later(1.0 if arguments["value"] == "slow" else 0.0, arguments["value"])
 
     code = (
         "import signal\n"
         "def ring(*_):\n    raise TimeoutError('too slow')\n"
         "signal.signal(signal.SIGALRM, ring)\n"
-        "signal.setitimer(signal.ITIMER_REAL, 0.1)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.4)\n"
         "try:\n    echo('slow')\nexcept TimeoutError as e:\n    first = str(e)\n"
-        "import time; time.sleep(0.5)\n"
+        "import time; time.sleep(1)\n"
         "(first, echo('next'))"
     )
     with Guest(forker, TOOLS, slow) as guest:
@@ -229,9 +229,12 @@ def test_large_answer_arrives_whole(forker: Forker) -> None:
 
 def test_call_costs_little(forker: Forker) -> None:
     code = (
-        "import time\nadd(1)\nstart = time.process_time()\n"
-        "for n in range(2000):\n    add(n, 1)\n"
-        "(time.process_time() - start) / 2000 * 1e6"
+        "import time\nadd(1)\ntook = []\n"
+        "for _ in range(10):\n"
+        "    start = time.process_time()\n"
+        "    for n in range(200):\n        add(n, 1)\n"
+        "    took.append((time.process_time() - start) / 200 * 1e6)\n"
+        "min(took)"
     )
     # A floor of 60 is meant; neighbours on a shared machine may double it.
     assert run(forker, code).value < 120

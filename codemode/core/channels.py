@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import logging
 import os
 import threading
 import weakref
@@ -16,15 +14,12 @@ import grpc.aio
 from pydantic import SecretStr
 
 from codemode.config import TLSConfig
-from codemode.core import forking
+from codemode.core.forking import GRPC, grpc_of_this_process, keep_for_ever
 from codemode.core.greenlets import prepare_grpc
-from codemode.core.threaded_stub import ThreadedStub
 from codemode.errors import ConfigurationError
 from codemode.wire import make_stub
 
 __all__ = ["Channels", "Target", "metadata_of", "parse_target"]
-
-logger = logging.getLogger(__name__)
 
 _OPTIONS = (
     # The client tries again by itself. With gRPC's retries (1.85) a sync call
@@ -95,9 +90,8 @@ class Channels:
     """Hold the channels to one target in one process.
 
     A grpc.aio channel belongs to the loop in which it was made, so each running
-    loop gets its own; those of closed loops are dropped at the next look-up or fork. In
-    a forked child every channel is dropped unused and made anew. Where the parent had
-    asyncio channels open, they cannot work in the child, and threads serve its loops.
+    loop gets its own; those of closed loops are dropped at the next look-up. In a
+    forked child every channel is left as it is, and others are made of its own gRPC.
     """
 
     def __init__(self, target: Target, tls: TLSConfig | None) -> None:
@@ -114,29 +108,20 @@ class Channels:
         with self._lock:
             self._check_open()
             if self._sync is None:
-                prepare_grpc()
-                if self._target.secure:
-                    self._sync = grpc.secure_channel(
-                        self._target.address, self._credentials(), _OPTIONS
-                    )
-                else:
-                    self._sync = grpc.insecure_channel(self._target.address, _OPTIONS)
-                forking.keep_out_of_forks(self._sync)
-            return forking.ForkSafeStub(make_stub(self._sync))
+                own = grpc_of_this_process()
+                prepare_grpc(own)
+                self._sync = own.channel(self._target.address, _OPTIONS, self._credentials(own))
+            return make_stub(self._sync)
 
     def async_stub(self) -> Any:
         """Return the stub for the running loop. Raises ValueError after close()."""
-        if forking.aio_was_lost():
-            _tell_of_threads()
-            return ThreadedStub(self.stub())
         loop = asyncio.get_running_loop()
         with self._lock:
             self._check_open()
             self._drop_closed_loops()
             channel = self._by_loop.get(loop)
             if channel is None:
-                with forking.stacks():
-                    channel = self._open_async()
+                channel = self._open_async(grpc_of_this_process())
                 self._by_loop[loop] = channel
         return make_stub(channel)
 
@@ -164,70 +149,38 @@ class Channels:
             await mine.close(None)
         self.close()
 
-    def _open_async(self) -> grpc.aio.Channel:
-        if self._target.secure:
-            return grpc.aio.secure_channel(self._target.address, self._credentials(), _OPTIONS)
-        return grpc.aio.insecure_channel(self._target.address, _OPTIONS)
+    def _open_async(self, own: GRPC) -> grpc.aio.Channel:
+        credentials = self._credentials(own)
+        channel: grpc.aio.Channel
+        if credentials is None:
+            channel = own.aio.insecure_channel(self._target.address, _OPTIONS)
+        else:
+            channel = own.aio.secure_channel(self._target.address, credentials, _OPTIONS)
+        return channel
 
     def _check_open(self) -> None:
         if self._closed:
             raise ValueError("the channels have been closed")
 
-    def _credentials(self) -> grpc.ChannelCredentials:
+    def _credentials(self, own: GRPC) -> grpc.ChannelCredentials | None:
+        if not self._target.secure:
+            return None
         tls = self._tls or TLSConfig()
-        return grpc.ssl_channel_credentials(
-            root_certificates=tls.read("ca_file"),
-            private_key=tls.read("key_file"),
-            certificate_chain=tls.read("cert_file"),
-        )
+        return own.ssl_credentials(tls.read("ca_file"), tls.read("key_file"), tls.read("cert_file"))
 
-    def _drop_closed_loops(self) -> bool:
-        closed = [loop for loop in self._by_loop if loop.is_closed()]
-        for loop in closed:
+    def _drop_closed_loops(self) -> None:
+        for loop in [loop for loop in self._by_loop if loop.is_closed()]:
             del self._by_loop[loop]
-        return bool(closed)
-
-    def _before_fork(self) -> bool:
-        # Not if another thread is at it: a fork must not wait for locks.
-        if not self._lock.acquire(blocking=False):
-            return False
-        try:
-            return self._drop_closed_loops()
-        finally:
-            self._lock.release()
 
     def _forget(self) -> None:
         """Drop everything in a forked child, where the parent's channels must not be touched."""
         self._lock = threading.Lock()
-        if self._by_loop:
-            forking.lose_aio()
-        # Kept alive on purpose: closing them would speak on the parent's sockets.
-        _graveyard.append((self._sync, self._by_loop))
+        keep_for_ever(self._sync, self._by_loop)
         self._sync = None
         self._by_loop = {}
 
 
-def _tell_of_threads() -> None:
-    global _told_of_threads
-    if not _told_of_threads:
-        _told_of_threads = True
-        logger.warning(
-            "this process was forked while an asyncio channel of gRPC was open, so that gRPC has "
-            "none that work here: execute_async() uses threads, which is slower; fork before the "
-            "first execution, or use the spawn method of multiprocessing"
-        )
-
-
-_told_of_threads = False
 _all_channels: weakref.WeakSet[Channels] = weakref.WeakSet()
-_graveyard: list[object] = []
-
-
-def _before_fork() -> None:
-    """Free the channels of closed loops: gRPC's aio half dies in a child that inherits one."""
-    dropped = [channels._before_fork() for channels in list(_all_channels)]
-    if any(dropped):
-        gc.collect()  # a channel and its loop hold each other
 
 
 def _after_fork_in_child() -> None:
@@ -235,4 +188,4 @@ def _after_fork_in_child() -> None:
         channels._forget()
 
 
-os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
+os.register_at_fork(after_in_child=_after_fork_in_child)

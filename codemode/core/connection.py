@@ -18,7 +18,7 @@ from codemode.config import TLSConfig
 from codemode.core.async_half import AsyncLink
 from codemode.core.channels import Channels, Target, metadata_of, parse_target
 from codemode.core.failures import client_error
-from codemode.core.forking import check_usable
+from codemode.core.forking import keep_for_ever
 from codemode.core.greenlets import why_not_async
 from codemode.core.info import ExecutorInfo, info_from
 from codemode.core.sync_half import SyncLink
@@ -156,7 +156,6 @@ class Connection:
     def _connect(self) -> Channels:
         """Return the channels, starting the embedded executor when there is none."""
         self.check_open()
-        check_usable()
         if self.embedded is None:
             assert self._channels is not None
             return self._channels
@@ -204,6 +203,7 @@ class Connection:
         self._lock = threading.Lock()
         for link in list(self._links):
             link.forget()
+            keep_for_ever(link)
         self._links = weakref.WeakSet()
 
 

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
-import grpc.experimental.gevent
+from codemode.core.forking import GRPC
 
 __all__ = ["prepare_grpc", "why_not_async"]
 
-_prepared_in: int | None = None
+_prepared: GRPC | None = None
 
 
-def prepare_grpc() -> None:
+def prepare_grpc(own: GRPC) -> None:
     """Make gRPC wait cooperatively where threads are greenlets; call before a channel is made.
 
     Otherwise the first call would stop the thread that carries all greenlets,
     among them the one that is to send its request, for ever.
     """
-    global _prepared_in
+    global _prepared
     if not _threads_are_greenlets():
         return
-    # Once per process: a fork leaves gevent's thread pool behind. Needs no lock,
-    # because greenlets switch only where one of them waits.
-    if _prepared_in != os.getpid():
-        grpc.experimental.gevent.init_gevent()
-        _prepared_in = os.getpid()
+    # Needs no lock, because greenlets switch only where one of them waits.
+    if _prepared is not own:
+        own.gevent.init_gevent()
+        _prepared = own
 
 
 def why_not_async(what: str, instead: str) -> str | None:

@@ -212,6 +212,41 @@ def test_encrypted_connection(
         client.execute("1")
 
 
+FORKED = """
+import asyncio, os, signal, sys, warnings
+from codemode import ExecutorClient, ExecutorConnectionError, TLSConfig
+warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
+url, key, ca, cert_file, key_file = sys.argv[1:]
+client = ExecutorClient(url, key, tls=TLSConfig(ca_file=ca, cert_file=cert_file, key_file=key_file))
+assert client.execute("1 + 1").value == 2
+assert asyncio.run(client.execute_async("1 + 1")).value == 2
+pid = os.fork()
+if pid == 0:
+    signal.alarm(60)
+    print(client.execute("3").value, asyncio.run(client.execute_async("4")).value)
+    try:
+        ExecutorClient(url, key).execute("5")
+    except ExecutorConnectionError as error:
+        print("certificate" in str(error).lower())
+    sys.stdout.flush()
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+assert client.execute("1 + 1").value == 2
+client.close()
+"""
+
+
+def test_encrypted_connection_of_a_forked_child(
+    encrypted: tuple[ExecutorProcess, bool], certificates: Certificates
+) -> None:
+    process, _ = encrypted
+    files = [str(certificates.path(name)) for name in ("ca.pem", "client.pem", "client.key")]
+    said = subprocess.check_output(
+        [sys.executable, "-c", FORKED, f"https://{process.url}", KEY, *files], timeout=120
+    )
+    assert said.split() == [b"3", b"4", b"True"]
+
+
 def test_unknown_authority_fails_clearly_and_soon(
     encrypted: tuple[ExecutorProcess, bool], certificates: Certificates
 ) -> None:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from asgiref import sync as asgiref_sync
+from asgiref.local import Local
 from asgiref.sync import AsyncToSync, SyncToAsync, sync_to_async
 
 __all__ = [
@@ -114,7 +115,8 @@ def _forget_threads() -> None:
     SyncToAsync.single_thread_executor = ThreadPoolExecutor(max_workers=1)
     SyncToAsync.context_to_thread_executor.clear()
     SyncToAsync.deadlock_context.set(False)
-    AsyncToSync.executors.current = None
+    # Another one, because a thread of the parent may hold the lock of this.
+    AsyncToSync.executors = Local()
 
 
 if hasattr(os, "register_at_fork"):

@@ -344,6 +344,31 @@ print(asyncio.run(main()))
     assert run_source(source, executor.url) == "[]\n"
 
 
+def test_a_lock_of_asgiref_that_another_thread_holds_at_the_fork_stops_no_child(
+    executor: ExecutorProcess,
+) -> None:
+    source = f"""{CLIENT}
+from asgiref.sync import AsyncToSync
+codemode.registry.register_tool("add", lambda a, b: a + b)
+def use():
+    return codemode.run("add(1, 2)").value, asyncio.run(codemode.run_async("add(3, 4)")).value
+held, let_go = threading.Event(), threading.Event()
+def hold():
+    with AsyncToSync.executors._lock:
+        held.set()
+        let_go.wait()
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+signal.alarm(60)
+print(in_child(use))
+let_go.set()
+thread.join()
+print(use())
+"""
+    assert run_source(source, executor.url) == "(3, 7)\n(3, 7)\n"
+
+
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_multiprocessing(executor: ExecutorProcess, tmp_path: Path, method: str) -> None:
     program = tmp_path / "program.py"

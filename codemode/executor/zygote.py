@@ -102,18 +102,18 @@ class Zygote:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         script = Path(__file__).parent.parent / "sandbox" / "zygote.py"
-        with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                *(find_python(), "-I", "-S", "-B", "-X", "utf8", str(script)),
-                *(str(theirs.fileno()), json.dumps(self._settings)),
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                env=CLEAN_ENVIRONMENT,
-                cwd="/",
-                start_new_session=True,
-            )
         self._control = ours
         try:
+            with theirs:
+                self._process = await asyncio.create_subprocess_exec(
+                    *(find_python(), "-I", "-S", "-B", "-X", "utf8", str(script)),
+                    *(str(theirs.fileno()), json.dumps(self._settings)),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                    env=CLEAN_ENVIRONMENT,
+                    cwd="/",
+                    start_new_session=True,
+                )
             async with asyncio.timeout(_START_TIMEOUT):
                 said = await self._loop.sock_recv(ours, 64)
         except TimeoutError:

@@ -17,7 +17,6 @@ Control messages (SOCK_SEQPACKET; fields big-endian):
 
 from __future__ import annotations
 
-import gc
 import importlib
 import json
 import os
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from codemode.sandbox.lockdown.boot import Prepared
     from codemode.sandbox.lockdown.layers import Boot
 
-__all__ = ["EXITED", "FAILED", "FORKED", "READY", "SPAWN", "main", "prepare_randomness"]
+__all__ = ["EXITED", "FAILED", "FORKED", "READY", "SPAWN", "main"]
 
 SPAWN = struct.Struct("!cI")
 READY = b"R"
@@ -61,22 +60,13 @@ def main(control_fd: int, settings: Mapping[str, Any]) -> NoReturn:
         raise RuntimeError(f"a preloaded module started {threads - 1} threads; forks need one")
     from codemode.sandbox.guest import Guest
     from codemode.sandbox.lockdown.boot import prepare
+    from codemode.sandbox.sharing import share_objects
 
     prepared = prepare(settings["tier"], settings["exposed"], settings["without"])
-    prepare_randomness()
     guest = Guest()
-    gc.collect()
-    gc.freeze()  # keeps the objects' pages shared: no collection touches them
-    gc.disable()
+    share_objects()
     control.send(READY)
     _Zygote(control, settings, prepared, guest).serve()
-
-
-def prepare_randomness() -> None:
-    """Set up OpenSSL's generator once; each child mixes randomness of its own into it."""
-    if ssl := sys.modules.get("ssl"):
-        ssl.RAND_status()
-        ssl.RAND_add(os.urandom(32), 32.0)
 
 
 class _Zygote:

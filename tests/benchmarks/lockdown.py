@@ -29,13 +29,12 @@ settings = json.loads(sys.argv[1])
 sys.path += settings["import_path"]
 from codemode.sandbox.lockdown.boot import prepare
 from codemode.sandbox.lockdown.layers import LAYERS, Boot
-from codemode.sandbox.zygote import prepare_randomness
+from codemode.sandbox.sharing import share_objects
 from codemode.sandbox import child
 for module in settings["modules"]:
     importlib.import_module(module)
 prepared = prepare(settings["tier"], ())
-prepare_randomness()
-gc.collect(), gc.freeze(), gc.disable()
+share_objects()
 handed = {"tier", "rlimits", "threads", "disk_bytes"}
 for slot in range(settings["count"]):
     boot = Boot(

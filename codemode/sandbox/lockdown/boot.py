@@ -73,12 +73,16 @@ def prepare(tier: str, exposed: Sequence[str], without: Collection[str] = ()) ->
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of user clears it
     else:
         privileges.set_capabilities(privileges.CAP_SYS_ADMIN)
+    landlock_fd = _ruleset()
+    first, last = map(seccomp.build, seccomp.parts(own_pid=1))
+    if "seccomp_filter" not in without:
+        seccomp.load(first)
     return Prepared(
         pid_namespace=pid_namespace,
         memory_base=memory_base,
         readable=readable,
-        landlock_fd=_ruleset(),
-        filter_bytes=seccomp.build(own_pid=1, namespaces=True),
+        landlock_fd=landlock_fd,
+        filter_bytes=last,
         highest_fd=highest_fd,
     )
 

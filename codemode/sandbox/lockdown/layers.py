@@ -141,11 +141,10 @@ def landlock_files(boot: Boot) -> None:
 def fresh_randomness(boot: Boot) -> None:
     """Give this child random numbers of its own, whatever it shares with its siblings.
 
-    CPython reseeds ``random`` after a fork; OpenSSL and numpy only notice a
-    changed process id, and every child is PID 1.
+    CPython reseeds ``random`` after a fork. OpenSSL does so when it draws in a
+    process of another number than last time: in tier A that is the guardian's,
+    which has imported what is preloaded, and no child's. numpy does not notice.
     """
-    if ssl := sys.modules.get("ssl"):
-        ssl.RAND_add(os.urandom(32), 32.0)
     if numpy_random := sys.modules.get("numpy.random"):
         numpy_random.seed(memoryview(os.urandom(32)).cast("I").tolist())
 
@@ -156,9 +155,10 @@ def small_stacks(boot: Boot) -> None:
 
 
 def seccomp_filter(boot: Boot) -> None:
-    """Load the system call filter; nothing of the lock-down can follow it."""
-    filter_bytes = boot.filter_bytes or seccomp.build(own_pid=os.getpid(), namespaces=False)
-    seccomp.load(filter_bytes)
+    """Load the system call filter, or what the zygote's lacks; no lock-down can follow it."""
+    seccomp.load(
+        boot.filter_bytes or seccomp.build(seccomp.program(own_pid=os.getpid(), namespaces=False))
+    )
 
 
 def _lower(kind: int, value: int) -> None:

@@ -13,6 +13,7 @@ __all__ = [
     "ENOTSOCK_CALLS",
     "EOPNOTSUPP_CALLS",
     "FAKED_WITHOUT_NAMESPACES",
+    "SETTING_UP",
     "TRIPWIRES",
 ]
 
@@ -97,3 +98,13 @@ FAKED_WITHOUT_NAMESPACES = frozenset(
     """.split()
 )
 """Without a mount namespace Landlock does not cover these: answered as done, and not done."""
+
+SETTING_UP = frozenset(
+    """
+    clone recvmsg sendmsg pidfd_open setns
+    setsid prctl unshare mount capset landlock_restrict_self seccomp
+    """.split()
+)
+"""Calls of a zygote with namespaces, and of its children while they lock themselves down: for
+these the policy holds once a child is done with that, for all others from the start.
+"""

@@ -1,8 +1,11 @@
 """The system call filter: a classic BPF program made from the policy.
 
-``build`` makes the bytes once, in the zygote; ``load`` hands them to the
-kernel in each child. The layout of ``struct seccomp_data`` and the constants
-are those of linux/seccomp.h, linux/filter.h and linux/audit.h.
+What the kernel does with a program when it is loaded takes it long. So where
+all children have the same one it is loaded in two parts: nearly all of it once,
+in the zygote, and in each child the few lines that refuse what the zygote and
+the lock-down need. The kernel asks both and obeys the stricter one. The layout
+of ``struct seccomp_data`` and the constants are those of linux/seccomp.h,
+linux/filter.h and linux/audit.h.
 """
 
 from __future__ import annotations
@@ -15,14 +18,14 @@ import platform
 import socket
 import struct
 import termios
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from codemode.sandbox.lockdown import policy
 from codemode.sandbox.lockdown.syscall_numbers import NUMBERS
 from codemode.sandbox.syscalls import syscall
 
-__all__ = ["ARCHITECTURES", "Instruction", "build", "load", "program"]
+__all__ = ["ARCHITECTURES", "Instruction", "build", "load", "parts", "program"]
 
 ARCHITECTURES: Mapping[str, int] = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
@@ -98,6 +101,8 @@ _SOCKET_OPTIONS = (
 Instruction = tuple[int, int, int, int]
 """code, jump if true, jump if false, constant"""
 
+_REFUSED: tuple[Instruction, ...] = ((_RETURN, 0, 0, ERRNO | errno.EPERM),)
+
 
 @dataclass(frozen=True, slots=True)
 class _Word:
@@ -109,26 +114,44 @@ class _Word:
     high: bool = False
 
 
-def build(*, own_pid: int, namespaces: bool, machine: str | None = None) -> bytes:
-    """Return the filter as the kernel takes it. Raises NotImplementedError for other machines."""
-    return b"".join(
-        struct.pack("HBBI", *instruction)
-        for instruction in program(own_pid=own_pid, namespaces=namespaces, machine=machine)
-    )
+def build(instructions: Iterable[Instruction]) -> bytes:
+    """Return a program as the kernel takes it."""
+    return b"".join(struct.pack("HBBI", *instruction) for instruction in instructions)
 
 
 def program(*, own_pid: int, namespaces: bool, machine: str | None = None) -> list[Instruction]:
-    """Return the filter's instructions.
+    """Return the filter's instructions. Raises NotImplementedError for other machines.
 
     ``own_pid`` is the only process that may be signalled. Without
     ``namespaces`` the calls that Landlock does not cover are answered as done.
     """
+    machine = _known(machine)
+    return _whole(machine, _verdicts(NUMBERS[machine], own_pid, namespaces))
+
+
+def parts(
+    *, own_pid: int, machine: str | None = None
+) -> tuple[list[Instruction], list[Instruction]]:
+    """Return the filter with namespaces in two parts; the first lets a child be made."""
+    machine = _known(machine)
+    numbers = NUMBERS[machine]
+    verdicts = _verdicts(numbers, own_pid, namespaces=True)
+    setting_up = [numbers[name] for name in policy.SETTING_UP]
+    later = {number: verdicts.get(number, _REFUSED) for number in setting_up}
+    first = _whole(machine, verdicts | dict.fromkeys(setting_up, _answer(ALLOW)))
+    return first, [(_LOAD, 0, 0, _NUMBER_AT), *_search(_ranges(later, _answer(ALLOW)))]
+
+
+def _known(machine: str | None) -> str:
     machine = machine or platform.machine()
     if machine not in ARCHITECTURES:
         raise NotImplementedError(
             f"there is no system call table for {machine!r}; there are: {', '.join(ARCHITECTURES)}"
         )
-    ranges = _ranges(_verdicts(NUMBERS[machine], own_pid, namespaces))
+    return machine
+
+
+def _whole(machine: str, verdicts: Mapping[int, tuple[Instruction, ...]]) -> list[Instruction]:
     head: list[Instruction] = [
         (_LOAD, 0, 0, _ARCHITECTURE_AT),
         (_EQUAL, 1, 0, ARCHITECTURES[machine]),
@@ -137,11 +160,14 @@ def program(*, own_pid: int, namespaces: bool, machine: str | None = None) -> li
         (_AT_LEAST, 0, 1, _X32_BIT),
         (_RETURN, 0, 0, KILL),
     ]
-    return head + _search(ranges)
+    return head + _search(_ranges(verdicts, _REFUSED))
 
 
 def load(filter_bytes: bytes) -> None:
-    """Load the filter into this thread for good. Needs no_new_privs. Raises OSError."""
+    """Load a program into this thread, and what it forks, for good. Raises OSError.
+
+    Needs no_new_privs, or CAP_SYS_ADMIN.
+    """
     # No arrays of ctypes: each would make a type of its own here, in every child.
     address = ctypes.c_void_p.from_buffer(ctypes.c_char_p(filter_bytes)).value
     sock_fprog = struct.pack("HxxxxxxQ", len(filter_bytes) // 8, address)
@@ -217,10 +243,9 @@ def _guarded(words: Sequence[_Word], number: int) -> tuple[Instruction, ...]:
 
 
 def _ranges(
-    verdicts: Mapping[int, tuple[Instruction, ...]],
+    verdicts: Mapping[int, tuple[Instruction, ...]], default: tuple[Instruction, ...]
 ) -> list[tuple[int, tuple[Instruction, ...]]]:
     """Return (first number, code) for runs of numbers with the same code."""
-    default = _answer(ERRNO | errno.EPERM)
     ranges: list[tuple[int, tuple[Instruction, ...]]] = []
     for number in range(max(verdicts) + 2):
         code = verdicts.get(number, default)

@@ -99,6 +99,13 @@ async def _users_of_two(codemode: Codemode, inputs: Mapping[str, Any]) -> str:
     return "different" if results[0].value != results[1].value else "equal"
 
 
+async def _draws_of_two(codemode: Codemode, inputs: Mapping[str, Any]) -> str:
+    """Tell whether two sandboxes draw the same random numbers."""
+    code = "import numpy\nfloat(numpy.random.random())"
+    drawn = [await codemode.run_async(code, available_tools=[], profile="data") for _ in range(2)]
+    return "equal" if outcome_of(drawn[0]) == outcome_of(drawn[1]) else "different"
+
+
 async def _files_of_a_sibling(codemode: Codemode, inputs: Mapping[str, Any]) -> str:
     """Tell whether the work folder of a sandbox that runs is open to another."""
     read: list[str] = []
@@ -263,6 +270,13 @@ MUTATIONS = (
         through="secret",
         besides=frozenset({"landlock_files"}),
         covered="PermissionError",
+    ),
+    Mutation(
+        layer="fresh_randomness",
+        tiers="ABC",
+        trial=_draws_of_two,
+        held="different",
+        through="equal",
     ),
     Mutation(
         layer="work_folder",

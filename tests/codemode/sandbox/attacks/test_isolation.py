@@ -202,16 +202,17 @@ def test_every_library_draws_other_random_numbers_in_each_child(tier: Tier, prof
 
 _CHILDREN_THAT_ARE_EACH_PID_1 = """
 import os, ssl, sys
-from codemode.sandbox.lockdown import layers, namespaces
+from codemode.sandbox.lockdown import namespaces
+if sys.argv[1] == 'guardian':
+    ssl.RAND_bytes(1)
 namespaces.enter()
 namespaces.fork_zygote()
 pids = namespaces.PidNamespace()
-ssl.RAND_bytes(1)
+if sys.argv[1] == 'zygote':
+    ssl.RAND_bytes(1)
 for _ in range(2):
     pid = pids.fork()
     if pid == 0:
-        if sys.argv[1] == 'fresh':
-            layers.fresh_randomness(None)
         os.write(1, f"{os.getpid()} {ssl.RAND_bytes(16).hex()}\\n".encode())
         os._exit(0)
     os.waitpid(pid, 0)
@@ -219,11 +220,14 @@ os._exit(0)
 """
 
 
-@pytest.mark.parametrize("layer, different", [("fresh", 2), ("left out", 1)])
-def test_openssl_repeats_itself_without_fresh_randomness(layer: str, different: int) -> None:
+# A zygote is PID 1 as well: it must draw none, and imports in the process that becomes its guardian.
+@pytest.mark.parametrize("drawn_in, different", [("none", 2), ("guardian", 2), ("zygote", 1)])
+def test_openssl_knows_a_child_from_the_process_that_imported(
+    drawn_in: str, different: int
+) -> None:
     needs_tier("A")
     said = subprocess.run(
-        [sys.executable, "-c", _CHILDREN_THAT_ARE_EACH_PID_1, layer],
+        [sys.executable, "-c", _CHILDREN_THAT_ARE_EACH_PID_1, drawn_in],
         cwd=Path(__file__).parents[4],
         capture_output=True,
         text=True,

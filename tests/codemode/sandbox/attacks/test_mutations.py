@@ -25,9 +25,6 @@ CASES = [(cast(Tier, tier), mutation) for mutation in MUTATIONS for tier in muta
 REDUNDANT = {
     # The kernel kills a PID namespace with its first process.
     ("A", "die_with_zygote"),
-    # OpenSSL notices a fork by the process id, which differs without PID namespaces.
-    ("B", "fresh_randomness"),
-    ("C", "fresh_randomness"),
     # A user's change to another one gives up every capability; without
     # no_new_privs Landlock and seccomp refuse, and so the start.
     ("B", "no_privileges"),
@@ -44,7 +41,6 @@ ELSEWHERE = {
     ("A", "pid_namespace"),
     ("B", "die_with_zygote"),
     ("C", "die_with_zygote"),
-    ("A", "fresh_randomness"),
 }
 
 

@@ -39,6 +39,7 @@ NAMES = UNNAMED.union(
     policy.EACCES_CALLS,
     policy.TRIPWIRES,
     policy.FAKED_WITHOUT_NAMESPACES,
+    policy.SETTING_UP,
 )
 
 variants = pytest.mark.parametrize(
@@ -48,6 +49,12 @@ variants = pytest.mark.parametrize(
 
 def program(machine: str, *, namespaces: bool) -> list[seccomp.Instruction]:
     return seccomp.program(own_pid=OWN_PID, namespaces=namespaces, machine=machine)
+
+
+def strictness(answer: int) -> tuple[int, int]:
+    """Order answers as the kernel does that gets one from each filter: the first is obeyed."""
+    action = answer & 0xFFFF0000
+    return action - (1 << 32 if action & 0x80000000 else 0), answer
 
 
 def refused(number: int) -> int:
@@ -138,8 +145,41 @@ def test_every_number_is_decided_as_the_policy_says(
 def test_program_passes_the_kernels_rules(machine: str, namespaces: bool) -> None:
     code = program(machine, namespaces=namespaces)
     check(code)
-    built = seccomp.build(own_pid=OWN_PID, namespaces=namespaces, machine=machine)
-    assert built == b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
+    assert seccomp.build(code) == b"".join(struct.pack("=HBBI", *one) for one in code)
+
+
+@pytest.mark.parametrize("machine", ARCH)
+def test_the_two_parts_together_answer_as_the_whole_does(machine: str) -> None:
+    whole = program(machine, namespaces=True)
+    parts = seccomp.parts(own_pid=OWN_PID, machine=machine)
+    calls = [
+        Call(NUMBERS[machine][name], ARCH[machine], arguments)
+        for name, arguments, _ in ARGUMENT_RULES
+    ]
+    calls += [
+        Call(number | x32, architecture, arguments)
+        for number in (*EVERY_NUMBER, 0x3FFFFFFF, 0x80000000, 0xC0000000)
+        for x32 in (0, 0x40000000)
+        for architecture in (*ARCH.values(), 0x40000003)
+        for arguments in ([0] * 6, [2**64 - 1] * 6)
+    ]
+    for call in calls:
+        answers = [evaluate(part, call).value for part in parts]
+        assert min(answers, key=strictness) == evaluate(whole, call).value, call
+
+
+@pytest.mark.parametrize("machine", ARCH)
+def test_the_first_part_leaves_only_what_sets_a_sandbox_up(machine: str) -> None:
+    whole = program(machine, namespaces=True)
+    first, last = seccomp.parts(own_pid=OWN_PID, machine=machine)
+    for part in (first, last):
+        check(part)
+    setting_up = {NUMBERS[machine][name] for name in policy.SETTING_UP}
+    for number, arguments in itertools.product(EVERY_NUMBER, ([0] * 6, [2**64 - 1] * 6)):
+        call = Call(number, ARCH[machine], arguments)
+        expected = ALLOW if number in setting_up else evaluate(whole, call).value
+        assert evaluate(first, call).value == expected, number
+    assert len(last) <= 64 < len(first)
 
 
 @variants
@@ -283,7 +323,7 @@ def test_only_the_own_process_can_be_signalled(machine: str, namespaces: bool) -
 
 def test_other_machines_are_refused_by_name() -> None:
     with pytest.raises(NotImplementedError, match=r"'riscv64'; there are: x86_64, aarch64"):
-        seccomp.build(own_pid=1, namespaces=True, machine="riscv64")
+        seccomp.program(own_pid=1, namespaces=True, machine="riscv64")
 
 
 # uretprobe and uprobe of x86_64: Linux 6.14 and later lets no filter see them, and kills by
@@ -303,7 +343,8 @@ def child(numbers):
     pid = os.fork()
     if pid == 0:
         prctl(PR_SET_NO_NEW_PRIVS, 1)
-        seccomp.load(seccomp.build(own_pid=os.getpid(), namespaces=True))
+        for part in seccomp.parts(own_pid=os.getpid()):
+            seccomp.load(seccomp.build(part))
         heard = {}
         for number in [41, *numbers] if os.uname().machine == "x86_64" else [198, *numbers]:
             result = libc.syscall(*[ctypes.c_long(word) for word in (number, 0, 0, 0, 0, 0, 0)])

@@ -60,7 +60,7 @@ async def pids(codemode: Codemode, runs: int) -> list[int]:
     return [result.value for result in results]
 
 
-async def becomes(condition: Any, seconds: float = 5) -> bool:
+async def becomes(condition: Any, seconds: float = 60) -> bool:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from codemode import Codemode
@@ -236,3 +237,29 @@ def test_openssl_knows_a_child_from_the_process_that_imported(
     ).stdout.split()
     assert said[::2] == ["1", "1"]
     assert len(set(said[1::2])) == different
+
+
+def test_a_zygote_with_namespaces_is_under_the_filter_as_well() -> None:
+    needs_tier("A")
+
+    def filters(pid: int) -> int:
+        lines = Path(f"/proc/{pid}/status").read_text("ascii", "replace").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Seccomp_filters:"))
+
+    async def look() -> None:
+        async with serving("A") as (codemode, server):
+            (guardian,) = server.pools["default"].zygote_pids()
+            (zygote,) = psutil.Process(guardian).children()
+            seen: list[int] = []
+
+            def look_at_it() -> None:
+                seen.extend(filters(child.pid) for child in zygote.children())
+
+            # While it waits for its tool, it is locked down for sure.
+            codemode.registry.register_tool("look_at_it", look_at_it)
+            result = await codemode.run_async("look_at_it()")
+            assert result.ok, result.error
+            assert filters(zygote.pid) == filters(guardian) + 1
+            assert max(seen) == filters(guardian) + 2
+
+    asyncio.run(look())

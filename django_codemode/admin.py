@@ -11,6 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 
 from django_codemode.models import CodePermission
+from django_codemode.permissions import has_permission
 from django_codemode.playground.views import PlaygroundStreamView, PlaygroundView
 
 __all__ = ["PlaygroundAdmin"]
@@ -57,7 +58,7 @@ class PlaygroundAdmin(ModelAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Tell whether the user may execute code."""
-        return request.user.has_perm(self.page_view.permission_required)
+        return has_permission(request.user, self.page_view.permission_required)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Offer nothing to add."""

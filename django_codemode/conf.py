@@ -29,11 +29,19 @@ from codemode.core.context import RuntimeContext
 from codemode.errors import ConfigurationError
 from django_codemode.lazy_users import is_unloaded
 
-__all__ = ["CodemodeSettings", "ContextProvider", "get_settings", "parse", "problems"]
+__all__ = [
+    "CodemodeSettings",
+    "ContextProvider",
+    "check_rate",
+    "get_settings",
+    "parse",
+    "problems",
+]
 
 Provided = Mapping[str, Any] | RuntimeContext
 ContextProvider = Callable[[Any], Provided | Awaitable[Provided]]
 
+_RATE = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
 _FAIRNESS_SALT = "django_codemode.fairness_key"
 _OF_THE_CLIENT = (
     "executor_url",
@@ -65,7 +73,7 @@ class CodemodeSettings(BaseModel):
     execution_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     limits: Limits | None = None
     tls: TLSConfig | None = None
-    profile: str | None = None
+    profile: str = "default"
     min_tier: Tier | None = None
     context_provider: Any = None
     tenant_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] | None = None
@@ -79,12 +87,7 @@ class CodemodeSettings(BaseModel):
     @field_validator("rate_limit")
     @classmethod
     def _number_per_period(cls, value: str | None) -> str | None:
-        if value is None or re.fullmatch(r"[1-9][0-9]{0,8}/(second|minute|hour|day)", value):
-            return value
-        raise ValueError(
-            f"{value!r} is no rate; expected a number per second, minute, hour or day, "
-            "such as '60/minute'"
-        )
+        return value if value is None else check_rate(value)
 
     @field_validator("rate_limit_cache")
     @classmethod
@@ -123,10 +126,8 @@ class CodemodeSettings(BaseModel):
 
         Raises ConfigurationError for a bad environment variable.
         """
-        chosen = {name: getattr(self, name) for name in _OF_THE_CLIENT}
-        config = ClientConfig.from_env(
-            **{name: value for name, value in chosen.items() if value is not None}
-        )
+        chosen = self.model_fields_set.intersection(_OF_THE_CLIENT)  # a None is a choice as well
+        config = ClientConfig.from_env(**{name: getattr(self, name) for name in chosen})
         if config.executor_url is None and config.min_tier is None:
             config = config.model_copy(update={"min_tier": _default_min_tier()})
         limits = config.limits.model_dump(exclude_unset=True)
@@ -173,6 +174,16 @@ class CodemodeSettings(BaseModel):
             return ""
         secret = self.fairness_key.get_secret_value() if self.fairness_key else None
         return salted_hmac(_FAIRNESS_SALT, caller, secret=secret, algorithm="sha256").hexdigest()
+
+
+def check_rate(rate: object) -> str:
+    """Return a rate such as ``"60/minute"`` as it is. Raises ValueError for anything else."""
+    if isinstance(rate, str) and _RATE.fullmatch(rate):
+        return rate
+    raise ValueError(
+        f"{rate!r} is no rate; expected a number per second, minute, hour or day, "
+        "such as '60/minute'"
+    )
 
 
 def _caller_of(context: RuntimeContext) -> str:

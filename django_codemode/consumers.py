@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -27,7 +27,7 @@ from django_codemode.context import as_context
 from django_codemode.execution import Execution, prepare_execution
 from django_codemode.origins import origin_is_allowed
 from django_codemode.payload import check_payload, load_json, refusal_as_json
-from django_codemode.permissions import reload_user, require_permission
+from django_codemode.permissions import has_permission, reload_user, require_permission
 from django_codemode.rates import count_execution
 from django_codemode.refusals import RefusalError, not_configured
 from django_codemode.shared import get_codemode
@@ -54,8 +54,8 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
     reader alone. Hooks are synchronous and may query the database.
     """
 
-    permission_required = "django_codemode.execute_code"
-    watch_permission = "django_codemode.watch_code"
+    permission_required: str | Collection[str] = "django_codemode.execute_code"
+    watch_permission: str | Collection[str] = "django_codemode.watch_code"
     allowed_origins: Sequence[str] | None = None
     max_at_once = 8
 
@@ -338,7 +338,7 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
 
     def _prepare_watcher(self) -> Watcher:
         user = self._check_user()
-        others = user.has_perm(self.watch_permission)
+        others = has_permission(user, self.watch_permission)
         return _watcher(user, self.get_context(user), others=others)
 
     async def _refuse(self, name: str | None, refusal: RefusalError) -> None:

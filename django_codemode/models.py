@@ -8,11 +8,22 @@ from django.utils.translation import gettext_lazy as _
 __all__ = ["CodePermission"]
 
 
+class _NoRows(models.Manager["CodePermission"]):
+    """Find nothing, without asking for the table: ``dumpdata`` goes through all models."""
+
+    def get_queryset(self) -> models.QuerySet[CodePermission]:
+        """Return no rows."""
+        return super().get_queryset().none()
+
+
 class CodePermission(models.Model):  # noqa: DJ008  there are no rows to show
     """Carry ``execute_code`` and ``watch_code``, which nobody has by default but superusers."""
 
+    objects = _NoRows()
+
     class Meta:
         managed = False
+        base_manager_name = "objects"
         default_permissions = ()
         permissions = [
             ("execute_code", _("Can execute code")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, Final, cast, final
@@ -12,10 +12,18 @@ from django.contrib.auth import SESSION_KEY, get_user, get_user_model
 from django.http import HttpRequest
 
 from codemode.core.context import RuntimeContext
+from codemode.errors import ConfigurationError
 from codemode.tools import Tool
 from django_codemode.refusals import RefusalError
 
-__all__ = ["SYSTEM", "DjangoPermissionChecker", "System", "reload_user", "require_permission"]
+__all__ = [
+    "SYSTEM",
+    "DjangoPermissionChecker",
+    "System",
+    "has_permission",
+    "reload_user",
+    "require_permission",
+]
 
 
 @final
@@ -70,18 +78,34 @@ class DjangoPermissionChecker:
         return _decide(tool.permission, context, user)
 
 
-def require_permission(user: Any, permission: str) -> None:
+def require_permission(user: Any, permission: str | Collection[str]) -> None:
     """Raise RefusalError unless the user is logged in, active and has a Django permission.
 
-    May query the database.
+    Of several all are needed. May query the database. Raises ConfigurationError
+    where none is named.
     """
     if user is None or not user.is_authenticated:
         raise RefusalError("not_authenticated", "log in to execute code", status=401)
     # Backends of a project may grant something to who is not active; executing takes both.
-    if not (getattr(user, "is_active", False) and user.has_perm(permission)):
+    if not (getattr(user, "is_active", False) and has_permission(user, permission)):
+        named = permission if isinstance(permission, str) else " and ".join(permission)
         raise RefusalError(
-            "not_permitted", f"executing code takes the permission {permission}", status=403
+            "not_permitted", f"executing code takes the permission {named}", status=403
         )
+
+
+def has_permission(user: Any, permission: str | Collection[str]) -> bool:
+    """Tell whether a user has a Django permission, or all of several. May query the database.
+
+    Raises ConfigurationError where none is named, which would let in everybody.
+    """
+    if not permission:
+        raise ConfigurationError(
+            f"the permission is {permission!r}; expected a name such as 'shop.add_refund', "
+            "or several of them"
+        )
+    needed = [permission] if isinstance(permission, str) else permission
+    return all(user.has_perm(one) for one in needed)
 
 
 def reload_user(scope: Mapping[str, Any]) -> Any:

@@ -7,7 +7,8 @@ from hashlib import sha256
 
 from django.core.cache import caches
 
-from django_codemode.conf import get_settings
+from codemode.errors import ConfigurationError
+from django_codemode.conf import check_rate, get_settings
 from django_codemode.refusals import RefusalError
 
 __all__ = ["PERIODS", "count_execution"]
@@ -23,10 +24,15 @@ def count_execution(who: object, rate: str | None) -> None:
 
     ``rate`` is such as ``"60/minute"``, None sets no bound. Windows begin at
     whole minutes, hours and so on, so that two windows' worth may come at once
-    where one ends. May wait for the cache.
+    where one ends. May wait for the cache. Raises ConfigurationError for what
+    is no rate, such as a hook may give.
     """
     if rate is None:
         return
+    try:
+        check_rate(rate)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
     allowed, _, period = rate.partition("/")
     seconds = PERIODS[period]
     window, passed = divmod(time.time(), seconds)

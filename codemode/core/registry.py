@@ -291,6 +291,11 @@ class ContextBlock:
 
     def __call__(self, function: F) -> F:
         """Return the function, with the variables added in each of its calls."""
+        if isinstance(function, type):
+            raise TypeError(
+                f"this cannot decorate the class {function.__qualname__}, only functions; "
+                "decorate its methods, or open a with block in them"
+            )
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(
                 f"registry.context() cannot decorate the generator {function.__qualname__}: "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -147,7 +147,13 @@ def _options(name: str, obj: object, instance: object, target: _Target) -> ToolO
         raise ToolRegistrationError(
             f"tool {name!r}: both the class and its method carry @tool; decorate one of them"
         )
-    return own or method or ToolOptions()
+    options = own or method or ToolOptions()
+    if isinstance(options.permission, Collection) and not options.permission:
+        raise ToolRegistrationError(
+            f"tool {name!r}: permission={options.permission!r} names none, so that nobody would be "
+            "kept out; name what the caller must have, or leave it out"
+        )
+    return options
 
 
 def _plain_function(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -29,6 +29,7 @@ class Migration(migrations.Migration):
                     ("watch_code", "Can watch the executions of others"),
                 ],
                 "managed": False,
+                "base_manager_name": "objects",
                 "default_permissions": (),
             },
         ),

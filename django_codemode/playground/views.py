@@ -5,9 +5,11 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Any, cast
 
+from django.conf import settings as django_settings
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
+from django.http.request import HttpHeaders
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 
@@ -147,6 +149,7 @@ class PlaygroundView(_OfTheAdmin):
                 "scripts": _SCRIPTS,
                 "code": _code_of(request),
                 "stream_url": self.stream_url,
+                "csrf_header": HttpHeaders.parse_header_name(django_settings.CSRF_HEADER_NAME),
                 # Several people may share a browser, and one several sites.
                 "history_key": f"django_codemode.playground.{request.path}.{_user_id(request)}",
                 **variables,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -31,7 +31,7 @@ class CodemodeView(View):
     Hooks are synchronous and may query the database, in every view.
     """
 
-    permission_required = "django_codemode.execute_code"
+    permission_required: str | Collection[str] = "django_codemode.execute_code"
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer, or say in JSON why not."""

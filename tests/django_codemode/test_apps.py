@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import pickle
 import subprocess
@@ -9,11 +10,13 @@ import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
 from pathlib import Path
 
 import psutil
 import pytest
 from django.apps import apps
+from django.core.management import call_command
 
 import django_codemode
 from codemode.errors import ToolRegistrationError
@@ -452,3 +455,16 @@ def test_runserver_starts_once_a_broken_tool_module_is_mended(tmp_path: Path) ->
             child.kill()
         process.kill()
         process.wait(10)
+
+
+@pytest.mark.django_db
+def test_the_projects_data_can_be_dumped_though_a_model_has_no_table() -> None:
+    for everything in (False, True):
+        out = StringIO()
+        call_command("dumpdata", "django_codemode", use_base_manager=everything, stdout=out)
+        assert json.loads(out.getvalue()) == []
+
+
+@pytest.mark.django_db
+def test_no_migration_is_missing() -> None:
+    call_command("makemigrations", "django_codemode", check_changes=True, dry_run=True)

@@ -53,8 +53,10 @@ def test_its_help_teaches_by_examples() -> None:
     assert "exit status:\n  0    stopped by SIGTERM or SIGINT" in out
 
 
-def test_it_probes_the_host() -> None:
-    status, out, err = run("codemode_executor", "--probe", "--json", "--min-tier", "unsafe")
+def test_it_probes_the_host_and_keeps_djangos_own_options_to_itself() -> None:
+    own = ("--probe", "--json", "--min-tier", "unsafe")
+    djangos = ("--no-color", "--force-color", "--traceback", "--skip-checks", "-v", "2")
+    status, out, err = run("codemode_executor", *own, *djangos)
     report = json.loads(out)
     assert (status, report["ok"], report["min_tier"]) == (0, True, "unsafe"), err
     assert report["tier"] in ("A", "B", "C", "none")

@@ -36,6 +36,7 @@ from django_codemode.shared import shared
             "CODEMODE['LIMITS']['max_memory'] is no setting; did you mean 'max_memory_bytes'?",
         ),
         ({"TLS": {"cert_file": "a"}}, "CODEMODE['TLS']: cert_file and key_file go together"),
+        ({"PROFILE": None}, "CODEMODE['PROFILE']: Input should be a valid string"),
         ({"MIN_TIER": "D"}, "CODEMODE['MIN_TIER']: Input should be 'A', 'B', 'C'"),
         (
             {"CONTEXT_PROVIDER": 5},
@@ -88,6 +89,16 @@ def test_a_setting_beats_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     assert config.limits.max_tool_calls == 7
     assert config.limits.max_threads == 9
     assert config.limits.execution_timeout == 3
+
+
+def test_a_none_beats_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODEMODE_EXECUTOR_URL", "http://environment:1")
+    monkeypatch.setenv("CODEMODE_EXECUTOR_API_KEY", "from-environment")
+
+    config = parse({"EXECUTOR_URL": None, "EXECUTOR_API_KEY": None}).client_config()
+
+    assert config.executor_url is None
+    assert config.executor_api_key is None
 
 
 def test_override_settings_takes_effect_at_once_and_leaves_no_executor() -> None:

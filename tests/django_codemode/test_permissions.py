@@ -9,9 +9,11 @@ from django.contrib.auth.models import AnonymousUser, Permission, User
 
 from codemode import tool
 from codemode.core.context import RuntimeContext
+from codemode.errors import ConfigurationError
 from codemode.tools import make_tool
 from django_codemode import SYSTEM, get_codemode
-from django_codemode.permissions import DjangoPermissionChecker, reload_user
+from django_codemode.permissions import DjangoPermissionChecker, reload_user, require_permission
+from django_codemode.refusals import RefusalError
 from shop.models import Merchant
 
 pytestmark = pytest.mark.django_db
@@ -235,6 +237,23 @@ def test_the_allow_list_hides_without_a_word(clerk: User, guarded: None) -> None
         result = get_codemode().run("guarded_sum([1])", available_tools=["testapp.lazy"])
     assert result.error is not None
     assert result.error.type == "NameError"
+
+
+def test_a_view_may_take_several_permissions_all_of_which_are_needed(clerk: User) -> None:
+    needed = ["shop.add_refund", "shop.view_refund"]
+    clerk.user_permissions.add(Permission.objects.get(codename="add_refund"))
+    with pytest.raises(RefusalError, match=r"shop\.add_refund and shop\.view_refund"):
+        require_permission(User.objects.get(pk=clerk.pk), needed)
+
+    clerk.user_permissions.add(Permission.objects.get(codename="view_refund"))
+    for several in (needed, tuple(needed)):
+        require_permission(User.objects.get(pk=clerk.pk), several)
+
+
+@pytest.mark.parametrize("none", ["", [], ()])
+def test_a_view_that_names_no_permission_lets_nobody_in(clerk: User, none: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"expected a name such as 'shop\.add_refund'"):
+        require_permission(clerk, none)
 
 
 def test_a_model_of_users_without_a_column_for_who_is_active_is_reloaded(

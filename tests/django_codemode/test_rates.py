@@ -174,3 +174,22 @@ def test_a_view_has_its_own_rate_and_counts_addresses_where_there_is_no_user() -
         return OpenView.as_view()(request).status_code
 
     assert [status(one) for one in ("10.0.0.1", "10.0.0.1", "10.0.0.2")] == [200, 429, 200]
+
+
+class WronglyRatedView(OpenView):
+    """Give what is no rate."""
+
+    def get_rate_limit(self, request: HttpRequest) -> Any:
+        return request.headers["X-Rate"]
+
+
+@pytest.mark.parametrize("rate", ["60/min", "often"])
+def test_a_wrong_rate_of_a_hook_is_for_the_log(rate: str, caplog: pytest.LogCaptureFixture) -> None:
+    request = RequestFactory().post(
+        "/", json.dumps({"code": "1"}), content_type="application/json", headers={"X-Rate": rate}
+    )
+    request.user = AnonymousUser()
+    response: Any = WronglyRatedView.as_view()(request)
+    assert response.status_code == 500
+    assert json.loads(response.content)["error"]["code"] == "not_configured"
+    assert f"'{rate}' is no rate; expected a number per second" in caplog.text

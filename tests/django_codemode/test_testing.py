@@ -500,3 +500,11 @@ def test_a_project_uses_the_mixin_with_djangos_runner(project: Path) -> None:
     status, told = in_project(project, "django", "test", "notes.tests", "-v0")
     assert status == 0, told
     assert "Ran 2 tests" in told
+
+
+@pytest.mark.parametrize("block", [run_as(None), runtime_context(tenant_id="acme")])
+def test_a_test_class_cannot_be_decorated_and_lost(block: Any) -> None:
+    with pytest.raises(TypeError, match=r"cannot decorate the class .*Tests, only functions"):
+
+        @block
+        class Tests(TestCase): ...

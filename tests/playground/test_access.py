@@ -19,7 +19,7 @@ Visit = Callable[[str | None], httpx.Client]
 
 
 def stream(client: httpx.Client, code: str, csrf: str, path: str = STREAM) -> httpx.Response:
-    return client.post(path, json={"code": code}, headers={"X-CSRFToken": csrf})
+    return client.post(path, json={"code": code}, headers={"X-XSRF-Token": csrf})
 
 
 def csrf_of(client: httpx.Client) -> str:

@@ -31,6 +31,9 @@ class Command(BaseCommand):
         django_options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         django_options.add_argument("--settings")
         django_options.add_argument("--pythonpath")
+        django_options.add_argument("-v", "--verbosity")
+        for switch in ("--traceback", "--no-color", "--force-color", "--skip-checks"):
+            django_options.add_argument(switch, action="store_true")
         _become_executor(django_options.parse_known_args(argv[2:])[1])
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:

@@ -132,3 +132,12 @@ def test_a_name_given_by_position_is_refused_with_the_fix() -> None:
 def test_what_cannot_be_marked_is_refused(obj: object) -> None:
     with pytest.raises(ToolRegistrationError, match="@tool cannot mark"):
         tool(obj)
+
+
+@pytest.mark.parametrize("none", ["", [], (), frozenset()])
+def test_a_permission_that_names_none_is_refused(none: object) -> None:
+    @tool(permission=none)
+    def refund() -> None: ...
+
+    with pytest.raises(ToolRegistrationError, match="names none, so that nobody would be kept out"):
+        make_tool(None, refund)

@@ -47,11 +47,11 @@ const codemodeEvents = (() => {
     return `The server answered ${response.status} instead of running the code. Reload the page; you may have been logged out.`;
   }
 
-  /* Yield the events of a run. An abort of the signal ends the run on the server. */
-  return async function* run(url, code, token, signal) {
+  /* Yield the events of a run. csrf is the header that proves whose page it is. An abort of the signal ends the run on the server. */
+  return async function* run(url, code, csrf, signal) {
     const response = await fetch(url, {
       method: "POST",
-      headers: { "Content-Type": "application/json", Accept: "text/event-stream", "X-CSRFToken": token },
+      headers: { "Content-Type": "application/json", Accept: "text/event-stream", ...csrf },
       body: JSON.stringify({ code }),
       credentials: "same-origin",
       signal,

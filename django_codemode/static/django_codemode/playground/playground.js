@@ -153,8 +153,8 @@
     begin();
     let ended = "interrupted";
     try {
-      const token = form.elements.csrfmiddlewaretoken.value;
-      for await (const { name, data } of codemodeEvents(root.dataset.streamUrl, code, token, signal)) {
+      const csrf = { [root.dataset.csrfHeader]: form.elements.csrfmiddlewaretoken.value };
+      for await (const { name, data } of codemodeEvents(root.dataset.streamUrl, code, csrf, signal)) {
         ended = take[name]?.(data) ?? ended;
       }
       if (ended === "interrupted") refuse("The connection ended before the run did.");

@@ -14,7 +14,13 @@ import grpc.aio
 from pydantic import SecretStr
 
 from codemode.config import TLSConfig
-from codemode.core.forking import GRPC, grpc_of_this_process, keep_for_ever
+from codemode.core.forking import (
+    GRPC,
+    ForkSafeStub,
+    grpc_of_this_process,
+    keep_for_ever,
+    stacks,
+)
 from codemode.core.greenlets import prepare_grpc
 from codemode.errors import ConfigurationError
 from codemode.wire import make_stub
@@ -111,7 +117,7 @@ class Channels:
                 own = grpc_of_this_process()
                 prepare_grpc(own)
                 self._sync = own.channel(self._target.address, _OPTIONS, self._credentials(own))
-            return make_stub(self._sync)
+            return ForkSafeStub(make_stub(self._sync))
 
     def async_stub(self) -> Any:
         """Return the stub for the running loop. Raises ValueError after close()."""
@@ -121,7 +127,9 @@ class Channels:
             self._drop_closed_loops()
             channel = self._by_loop.get(loop)
             if channel is None:
-                channel = self._open_async(grpc_of_this_process())
+                own = grpc_of_this_process()
+                with stacks():
+                    channel = self._open_async(own)
                 self._by_loop[loop] = channel
         return make_stub(channel)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import shutil
 import sys
 import threading
@@ -25,11 +26,16 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]  # has no stubs fo
 
 from codemode.errors import ConfigurationError
 
-__all__ = ["GRPC", "grpc_of_this_process", "keep_for_ever"]
+__all__ = ["GRPC", "ForkSafeStub", "grpc_of_this_process", "keep_for_ever", "stacks"]
 
 _CORE = "grpc._cython.cygrpc"
 # What callers compare or catch, and so has to be the same in every gRPC of the process.
 _SHARED = ("EOF", "UsageError")
+
+_KIB = 1024
+_UNLIMITED_STACK = 2048 * _KIB  # what glibc gives a thread where the limit is none
+_LEAST_STACK = 512 * _KIB
+_STACK_STEP = 64 * _KIB
 
 # The beginnings of the names of gRPC's own threads, while it is at work.
 _GRPC_THREADS = ("event_engine", "grpc_", "lifeguard")
@@ -64,6 +70,52 @@ class GRPC:
         """Return credentials for channels of either kind."""
         inner = self._core.SSLChannelCredentials(ca, key, certificate)
         return grpc.ChannelCredentials(inner)  # type: ignore[call-arg]  # left out of the stubs
+
+
+@contextlib.contextmanager
+def stacks() -> Iterator[None]:
+    """Let gRPC start threads on stacks that no thread of a forked child gets.
+
+    A thread that waits within gRPC leaves a record of itself on its stack, and
+    gRPC's fork handlers, which start its threads again in a child, let those
+    follow the record there, where the thread is gone. glibc
+    gives such a stack to the child's next thread that asks for as much, or for
+    less; what gRPC finds there by then ends the child with a SIGSEGV. So these
+    stacks are smaller than what other threads ask for, and smaller than those
+    of the child's own.
+    """
+    with _stack_lock:
+        before = threading.stack_size(_stack_bytes(threading.stack_size()))
+        try:
+            yield
+        finally:
+            threading.stack_size(before)
+
+
+def _stack_bytes(configured: int) -> int:
+    limit, _ = resource.getrlimit(resource.RLIMIT_STACK)
+    usual = _UNLIMITED_STACK if limit == resource.RLIM_INFINITY else limit
+    least = min(usual, configured or usual)
+    size = min(least // 2 + _generation * _STACK_STEP, least - _STACK_STEP)
+    return max(_LEAST_STACK, size // _STACK_STEP * _STACK_STEP)
+
+
+class ForkSafeStub:
+    """Be the stub for threads, which leaves no thread waiting where a fork would hurt."""
+
+    def __init__(self, stub: Any) -> None:
+        self._stub = stub
+
+    def Execute(self, requests: Iterator[Any], **options: Any) -> Any:  # noqa: N802 - the service's
+        """Open a stream."""
+        with stacks():
+            return self._stub.Execute(requests, **options)
+
+    def GetInfo(self, request: Any, **options: Any) -> Any:  # noqa: N802 - the service's
+        """Ask, and wait outside of gRPC, not on the stack of the caller's thread."""
+        with stacks():
+            future = self._stub.GetInfo.future(request, **options)
+        return future.result()
 
 
 def grpc_of_this_process() -> GRPC:
@@ -184,8 +236,10 @@ def _grpc_is_at_work() -> bool:
 
 
 def _after_fork_in_child() -> None:
-    global _lock, _current, _used
+    global _lock, _stack_lock, _generation, _current, _used
     _lock = threading.Lock()
+    _stack_lock = threading.Lock()
+    _generation += 1
     _used = False
     if _in_use and _current is not None:
         keep_for_ever(_current)
@@ -193,6 +247,8 @@ def _after_fork_in_child() -> None:
 
 
 _lock = threading.Lock()
+_stack_lock = threading.Lock()
+_generation = 0  # of forks between the first process and this one
 _current: GRPC | None = GRPC(sys.modules)
 _used = False  # in this process, by a client
 _in_use = False  # in the parent, at the fork

@@ -171,6 +171,8 @@ async def _fault(
             tool_calls_before=0,
             isolation="",
             version="",
+            session=False,
+            fresh=True,
         ).serve()
     finally:
         child.close()

@@ -217,7 +217,8 @@ class Child(asyncio.Protocol):
             return  # frames() reports the end
         transport.writelines(frames)
         if self._drained is not None:
-            await self._drained
+            # Others wait for it as well, and one of them may be cancelled.
+            await asyncio.shield(self._drained)
 
     async def send_frame(self, kind: Frame, run: int, call: int, *body: bytes) -> None:
         """Pack and send one frame."""

@@ -22,6 +22,7 @@ __all__ = ["ChildLostError", "Run", "refuse_stale_call"]
 logger = logging.getLogger(__name__)
 
 _EXIT_WAIT = 1.0
+_LOGGED_CHARACTERS = 2_000
 
 _PRINTED = (Frame.STDOUT, Frame.STDERR)
 
@@ -33,9 +34,10 @@ class ChildLostError(RuntimeError):
 class Run:
     """Carry one run: send the code, pass on what comes back, enforce the limits.
 
-    ``serve()`` returns whether the sandbox survived. What ends a run from this
-    side (``cancel``, the clock, a limit) kills the child; what it had said
-    before is still passed on, and the client is told the reason.
+    ``serve()`` returns whether the sandbox may take another run, which only one
+    of a session may. What ends a run from this side (``cancel``, the clock, a
+    limit) kills the child; what it had said before is still passed on, and the
+    client is told the reason.
     """
 
     def __init__(
@@ -50,6 +52,8 @@ class Run:
         tool_calls_before: int,
         isolation: str,
         version: str,
+        session: bool,
+        fresh: bool,
     ) -> None:
         self.run_id = request.run_id
         self.tool_calls = tool_calls_before
@@ -62,6 +66,8 @@ class Run:
         self._calls_before = tool_calls_before
         self._isolation = isolation
         self._version = version
+        self._session = session
+        self._fresh = fresh  # the sandbox has seen no code
         self._unanswered = UnansweredCalls(limits)
         self._ending: Ending | None = None
         self._taken = False
@@ -83,21 +89,21 @@ class Run:
                 ),
             )
             await self._tell_ending()
-            return True
+            return self._session
         self._cpu_before = self._child.cpu_seconds() or 0.0
-        await self._child.send_frame(
-            Frame.RUN, self.run_id, 0, pack_texts(self._request.code), self._request.inputs
-        )
-        loop = asyncio.get_running_loop()
-        self._child.exited.add_done_callback(lambda _: self._unanswered.wake())
-        clock = loop.call_later(self._timeout, self._time_is_up)
+        self._child.exited.add_done_callback(self._child_exited)
+        # Before the code is sent: a sandbox that has run code may not read on.
+        clock = asyncio.get_running_loop().call_later(self._timeout, self._time_is_up)
         self._started_at = time.monotonic()
         try:
+            await self._child.send_frame(
+                Frame.RUN, self.run_id, 0, pack_texts(self._request.code), self._request.inputs
+            )
             while frames := await self._child.frames():
                 await self._handle(frames)
                 await self._events.flush()
                 if self._finished:
-                    return self._ending is None
+                    return self._session and self._ending is None
             await self._explain_end()
             if self._ending is None:
                 raise ChildLostError
@@ -105,6 +111,12 @@ class Run:
             return False
         finally:
             clock.cancel()
+            self._child.exited.remove_done_callback(self._child_exited)
+
+    @property
+    def begun(self) -> bool:
+        """Tell whether it is this sandbox's for good: none other may take the code any more."""
+        return self._taken or self._ending is not None
 
     def cancel(self) -> None:
         """Stop the run at the client's wish."""
@@ -116,6 +128,9 @@ class Run:
             return False
         self._unanswered.remove(call_id)
         return True
+
+    def _child_exited(self, _: object) -> None:
+        self._unanswered.wake()
 
     async def _handle(self, frames: list[ReceivedFrame]) -> None:
         index = 0
@@ -229,7 +244,7 @@ class Run:
             )
 
     async def _complete(self, frame: ReceivedFrame) -> None:
-        usage = self._usage()
+        usage = self._last_usage()
         value = await self._events.tell_chunks(frame.body)
         self._finished = True
         await self._events.tell(
@@ -237,9 +252,17 @@ class Run:
         )
 
     async def _fail(self, frame: ReceivedFrame) -> None:
-        message = failed_of(frame, self._usage())
+        message = failed_of(frame, self._last_usage())
         self._finished = True
         await self._events.tell(message)
+
+    def _last_usage(self) -> pb.Usage:
+        """Return what a finished run has used, and end a sandbox that has no other one to do."""
+        usage = self._usage()
+        if not self._session:
+            # The client may take its time to read the result.
+            self._child.kill()
+        return usage
 
     async def _explain_end(self) -> None:
         """Wait until the child is gone, and find out why unless this side ended it."""
@@ -256,7 +279,9 @@ class Run:
         if self._ending is None and (self._taken or no_room):
             self._ending = ending_of_exit(exit, self._limits, self._cpu_limit, said)
         elif self._ending is None:
-            logger.warning("a sandbox was lost before it took its code: %s\n%s", exit, said)
+            # What an earlier run has printed is the code's own, and has no place in a log.
+            said = f": {said[-_LOGGED_CHARACTERS:]!r}" if self._fresh and said else ""
+            logger.warning("a sandbox was lost before it took its code: %s%s", exit, said)
 
     async def _tell_ending(self) -> None:
         ending = self._ending

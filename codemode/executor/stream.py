@@ -49,6 +49,7 @@ class ExecuteStream:
         self._current: Run | None = None
         self._child: Child | None = None
         self._slot: Slot | None = None
+        self._served = False
         self._refusal: RequestRefusedError | LimitRefusedError | None = None
 
     async def serve(self) -> None:
@@ -130,10 +131,11 @@ class ExecuteStream:
             await self._serve_runs(opening)
         finally:
             reader.cancel()
-            if self._child is None:
-                self._free_slot()
-            else:
+            self._served = True
+            if self._child is not None:
                 self._child.close()
+            if self._child is None or self._child.exited.done():
+                self._free_slot()
         if self._refusal is not None:
             raise self._refusal
 
@@ -142,8 +144,11 @@ class ExecuteStream:
             self._slot.release()
 
     def _child_gone(self, child: Child) -> None:
-        """Free the slot when the process is really gone, whatever this stream still waits for."""
-        if child is self._child:
+        """Free the slot when the process is really gone, whatever this stream still waits for.
+
+        Not while another sandbox may take its place.
+        """
+        if child is self._child and (self._served or (self._current and self._current.begun)):
             self._free_slot()
 
     async def _take_child(self, opening: pb.Open) -> Child:
@@ -175,6 +180,7 @@ class ExecuteStream:
         events = EventWriter(self._context, batches=opening.accepts_batches)
         child = await self._take_child(opening)
         attempts = 1
+        fresh = True
         tool_calls = 0
         request = await self._next_run(child, idle_timeout)
         while request is not None:
@@ -188,22 +194,28 @@ class ExecuteStream:
                 tool_calls_before=tool_calls,
                 isolation=self._service.isolation,
                 version=self._service.version,
+                session=opening.session,
+                fresh=fresh,
             )
+            fresh = False
             try:
                 survived = await run.serve()
             except ChildLostError:
+                child.close()
+                if self._refusal is not None:
+                    return
                 # Nothing has run yet, so another sandbox may take the code.
                 self._child = None
-                child.close()
                 if attempts == _TAKE_ATTEMPTS or run.run_id != opening.run.run_id:
                     raise PoolUnavailableError("the sandbox died before it took the code") from None
                 attempts += 1
+                fresh = True
                 child = await self._take_child(opening)
                 continue
             finally:
                 self._current = None
                 tool_calls = run.tool_calls
-            if not (survived and opening.session) or self._refusal is not None:
+            if not survived or self._refusal is not None:
                 return
             request = await self._next_run(child, idle_timeout)
 

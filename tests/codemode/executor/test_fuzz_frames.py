@@ -217,6 +217,8 @@ async def one_stream(mutator: Mutator) -> int:
         tool_calls_before=0,
         isolation="A",
         version="0",
+        session=True,
+        fresh=True,
     )
     serving = asyncio.ensure_future(run.serve())
     for piece in mutator.pieces(b"".join(frames)):

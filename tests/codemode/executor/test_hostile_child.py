@@ -64,7 +64,7 @@ class Puppet:
         self.child = Child(1, MAX_VALUE)
         self.socket, self._theirs = socket.socketpair()
         self._process = subprocess.Popen(["sleep", "30"])
-        self._raw, self._raw_write = os.pipe()
+        self._raw, self.raw_write = os.pipe()
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -92,7 +92,7 @@ class Puppet:
         await asyncio.wait_for(asyncio.shield(self.child.exited), 5)
         self.child.close()
         self.socket.close()
-        os.close(self._raw_write)
+        os.close(self.raw_write)
         os.close(self._watched)
 
 
@@ -119,9 +119,11 @@ async def serve(
     limits: Limits | None = None,
     hang_up: bool = True,
     timeout: float = 5,
+    session: bool = True,
+    hearer: Hearer | None = None,
 ) -> tuple[Hearer, bool | None]:
     """Carry a run whose child sends ``data``; return what the client heard."""
-    hearer = Hearer()
+    hearer = hearer or Hearer()
     run = Run(
         request=pb.Run(run_id=RUN, code="1", execution_id="e"),
         child=puppet.child,
@@ -132,6 +134,8 @@ async def serve(
         tool_calls_before=0,
         isolation="none",
         version="0",
+        session=session,
+        fresh=True,
     )
 
     async def speak() -> None:

@@ -40,10 +40,7 @@ class Line:
         if message.is_last:
             self.release()
         event = {"type": message.event, "number": self.number, "data": message.data}
-        if message.is_last:  # It may be large, and the loop is everybody's.
-            text = await asyncio.to_thread(json.dumps, event)
-        else:
-            text = json.dumps(event)
+        text = await message.write(json.dumps, event)
         if self.broadcast is not None:
             told = text
             if len(text) > MAX_EVENT_BYTES:

@@ -104,11 +104,7 @@ async def _carry(
         async with aclosing(atell(events, describe)) as messages:
             async for message in messages:
                 number += 1
-                if message.is_last:  # It may be large, and the loop is everybody's.
-                    frame = await asyncio.to_thread(_frame, number, message)
-                else:
-                    frame = _frame(number, message)
-                await queue.put(frame)
+                await queue.put(await message.write(_frame, number, message))
     await queue.put(None)
 
 

@@ -19,6 +19,8 @@ __all__ = ["Describe", "Message", "atell", "error_message", "tell"]
 
 logger = logging.getLogger(__name__)
 
+_FEW = 16 * 1024  # characters, and entries of lists and dicts
+
 Describe = Callable[[Event], dict[str, Any]]
 
 
@@ -33,6 +35,22 @@ class Message:
     def is_last(self) -> bool:
         """Tell whether nothing comes after it."""
         return self.event in {"completed", "error"}
+
+    @property
+    def is_large(self) -> bool:
+        """Tell whether writing it as JSON takes long enough to be felt in a loop."""
+        left = _FEW
+        unseen: list[Any] = [self.data]
+        while unseen and left >= 0:
+            one = unseen.pop()
+            left -= 1 + len(one) if isinstance(one, str | list | dict) else 1
+            if left >= 0 and isinstance(one, list | dict):
+                unseen.extend(one if isinstance(one, list) else [*one, *one.values()])
+        return left < 0
+
+    async def write[R](self, function: Callable[..., R], *args: Any) -> R:
+        """Call what writes it, in a thread of its own where it is large."""
+        return await asyncio.to_thread(function, *args) if self.is_large else function(*args)
 
 
 def tell(events: EventStream, describe: Describe = event_as_json) -> Generator[Message, None, None]:

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.http.request import HttpHeaders
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
+from django.utils.translation import get_language, override
 
 from codemode.core.context import RuntimeContext, use_context
 from codemode.core.events import Event, ExecutionCompleted, ExecutionStarted
@@ -167,6 +168,7 @@ class PlaygroundStreamView(_OfTheAdmin, StreamView):
         """Check who asks and what, and note the context: users may be loaded here."""
         execution = super().prepare(request)
         self._context = shown_context(execution.context)
+        self._language = get_language()
         return execution
 
     def describe(self, event: Event) -> dict[str, Any]:
@@ -175,9 +177,10 @@ class PlaygroundStreamView(_OfTheAdmin, StreamView):
         if isinstance(event, ExecutionStarted):
             told["context"] = self._context
         if isinstance(event, ExecutionCompleted):
-            told["html"] = render_to_string(
-                "django_codemode/playground/outcome.html", outcome_of(event.result)
-            )
+            with override(self._language):  # which is not that of the thread it is rendered in
+                told["html"] = render_to_string(
+                    "django_codemode/playground/outcome.html", outcome_of(event.result)
+                )
         return told
 
 

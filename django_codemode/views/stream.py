@@ -43,5 +43,8 @@ class StreamView(CodemodeView):
             )
 
     def describe(self, event: Event) -> dict[str, Any]:
-        """Return what the stream tells of an event; under ASGI it may run in the loop."""
+        """Return what the stream tells of an event. It cannot query the database.
+
+        Under ASGI it runs in the loop, or in a thread that nobody else waits for.
+        """
         return event_as_json(event)

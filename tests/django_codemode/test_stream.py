@@ -17,16 +17,21 @@ from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponseBase
 from django.test import AsyncClient, AsyncRequestFactory, Client, RequestFactory, override_settings
+from django.urls import path
 
 from codemode import Codemode, ExecutorClient
 from codemode.errors import ExecutorBusyError, ExecutorClientError
 from django_codemode.asgi import CodemodeASGIMiddleware
+from django_codemode.consumers import CodemodeConsumer
+from django_codemode.playground.views import PlaygroundStreamView
 from django_codemode.shared import shared
 from django_codemode.sse import stream_response
+from django_codemode.telling import Message
 from django_codemode.views import StreamView
 from tests.codemode.processes import is_running, wait_until
 from tests.django_codemode.conftest import Sandboxes
 from tests.django_codemode.serving import asgi_serves, wsgi_serves
+from tests.django_codemode.sockets import in_process
 
 URL = "/codemode/stream/"
 ENDLESS = "import os, time\ntestapp_here(os.getpid())\nprint('in', flush=True)\n"
@@ -163,6 +168,44 @@ def test_a_bad_request_is_refused_before_the_stream_as_by_the_execute_view(
     response = client.post(URL, body, content_type="application/json")
     assert response.status_code == status
     assert response.json()["error"]["code"] == code
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_large_arguments_are_written_by_the_messages_own_rule(
+    coder: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large: list[str] = []
+    write = Message.write
+
+    async def noting(self: Message, function: Any, *args: Any) -> Any:
+        if self.is_large:
+            large.append(self.event)
+        return await write(self, function, *args)
+
+    monkeypatch.setattr(Message, "write", noting)
+    code = "testapp_take(list(range(50_000)))"
+    shared.registry.register_tool("testapp_take", lambda values: len(values))
+    try:
+        _, events = await by_asgi(coder, {"code": code})
+        async with in_process(CodemodeConsumer.as_asgi(), user=coder) as socket:
+            messages = await socket.run(code)
+    finally:
+        shared.registry.unregister_tool("testapp_take")
+
+    assert events[-1][2]["value"] == messages[-1]["data"]["value"] == 50_000
+    # The outcome has the call on record.
+    assert large == ["tool_call_started", "completed"] * 2
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_playgrounds_outcome_is_in_the_users_language(coder: User) -> None:
+    middleware = [*settings.MIDDLEWARE, "django.middleware.locale.LocaleMiddleware"]
+    urls = (path("codemode/stream/", PlaygroundStreamView.as_view()),)
+    code = "b'<svg xmlns=\"http://www.w3.org/2000/svg\"/>'.ljust(2048)"
+    with override_settings(MIDDLEWARE=middleware, ROOT_URLCONF=urls):
+        for language, size in (("de", "2,0\xa0KB"), ("en", "2.0\xa0KB")):
+            _, events = await by_asgi(coder, {"code": code}, **{"Accept-Language": language})
+            assert size in events[-1][2]["html"]
 
 
 def test_only_who_may_execute_gets_a_stream(coder: User) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import grpc
 
 from codemode.core.dispatch import UNWIND_SECONDS, Dispatcher, ToolCall, ToolOutcome, cancel_once
 from codemode.core.events import Event, ExecutionCompleted, ToolCallStarted
-from codemode.core.failures import client_error, inherited_stream, status_is_lost
+from codemode.core.failures import client_error, inherited_stream, overdue, status_is_lost
 from codemode.core.request import next_message, result_messages
 from codemode.core.result import ExecutionResult
 from codemode.core.transcript import Transcript, call_finished
@@ -49,6 +50,7 @@ class AsyncLink:
         self.url = url
         self.closing = False
         self.inherited = False
+        self.overdue = False
         self.idle = False  # the last run has ended, by the executor's own word
         self.loop = asyncio.get_running_loop()
         self._writing = asyncio.Lock()
@@ -170,6 +172,19 @@ class AsyncLink:
                 task.add_done_callback(_stragglers.discard)
             if pending:
                 logger.warning("%d tools go on although their run has ended", len(pending))
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Give up the stream when the block takes longer."""
+        clock = self.loop.call_later(seconds, self._give_up)
+        try:
+            yield
+        finally:
+            clock.cancel()
+
+    def _give_up(self) -> None:
+        self.overdue = self.closing = True
+        self._cancel()
 
     def abort(self) -> None:
         """Cancel the stream: the client is being closed. Safe from any thread."""
@@ -313,18 +328,25 @@ async def drive(
         await link.end_run(dispatcher)
         if not link.closing:
             raise await link.failure(error, transcript.partial()) from error
-        yield ExecutionCompleted(result=transcript.cancelled("the client has been closed"))
+        yield _given_up(link, transcript)
     except asyncio.CancelledError:
         # Cancelling a stream of ours looks the same as being cancelled by others.
         task = asyncio.current_task()
         if not link.closing or (task is not None and task.cancelling()):
             raise
         await link.end_run(dispatcher)
-        yield ExecutionCompleted(result=transcript.cancelled("the client has been closed"))
+        yield _given_up(link, transcript)
     finally:
         # Also when the caller leaves: a tool that waits for a thread must not run any more.
         if not link.inherited:
             dispatcher.cancel_all()
+
+
+def _given_up(link: AsyncLink, transcript: Transcript) -> ExecutionCompleted:
+    """Return the end of a run whose stream was cancelled here. Raises ExecutorDeadlineError."""
+    if link.overdue:
+        raise overdue(link.url, transcript.partial())
+    return ExecutionCompleted(result=transcript.cancelled("the client has been closed"))
 
 
 def _value_at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -203,7 +203,9 @@ class ExecutorClient:
                 if (refusal := too_large(run, limits, transcript)) is not None:
                     yield refusal
                     return
-                link = self.connection.open_sync(sandbox.messages(run), timeout=sandbox.deadline())
+                link = self.connection.open_sync(
+                    sandbox.messages(run), timeout=sandbox.deadline(run)
+                )
                 try:
                     yield from sync_half.drive(link, transcript, run.run_id)
                     return
@@ -244,7 +246,7 @@ class ExecutorClient:
                     yield refusal
                     return
                 link = await self.connection.open_async(
-                    sandbox.messages(run), timeout=sandbox.deadline()
+                    sandbox.messages(run), timeout=sandbox.deadline(run)
                 )
                 try:
                     async for event in async_half.drive(link, transcript, run.run_id):

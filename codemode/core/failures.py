@@ -17,7 +17,7 @@ from codemode.errors import (
     ExecutorRequestError,
 )
 
-__all__ = ["client_error", "inherited_stream", "status_is_lost"]
+__all__ = ["client_error", "inherited_stream", "overdue", "status_is_lost"]
 
 _RETRY_AFTER = 1.0
 
@@ -46,9 +46,7 @@ def client_error(error: Any, url: str, result: ExecutionResult | None) -> Execut
         case grpc.StatusCode.INVALID_ARGUMENT:
             return ExecutorRequestError(details, result=result)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
-            return ExecutorDeadlineError(
-                f"{url}: no answer within the deadline of the request", result=result
-            )
+            return overdue(url, result)
         case grpc.StatusCode.UNIMPLEMENTED:
             return ExecutorProtocolError(
                 f"{url} speaks gRPC, but is no codemode executor of this version: {details}",
@@ -59,6 +57,13 @@ def client_error(error: Any, url: str, result: ExecutionResult | None) -> Execut
         case grpc.StatusCode.INTERNAL if status_is_lost(error):
             return _lost(url, "the stream ended while more was being sent", result)
     return ExecutorProtocolError(f"{url} answered {code.name}: {details}", result=result)
+
+
+def overdue(url: str, result: ExecutionResult | None) -> ExecutorClientError:
+    """Return the exception for an executor that should have answered by now."""
+    return ExecutorDeadlineError(
+        f"{url}: no answer within the deadline of the request", result=result
+    )
 
 
 def inherited_stream(url: str) -> ExecutorClientError:

@@ -112,12 +112,12 @@ class SandboxRequest:
             opening.run.CopyFrom(first_run)
         return [*chunks, pb.ClientMessage(open=opening)]
 
-    def deadline(self) -> float:
-        """Return the seconds after which a one-shot stream cannot be alive any more.
+    def deadline(self, run: RunRequest) -> float:
+        """Return the seconds after which a run cannot be alive any more.
 
         The executor keeps its own clocks; this one is for an executor that hangs.
         """
-        return self.limits.queue_timeout + self.limits.execution_timeout + _DEADLINE_SLACK
+        return self.limits.queue_timeout + run.execution_timeout + _DEADLINE_SLACK
 
 
 _DEADLINE_SLACK = 30.0

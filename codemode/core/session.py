@@ -110,10 +110,11 @@ class Session:
                     return
                 messages = run_messages(run, self._limits)
                 try:
-                    link.send(messages)
-                    for event in sync_half.drive(link, transcript, run.run_id):
-                        self._note(event)
-                        yield event
+                    with link.within(self._deadline(run)):
+                        link.send(messages)
+                        for event in sync_half.drive(link, transcript, run.run_id):
+                            self._note(event)
+                            yield event
                 except BaseException as error:
                     if transcript.final is None:
                         self._ended = f"its last run raised {type(error).__name__}"
@@ -136,10 +137,11 @@ class Session:
                     return
                 messages = run_messages(run, self._limits)
                 try:
-                    await link.send(messages)
-                    async for event in async_half.drive(link, transcript, run.run_id):
-                        self._note(event)
-                        yield event
+                    with link.within(self._deadline(run)):
+                        await link.send(messages)
+                        async for event in async_half.drive(link, transcript, run.run_id):
+                            self._note(event)
+                            yield event
                 except BaseException as error:
                     if transcript.final is None:
                         self._ended = f"its last run raised {type(error).__name__}"
@@ -235,6 +237,10 @@ class Session:
         observation = self._client.observation(self._sandbox, run, context)
         observation.transcript = transcript
         return run, transcript, observation
+
+    def _deadline(self, run: RunRequest) -> float:
+        assert self._sandbox is not None
+        return self._sandbox.deadline(run)
 
     def _note(self, event: Event) -> None:
         survives = ("completed", "failed")

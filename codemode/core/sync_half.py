@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
@@ -21,7 +22,7 @@ from codemode.core.events import (
     ExecutionCompleted,
     ToolCallStarted,
 )
-from codemode.core.failures import client_error, inherited_stream
+from codemode.core.failures import client_error, inherited_stream, overdue
 from codemode.core.request import next_message, result_messages
 from codemode.core.tool_loop import Finished, ToolLoop, Work
 from codemode.core.transcript import Transcript, call_finished
@@ -49,6 +50,7 @@ class SyncLink:
         self.url = url
         self.closing = False
         self.inherited = False
+        self.overdue = False
         self._outgoing: SimpleQueue[Sequence[pb.ClientMessage] | None] = SimpleQueue()
         self._outgoing.put(messages)
         self._unread: deque[pb.ExecutorMessage] = deque()
@@ -110,6 +112,21 @@ class SyncLink:
         dispatcher.cancel_all()
         if self._tools is not None:
             self._tools.cancel_all()
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Give up the stream when the block takes longer."""
+        clock = threading.Timer(seconds, self._give_up)
+        clock.daemon = True
+        clock.start()
+        try:
+            yield
+        finally:
+            clock.cancel()
+
+    def _give_up(self) -> None:
+        self.overdue = True
+        self._call.cancel()
 
     def abort(self) -> None:
         """Cancel the stream from another thread: the client is being closed."""
@@ -207,6 +224,8 @@ def drive(link: SyncLink, transcript: Transcript, run_id: int) -> Generator[Even
                             yield event
     except grpc.RpcError as error:
         link.end_run(dispatcher)
+        if link.overdue:
+            raise overdue(link.url, transcript.partial()) from error
         if not link.closing:
             raise client_error(error, link.url, transcript.partial()) from error
         yield ExecutionCompleted(result=transcript.cancelled("the client has been closed"))

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
+import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal
 
 import pytest
 
-from codemode import Codemode, ConfigurationError, ExecutionResult, ExecutorClientError
+from codemode import (
+    ClientConfig,
+    Codemode,
+    ConfigurationError,
+    ExecutionResult,
+    ExecutorClientError,
+)
+from codemode.core import request
 from codemode.core.session import Session
-from codemode.errors import ExecutorRequestError, ValueEncodingError
-from tests.codemode.processes import WHO, is_running, wait_until
+from codemode.errors import ExecutorDeadlineError, ExecutorRequestError, ValueEncodingError
+from tests.codemode.processes import WHO, ExecutorProcess, is_running, wait_until
+
+Kind = Literal["sync", "async"]
 
 
 class Notebook:
     """Be a session of either half, driven from sync tests by a loop of its own."""
 
-    def __init__(self, codemode: Codemode, kind: Literal["sync", "async"]) -> None:
+    def __init__(self, codemode: Codemode, kind: Kind) -> None:
         self._codemode = codemode
         self._kind = kind
         self._runner: asyncio.Runner | None = None
@@ -55,8 +66,14 @@ class Notebook:
 
 
 @pytest.fixture(params=["sync", "async"])
-def notebook(request: pytest.FixtureRequest, codemode: Codemode) -> Iterator[Notebook]:
-    book = Notebook(codemode, request.param)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    kind: Kind = request.param
+    return kind
+
+
+@pytest.fixture
+def notebook(kind: Kind, codemode: Codemode) -> Iterator[Notebook]:
+    book = Notebook(codemode, kind)
     yield book
     book.close()
 
@@ -167,6 +184,26 @@ def test_timeout_is_per_run(notebook: Notebook) -> None:
     for _ in range(3):
         assert notebook.run("import time\ntime.sleep(0.3)").ok
     assert notebook.run("time.sleep(9)", execution_timeout=0.1).status == "timeout"
+
+
+def test_an_executor_that_hangs_is_given_up(
+    own_executor: ExecutorProcess, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request, "_DEADLINE_SLACK", 0.0)
+    config = ClientConfig.parse({"executor_url": own_executor.url, "limits": {"queue_timeout": 5}})
+    with Codemode.from_client_config(config) as codemode:
+        book = Notebook(codemode, kind)
+        assert book.run("1").ok
+        os.kill(own_executor.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(ExecutorDeadlineError) as caught:
+                book.run("2", inputs={"x": b"x" * 10_000_000}, execution_timeout=0.1)
+            with pytest.raises(ExecutorClientError, match="has ended.*ExecutorDeadlineError"):
+                book.run("3")
+            book.close()
+        finally:
+            os.kill(own_executor.pid, signal.SIGCONT)
+    assert caught.value.result is None  # it had not begun
 
 
 def test_later_run_above_a_ceiling_is_refused(notebook: Notebook) -> None:

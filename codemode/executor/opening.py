@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import cbor2
 
 from codemode.config import Limits
 from codemode.executor.child import Child
+from codemode.executor.limits import LimitRefusedError
 from codemode.protos import codemode_pb2 as pb
 from codemode.sandbox.frames import Frame, pack
 
-__all__ = ["open_sandbox"]
+__all__ = ["check_tools", "open_sandbox"]
 
 # What a sandbox begins with (numpy and pandas are some 160 MiB), and the kernel's own part of it.
 _GROUP_SLACK_BYTES = 256 * 1024 * 1024
+
+_MOST_TOOLS = 10_000
+_MOST_PARAMETERS = 100_000
+
+
+def check_tools(tools: Sequence[pb.ToolSpec]) -> None:
+    """Refuse what would keep everybody waiting while a sandbox is told of it.
+
+    Raises LimitRefusedError.
+    """
+    found = f"{len(tools)} tools"
+    if len(tools) <= _MOST_TOOLS:
+        parameters = sum(len(tool.positional_parameters) for tool in tools)
+        if parameters <= _MOST_PARAMETERS:
+            return
+        found = f"tools with {parameters} parameters"
+    raise LimitRefusedError(
+        f"the `open` has {found}; an execution takes up to {_MOST_TOOLS} tools, with "
+        f"{_MOST_PARAMETERS} parameters in all: make fewer available to it"
+    )
 
 
 async def open_sandbox(

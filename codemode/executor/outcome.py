@@ -40,10 +40,13 @@ def status_of_failure(type_name: str) -> str:
     return "limit" if type_name in LIMIT_TYPES else "failed"
 
 
-def ending_of_exit(exit: Exit | None, limits: Limits, cpu_limit: float, said: str) -> Ending:
+def ending_of_exit(
+    exit: Exit | None, limits: Limits, cpu_limit: float, said: str, *, hung_up: bool = False
+) -> Ending:
     """Classify the death of a child that had taken its code and that nobody here killed.
 
-    ``said`` is the last of its raw output; it helps to explain a crash.
+    ``said`` is the last of its raw output; it helps to explain a crash. One that had
+    ``hung_up`` was killed here because it had closed its channel and lived on.
     """
     tail = f"\n{said.strip()[-2000:]}" if said.strip() else ""
     if exit is None:
@@ -53,7 +56,7 @@ def ending_of_exit(exit: Exit | None, limits: Limits, cpu_limit: float, said: st
             message="the sandbox was killed together with the process that had made it",
         )
     if exit.signal == signal.SIGKILL:
-        return _ending_of_kill(exit, limits, cpu_limit)
+        return _ending_of_kill(exit, limits, cpu_limit, tail if hung_up else None)
     if exit.signal == signal.SIGXCPU:
         return _cpu_limit(cpu_limit)
     if exit.signal == signal.SIGSYS:
@@ -91,7 +94,7 @@ def ending_of_exit(exit: Exit | None, limits: Limits, cpu_limit: float, said: st
     )
 
 
-def _ending_of_kill(exit: Exit, limits: Limits, cpu_limit: float) -> Ending:
+def _ending_of_kill(exit: Exit, limits: Limits, cpu_limit: float, hung_up: str | None) -> Ending:
     # Where a control group says so, there is nothing to guess.
     enforced = math.ceil(cpu_limit)  # the kernel counts whole seconds
     if not exit.out_of_memory and exit.cpu_seconds >= enforced - _CPU_DOUBT * math.sqrt(enforced):
@@ -104,6 +107,12 @@ def _ending_of_kill(exit: Exit, limits: Limits, cpu_limit: float) -> Ending:
                 f"the system killed the code at {exit.max_rss_bytes} bytes of memory; "
                 f"max_memory_bytes is {limits.max_memory_bytes}"
             ),
+        )
+    if hung_up is not None:
+        return Ending(
+            status="crashed",
+            type="ExitedEarly",
+            message=f"the code closed the sandbox's channel before the run ended{hung_up}",
         )
     return Ending(
         status="crashed",

@@ -7,25 +7,30 @@ what its kind has to be.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from codemode.executor.child import ReceivedFrame
 from codemode.executor.outcome import status_of_failure
 from codemode.protos import codemode_pb2 as pb
 from codemode.sandbox.frames import PROGRESS, Frame, FrameError, unpack_texts
+from codemode.wire import CHUNK_BYTES
 
 __all__ = ["call_of", "failed_of", "output_of", "progress_of"]
 
 # What a child says must fit into one gRPC message, and its texts have no other limit.
 _NAME_CHARACTERS = 1_000
 _TEXT_CHARACTERS = 64_000
+_OUTPUT_CHARACTERS = CHUNK_BYTES // 4  # none has more than four bytes
 
 _STREAMS = {Frame.STDOUT: pb.Output.STREAM_STDOUT, Frame.STDERR: pb.Output.STREAM_STDERR}
 
 
-def output_of(kind: Frame, data: bytes, run_id: int) -> pb.ExecutorMessage:
-    """Return what was printed, as text."""
+def output_of(kind: Frame, data: bytes, run_id: int) -> Iterator[pb.ExecutorMessage]:
+    """Give what was printed, as texts that fit into one message each."""
     text = data.decode("utf-8", "replace")
-    return pb.ExecutorMessage(output=pb.Output(run_id=run_id, stream=_STREAMS[kind], text=text))
+    for start in range(0, len(text), _OUTPUT_CHARACTERS):
+        part = text[start : start + _OUTPUT_CHARACTERS]
+        yield pb.ExecutorMessage(output=pb.Output(run_id=run_id, stream=_STREAMS[kind], text=part))
 
 
 def call_of(frame: ReceivedFrame) -> tuple[str, bytes]:

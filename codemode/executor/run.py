@@ -195,8 +195,8 @@ class Run:
         room = self._limits.max_output_bytes - self._output_bytes
         kept = data[:room]
         self._output_bytes += len(kept)
-        if kept:
-            await self._events.tell(output_of(kind, kept, self.run_id))
+        for message in output_of(kind, kept, self.run_id):
+            await self._events.tell(message)
         if len(data) > room:
             self._stop(
                 "limit",
@@ -268,16 +268,20 @@ class Run:
         """Wait until the child is gone, and find out why unless this side ended it."""
         if self._child.violation is not None:
             self._violation(self._child.violation)
+        hung_up = False
         try:
             exit = await asyncio.wait_for(asyncio.shield(self._child.exited), _EXIT_WAIT)
         except TimeoutError:
             # The channel is closed but the process lives on: nothing it says can be heard.
+            hung_up = True
             self._child.kill()
             exit = await self._child.exited
         said = self._child.raw_output()
         no_room = exit is not None and exit.code == EXIT_NO_MEMORY
         if self._ending is None and (self._taken or no_room):
-            self._ending = ending_of_exit(exit, self._limits, self._cpu_limit, said)
+            self._ending = ending_of_exit(
+                exit, self._limits, self._cpu_limit, said, hung_up=hung_up
+            )
         elif self._ending is None:
             # What an earlier run has printed is the code's own, and has no place in a log.
             said = f": {said[-_LOGGED_CHARACTERS:]!r}" if self._fresh and said else ""

@@ -8,12 +8,13 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from codemode.executor.admission import BusyError, Slot
 from codemode.executor.child import Child
 from codemode.executor.events import Client, EventWriter
 from codemode.executor.limits import LimitRefusedError, resolve_limits, resolve_seconds
-from codemode.executor.opening import open_sandbox
+from codemode.executor.opening import check_tools, open_sandbox
 from codemode.executor.pool import PoolUnavailableError
 from codemode.executor.pools import UnknownProfileError
 from codemode.executor.profiles import DEFAULT
@@ -89,26 +90,27 @@ class ExecuteStream:
             self._service.pools.check(opening.profile or DEFAULT)
         except UnknownProfileError as error:
             raise RequestRefusedError(str(error)) from None
+        check_tools(opening.tools)
         if not opening.session and not opening.HasField("run"):
             raise RequestRefusedError("an `open` that is no session must carry its `run`")
         return opening
 
     async def _read_first(self) -> Any:
         """Return the first message that is no chunk."""
-        first = await self._context.read()
+        first = await self._read()
         try:
             with self._service.admission.arrival() as arrived:
                 while _is_chunk(first):
                     arrived(len(first.chunk.data))
                     self._keep_chunk(first.chunk)
-                    first = await self._context.read()
+                    first = await self._read()
         except (BusyError, RequestRefusedError):
             # A client that has more to send would not learn why it cannot.
             self._chunks.clear()
             with contextlib.suppress(TimeoutError):
                 while _is_chunk(first):
                     async with asyncio.timeout(_PATIENCE_SECONDS):
-                        first = await self._context.read()
+                        first = await self._read()
             raise
         return first
 
@@ -244,7 +246,7 @@ class ExecuteStream:
     async def _read_client(self, *, session: bool) -> None:
         """Take the client's messages until it closes its side."""
         try:
-            while (message := await self._context.read()) is not EOF:
+            while (message := await self._read()) is not EOF:
                 for one in unbatched(message):
                     await self._take_message(one, session=session)
         except (RequestRefusedError, LimitRefusedError) as error:
@@ -252,6 +254,12 @@ class ExecuteStream:
             if self._child is not None:
                 self._child.kill()
         await self._runs.put(None)
+
+    async def _read(self) -> Any:
+        try:
+            return await self._context.read()
+        except DecodeError:
+            raise RequestRefusedError("what came is no message of the wire contract") from None
 
     async def _take_message(self, message: pb.ClientMessage, *, session: bool) -> None:
         match message.WhichOneof("message"):

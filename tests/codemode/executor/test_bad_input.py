@@ -48,6 +48,10 @@ def limited(codemode: Codemode, code: str, **limits: Any) -> ExecutionResult:
         ("import os\nos.abort()", "crashed", "Crashed", "the interpreter crashed", None),
         ("import ctypes\nctypes.string_at(0)", "crashed", "Crashed", "SIGSEGV", None),
         ("import os\nos.close(3)", "crashed", None, "", None),
+        (
+            "import os, time\nos.closerange(3, 64)\ntime.sleep(60)",
+            *("crashed", "ExitedEarly", "closed the sandbox's channel", None),
+        ),
         ("addd(1, 2)", "failed", "NameError", "addd", 1),
         ("add(1)", "failed", "InvalidArgumentsError", "add(a: int, b: int) -> int", 1),
         ("add(1, 'x')", "failed", "InvalidArgumentsError", "add(a: int, b: int) -> int", 1),

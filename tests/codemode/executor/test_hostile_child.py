@@ -304,6 +304,15 @@ async def test_broken_text_is_told_as_well_as_it_can_be(puppet: Puppet) -> None:
     assert hearer.messages[2].failed.line == 0
 
 
+async def test_output_is_told_in_messages_that_a_client_takes(puppet: Puppet) -> None:
+    text = "€" * 1_500_000
+    puppet.child.max_frame_bytes = 8_000_000
+    data = TAKEN + pack(Frame.STDOUT, RUN, 0, text.encode()) + COMPLETED
+    hearer, survived = await serve(puppet, data, limits=Limits(max_output_bytes=16_000_000))
+    assert survived
+    assert "".join(message.output.text for message in hearer.messages) == text
+
+
 async def test_failure_cannot_pretend_to_be_what_it_is_not(puppet: Puppet) -> None:
     failed = pack_texts("Timeout", "m", "9" * 5000, "t")
     hearer, _ = await serve(puppet, TAKEN + pack(Frame.FAILED, RUN, 0, failed))

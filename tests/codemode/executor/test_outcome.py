@@ -30,6 +30,13 @@ def test_kill_near_the_cpu_limit_is_the_limits(
     assert ending_of_exit(exit, Limits(), cpu_limit, "").type == taken_for
 
 
+def test_a_process_without_its_channel_has_exited_early() -> None:
+    exit = Exit(status=signal.SIGKILL, cpu_seconds=0.0, max_rss_bytes=0)
+    ending = ending_of_exit(exit, Limits(), 1.0, "last words", hung_up=True)
+    assert ending.type == "ExitedEarly"
+    assert ending.message.endswith("last words")
+
+
 def test_full_control_group_counts_more_than_cpu_time() -> None:
     exit = Exit(status=signal.SIGKILL, cpu_seconds=1.0, max_rss_bytes=0, out_of_memory=True)
     assert ending_of_exit(exit, Limits(), 1.0, "").type == "MemoryLimit"

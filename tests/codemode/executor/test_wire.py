@@ -123,6 +123,49 @@ async def test_first_message_must_be_open(channel: grpc.aio.Channel, first: Any)
     assert "must be `open`" in details
 
 
+@pytest.mark.parametrize(
+    "tools, complaint",
+    [
+        ([pb.ToolSpec()] * 10_001, "10001 tools"),
+        ([pb.ToolSpec(positional_parameters=["x"] * 50_001)] * 2, "100002 parameters"),
+    ],
+)
+async def test_more_tools_than_a_sandbox_is_told_of_in_time_are_refused(
+    channel: grpc.aio.Channel, tools: list[pb.ToolSpec], complaint: str
+) -> None:
+    stream = RawStream(channel)
+    await stream.send(open=opening(tools=tools))
+    code, details = await stream.refusal()
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert complaint in details
+
+
+async def test_ten_thousand_tools_are_offered(channel: grpc.aio.Channel) -> None:
+    stream = RawStream(channel)
+    tools = [pb.ToolSpec(name=f"tool_{number}") for number in range(10_000)]
+    await stream.send(open=opening("len(tools)", tools=tools))
+    messages = await stream.rest()
+    assert decode(messages[-1].completed.value, max_bytes=100) == 10_000
+
+
+class Garbage:
+    def SerializeToString(self) -> bytes:  # noqa: N802  # as messages have it
+        return b"\xff\xff\xff"
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_what_is_no_message_is_refused(channel: grpc.aio.Channel, begun: bool) -> None:
+    stream = RawStream(channel)
+    if begun:
+        await stream.send(open=opening(session=True, idle_timeout=100))
+        await stream.read()
+        assert (await stream.read()).WhichOneof("message") == "completed"
+    await stream.call.write(Garbage())
+    code, details = await stream.refusal()
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "no message of the wire contract" in details
+
+
 async def test_stream_without_a_message_is_refused(channel: grpc.aio.Channel) -> None:
     stream = RawStream(channel)
     await stream.call.done_writing()

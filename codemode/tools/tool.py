@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,9 @@ class Tool:
     returns: Any = field(repr=False)
     source: object = field(repr=False)
     origin: str
+    _schemas: dict[str, dict[str, Any]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def validate(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments converted to their types; raise InvalidArguments."""
@@ -53,10 +57,16 @@ class Tool:
 
     @property
     def input_schema(self) -> dict[str, Any]:
-        """Return the JSON Schema of the arguments, built anew at each access."""
-        return self.arguments.json_schema()
+        """Return the JSON Schema of the arguments, as a copy of your own."""
+        return self._schema("input", self.arguments.json_schema)
 
     @property
     def output_schema(self) -> dict[str, Any]:
-        """Return the JSON Schema of the return type, empty where there is none."""
-        return json_schema_of(self.returns)
+        """Return the JSON Schema of the return type, likewise, empty where there is none."""
+        return self._schema("output", lambda: json_schema_of(self.returns))
+
+    def _schema(self, name: str, build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        # Built when first asked for, because that takes long and most tools are never asked.
+        if name not in self._schemas:
+            self._schemas[name] = build()
+        return deepcopy(self._schemas[name])

@@ -14,7 +14,7 @@ from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
 from codemode import Codemode, ExecutorClient
-from codemode.core.context import RuntimeContext
+from codemode.core.context import RuntimeContext, get_current_context
 from codemode.errors import (
     ExecutorAuthenticationError,
     ExecutorBusyError,
@@ -261,6 +261,7 @@ class TestTokens:
         view = ExecuteView.as_view()
 
         def authenticated(request: HttpRequest) -> Any:
+            str((get_current_context() or {})["user"])  # as logging may do it
             request.user = coder
             return view(request)
 

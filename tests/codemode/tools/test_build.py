@@ -10,10 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 from codemode.errors import ToolRegistrationError
 from codemode.tools import InvalidArguments, Tool, make_tool
+from codemode.tools.arguments import Arguments
 
 if TYPE_CHECKING:
     from decimal import Decimal as OnlyForCheckers
@@ -275,3 +276,20 @@ def test_a_wrapper_is_judged_by_what_a_call_enters() -> None:
 
     assert made.function(to=2) == [0, 1]
     assert made.signature == "count_to(to: int) -> Iterator[int]"
+
+
+def test_schemas_are_built_once_and_nobody_can_change_another_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def find(name: str) -> list[str]:
+        return [name]
+
+    made = make_tool("find", find)
+    before = made.input_schema, made.output_schema
+    made.input_schema["properties"].clear()
+    made.output_schema.clear()
+    monkeypatch.setattr(TypeAdapter, "json_schema", lambda *_, **__: pytest.fail("built again"))
+    monkeypatch.setattr(Arguments, "json_schema", lambda _: pytest.fail("built again"))
+
+    assert (made.input_schema, made.output_schema) == before
+    assert list(before[0]["properties"]) == ["name"]

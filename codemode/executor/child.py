@@ -98,10 +98,10 @@ class Child(asyncio.Protocol):
 
     async def attach(self, channel: socket.socket, raw_fd: int) -> None:
         """Start to read from the channel and to drain the raw output."""
+        self._raw_fd = raw_fd
+        os.set_blocking(raw_fd, False)
         channel.setblocking(False)
         await self._loop.connect_accepted_socket(lambda: self, channel)
-        os.set_blocking(raw_fd, False)
-        self._raw_fd = raw_fd
         self._loop.add_reader(raw_fd, self._drain_raw_output)
 
     def set_process(self, pid: int, pidfd: int) -> None:

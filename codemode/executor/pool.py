@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import time
 from collections import deque
@@ -13,9 +12,11 @@ from codemode.config import Limits
 from codemode.executor.canary import run_canaries
 from codemode.executor.cgroups import Cgroups
 from codemode.executor.child import Child, ChildStartError
+from codemode.executor.interpreter import InterpreterNotFoundError
 from codemode.executor.limits import SandboxSettings
 from codemode.executor.packages import Packages
 from codemode.executor.profiles import Profile
+from codemode.executor.slots import SlotNumbers
 from codemode.executor.workfolder import WorkFolder, remove_abandoned
 from codemode.executor.zygote import Zygote, ZygoteStartError
 
@@ -30,6 +31,7 @@ _FAILURES_BEFORE_UNHEALTHY = 3
 _RETRY_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 10.0
 _KEEPER_SECONDS = 5.0
+_FORESEEN = (str, OSError, ChildStartError, ZygoteStartError, InterpreterNotFoundError)
 
 
 class PoolUnavailableError(RuntimeError):
@@ -72,6 +74,7 @@ class Pool:
         sandbox: SandboxSettings,
         limits: Limits,
         cgroups: Cgroups,
+        slots: SlotNumbers,
         child_max_age: float,
         zygote_max_forks: int,
         zygote_max_age: float,
@@ -85,11 +88,11 @@ class Pool:
         self.sandbox = sandbox
         self._limits = limits
         self._cgroups = cgroups
+        self._slots = slots
         self._child_max_age = child_max_age
         self._zygote_max_forks = zygote_max_forks
         self._zygote_max_age = zygote_max_age
         self._on_change = on_change
-        self._slots = itertools.count(1)
         self._idle: deque[tuple[Zygote, Child]] = deque()
         self._waiters: deque[asyncio.Future[Child]] = deque()
         self._zygote: Zygote | None = None
@@ -120,8 +123,9 @@ class Pool:
         while self._idle:
             zygote, child = self._idle.popleft()
             self._refill()
-            if zygote.alive and not child.exited.done() and not child.closed:
+            if zygote.alive and not child.exited.done():
                 return child
+            child.close()
         if self.failure is not None:
             raise PoolUnavailableError(self.failure)
         waiter: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
@@ -171,6 +175,7 @@ class Pool:
             sandbox=self.sandbox,
             max_frame_bytes=self._limits.max_value_bytes,
             cgroups=self._cgroups,
+            slots=self._slots,
             on_death=self._zygote_died,
         )
         await zygote.start()
@@ -194,7 +199,7 @@ class Pool:
 
     async def _ready_child(self, zygote: Zygote) -> Child:
         """Fork a child. Raises OSError, ChildStartError, TimeoutError."""
-        child = await zygote.spawn(next(self._slots))
+        child = await zygote.spawn()
         try:
             async with asyncio.timeout(_READY_SECONDS):
                 await asyncio.shield(child.ready)
@@ -219,11 +224,13 @@ class Pool:
             await self._wanted.wait()
             self._wanted.clear()
             try:
-                async with self._replacing:
-                    if self._zygote is None:
-                        await self._new_zygote()
-                        self._recovered()
-            except (OSError, ZygoteStartError) as error:
+                # While a zygote that is old is being replaced, it still fills the pool.
+                if self._zygote is None:
+                    async with self._replacing:
+                        if self._zygote is None:
+                            await self._new_zygote()
+                            self._recovered()
+            except Exception as error:  # noqa: BLE001  # whatever it is, there is another attempt
                 self._failed(error)
                 await asyncio.sleep(min(_RETRY_SECONDS * self._failures, _LONGEST_RETRY_SECONDS))
                 self._wanted.set()
@@ -245,7 +252,7 @@ class Pool:
             # A zygote that is stopped, or stuck: another one takes its place.
             self._failed(f"a sandbox was not ready within {_READY_SECONDS:g} s")
             self._task(zygote.close())
-        except (OSError, ChildStartError) as error:
+        except Exception as error:  # noqa: BLE001  # likewise
             if zygote.alive:
                 self._failed(error)
                 await asyncio.sleep(_RETRY_SECONDS if self.failure else 0)
@@ -265,12 +272,21 @@ class Pool:
                 return
         if zygote is self._zygote:
             self._idle.append((zygote, child))
+            child.exited.add_done_callback(lambda _: self._lost(zygote, child))
         else:
             child.close()
 
+    def _lost(self, zygote: Zygote, child: Child) -> None:
+        """Take a child that has died out of the idle ones; another takes its place shortly."""
+        if (zygote, child) in self._idle:
+            self._idle.remove((zygote, child))
+            child.close()
+            asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._wanted.set)
+
     def _failed(self, why: str | Exception) -> None:
         self._failures += 1
-        logger.error("no sandbox could be made: %s", why)
+        trace = None if isinstance(why, _FORESEEN) else why
+        logger.error("no sandbox could be made: %s", why, exc_info=trace)
         if isinstance(why, BrokenWallError):
             self._fail(str(why))
         elif self._failures >= _FAILURES_BEFORE_UNHEALTHY:
@@ -292,7 +308,7 @@ class Pool:
             self._on_change()
 
     async def _keep_fresh(self) -> None:
-        """Replace idle children and the zygote when they are old or used up."""
+        """Replace idle children and the zygote when they are old, used up or stuck."""
         while True:
             await asyncio.sleep(min(_KEEPER_SECONDS, self._child_max_age, self._zygote_max_age))
             now = time.monotonic()
@@ -308,6 +324,10 @@ class Pool:
                 self._wanted.set()
             for retired in list(self._retired):
                 retired.retire()
+            for each in (self._zygote, *self._retired):
+                if each is not None and each.stuck():
+                    logger.error("zygote %d does not reap its children; killing it", each.pid)
+                    self._task(each.close())
 
     async def _recycle(self, old: Zygote) -> None:
         try:
@@ -316,8 +336,8 @@ class Pool:
             # What this host does to the new one it may do to the old one as well.
             self._zygote = None
             self._failed(error)
-        except (OSError, ZygoteStartError) as error:
-            self._failed(error)
+        except Exception:
+            logger.exception("zygote %d is old, and no other could be made; it goes on", old.pid)
             return
         else:
             logger.info("zygote %d is replaced after %d forks", old.pid, old.forks)

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from codemode.config import ExecutorConfig
 from codemode.errors import ConfigurationError
 from codemode.executor.cgroups import Cgroups
+from codemode.executor.interpreter import InterpreterNotFoundError
 from codemode.executor.isolation import Isolation
 from codemode.executor.packages import Packages, check_folder, installed
 from codemode.executor.pool import Pool, PoolUnavailableError
 from codemode.executor.profiles import PROFILES, Profile
+from codemode.executor.slots import SlotNumbers
 from codemode.executor.zygote import ZygoteStartError
 
 __all__ = ["Pools", "UnknownProfileError", "exposed_folders"]
@@ -41,6 +43,7 @@ class Pools:
         self._cgroups = cgroups
         self._on_change = on_change
         self._packages = _offered(config)
+        self._slots = SlotNumbers(isolation.tier)
         self._started: dict[str, Pool] = {}
         self._starting: dict[str, asyncio.Task[Pool]] = {}
 
@@ -88,7 +91,7 @@ class Pools:
         try:
             # Whoever asked first may go away; the others still wait.
             return await asyncio.shield(self._starting[name])
-        except (OSError, ZygoteStartError) as error:
+        except (OSError, ZygoteStartError, InterpreterNotFoundError) as error:
             raise PoolUnavailableError(f"the profile {name!r} does not start: {error}") from error
 
     def __getitem__(self, name: str) -> Pool:
@@ -106,12 +109,13 @@ class Pools:
         await asyncio.gather(*(pool.close() for pool in self._started.values()))
 
     async def _start(self, name: str) -> Pool:
-        pool = self._make(name)
         try:
-            await pool.start()
-        except BaseException:
-            await pool.close()
-            raise
+            pool = self._make(name)
+            try:
+                await pool.start()
+            except BaseException:
+                await pool.close()
+                raise
         finally:
             self._starting.pop(name, None)
         self._started[name] = pool
@@ -126,6 +130,7 @@ class Pools:
             sandbox=self._isolation.settings,
             limits=config.limits,
             cgroups=self._cgroups,
+            slots=self._slots,
             child_max_age=config.child_max_age,
             zygote_max_forks=config.zygote_max_forks,
             zygote_max_age=config.zygote_max_age,

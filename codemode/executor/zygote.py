@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import logging
 import os
+import select
 import signal
 import socket
 import time
@@ -24,6 +26,7 @@ from codemode.executor.interpreter import find_python
 from codemode.executor.limits import SandboxSettings
 from codemode.executor.packages import Packages
 from codemode.executor.profiles import Profile
+from codemode.executor.slots import SlotNumbers
 from codemode.executor.workfolder import remove_folder
 from codemode.sandbox.zygote import EXITED, FAILED, FORKED, READY, SPAWN
 
@@ -32,6 +35,7 @@ __all__ = ["CLEAN_ENVIRONMENT", "Zygote", "ZygoteStartError", "import_path"]
 logger = logging.getLogger(__name__)
 
 _START_TIMEOUT = 30.0
+_REAP_SECONDS = 10.0
 
 # Nothing of the executor's own environment reaches a sandbox.
 CLEAN_ENVIRONMENT = {
@@ -68,6 +72,7 @@ class Zygote:
         sandbox: SandboxSettings,
         max_frame_bytes: int,
         cgroups: Cgroups,
+        slots: SlotNumbers,
         on_death: Callable[[Zygote], None],
     ) -> None:
         self.profile = profile
@@ -77,6 +82,8 @@ class Zygote:
         self.alive = False
         self._max_frame_bytes = max_frame_bytes
         self._cgroups = cgroups
+        self._slots = slots
+        self._dead: dict[int, float] = {}  # slot -> when it was first seen dead, unreaped
         self._workdir = workdir
         self._settings: dict[str, Any] = {
             **dataclasses.asdict(sandbox),
@@ -115,9 +122,9 @@ class Zygote:
                     start_new_session=True,
                 )
             async with asyncio.timeout(_START_TIMEOUT):
-                said = await self._loop.sock_recv(ours, 64)
+                said, how = await self._loop.sock_recv(ours, 64), "ended before it was ready"
         except TimeoutError:
-            said = b""
+            said, how = b"", f"did not start within {_START_TIMEOUT:g} s"
         except BaseException:
             # The pool is closed meanwhile, and nobody else knows of this process.
             await self.close()
@@ -125,33 +132,58 @@ class Zygote:
         if said != READY:
             await self.close()
             raise ZygoteStartError(
-                f"the zygote (profile {self.profile.name!r}) did not start within "
-                f"{_START_TIMEOUT:g} s; what it printed stands above in the log"
+                f"the zygote (profile {self.profile.name!r}) {how}; what it printed stands above "
+                "in the log"
             )
         self.alive = True
         self._loop.add_reader(ours.fileno(), self._receive)
 
-    async def spawn(self, slot: int) -> Child:
+    async def spawn(self) -> Child:
         """Ask for one child; it may be used once its ``ready`` is done. Raises OSError."""
-        assert self._control is not None
-        group = self._cgroups.take()
-        channel, theirs = socket.socketpair()
-        raw_read, raw_write = os.pipe2(os.O_CLOEXEC)
-        child = Child(slot, self._max_frame_bytes, group)
-        self.children[slot] = child
-        self.forks += 1
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            channel, other = socket.socketpair()
+            ours.enter_context(channel)
+            theirs.enter_context(other)
+            raw_read, raw_write = os.pipe2(os.O_CLOEXEC)
+            ours.callback(os.close, raw_read)
+            theirs.callback(os.close, raw_write)
+            child = self._new_child()
+            ours.pop_all()  # are the child's from now on
+            try:
+                await child.attach(channel, raw_read)
+                if self._control is not None:  # else it has died meanwhile, and the child with it
+                    with _entrance(child.group) as entrances:
+                        descriptors = [other.fileno(), raw_write, *entrances]
+                        message = SPAWN.pack(b"S", child.slot)
+                        socket.send_fds(self._control, [message], descriptors)
+            except OSError as error:
+                logger.warning("zygote %d takes no more work: %s", self.pid, error)
+                self._forget(child, None)
+            return child
+
+    def _new_child(self) -> Child:
+        if self._control is None:
+            raise OSError("the zygote has died")
+        slot = self._slots.take()
         try:
-            await child.attach(channel, raw_read)
-            with _entrance(group) as entrances:
-                descriptors = [theirs.fileno(), raw_write, *entrances]
-                socket.send_fds(self._control, [SPAWN.pack(b"S", slot)], descriptors)
-        except OSError as error:
-            logger.warning("zygote %d takes no more work: %s", self.pid, error)
-            self._forget(child, None)
-        finally:
-            theirs.close()
-            os.close(raw_write)
+            group = self._cgroups.take()
+        except OSError:
+            self._slots.give_back(slot)
+            raise
+        self.children[slot] = child = Child(slot, self._max_frame_bytes, group)
+        self.forks += 1
         return child
+
+    def stuck(self) -> bool:
+        """Tell, when asked time and again, whether it leaves a dead child unreaped for long."""
+        now = time.monotonic()
+        poll = select.poll()
+        slots = {child.pidfd: slot for slot, child in self.children.items() if child.pidfd >= 0}
+        for pidfd in slots:
+            poll.register(pidfd, select.POLLIN)
+        dead = [slots[pidfd] for pidfd, _ in poll.poll(0)]
+        self._dead = {slot: self._dead.get(slot, now) for slot in dead}
+        return any(now - since >= _REAP_SECONDS for since in self._dead.values())
 
     def retire(self) -> None:
         """End the process as soon as its last child has ended."""
@@ -190,7 +222,7 @@ class Zygote:
         match message[:1]:
             case b"F":
                 _, slot = FORKED.unpack(message)
-                self.children[slot].set_process(_pid_of(fds[0]), fds[0])
+                self._forked(self.children[slot], fds)
             case b"N":
                 _, slot, number = FAILED.unpack(message)
                 logger.error("fork failed: %s", os.strerror(number))
@@ -210,11 +242,24 @@ class Zygote:
                 logger.error("zygote %d sent %r, which is no message", self.pid, message[:16])
                 self._die()
 
+    def _forked(self, child: Child, fds: list[int]) -> None:
+        try:
+            (pidfd,) = fds  # the kernel leaves out what there is no room for
+            pid = _pid_of(pidfd)
+        except (ValueError, OSError) as error:
+            logger.error("no descriptor is free for a sandbox: %s", error)
+            for fd in fds:
+                os.close(fd)
+            child.close()  # its channel, and so it ends as well
+        else:
+            child.set_process(pid, pidfd)
+
     def _forget(self, child: Child, exit: Exit | None) -> None:
         self.children.pop(child.slot, None)
         child.set_exited(exit)
         if child.group is not None:
             self._cgroups.give_back(child.group)
+        self._slots.give_back(child.slot)
         self._remove_workdir(self._workdir / str(child.slot))
 
     def _remove_workdir(self, path: Path) -> None:

@@ -1,0 +1,37 @@
+"""The numbers of an executor's sandboxes, which choose their users in tier B."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+__all__ = ["USERS", "SlotNumbers"]
+
+USERS = 2_000
+"""How many users the sandboxes of tier B have: a number stands for itself modulo this."""
+
+
+class SlotNumbers:
+    """Give each sandbox of an executor a number of its own, and in tier B a user of its own.
+
+    No number comes twice, as a folder is named by it that may go later than its
+    sandbox; a user does, once its sandbox has ended.
+    """
+
+    def __init__(self, tier: str) -> None:
+        self._numbers: Iterator[int] = itertools.count(1)
+        self._has_users = tier == "B"
+        self._taken: set[int] = set()
+
+    def take(self) -> int:
+        """Return the next number whose user is free. Raises OSError when none is."""
+        for number in itertools.islice(self._numbers, USERS):
+            user = number % USERS
+            if not self._has_users or user not in self._taken:
+                self._taken.add(user)
+                return number
+        raise OSError(f"all {USERS} users of tier B have a sandbox")
+
+    def give_back(self, number: int) -> None:
+        """Note that the number's sandbox has ended."""
+        self._taken.discard(number % USERS)

@@ -228,6 +228,24 @@ class ExecutorConfig(_Model):
     def _over_the_default_ceilings(cls, value: Any) -> Any:
         return {**CEILINGS.model_dump(), **value} if isinstance(value, Mapping) else value
 
+    @field_validator("api_key")
+    @classmethod
+    def _is_not_blank(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().strip():
+            raise ValueError("the API key is blank; give one, or leave it out on a Unix socket")
+        return value
+
+    @model_validator(mode="after")
+    def _grants_what_it_gives_unasked(self) -> Self:
+        for name in Limits.model_fields:
+            default, ceiling = getattr(self.limits, name), getattr(self.ceilings, name)
+            if None not in (default, ceiling) and default > ceiling:
+                raise ValueError(
+                    f"limits.{name}={default:g} is above ceilings.{name}={ceiling:g}, and who asks "
+                    "for nothing gets it: lower the limit, or raise the ceiling"
+                )
+        return self
+
     @model_validator(mode="after")
     def _one_request_may_wait(self) -> Self:
         if self.max_queued_bytes < self.ceilings.max_value_bytes:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import os
+import resource
 import shutil
 import sys
 from collections.abc import Sequence
@@ -154,6 +155,7 @@ def serve(options: argparse.Namespace) -> int:
         if options.json:
             raise ConfigurationError("--json is for --probe: add --probe, or leave --json out")
         server = ExecutorServer(_config(options))
+        _allow_all_descriptors()
         asyncio.run(server.run(lambda addresses: _announce(addresses, options.ready_fd)))
     except (ConfigurationError, InterpreterNotFoundError, ZygoteStartError) as error:
         sys.stderr.write(f"codemode-executor: {error}\n")
@@ -168,6 +170,12 @@ def _probe(options: argparse.Namespace) -> int:
     report = asyncio.run(probe(_config(options)))
     sys.stdout.write(f"{report.as_json() if options.json else report.as_table()}\n")
     return 0 if report.ok else EXIT_CANNOT_SERVE
+
+
+def _allow_all_descriptors() -> None:
+    """Take the hard limit: 1,024, the usual soft one, are soon used up by connections."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _announce(addresses: list[str], ready_fd: int | None) -> None:

@@ -64,18 +64,22 @@ def installed(distributions: Iterable[str], folders: Iterable[Path] = ()) -> Pac
 
 
 def check_folder(folder: Path) -> Path:
-    """Return a folder that may be shown to sandboxed code. Raises ConfigurationError."""
+    """Return the folder behind all links, when it may be shown to sandboxed code.
+
+    Raises ConfigurationError.
+    """
     if not folder.is_absolute() or not folder.is_dir():
         raise ConfigurationError(
             f"packages: {str(folder)!r} is no folder; expected the absolute path of one with "
             "importable packages, such as `pip install --target` makes it"
         )
-    if folder.resolve() == Path("/") or (folder / "manage.py").exists():
+    resolved = folder.resolve()
+    if resolved == Path("/") or (folder / "manage.py").exists():
         raise ConfigurationError(
             f"packages: {str(folder)!r} holds more than packages, and sandboxed code reads all of "
             "it; expected a folder made for it, such as `pip install --target` makes it"
         )
-    return folder
+    return resolved
 
 
 def _closure(names: Iterable[str]) -> list[importlib.metadata.Distribution]:

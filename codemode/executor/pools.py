@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 from codemode.config import ExecutorConfig
 from codemode.errors import ConfigurationError
@@ -140,15 +141,20 @@ class Pools:
 
 def exposed_folders(config: ExecutorConfig) -> tuple[str, ...]:
     """Return what the configuration shows to every sandbox. Raises ConfigurationError."""
-    return tuple(str(check_folder(folder)) for folder in config.packages)
+    return tuple(map(str, _folders(config)))
+
+
+def _folders(config: ExecutorConfig) -> list[Path]:
+    return [check_folder(folder) for folder in config.packages]
 
 
 def _offered(config: ExecutorConfig) -> dict[str, Packages]:
     """Return the packages of each profile whose distributions are installed."""
+    folders = _folders(config)
     found = {}
     for name, profile in PROFILES.items():
         try:
-            found[name] = installed(profile.distributions, config.packages)
+            found[name] = installed(profile.distributions, folders)
         except importlib.metadata.PackageNotFoundError:
             continue
     return found

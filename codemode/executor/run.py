@@ -305,11 +305,13 @@ class Run:
         await self._events.flush()
 
     def _usage(self) -> pb.Usage:
-        exit = self._child.exited.result() if self._child.exited.done() else None
-        cpu = self._child.cpu_seconds()
-        if cpu is None:
-            cpu = exit.cpu_seconds if exit else 0.0
-        rss = self._child.max_rss_bytes() or (exit.max_rss_bytes if exit else 0)
+        if self._child.exited.done():
+            # Its number may be another process's by now.
+            exit = self._child.exited.result()
+            cpu, rss = (exit.cpu_seconds, exit.max_rss_bytes) if exit else (0.0, 0)
+        else:
+            cpu = self._child.cpu_seconds() or 0.0
+            rss = self._child.max_rss_bytes() or 0
         return pb.Usage(
             wall_seconds=time.monotonic() - self._started_at,
             cpu_seconds=max(0.0, cpu - self._cpu_before),

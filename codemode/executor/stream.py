@@ -31,6 +31,7 @@ __all__ = ["ExecuteStream"]
 _OPENING_SECONDS = 60.0
 _PATIENCE_SECONDS = 3.0  # with a refused client, between two of its messages
 _TAKE_ATTEMPTS = 3
+_MAKING_SECONDS = 5.0
 _ENDLESS = 1e9
 
 
@@ -51,6 +52,7 @@ class ExecuteStream:
         self._child: Child | None = None
         self._slot: Slot | None = None
         self._served = False
+        self._deadline = 0.0
         self._refusal: RequestRefusedError | LimitRefusedError | None = None
 
     async def serve(self) -> None:
@@ -123,6 +125,7 @@ class ExecuteStream:
             config.limits.queue_timeout,
             config.ceilings.queue_timeout,
         )
+        self._deadline = asyncio.get_running_loop().time() + queue_timeout
         if opening.HasField("run"):
             self._runs.put_nowait(self._checked_run(opening.run))
         self._slot = await self._service.admission.acquire(
@@ -155,7 +158,16 @@ class ExecuteStream:
 
     async def _take_child(self, opening: pb.Open) -> Child:
         pool = await self._service.pools.get(opening.profile or DEFAULT)
-        self._child = child = await pool.acquire()
+        # A child is made in milliseconds; who has waited for its slot to the last has time for it.
+        latest = max(self._deadline, asyncio.get_running_loop().time() + _MAKING_SECONDS)
+        try:
+            async with asyncio.timeout_at(latest):
+                self._child = child = await pool.acquire()
+        except TimeoutError:
+            raise BusyError(
+                "no sandbox could be made within the queue_timeout",
+                self._service.admission.advice(),
+            ) from None
         child.exited.add_done_callback(lambda _: self._child_gone(child))
         child.max_frame_bytes = self._limits.max_value_bytes
         try:
@@ -301,9 +313,8 @@ class ExecuteStream:
         """Return the CPU seconds of the sandbox: by default as many as of wall clock."""
         if self._limits.max_cpu_seconds is not None:
             return self._limits.max_cpu_seconds
-        if opening.session:
-            return self._service.config.ceilings.max_cpu_seconds or _ENDLESS
-        return self._execution_timeout(opening.run)
+        ceiling = self._service.config.ceilings.max_cpu_seconds or _ENDLESS
+        return ceiling if opening.session else min(ceiling, self._execution_timeout(opening.run))
 
     def _execution_timeout(self, run: pb.Run) -> float:
         config = self._service.config

@@ -232,6 +232,14 @@ async def test_folder_of_packages_is_importable_and_nothing_beside_it(
     assert (tier == "unsafe") is (folder / "packages" / "made").exists()
 
 
+async def test_link_to_a_folder_of_packages_shows_that_folder(tier: Tier, folder: Path) -> None:
+    _package(folder / "releases" / "v1", "rates", "KEY = 'rate'")
+    (folder / "current").symlink_to("releases/v1")
+    async with serving(tier, packages=(folder / "current",)) as (codemode, _):
+        result = await codemode.run_async("import rates\nrates.KEY")
+        assert result.value == "rate", result.error
+
+
 async def test_packages_never_hide_the_standard_library(folder: Path) -> None:
     (folder / "json.py").write_text("raise SystemExit")
     (folder / "wave.py").write_text("raise SystemExit")

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from codemode import ClientConfig, Codemode, ExecutorConfig
+from codemode import ClientConfig, Codemode, ExecutorBusyError, ExecutorConfig
 from codemode.config import Tier
 from codemode.executor import pool as pools
+from codemode.executor import stream as streams
 from codemode.executor import zygote as zygotes
 from codemode.executor.interpreter import InterpreterNotFoundError, find_python
 from codemode.executor.pool import Pool, PoolUnavailableError
@@ -25,7 +26,7 @@ from codemode.executor.server import ExecutorServer
 from codemode.executor.slots import USERS, SlotNumbers
 from codemode.executor.workfolder import WorkFolder
 from codemode.executor.zygote import Zygote, ZygoteStartError
-from tests.codemode.processes import ending_all_it_starts, open_descriptors
+from tests.codemode.processes import ExecutorProcess, ending_all_it_starts, open_descriptors
 from tests.codemode.sandbox.lockdown.hosts import needs_tier
 
 PATIENCE = 60.0
@@ -185,6 +186,25 @@ async def test_old_zygote_fills_the_pool_while_its_successor_comes_up(
         await becomes(lambda: served.pool.zygote_pids()[0] != old)
 
 
+async def test_queue_timeout_bounds_the_wait_for_a_sandbox_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams, "_MAKING_SECONDS", 0.1)
+    async with serving() as served:
+
+        async def never(zygote: Zygote) -> None:
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(Zygote, "start", never)
+        os.kill(served.pool.zygote_pids()[0], signal.SIGKILL)
+        await becomes(lambda: not served.pool.serving and not served.idle())
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(ExecutorBusyError, match="could be made within the queue_timeout"):
+                await served.codemode.client.execute_async("1", None, {"queue_timeout": 0.3})
+        assert served.server.service is not None
+        assert served.server.service.admission.running == 0
+
+
 async def test_idle_child_that_dies_is_replaced_and_leaves_no_descriptor() -> None:
     async with serving() as served:
         await served.run("1")  # opens what the first run opens
@@ -234,6 +254,16 @@ async def test_descriptors_that_run_short_for_a_moment_end_no_run(
         await becomes(lambda: bool(struck))
         await served.is_full()
         assert served.pool.zygote_pids() == [zygote]
+
+
+def test_executor_takes_as_many_descriptors_as_it_may() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
+    try:
+        with ExecutorProcess() as executor:
+            assert resource.prlimit(executor.pid, resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_child_that_finds_no_descriptors_takes_none() -> None:

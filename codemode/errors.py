@@ -11,9 +11,10 @@ CodemodeError
 │   ├── ExecutorProtocolError      the other side broke the wire contract
 │   └── ClientClosedError          use after close
 ├── ConfigurationError             a setting is wrong (also ValueError)
+│   └── InvalidRequestError        code or inputs that cannot be sent
 ├── ToolRegistrationError          a tool cannot be registered (also ValueError)
 └── ValueEncodingError             a value cannot travel (also ValueError)
-└── ValueDecodingError         bytes that are no honest value
+    └── ValueDecodingError         bytes that are no honest value
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ __all__ = [
     "ExecutorDeadlineError",
     "ExecutorProtocolError",
     "ExecutorRequestError",
+    "InvalidRequestError",
     "ToolRegistrationError",
     "ValueDecodingError",
     "ValueEncodingError",
@@ -118,6 +120,10 @@ class ClientClosedError(ExecutorClientError):
 
 class ConfigurationError(CodemodeError, ValueError):
     """Tell that a setting is wrong, which, and what it takes."""
+
+
+class InvalidRequestError(ConfigurationError):
+    """Tell that code or inputs cannot be sent: not a text, not a variable's name."""
 
 
 class ToolRegistrationError(CodemodeError, ValueError):

@@ -19,6 +19,7 @@ from django.core.exceptions import PermissionDenied
 
 from codemode.core.codemode import Codemode
 from codemode.core.context import RuntimeContext, use_context
+from codemode.core.plain import call_plain
 from codemode.errors import ConfigurationError
 from django_codemode.asgi import default_scope_provider
 from django_codemode.broadcast import Broadcasts, Watch, Watcher
@@ -320,7 +321,7 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
 
     def _check_user(self) -> Any:
         user = self.get_user()
-        self.check_permission(user)
+        call_plain(self.check_permission, user)
         return user
 
     def _prepare(self, message: dict[str, Any]) -> tuple[Execution, Watcher]:

@@ -12,6 +12,7 @@ from django.contrib.auth import SESSION_KEY, get_user, get_user_model
 from django.http import HttpRequest
 
 from codemode.core.context import RuntimeContext
+from codemode.core.plain import call_plain
 from codemode.errors import ConfigurationError
 from codemode.tools import Tool
 from django_codemode.refusals import RefusalError
@@ -140,5 +141,5 @@ def _decide(
     if isinstance(permission, str):
         return bool(user.has_perm(permission))
     if callable(permission):
-        return bool(permission(context, user))
+        return bool(call_plain(permission, context, user))
     return bool(user.has_perms(tuple(permission)))

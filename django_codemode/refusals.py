@@ -15,6 +15,7 @@ from codemode.errors import (
     ExecutorConnectionError,
     ExecutorDeadlineError,
     ExecutorRequestError,
+    InvalidRequestError,
     ValueEncodingError,
 )
 
@@ -58,9 +59,10 @@ def not_configured(error: ConfigurationError) -> RefusalError:
 
 def refusal_of(error: CodemodeError) -> RefusalError:
     """Return what a client may know of an error outside the code; the log gets the rest."""
-    if isinstance(error, ConfigurationError | ValueEncodingError):
-        # The settings are known to be right by now: it is about the inputs.
+    if isinstance(error, InvalidRequestError | ValueEncodingError):
         return RefusalError("invalid_inputs", str(error))
+    if isinstance(error, ConfigurationError):
+        return not_configured(error)
     if isinstance(error, ExecutorRequestError):
         return RefusalError("refused_by_executor", str(error))
     # The message may name hosts of the inner network: it is for the log only.

@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 
+from codemode.core.calls import OFF_LOOP_BYTES
 from codemode.core.dispatch import UNWIND_SECONDS, Dispatcher, ToolCall, ToolOutcome, cancel_once
 from codemode.core.events import Event, ExecutionCompleted, ToolCallStarted
 from codemode.core.failures import client_error, inherited_stream, overdue, status_is_lost
@@ -28,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 _READ_AHEAD = 8
 _STOP_SECONDS = 1.0
-_OFF_LOOP_BYTES = 64 * 1024
 _STATUS_SECONDS = 5.0
 _CANCEL_SECONDS = 0.01  # gRPC answers a cancelled call from another thread
 
@@ -258,7 +258,13 @@ class AsyncLink:
     async def _run(
         self, call: ToolCall, dispatcher: Dispatcher, run_id: int, inbox: asyncio.Queue[Any]
     ) -> None:
-        outcome = await dispatcher.call_in_async_half(call)
+        try:
+            outcome = await dispatcher.call_in_async_half(call)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is the caller's
+            await inbox.put(error)
+            return
         # In a task of its own: cancelling a tool must not reach gRPC's write,
         # which would cancel the whole stream.
         answer = asyncio.create_task(self._answer(call, outcome, run_id, inbox))
@@ -361,12 +367,12 @@ def _value_at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:
 async def _begin(transcript: Transcript, message: pb.ToolCall) -> ToolCall:
     arguments = transcript.chunks.whole(message.arguments)
     begin = transcript.dispatcher.begin
-    if len(arguments) > _OFF_LOOP_BYTES:
+    if len(arguments) > OFF_LOOP_BYTES:
         return await asyncio.to_thread(begin, message.call_id, message.name, arguments)
     return begin(message.call_id, message.name, arguments)
 
 
 async def _complete(transcript: Transcript, message: pb.Completed) -> Any:
-    if len(message.value) > _OFF_LOOP_BYTES or transcript.chunks:
+    if len(message.value) > OFF_LOOP_BYTES or transcript.chunks:
         return await asyncio.to_thread(transcript.complete, message)
     return transcript.complete(message)

@@ -29,6 +29,10 @@ class ToolFailure:
     message: str
 
 
+# What is decoded, checked or encoded of more bytes than this would hold up a loop.
+OFF_LOOP_BYTES = 64 * 1024
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolOutcome:
     """Be what a call came to: an encoded value, or a failure."""
@@ -41,8 +45,8 @@ class ToolOutcome:
 class ToolCall:
     """Be one call: its tool, its arguments and the context it runs in.
 
-    ``arguments`` are as they came, ``validated`` as the tool gets them (empty
-    until they were checked). ``failure`` is set once the call is refused.
+    ``arguments`` are as they came, in ``size`` bytes, ``validated`` as the tool
+    gets them (empty until they were checked). ``failure`` is set once the call is refused.
     ``runtime_context`` is empty where the run has none.
     """
 
@@ -55,6 +59,7 @@ class ToolCall:
     context: contextvars.Context = field(repr=False)
     runtime_context: RuntimeContext
     entry: CallEntry = field(repr=False)
+    size: int = field(default=0, repr=False)
     validated: dict[str, Any] = field(default_factory=dict, repr=False)
     started: bool = False
     cancelled: bool = False

@@ -38,6 +38,8 @@ _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
+# The key and the code are not for a proxy that the environment happens to name.
+_PLAINTEXT_OPTIONS = (*_OPTIONS, ("grpc.enable_http_proxy", 0))
 
 
 class Target:
@@ -116,7 +118,9 @@ class Channels:
             if self._sync is None:
                 own = grpc_of_this_process()
                 prepare_grpc(own)
-                self._sync = own.channel(self._target.address, _OPTIONS, self._credentials(own))
+                credentials = self._credentials(own)
+                options = _PLAINTEXT_OPTIONS if credentials is None else _OPTIONS
+                self._sync = own.channel(self._target.address, options, credentials)
             return ForkSafeStub(make_stub(self._sync))
 
     def async_stub(self) -> Any:
@@ -161,7 +165,7 @@ class Channels:
         credentials = self._credentials(own)
         channel: grpc.aio.Channel
         if credentials is None:
-            channel = own.aio.insecure_channel(self._target.address, _OPTIONS)
+            channel = own.aio.insecure_channel(self._target.address, _PLAINTEXT_OPTIONS)
         else:
             channel = own.aio.secure_channel(self._target.address, credentials, _OPTIONS)
         return channel

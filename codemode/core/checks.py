@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from codemode.core.calls import ToolCall, ToolFailure, ToolHook, ToolOutcome, failure_of
+from codemode.core.plain import call_plain
 from codemode.core.registry import ComponentRegistry
 from codemode.errors import ValueDecodingError
 from codemode.tools.complaints import shorten
@@ -55,7 +56,7 @@ def permit(registry: ComponentRegistry, call: ToolCall, tool: Tool) -> ToolFailu
     if checker is None:
         return _denied(f"{tool.name} is not permitted: no permission checker is installed")
     try:
-        allowed = checker.allows(tool, call.runtime_context)
+        allowed = call_plain(checker.allows, tool, call.runtime_context)
     except ToolCallRefused as refusal:
         return failure_of(refusal)
     except Exception:
@@ -80,7 +81,7 @@ def run_before_hooks(hooks: tuple[ToolHook, ...], call: ToolCall) -> ToolFailure
     """Show the call to each hook; return the first refusal, or None."""
     for hook in hooks:
         try:
-            hook.before_call(call)
+            call_plain(hook.before_call, call)
         except ToolCallRefused as refusal:
             return failure_of(refusal)
         except Exception:
@@ -99,7 +100,7 @@ def run_after_hooks(call: ToolCall, outcome: ToolOutcome) -> None:
     while call.passed_hooks:
         hook = call.passed_hooks.pop()
         try:
-            hook.after_call(call, outcome)
+            call_plain(hook.after_call, call, outcome)
         except Exception:
             logger.exception("A hook after tool %s failed; its outcome stands", call.name)
 

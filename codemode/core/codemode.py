@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
@@ -91,15 +92,16 @@ class Codemode:
         profile: str | None = None,
     ) -> str:
         """Execute code from a task; otherwise as ``execute``."""
-        return _text(
-            await self.run_async(
-                code,
-                inputs=inputs,
-                available_tools=available_tools,
-                execution_timeout=execution_timeout,
-                profile=profile,
-            )
+        result = await self.run_async(
+            code,
+            inputs=inputs,
+            available_tools=available_tools,
+            execution_timeout=execution_timeout,
+            profile=profile,
         )
+        if isinstance(result.value, dict | list | set):
+            return await asyncio.to_thread(_text, result)  # there may be much of it
+        return _text(result)
 
     def run(
         self,

@@ -123,6 +123,7 @@ class Dispatcher:
             context=self._context_for(call_id, name),
             runtime_context=self._runtime_context or RuntimeContext(),
             entry=entry or CallEntry(call_id, name),
+            size=len(arguments),
         )
         failure: ToolFailure | None
         if begun > self._max_calls:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from codemode.core import logs
 from codemode.core.context import RuntimeContext
+from codemode.core.plain import call_plain
 from codemode.core.threads import on_sync_thread
 
 if TYPE_CHECKING:
@@ -115,14 +116,14 @@ class Observation:
     def _start(self) -> None:
         for observer in self._observers:
             try:
-                observer.execution_started(self._execution)
+                call_plain(observer.execution_started, self._execution)
             except Exception:
                 logger.exception("An observer failed; execution %s goes on", self._id)
 
     def _finish(self, result: ExecutionResult | None, error: BaseException | None) -> None:
         for observer in reversed(self._observers):
             try:
-                observer.execution_finished(self._execution, result, error)
+                call_plain(observer.execution_finished, self._execution, result, error)
             except Exception:
                 logger.exception("An observer failed; the result of %s stands", self._id)
 

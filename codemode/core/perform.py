@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from codemode.core.calls import ToolCall, ToolFailure, ToolOutcome, failure_of
+from codemode.core.calls import OFF_LOOP_BYTES, ToolCall, ToolFailure, ToolOutcome, failure_of
 from codemode.core.checks import permit, run_after_hooks, run_before_hooks, validate
 from codemode.core.registry import ComponentRegistry
 from codemode.core.threads import adopt_locals, call_each, on_sync_thread
@@ -77,6 +77,8 @@ class Performer:
         outcome: ToolOutcome | None
         if hops:
             outcome = await on_sync_thread(self.admit, call, tool)
+        elif call.size > OFF_LOOP_BYTES:
+            outcome = await asyncio.to_thread(self.admit, call, tool)
         else:
             outcome = self.admit(call, tool)
         if outcome is None:

@@ -20,6 +20,7 @@ from codemode.core.context import (
     use_context,
 )
 from codemode.core.observers import ExecutionObserver
+from codemode.core.plain import call_plain, check_plain
 from codemode.core.threads import on_sync_thread, sync_thread_waits_here
 from codemode.errors import ConfigurationError, ToolRegistrationError
 from codemode.tools.build import default_name, make_tool, same_source
@@ -195,7 +196,11 @@ class ComponentRegistry:
             await on_sync_thread(load)
 
     def add_hook(self, hook: ToolHook) -> None:
-        """Let a hook see each tool call before and after it runs; adding it again is a no-op."""
+        """Let a hook see each tool call before and after it runs; adding it again is a no-op.
+
+        Raises ConfigurationError when a method of it is asynchronous.
+        """
+        check_plain(hook, "before_call", "after_call")
         with self._lock:
             if hook not in self._hooks:
                 self._hooks = (*self._hooks, hook)
@@ -208,7 +213,11 @@ class ComponentRegistry:
             self._hooks = tuple(one for one in self._hooks if one != hook)
 
     def add_observer(self, observer: ExecutionObserver) -> None:
-        """Let an observer see executions begin and end; adding it again is a no-op."""
+        """Let an observer see executions begin and end; adding it again is a no-op.
+
+        Raises ConfigurationError when a method of it is asynchronous.
+        """
+        check_plain(observer, "execution_started", "execution_finished")
         with self._lock:
             if observer not in self._observers:
                 self._observers = (*self._observers, observer)
@@ -252,9 +261,8 @@ class ComponentRegistry:
         if self.permission_checker is None:
             return False
         try:
-            return self.permission_checker.allows(
-                tool, RuntimeContext() if context is None else context
-            )
+            context = RuntimeContext() if context is None else context
+            return bool(call_plain(self.permission_checker.allows, tool, context))
         except ToolCallRefused:
             return False
         except Exception:

@@ -12,7 +12,7 @@ from typing import Any
 from codemode import __version__
 from codemode.config import Limits
 from codemode.core.calls import ToolOutcome
-from codemode.errors import ConfigurationError
+from codemode.errors import InvalidRequestError
 from codemode.protos import codemode_pb2 as pb
 from codemode.tools import Tool
 from codemode.values import encode
@@ -47,7 +47,11 @@ def limits_from(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """Ask for one run of code. ``inputs`` become global variables of the code."""
+    """Ask for one run of code. ``inputs`` become global variables of the code.
+
+    Raises InvalidRequestError for code that is no text, and for names that
+    cannot be its variables.
+    """
 
     code: str
     execution_timeout: float
@@ -55,15 +59,18 @@ class RunRequest:
     run_id: int = 1
     execution_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
+    def __post_init__(self) -> None:
+        _check_code(self.code)
+        _check_inputs(self.inputs)
+
     def code_bytes(self) -> int:
         """Return the size of the code in UTF-8."""
-        return len(self.code.encode("utf-8", "surrogatepass"))
+        return len(self.code.encode())
 
     def messages(self, limits: Limits) -> tuple[list[pb.ClientMessage], pb.Run]:
         """Return the chunks of the inputs, and the run. Raises ValueEncodingError."""
         data = b""
         if self.inputs:
-            _check_inputs(self.inputs)
             data = encode(dict(self.inputs), max_bytes=limits.max_value_bytes, path="inputs")
         chunks, rest = _split(data)
         run = pb.Run(
@@ -171,15 +178,31 @@ def _spec(tool: Tool, listed: bool) -> pb.ToolSpec:
     )
 
 
+def _check_code(code: Any) -> None:
+    if not isinstance(code, str):
+        raise InvalidRequestError(f"code is a {type(code).__name__}; expected a str of Python")
+    try:
+        code.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(
+            f"code has a lone surrogate {code[error.start]!r} at {error.start}, which is no "
+            'character; use code.encode("utf-8", "replace").decode()'
+        ) from None
+
+
 def _check_inputs(inputs: Mapping[str, Any]) -> None:
     names: Iterable[Any] = inputs
     for name in names:
         if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
-            raise ConfigurationError(
+            raise InvalidRequestError(
                 f"inputs has the name {name!r}, which cannot be a variable of the code; "
                 "expected a Python identifier"
             )
         if name.startswith("__"):
-            raise ConfigurationError(
+            raise InvalidRequestError(
                 f"inputs has the name {name!r}; names with two leading underscores are Python's own"
+            )
+        if name == "result":
+            raise InvalidRequestError(
+                "inputs has the name 'result', by which code returns its value; name it differently"
             )

@@ -79,7 +79,7 @@ class SyncLink:
         item = self._inbox.get()
         if isinstance(item, pb.ExecutorMessage):
             self._room.release()
-        elif isinstance(item, grpc.RpcError):
+        elif isinstance(item, BaseException):
             raise item
         return item
 
@@ -243,6 +243,6 @@ def _answer(link: SyncLink, run_id: int, call: ToolCall, outcome: ToolOutcome) -
 def _report(inbox: SimpleQueue[Any], call: ToolCall, future: Future[ToolOutcome]) -> None:
     def report(done: Future[ToolOutcome]) -> None:
         if not done.cancelled():
-            inbox.put(Finished(call, done.result()))
+            inbox.put(done.exception() or Finished(call, done.result()))
 
     future.add_done_callback(report)

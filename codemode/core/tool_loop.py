@@ -127,9 +127,15 @@ class ToolLoop:
 
     async def _call(self, call: ToolCall, dispatcher: Dispatcher) -> None:
         adopt_locals()
-        async with ThreadSensitiveContext(executor=self._caller):
-            outcome = await dispatcher.call_in_async_half(call)
-        self._inbox.put(Finished(call, outcome))
+        try:
+            async with ThreadSensitiveContext(executor=self._caller):
+                outcome = await dispatcher.call_in_async_half(call)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is the caller's
+            self._inbox.put(error)
+        else:
+            self._inbox.put(Finished(call, outcome))
 
     def _cancel(self, call: ToolCall) -> None:
         if (task := self._tasks.get(call)) is not None:

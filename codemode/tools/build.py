@@ -153,6 +153,11 @@ def _options(name: str, obj: object, instance: object, target: _Target) -> ToolO
             f"tool {name!r}: permission={options.permission!r} names none, so that nobody would be "
             "kept out; name what the caller must have, or leave it out"
         )
+    if inspect.iscoroutinefunction(options.permission):
+        raise ToolRegistrationError(
+            f"tool {name!r}: permission={options.permission!r} is asynchronous; "
+            "make it a plain function, which may use the database"
+        )
     return options
 
 

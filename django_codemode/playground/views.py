@@ -16,6 +16,7 @@ from django.utils.translation import get_language, override
 
 from codemode.core.context import RuntimeContext, use_context
 from codemode.core.events import Event, ExecutionCompleted, ExecutionStarted
+from codemode.core.plain import call_plain
 from codemode.core.result import ExecutionResult
 from codemode.errors import ConfigurationError, ExecutorClientError, ValueEncodingError
 from django_codemode.conf import get_settings
@@ -60,7 +61,7 @@ class PlaygroundView(_OfTheAdmin):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer with the page, or say that it is not for the user."""
         try:
-            self.check_permission(request)
+            call_plain(self.check_permission, request)
         except RefusalError as refusal:
             return self._denied(request, refusal)
         return super().dispatch(request, *args, **kwargs)

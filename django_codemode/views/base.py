@@ -12,6 +12,7 @@ from django.views import View
 
 from codemode.core.codemode import Codemode
 from codemode.core.context import RuntimeContext
+from codemode.core.plain import call_plain
 from codemode.errors import ConfigurationError
 from django_codemode.conf import get_settings
 from django_codemode.context import provide
@@ -86,7 +87,7 @@ class CodemodeView(View):
 
     def prepare(self, request: HttpRequest) -> Execution:
         """Check who asks and what. Raises RefusalError."""
-        self.check_permission(request)
+        call_plain(self.check_permission, request)
         count_execution(_who(request), self.get_rate_limit(request))
         return prepare_execution(
             self.read_payload(request),

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from codemode.core.info import ExecutorInfo
+from codemode.core.plain import call_plain
 from codemode.errors import ConfigurationError
 from django_codemode.health import executor_info
 from django_codemode.refusals import RefusalError, not_configured
@@ -43,7 +44,7 @@ class HealthView(CodemodeView):
 
     def _may_know(self, request: HttpRequest) -> bool:
         try:
-            self.check_permission(request)
+            call_plain(self.check_permission, request)
         except RefusalError:
             return False
         return True

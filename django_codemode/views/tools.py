@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from codemode.core.plain import call_plain
 from django_codemode.payload import tool_as_json
 from django_codemode.views.base import CodemodeView
 
@@ -19,7 +20,7 @@ class ToolsView(CodemodeView):
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Check who asks, and list."""
-        self.check_permission(request)
+        call_plain(self.check_permission, request)
         registry = self.get_codemode().registry
         offered = registry.select(self.get_tools(request))
         tools = registry.visible(offered, self.get_context(request))

@@ -267,3 +267,11 @@ def test_a_model_of_users_without_a_column_for_who_is_active_is_reloaded(
     assert reload_user({"user": merchant}) == merchant
     monkeypatch.setattr(Merchant, "is_active", False)
     assert reload_user({"user": merchant}) is None
+
+
+def test_a_callable_that_would_have_to_be_awaited_permits_nobody(clerk: User) -> None:
+    async def later(context: RuntimeContext, user: Any) -> bool:
+        return True
+
+    with pytest.raises(TypeError, match="is asynchronous and was not run"):
+        allows(lambda context, user: later(context, user), clerk)

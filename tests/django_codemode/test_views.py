@@ -6,6 +6,7 @@ from typing import Any
 
 import psutil
 import pytest
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.http import HttpRequest, HttpResponse
@@ -26,7 +27,7 @@ from codemode.errors import (
 )
 from django_codemode.refusals import RefusalError
 from django_codemode.shared import shared
-from django_codemode.views import ExecuteView
+from django_codemode.views import AsyncExecuteView, ExecuteView
 
 pytestmark = pytest.mark.django_db
 
@@ -414,3 +415,33 @@ class AsynchronousStackTests(TestCase):
 
         assert response.status_code == 200
         assert response.json()["value"]["user"] == "root"
+
+
+@pytest.mark.parametrize("kind", [ExecuteView, AsyncExecuteView])
+async def test_a_permission_check_that_would_have_to_be_awaited_lets_nobody_in(
+    kind: type[Any],
+) -> None:
+    class LateView(kind):  # type: ignore[misc]
+        async def check_permission(self, request: HttpRequest) -> None:
+            raise RefusalError("forbidden", "not you", status=403)
+
+    request = RequestFactory().post(URL, {"code": "1"}, content_type="application/json")
+    request.user = AnonymousUser()
+    view = LateView.as_view()
+    with pytest.raises(TypeError, match="check_permission is asynchronous and was not run"):
+        if kind is AsyncExecuteView:
+            await view(request)
+        else:
+            await sync_to_async(view)(request)
+
+
+def test_what_is_wrong_with_the_host_is_told_to_the_log_and_not_to_the_client(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    tls = {"ca_file": "/no/such/authority.pem"}
+    with override_settings(CODEMODE={"EXECUTOR_URL": "https://127.0.0.1:9", "TLS": tls}):
+        error = refusal(client, {"code": "1"}, 500)
+
+    assert error["code"] == "not_configured"
+    assert "authority" not in error["message"]
+    assert "authority" in caplog.text

@@ -16,7 +16,15 @@ import pytest
 from asgiref.sync import sync_to_async
 
 import codemode.core.inside_loop as inside_loop
-from codemode import Codemode, Limits, get_current_context, get_current_execution, tool
+from codemode import (
+    Codemode,
+    ExecutionResult,
+    InvalidRequestError,
+    Limits,
+    get_current_context,
+    get_current_execution,
+    tool,
+)
 from tests.codemode.conftest import Half
 
 
@@ -365,3 +373,57 @@ def test_one_client_serves_threads_and_loops_at_once(codemode: Codemode) -> None
     assert sorted(outcomes) == sorted(
         [*map(str, range(6)), *(str(n) for n in range(3) for _ in "abc")]
     )
+
+
+class Stop(BaseException):
+    """Be no ordinary failure, like the ones of test runners."""
+
+
+@pytest.mark.parametrize("kind", ["async", "pool", "sync"])
+def test_what_is_no_ordinary_failure_reaches_the_caller_at_once(
+    codemode: Codemode, half: Half, kind: str
+) -> None:
+    def stop() -> None:
+        time.sleep(0.01)  # so that its end is waited for
+        raise Stop
+
+    async def stop_async() -> None:
+        stop()
+
+    marked = tool(thread_sensitive=kind != "pool")(stop_async if kind == "async" else stop)
+    codemode.registry.register_tool("stop", marked)
+    with pytest.raises(Stop):
+        half.run(codemode, "await stop()" if kind == "async" else "stop()")
+    assert half.run(codemode, "1").value == 1
+
+
+@pytest.mark.parametrize(
+    "code, inputs, message",
+    [
+        (None, {}, "code is a NoneType; expected a str of Python"),
+        (b"1", {}, "code is a bytes; expected a str of Python"),
+        ("'\ud800'", {}, r"code has a lone surrogate '\\ud800' at 1"),
+        ("1", {"result": 1}, "by which code returns its value"),
+        ("1", {"a b": 1}, "expected a Python identifier"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_in_clear_words(
+    codemode: Codemode, half: Half, code: Any, inputs: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=message):
+        half.run(codemode, code, inputs=inputs)
+
+
+async def test_a_large_result_becomes_text_beside_the_loop(
+    codemode: Codemode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    to_text = ExecutionResult.text.fget  # type: ignore[attr-defined]
+
+    def text(result: ExecutionResult) -> Any:
+        threads.append(threading.get_ident())
+        return to_text(result)
+
+    monkeypatch.setattr(ExecutionResult, "text", property(text))
+    assert await codemode.execute_async("list(range(3))") == "[0, 1, 2]"
+    assert threads != [threading.get_ident()]

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from pydantic import AfterValidator
 
 from codemode.core.dispatch import ToolCall, ToolOutcome
+from codemode.errors import ConfigurationError
 from codemode.tools import ToolCallRefused, tool
 from tests.codemode.core.dispatch_host import (
     Hook,
@@ -118,3 +120,81 @@ def test_hooks_see_failures_and_refused_arguments_never_reach_them() -> None:
     assert not log
     host.sync("fail")
     assert log[-1] == ("after", "one", "error")
+
+
+async def refuse_later(*_: Any) -> None:
+    raise ToolCallRefused("not now")
+
+
+class LateHook:
+    """Be plain to look at, and asynchronous when called."""
+
+    def before_call(self, call: ToolCall) -> Any:
+        return refuse_later()
+
+    def after_call(self, call: ToolCall, outcome: ToolOutcome) -> None: ...
+
+
+@pytest.mark.parametrize("half", ["sync", "pool", "task"])
+async def test_a_hook_that_would_have_to_be_awaited_refuses_the_call(half: str) -> None:
+    ran: list[int] = []
+    host = Host(act=lambda: ran.append(1))
+    host.registry.add_hook(LateHook())
+    result = getattr(host, half)("act")
+
+    kind, type_name, message = failure_of(await result if half == "task" else result)
+    assert (kind, type_name) == ("error", "ToolCallRefused")
+    assert "a check before the call failed" in message
+    assert ran == []
+
+
+@pytest.mark.parametrize("half", ["sync", "pool", "task"])
+async def test_a_permission_check_that_would_have_to_be_awaited_permits_nothing(half: str) -> None:
+    class Late:
+        def allows(self, tool: Any, context: Any) -> Any:
+            return refuse_later()
+
+    ran: list[int] = []
+    host = Host(act=tool(permission="x")(lambda: ran.append(1)))
+    host.registry.permission_checker = Late()
+    result = getattr(host, half)("act")
+
+    assert failure_of(await result if half == "task" else result)[0] == "permission_denied"
+    assert host.registry.visible(host.registry.tools, None) == {}
+    assert ran == []
+
+
+def test_asynchronous_hooks_and_observers_are_refused_at_once() -> None:
+    class AsyncHook(LateHook):
+        async def before_call(self, call: ToolCall) -> None: ...
+
+    class AsyncObserver:
+        def execution_started(self, execution: object) -> None: ...
+
+        async def execution_finished(self, *told: object) -> None: ...
+
+    registry = Host().registry
+    with pytest.raises(ConfigurationError, match="before_call.. of .* is asynchronous"):
+        registry.add_hook(AsyncHook())
+    with pytest.raises(ConfigurationError, match="execution_finished.. of .* is asynchronous"):
+        registry.add_observer(AsyncObserver())  # type: ignore[arg-type]
+    assert (registry.hooks, registry.observers) == ((), ())
+
+
+@pytest.mark.parametrize("size, on_loop", [(10, True), (100_000, False)])
+async def test_many_arguments_are_checked_beside_the_loop(size: int, on_loop: bool) -> None:
+    threads: list[int] = []
+
+    def look(text: str) -> str:
+        threads.append(threading.get_ident())
+        return text
+
+    async def keep(text: str) -> int:
+        return len(text)
+
+    keep.__annotations__["text"] = Annotated[str, AfterValidator(look)]
+
+    host = Host(keep=keep)
+    host.dispatcher(max_value_bytes=1_000_000)
+    assert value_of(await host.task("keep", {"text": "x" * size})) == size
+    assert [one == threading.get_ident() for one in threads] == [on_loop]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import stat
 import subprocess
@@ -281,3 +282,21 @@ def test_certificate_files_that_cannot_be_read_are_named(tmp_path: Path) -> None
         pytest.raises(ConfigurationError, match=r"ca_file.*missing\.pem"),
     ):
         client.execute("1")
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "grpc_proxy"])
+def test_a_proxy_of_the_environment_gets_neither_key_nor_code(
+    locked: ExecutorProcess, name: str
+) -> None:
+    program = (
+        "import sys\nfrom codemode import ExecutorClient\n"
+        "with ExecutorClient(sys.argv[1], sys.argv[2]) as client: print(client.execute('6 * 7').value)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, f"http://{locked.url}", KEY],
+        env={**os.environ, name: "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.returncode) == ("42\n", 0), done.stderr

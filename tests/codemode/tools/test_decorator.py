@@ -141,3 +141,11 @@ def test_a_permission_that_names_none_is_refused(none: object) -> None:
 
     with pytest.raises(ToolRegistrationError, match="names none, so that nobody would be kept out"):
         make_tool(None, refund)
+
+
+def test_an_asynchronous_permission_is_refused() -> None:
+    async def nobody(context: object, user: object) -> bool:
+        return False
+
+    with pytest.raises(ToolRegistrationError, match="nobody.* is asynchronous; make it a plain"):
+        make_tool("refund", tool(permission=nobody)(lambda: None))

@@ -165,8 +165,10 @@ async def test_a_permission_check_that_would_have_to_be_awaited_permits_nothing(
 
 
 def test_asynchronous_hooks_and_observers_are_refused_at_once() -> None:
-    class AsyncHook(LateHook):
+    class AsyncHook:
         async def before_call(self, call: ToolCall) -> None: ...
+
+        def after_call(self, call: ToolCall, outcome: ToolOutcome) -> None: ...
 
     class AsyncObserver:
         def execution_started(self, execution: object) -> None: ...
@@ -175,7 +177,7 @@ def test_asynchronous_hooks_and_observers_are_refused_at_once() -> None:
 
     registry = Host().registry
     with pytest.raises(ConfigurationError, match="before_call.. of .* is asynchronous"):
-        registry.add_hook(AsyncHook())
+        registry.add_hook(AsyncHook())  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="execution_finished.. of .* is asynchronous"):
         registry.add_observer(AsyncObserver())  # type: ignore[arg-type]
     assert (registry.hooks, registry.observers) == ((), ())

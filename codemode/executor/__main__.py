@@ -157,7 +157,7 @@ def serve(options: argparse.Namespace) -> int:
         server = ExecutorServer(_config(options))
         _allow_all_descriptors()
         asyncio.run(server.run(lambda addresses: _announce(addresses, options.ready_fd)))
-    except (ConfigurationError, InterpreterNotFoundError, ZygoteStartError) as error:
+    except (ConfigurationError, InterpreterNotFoundError, ZygoteStartError, OSError) as error:
         sys.stderr.write(f"codemode-executor: {error}\n")
         return EXIT_CANNOT_SERVE
     finally:
@@ -223,6 +223,8 @@ def _read_key(path: Path) -> str:
         key = path.read_text().strip()
     except OSError as error:
         raise ConfigurationError(f"--api-key-file {str(path)!r}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"--api-key-file {str(path)!r} holds no text") from error
     if not key:
         raise ConfigurationError(f"--api-key-file {str(path)!r} is empty")
     return key

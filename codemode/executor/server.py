@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined]  # as above
 from grpc_reflection.v1alpha import reflection
 
 from codemode.config import ExecutorConfig
 from codemode.errors import ConfigurationError
 from codemode.executor.cgroups import Cgroups
+from codemode.executor.health import HealthServicer
 from codemode.executor.isolation import Isolation, choose
 from codemode.executor.pools import Pools, exposed_folders
 from codemode.executor.service import ExecutorService
+from codemode.executor.sockets import SocketFile
 from codemode.protos import codemode_pb2 as pb
 from codemode.protos import codemode_pb2_grpc
 
@@ -31,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 _SERVICE_NAME = pb.DESCRIPTOR.services_by_name["ExecutorService"].full_name
 _SHUTDOWN_GRACE = 5.0
+_LAST_PORT = 65535
 # An embedded executor ends with its client, whose calls have ended by then. A
 # moment of grace spares its connections a GOAWAY that gRPC would print there.
 _EMBEDDED_GRACE = 0.5
@@ -64,7 +64,8 @@ class ExecutorServer:
         self._cgroups: Cgroups | None = None
         self.service: ExecutorService | None = None
         self._server: grpc.aio.Server | None = None
-        self._health = health_aio.HealthServicer()
+        self._health = HealthServicer()
+        self._sockets: list[SocketFile] = []
         self._watcher: asyncio.Task[None] | None = None
         self.addresses: list[str] = []
         self.isolation: Isolation | None = None
@@ -113,6 +114,8 @@ class ExecutorServer:
         await self._health.enter_graceful_shutdown()
         if self._server is not None:
             await self._server.stop(grace)
+        while self._sockets:
+            self._sockets.pop().remove()
         if self._pools is not None:
             await self._pools.close()
         if self._cgroups is not None:
@@ -152,9 +155,6 @@ class ExecutorServer:
         for address in config.listen:
             self.addresses.append(self._bind(server, address))
         await server.start()
-        for address in config.listen:
-            if address.startswith("unix:"):
-                os.chmod(_socket_path(address), 0o600)
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
     def _bind(self, server: grpc.aio.Server, address: str) -> str:
@@ -164,19 +164,29 @@ class ExecutorServer:
                 f"listening on {address!r} needs an API key: anybody who reaches the address could "
                 "run code; set CODEMODE_EXECUTOR_API_KEY or --api-key-file, or listen on unix:/path"
             )
-        if unix:
-            _check_socket_path(address)
+        host, _, asked = address.rpartition(":")
+        if not unix and asked.isdecimal() and int(asked) > _LAST_PORT:
+            # gRPC would take the rest of a division for it.
+            raise ConfigurationError(
+                f"cannot listen on {address!r}: {asked} is no port, which are 0 to {_LAST_PORT}"
+            )
         try:
-            if self.config.tls is not None and not unix:
+            if unix:
+                file = SocketFile.of(address)
+                with file.bound() as bound:
+                    server.add_insecure_port(bound)
+                self._sockets.append(file)
+                return address
+            if self.config.tls is not None:
                 port = server.add_secure_port(address, self._credentials())
             else:
                 port = server.add_insecure_port(address)
-        except RuntimeError as error:
+        except (OSError, RuntimeError) as error:
             raise ConfigurationError(
                 f"cannot listen on {address!r}: {error}; expected host:port or unix:/path that is "
                 "free and allowed"
             ) from error
-        return address if unix else f"{address.rpartition(':')[0]}:{port}"
+        return f"{host}:{port}"
 
     def _credentials(self) -> grpc.ServerCredentials:
         tls = self.config.tls
@@ -214,17 +224,3 @@ def _announce(isolation: Isolation) -> None:
         logger.warning(
             "isolation: tier %s, which leaves open: %s", isolation.tier, isolation.detail
         )
-
-
-def _socket_path(address: str) -> Path:
-    return Path(address.removeprefix("unix:").removeprefix("//"))
-
-
-def _check_socket_path(address: str) -> None:
-    path = _socket_path(address)
-    if len(os.fsencode(path)) > 107:
-        raise ConfigurationError(
-            f"the socket path {str(path)!r} has {len(os.fsencode(path))} bytes; Linux allows 107"
-        )
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"the folder of the socket {str(path)!r} does not exist")

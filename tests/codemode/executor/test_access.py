@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -12,20 +13,36 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from codemode import (
     ClientConfig,
+    Codemode,
     ConfigurationError,
     ExecutorAuthenticationError,
     ExecutorClient,
     ExecutorConnectionError,
     TLSConfig,
 )
+from codemode.config import ExecutorConfig
+from codemode.executor.__main__ import EXIT_CANNOT_SERVE, main
+from codemode.executor.server import ExecutorServer
+from codemode.executor.sockets import SocketFile
 from tests.codemode.processes import ExecutorProcess, free_port
 
 KEY = "correct-horse-battery"
+UNSAFE = ("--min-tier", "unsafe", "--tier", "unsafe")
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    # Not tmp_path: its name is too long for a socket.
+    with tempfile.TemporaryDirectory(prefix="cm-test-") as name:
+        yield Path(name)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +131,8 @@ def test_tier_below_the_minimum_is_refused_at_the_start() -> None:
         ("unix:/nowhere/at/all", "does not exist"),
         (f"unix:/tmp/{'x' * 200}", "Linux allows 107"),
         ("nonsense::", "cannot listen"),
+        ("127.0.0.1:99999", "99999 is no port"),
+        (f"unix:{__file__}", "a file is there that is no socket"),
     ],
 )
 def test_address_that_cannot_be_listened_on_is_named(address: str, message: str) -> None:
@@ -125,6 +144,18 @@ def test_empty_key_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("\n")
     assert "is empty" in cannot_serve("--api-key-file", str(tmp_path / "key"))
     assert "No such file" in cannot_serve("--api-key-file", str(tmp_path / "nowhere"))
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    assert "holds no text" in cannot_serve("--api-key-file", str(tmp_path / "binary"))
+
+
+def test_a_host_without_a_temporary_folder_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="cm-test-") as folder:
+        monkeypatch.setattr("tempfile.tempdir", f"{folder}/nowhere")
+        options = ("--min-tier", "unsafe", "--tier", "unsafe")
+        assert main(["--listen", f"unix:{folder}/socket", *options]) == EXIT_CANNOT_SERVE
+    assert f"{folder}/nowhere" in capsys.readouterr().err
 
 
 def test_port_that_is_taken_is_named(locked: ExecutorProcess) -> None:
@@ -135,6 +166,57 @@ def test_port_that_is_taken_is_named(locked: ExecutorProcess) -> None:
 def test_socket_belongs_to_its_user_alone(executor: ExecutorProcess) -> None:
     mode = Path(executor.url.removeprefix("unix:")).stat().st_mode
     assert stat.S_IMODE(mode) == 0o600
+
+
+def test_a_socket_is_its_users_alone_from_the_beginning(short_folder: Path) -> None:
+    file = SocketFile(short_folder / "socket")
+    before = os.umask(0o002)
+    try:
+        with file.bound() as address, socket.socket(socket.AF_UNIX) as bound:
+            name = Path(address.removeprefix("unix:"))
+            bound.bind(str(name))
+            assert stat.S_IMODE(name.stat().st_mode) == 0o600
+    finally:
+        assert os.umask(before) == 0o002
+
+
+def test_a_socket_that_is_in_use_is_taken_from_nobody(
+    executor: ExecutorProcess, codemode: Codemode
+) -> None:
+    assert "the socket is taken" in cannot_serve("--listen", executor.url, *UNSAFE)
+    assert codemode.run("1").ok
+
+
+async def test_a_socket_that_has_become_anothers_stays(short_folder: Path) -> None:
+    path = short_folder / "socket"
+    config = ExecutorConfig(listen=(f"unix:{path}",), min_tier="unsafe", tier="unsafe")
+    async with ExecutorServer(config):
+        path.unlink()
+        second = ExecutorServer(config)
+        await second.start()
+    try:
+        async with ExecutorClient(f"unix:{path}") as client:
+            assert (await client.execute_async("1")).ok
+    finally:
+        await second.stop()
+    assert list(short_folder.iterdir()) == []
+
+
+async def test_who_has_no_key_may_watch_the_health_within_bounds(locked: ExecutorProcess) -> None:
+    def watch(channel: grpc.aio.Channel) -> Any:
+        return health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+
+    own = (("grpc.use_local_subchannel_pool", 1),)
+    async with (
+        grpc.aio.insecure_channel(locked.url, own) as one,
+        grpc.aio.insecure_channel(locked.url, own) as another,
+    ):
+        watches = [watch(one) for _ in range(100)]
+        for each in watches:
+            assert (await each.read()).status == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.aio.AioRpcError, match="may watch 100 times"):
+            await watch(one).read()
+        assert (await watch(another).read()).status == health_pb2.HealthCheckResponse.SERVING
 
 
 class Certificates:

@@ -104,10 +104,11 @@ def as_context(provided: object, provider: object) -> RuntimeContext:
 
 
 def _request_id(request: HttpRequest) -> str:
-    # The ASGI middleware, when it is around this request, has chosen one before.
-    outer = getattr(request, "scope", {}).get("codemode_context")
-    if isinstance(outer, RuntimeContext) and "request_id" in outer:
-        return str(outer["request_id"])
+    # A middleware that is around this has chosen one before.
+    for around in (vars(request), getattr(request, "scope", {})):
+        outer = around.get("codemode_context")
+        if isinstance(outer, RuntimeContext) and "request_id" in outer:
+            return str(outer["request_id"])
     return request_id_from(request.headers.get("X-Request-ID"))
 
 

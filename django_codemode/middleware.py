@@ -59,6 +59,7 @@ class CodemodeMiddleware:
 def _remember(request: HttpRequest, context: RuntimeContext) -> None:
     # By its dict, because the class of the request declares no such attribute.
     vars(request)["codemode_context"] = context
+    vars(request)["codemode_user"] = getattr(request, "user", None)  # as yet, and not loaded
 
 
 def _bound(response: HttpResponseBase, context: RuntimeContext) -> HttpResponseBase:

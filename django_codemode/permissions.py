@@ -128,9 +128,10 @@ def reload_user(scope: Mapping[str, Any]) -> Any:
         engine = import_module(settings.SESSION_ENGINE)
         request = SimpleNamespace(session=engine.SessionStore(session.session_key))
         fresh = get_user(cast("HttpRequest", request))
-    else:  # A token, say, has told who it is, whatever session came along.
-        fresh = model._default_manager.filter(pk=user.pk).first()
-    return fresh if fresh is not None and fresh.is_authenticated and fresh.is_active else None
+        return fresh if fresh.is_authenticated else None
+    # A token, say, has told who it is, whatever session came along.
+    fresh = model._default_manager.filter(pk=user.pk).first()
+    return fresh if fresh is not None and fresh.is_active else None
 
 
 def _decide(

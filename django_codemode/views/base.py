@@ -58,13 +58,14 @@ class CodemodeView(View):
     def get_context(self, request: HttpRequest) -> RuntimeContext:
         """Return the context for the tools: the middleware's, else CONTEXT_PROVIDER's.
 
-        Its ``user`` is the one whom ``check_permission`` lets in, also where that
-        one became known after the middleware.
+        The provider is asked again where ``request.user`` has become another one
+        since, because ``check_permission`` asks about that one.
         """
         context: RuntimeContext | None = getattr(request, "codemode_context", None)
-        if context is None:
-            context = provide(request)
-        return context.merged(user=request.user) if hasattr(request, "user") else context
+        seen = getattr(request, "codemode_user", None)
+        if context is None or seen is not getattr(request, "user", None):
+            return provide(request)
+        return context
 
     def get_tools(self, request: HttpRequest) -> Iterable[str] | None:
         """Return the names of the tools that this view offers; None for all.

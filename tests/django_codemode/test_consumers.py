@@ -481,6 +481,7 @@ async def test_an_id_may_be_used_again_before_the_watch_that_had_it_is_gone(code
         for _ in range(2):
             await watcher.send(type="watch", id="w", execution_id=execution_id)
             assert (await watcher.until("completed", "error"))[-1]["data"]["value"] == 42
+        assert types(await watcher.run("1", "r")) == ["started", "completed"]  # and no error
 
 
 @pytest.mark.usefixtures("layer")

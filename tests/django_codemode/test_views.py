@@ -254,6 +254,10 @@ class TestBody:
         assert getattr(client, method)(URL).status_code == 405
 
 
+def user_only(request: HttpRequest) -> dict[str, Any]:
+    return {"user": request.user}
+
+
 class TestTokens:
     """A view that learns who asks by itself, after every middleware."""
 
@@ -262,19 +266,30 @@ class TestTokens:
         view = ExecuteView.as_view()
 
         def authenticated(request: HttpRequest) -> Any:
-            str((get_current_context() or {})["user"])  # as logging may do it
+            context = get_current_context()
+            assert context is not None
+            self.request_id = context.get("request_id")
+            str(context["user"])  # as logging may do it
             request.user = coder
             return view(request)
 
         return csrf_exempt(authenticated)
 
+    @pytest.mark.parametrize(
+        "setting", [{}, {"CONTEXT_PROVIDER": user_only}], ids=["default", "own"]
+    )
     @pytest.mark.parametrize("logged_in", [False, True])
-    def test_tools_act_as_the_user_who_was_let_in(self, by_token: Any, logged_in: bool) -> None:
+    def test_tools_act_as_the_user_who_was_let_in(
+        self, by_token: Any, logged_in: bool, setting: Any
+    ) -> None:
         client = Client(enforce_csrf_checks=True)
         if logged_in:
             client.force_login(User.objects.create_superuser("root"))
-        with override_settings(ROOT_URLCONF=(path("codemode/execute/", by_token),)):
-            assert run(client, "testapp.whoami()['user']")["value"] == "coder"
+        urls = (path("codemode/execute/", by_token),)
+        with override_settings(ROOT_URLCONF=urls, CODEMODE=setting):
+            told = run(client, "testapp.whoami()")["value"]
+            assert told["user"] == "coder"
+            assert told.get("request_id") == self.request_id
             told = run(client, "testapp.secret()")["error"]
         assert told["type"] == "PermissionDeniedError"
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from typing import cast
 
 import pytest
 
 from codemode import Limits
-from codemode.executor.child import Exit
+from codemode.executor.child import Child, Exit
+from codemode.executor.events import EventWriter
 from codemode.executor.outcome import ending_of_exit
+from codemode.executor.run import Run
+from codemode.protos import codemode_pb2 as pb
 
 
 @pytest.mark.parametrize(
@@ -46,3 +51,24 @@ def test_full_control_group_counts_more_than_cpu_time() -> None:
 def test_no_exit_status_says_that_code_has_not_run(code: int) -> None:
     exit = Exit(status=code << 8, cpu_seconds=0.0, max_rss_bytes=0)
     assert ending_of_exit(exit, Limits(), 1.0, "").type == "ExitedEarly"
+
+
+async def test_usage_of_a_reaped_process_is_not_that_of_the_next_one_with_its_number() -> None:
+    child = Child(slot=1, max_frame_bytes=1)
+    child.pid = os.getpid()  # given to this process, as it were, since the child is gone
+    child.set_exited(Exit(status=0, cpu_seconds=0.25, max_rss_bytes=4096))
+    run = Run(
+        request=pb.Run(run_id=1),
+        child=child,
+        events=cast(EventWriter, None),
+        limits=Limits(),
+        timeout=1.0,
+        cpu_limit=1.0,
+        tool_calls_before=0,
+        isolation="",
+        version="",
+        session=False,
+        fresh=True,
+    )
+    usage = run._usage()
+    assert (usage.cpu_seconds, usage.max_rss_bytes) == (0.25, 4096)

@@ -46,6 +46,16 @@ class Served:
         assert result.ok, result
         return result.value
 
+    @property
+    def zygote(self) -> int:
+        """Return the process id of the one that forks now; 0 while there is none."""
+        return self.pool._zygote.pid if self.pool._zygote is not None else 0
+
+    def strike(self, number: int) -> None:
+        zygote = self.zygote
+        assert zygote, "0 would be this process and its own"
+        os.kill(zygote, number)
+
     def idle(self) -> list[int]:
         return [child.pid for _, child in self.pool._idle if not child.exited.done()]
 
@@ -133,25 +143,29 @@ def finds_no_python_once(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return missed
 
 
+@pytest.mark.parametrize("tier", ["C", "unsafe"])  # with canaries, and without
 @pytest.mark.parametrize("mishap", [dies_before_it_is_proved, finds_no_python_once])
 async def test_pool_outlives_a_successor_that_fails(
-    mishap: Callable[[pytest.MonkeyPatch], list[Any]], monkeypatch: pytest.MonkeyPatch
+    mishap: Callable[[pytest.MonkeyPatch], list[Any]], tier: Tier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving() as served:
+    needs_tier(tier)
+    async with serving(tier) as served:
         struck = mishap(monkeypatch)
-        os.kill(served.pool.zygote_pids()[0], signal.SIGKILL)
+        served.strike(signal.SIGKILL)
         await becomes(lambda: bool(struck) and served.pool.serving)
         assert await served.run("6 * 7") == 42
 
 
+@pytest.mark.parametrize("tier", ["C", "unsafe"])  # with canaries, and without
 @pytest.mark.parametrize("mishap", [dies_before_it_is_proved, finds_no_python_once])
 async def test_old_zygote_is_replaced_though_a_first_attempt_fails(
-    mishap: Callable[[pytest.MonkeyPatch], list[Any]], monkeypatch: pytest.MonkeyPatch
+    mishap: Callable[[pytest.MonkeyPatch], list[Any]], tier: Tier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving(zygote_max_age=0.5) as served:
+    needs_tier(tier)
+    async with serving(tier, zygote_max_age=0.5) as served:
         struck = mishap(monkeypatch)
-        old = served.pool.zygote_pids()[0]
-        await becomes(lambda: bool(struck) and served.pool.zygote_pids()[0] not in (0, old))
+        old = served.zygote
+        await becomes(lambda: bool(struck) and served.zygote not in (0, old))
         assert await served.run("6 * 7") == 42
 
 
@@ -178,12 +192,12 @@ async def test_old_zygote_fills_the_pool_while_its_successor_comes_up(
     async with serving(zygote_max_age=0.2) as served:
         monkeypatch.setattr(Zygote, "start", start_slowly)
         await coming.wait()
-        old = served.pool.zygote_pids()[0]
+        old = served.zygote
         for number in range(3 * served.pool.size):
             assert await served.run(str(number)) == number
-        assert served.pool.zygote_pids() == [old]
+        assert served.zygote == old
         come.set()
-        await becomes(lambda: served.pool.zygote_pids()[0] != old)
+        await becomes(lambda: served.zygote not in (0, old))
 
 
 async def test_queue_timeout_bounds_the_wait_for_a_sandbox_as_well(
@@ -196,7 +210,7 @@ async def test_queue_timeout_bounds_the_wait_for_a_sandbox_as_well(
             await asyncio.Event().wait()
 
         monkeypatch.setattr(Zygote, "start", never)
-        os.kill(served.pool.zygote_pids()[0], signal.SIGKILL)
+        served.strike(signal.SIGKILL)
         await becomes(lambda: not served.pool.serving and not served.idle())
         async with asyncio.timeout(PATIENCE):
             with pytest.raises(ExecutorBusyError, match="could be made within the queue_timeout"):
@@ -245,7 +259,7 @@ async def test_descriptors_that_run_short_for_a_moment_end_no_run(
 
     async with serving() as served, a_run_meanwhile(served):
         await served.is_full()
-        (zygote,) = served.pool.zygote_pids()
+        zygote = served.zygote
         if missing == "the child's descriptor":
             monkeypatch.setattr(socket, "recv_fds", receive_few)
         else:
@@ -253,7 +267,7 @@ async def test_descriptors_that_run_short_for_a_moment_end_no_run(
         assert await served.run("1") == 1  # takes an idle one; another is made in its place
         await becomes(lambda: bool(struck))
         await served.is_full()
-        assert served.pool.zygote_pids() == [zygote]
+        assert served.zygote == zygote
 
 
 def test_executor_takes_as_many_descriptors_as_it_may() -> None:
@@ -284,10 +298,10 @@ async def test_zygote_that_reaps_nobody_keeps_no_slot(monkeypatch: pytest.Monkey
     monkeypatch.setattr(pools, "_KEEPER_SECONDS", 0.1)
     async with serving(pool_size=1, max_concurrency=1) as served:
         async with a_run_meanwhile(served):
-            (zygote,) = served.pool.zygote_pids()
-            os.kill(zygote, signal.SIGSTOP)
+            zygote = served.zygote
+            served.strike(signal.SIGSTOP)
         assert await served.run("6 * 7") == 42
-        assert served.pool.zygote_pids() != [zygote]
+        assert served.zygote != zygote
 
 
 async def test_profile_that_could_not_start_starts_when_it_can(

@@ -340,14 +340,14 @@ class RequestUserTests(TestCase):
 
     def test_asynchronous_tools_have_it_loaded_in_runs_and_in_sessions(self) -> None:
         def run(request: HttpRequest) -> HttpResponse:
-            return HttpResponse(get_codemode().execute(WHO))
+            return HttpResponse(get_codemode().execute(WHO, available_tools=TOOLS))
 
         def session(request: HttpRequest) -> HttpResponse:
-            with get_codemode().session() as session:
+            with get_codemode().session(available_tools=TOOLS) as session:
                 return HttpResponse(session.run(WHO).text)
 
         async def asession(request: HttpRequest) -> HttpResponse:
-            async with get_codemode().session() as session:
+            async with get_codemode().session(available_tools=TOOLS) as session:
                 return HttpResponse((await session.run_async(WHO)).text)
 
         for view in (run, session):
@@ -358,6 +358,8 @@ class RequestUserTests(TestCase):
             assert response.content == b'["root", "root"]'
 
 
+# None of them asks for a permission, which would load the user as well.
+TOOLS = ["testapp.awhoami", "testapp.whoami"]
 # The asynchronous tool first: it could not load what nobody has loaded before.
 WHO = "[(await testapp.awhoami())['user'], testapp.whoami()['user']]"
 

@@ -33,11 +33,6 @@ class CallEntry:
         self._started = time.monotonic()
         self._end: tuple[ToolCallOutcome, float, str | None] | None = None
 
-    @property
-    def ended(self) -> bool:
-        """Tell whether the call has ended."""
-        return self._end is not None
-
     def show(self, arguments: dict[str, Any]) -> None:
         """Set the arguments that the record shows."""
         self._arguments = arguments
@@ -73,9 +68,6 @@ class CallLog:
         self._lock = threading.Lock()
         self._entries: dict[int, CallEntry] = {}
         self._argument_bytes = 0
-
-    def __contains__(self, call_id: int) -> bool:
-        return call_id in self._entries
 
     def begin(self, call_id: int, name: str) -> CallEntry | None:
         """Add an entry; return None when there is one of this id already."""

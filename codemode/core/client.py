@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -158,7 +158,6 @@ class ExecutorClient:
         profile: str | None = None,
     ) -> ExecutionResult:
         """Execute code from a task; otherwise as ``execute``. Cancelling kills the sandbox."""
-        result = None
         events = self.stream_async(
             code,
             available_tools,
@@ -168,11 +167,7 @@ class ExecutorClient:
             context=context,
             profile=profile,
         )
-        async for event in events:
-            if isinstance(event, ExecutionCompleted):
-                result = event.result
-        assert result is not None, "a stream ends with its result or raises"
-        return result
+        return await last_result_async(events)
 
     def stream(
         self,
@@ -365,6 +360,16 @@ def last_result(events: Iterable[Event]) -> ExecutionResult:
     """Consume a run's events and return its result."""
     result = None
     for event in events:
+        if isinstance(event, ExecutionCompleted):
+            result = event.result
+    assert result is not None, "a stream ends with its result or raises"
+    return result
+
+
+async def last_result_async(events: AsyncIterable[Event]) -> ExecutionResult:
+    """Do as ``last_result`` in a task."""
+    result = None
+    async for event in events:
         if isinstance(event, ExecutionCompleted):
             result = event.result
     assert result is not None, "a stream ends with its result or raises"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from codemode.core import async_half, sync_half
-from codemode.core.client import ExecutorClient, last_result, too_large
+from codemode.core.client import ExecutorClient, last_result, last_result_async, too_large
 from codemode.core.context import RuntimeContext, get_current_context
 from codemode.core.event_stream import EventStream
 from codemode.core.events import Event, ExecutionCompleted
@@ -71,12 +72,8 @@ class Session:
         execution_timeout: float | None = None,
     ) -> ExecutionResult:
         """Run code from a task; otherwise as ``run``."""
-        result = None
-        async for event in self._events_async(code, inputs, execution_timeout, "run_async"):
-            if isinstance(event, ExecutionCompleted):
-                result = event.result
-        assert result is not None, "a stream ends with its result or raises"
-        return result
+        events = self._events_async(code, inputs, execution_timeout, "run_async")
+        return await last_result_async(events)
 
     def stream(
         self,
@@ -212,8 +209,17 @@ class Session:
             )
         return self._link
 
-    def _one_at_a_time(self) -> _Busy:
-        return _Busy(self._busy)
+    @contextlib.contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        """Refuse a second run while one is going on, instead of mixing them up."""
+        if not self._busy.acquire(blocking=False):
+            raise ExecutorClientError(
+                "the session is running already; it runs one code at a time: open another one"
+            )
+        try:
+            yield
+        finally:
+            self._busy.release()
 
     def _begin(
         self, code: str, inputs: Mapping[str, Any] | None, execution_timeout: float | None
@@ -253,19 +259,3 @@ def _difference(one: RuntimeContext | None, other: RuntimeContext | None) -> str
     first, second = dict(one or {}), dict(other or {})
     names = [name for name in first | second if first.get(name) != second.get(name)]
     return ", ".join(map(repr, names)) or "that one of them is not set"
-
-
-class _Busy:
-    """Refuse a second run while one is going on, instead of mixing them up."""
-
-    def __init__(self, lock: threading.Lock) -> None:
-        self._lock = lock
-
-    def __enter__(self) -> None:
-        if not self._lock.acquire(blocking=False):
-            raise ExecutorClientError(
-                "the session is running already; it runs one code at a time: open another one"
-            )
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._lock.release()

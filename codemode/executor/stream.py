@@ -33,6 +33,7 @@ _PATIENCE_SECONDS = 3.0  # with a refused client, between two of its messages
 _TAKE_ATTEMPTS = 3
 _MAKING_SECONDS = 5.0
 _ENDLESS = 1e9
+_MOST_IN_BATCH = 1_000
 
 
 class RequestRefusedError(ValueError):
@@ -269,9 +270,14 @@ class ExecuteStream:
 
     async def _read(self) -> Any:
         try:
-            return await self._context.read()
+            message = await self._context.read()
         except DecodeError:
             raise RequestRefusedError("what came is no message of the wire contract") from None
+        if message is not EOF and len(message.batch.messages) > _MOST_IN_BATCH:
+            raise RequestRefusedError(
+                f"a batch has {len(message.batch.messages)} messages; it may have {_MOST_IN_BATCH}"
+            )
+        return message
 
     async def _take_message(self, message: pb.ClientMessage, *, session: bool) -> None:
         match message.WhichOneof("message"):
@@ -279,9 +285,6 @@ class ExecuteStream:
                 await self._pass_result(message.tool_result)
             case "chunk":
                 self._keep_chunk(message.chunk)
-            case "cancel_run":
-                if self._current and self._current.run_id == message.cancel_run.run_id:
-                    self._current.cancel()
             case "run" if session:
                 await self._runs.put(self._checked_run(message.run))
             case "run" | "open":

@@ -41,7 +41,8 @@ Channel.receive = lambda channel: threading.Event().wait()
 FORGER = """
 import os
 from codemode.sandbox.channel import Channel
-Channel.receive = lambda channel: os._exit(0)
+receive = Channel.receive
+Channel.receive = lambda channel: os._exit(len(receive(channel)))
 os.write(2, b"2026-01-01 CRITICAL codemode.executor: a forged line\\n")
 """
 

@@ -110,7 +110,6 @@ async def test_other_protocol_version_is_refused(channel: grpc.aio.Channel, vers
     "first",
     [
         {"run": pb.Run(run_id=1, code="1")},
-        {"cancel_run": pb.CancelRun(run_id=1)},
         {"tool_result": pb.ToolResult(run_id=1, call_id=1)},
         {},
     ],
@@ -164,6 +163,20 @@ async def test_what_is_no_message_is_refused(channel: grpc.aio.Channel, begun: b
     code, details = await stream.refusal()
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert "no message of the wire contract" in details
+
+
+@pytest.mark.parametrize("count, refused", [(1_000, False), (1_001, True)])
+async def test_batches_are_bounded(channel: grpc.aio.Channel, count: int, refused: bool) -> None:
+    stream = RawStream(channel)
+    await stream.send(open=opening(session=True, idle_timeout=100))
+    await stream.read()
+    assert (await stream.read()).WhichOneof("message") == "completed"
+    await stream.send(batch=pb.ClientBatch(messages=[pb.ClientMessage()] * count))
+    await stream.call.done_writing()
+    if refused:
+        assert "a batch has 1001 messages" in (await stream.refusal())[1]
+    else:
+        assert await stream.rest() == []
 
 
 async def test_stream_without_a_message_is_refused(channel: grpc.aio.Channel) -> None:
@@ -332,17 +345,6 @@ async def test_failure_of_an_unknown_kind_is_an_error(channel: grpc.aio.Channel)
     await stream.send(tool_result=pb.ToolResult(run_id=1, call_id=call.call_id, failure=failure))
     (completed,) = await stream.rest()
     assert "odd things" in str(decode(completed.completed.value, max_bytes=1000))
-
-
-async def test_cancel_run_ends_the_run(channel: grpc.aio.Channel) -> None:
-    stream = RawStream(channel)
-    await stream.send(open=opening("print('in', flush=True)\nimport time\ntime.sleep(60)"))
-    await stream.read()
-    assert (await stream.read()).output.text == "in\n"
-    await stream.send(cancel_run=pb.CancelRun(run_id=9))
-    await stream.send(cancel_run=pb.CancelRun(run_id=1))
-    (failed,) = await stream.rest()
-    assert (failed.failed.status, failed.failed.type) == ("cancelled", "Cancelled")
 
 
 async def test_half_closed_client_still_gets_its_result(channel: grpc.aio.Channel) -> None:

@@ -14,7 +14,7 @@ from channels.layers import InMemoryChannelLayer
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.core.exceptions import PermissionDenied
-from django.test import AsyncClient, TestCase, override_settings
+from django.test import Client, TestCase, override_settings
 
 from codemode.core.context import RuntimeContext, get_current_context
 from django_codemode.asgi import CodemodeASGIMiddleware
@@ -292,14 +292,14 @@ class TestWhoMay:
 
     async def test_the_scopes_user_counts_whatever_session_came_along(self, coder: User) -> None:
         root = await sync_to_async(User.objects.create_superuser)("root")
-        client = AsyncClient()
-        await client.aforce_login(root)
-        session = await client.asession()
+        client = Client()
+        await sync_to_async(client.force_login)(root)
+        session = await sync_to_async(lambda: client.session)()
         async with in_process(APP, user=coder, session=session) as socket:
             [*_, completed] = await socket.run("testapp.whoami()['user']")
             assert completed["data"]["value"] == "coder"
         async with in_process(APP, user=root, session=session) as socket:
-            await client.alogout()
+            await sync_to_async(client.logout)()
             [refused] = await socket.run("1")
             assert refused["data"]["code"] == "not_authenticated"
 

@@ -86,9 +86,12 @@ async def becomes(condition: Callable[[], bool]) -> None:
 
 
 @contextlib.contextmanager
-def no_descriptor_left() -> Iterator[None]:
+def no_descriptor_left(but: int = 0) -> Iterator[None]:
+    next_ones = [os.dup(0) for _ in range(but)]
+    for each in next_ones:
+        os.close(each)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(next_ones, default=2) + 1, limits[1]))
     try:
         yield
     finally:
@@ -280,13 +283,14 @@ def test_executor_takes_as_many_descriptors_as_it_may() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-async def test_child_that_finds_no_descriptors_takes_none() -> None:
+@pytest.mark.parametrize("left", [0, 2])  # of the four that it takes
+async def test_child_that_finds_no_descriptors_takes_none(left: int) -> None:
     async with serving() as served:
         (zygote,) = [zygote for zygote, _ in list(served.pool._idle)[:1]]
         children, forks = dict(zygote.children), zygote.forks
         taken = set(served.pool._slots._taken)
         before = open_descriptors(os.getpid())
-        with no_descriptor_left(), pytest.raises(OSError, match="Too many open files"):
+        with no_descriptor_left(left), pytest.raises(OSError, match="Too many open files"):
             await zygote.spawn()
         assert (zygote.children, zygote.forks) == (children, forks)
         assert served.pool._slots._taken == taken

@@ -27,7 +27,7 @@ from codemode.wire import ChunkBuffer
 __all__ = ["Transcript", "call_finished"]
 
 _STREAMS = {pb.Output.STREAM_STDOUT: "stdout", pb.Output.STREAM_STDERR: "stderr"}
-_STATUSES = frozenset({"failed", "timeout", "limit", "crashed"})
+_STATUSES = frozenset({"failed", "timeout", "cancelled", "limit", "crashed"})
 
 
 class Transcript:

@@ -35,8 +35,8 @@ class Run:
     """Carry one run: send the code, pass on what comes back, enforce the limits.
 
     ``serve()`` returns whether the sandbox may take another run, which only one
-    of a session may. What ends a run from this side (the clock, a limit)
-    kills the child; what it had said before is still passed on, and the
+    of a session may. What ends a run from this side (``cancel``, the clock, a
+    limit) kills the child; what it had said before is still passed on, and the
     client is told the reason.
     """
 
@@ -117,6 +117,10 @@ class Run:
     def begun(self) -> bool:
         """Tell whether it is this sandbox's for good: none other may take the code any more."""
         return self._taken or self._ending is not None
+
+    def cancel(self) -> None:
+        """Stop the run at the client's wish."""
+        self._stop("cancelled", "Cancelled", "the caller cancelled the execution")
 
     def answers(self, run_id: int, call_id: int) -> bool:
         """Tell whether the code waits for this call; if so, it is answered now."""

@@ -285,6 +285,9 @@ class ExecuteStream:
                 await self._pass_result(message.tool_result)
             case "chunk":
                 self._keep_chunk(message.chunk)
+            case "cancel_run":
+                if self._current and self._current.run_id == message.cancel_run.run_id:
+                    self._current.cancel()
             case "run" if session:
                 await self._runs.put(self._checked_run(message.run))
             case "run" | "open":

@@ -8,18 +8,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ClientMessage(_message.Message):
-    __slots__ = ("open", "run", "tool_result", "chunk", "batch")
+    __slots__ = ("open", "run", "tool_result", "cancel_run", "chunk", "batch")
     OPEN_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
     TOOL_RESULT_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_RUN_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
     open: Open
     run: Run
     tool_result: ToolResult
+    cancel_run: CancelRun
     chunk: Chunk
     batch: ClientBatch
-    def __init__(self, open: _Optional[_Union[Open, _Mapping]] = ..., run: _Optional[_Union[Run, _Mapping]] = ..., tool_result: _Optional[_Union[ToolResult, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., batch: _Optional[_Union[ClientBatch, _Mapping]] = ...) -> None: ...
+    def __init__(self, open: _Optional[_Union[Open, _Mapping]] = ..., run: _Optional[_Union[Run, _Mapping]] = ..., tool_result: _Optional[_Union[ToolResult, _Mapping]] = ..., cancel_run: _Optional[_Union[CancelRun, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., batch: _Optional[_Union[ClientBatch, _Mapping]] = ...) -> None: ...
 
 class ClientBatch(_message.Message):
     __slots__ = ("messages",)
@@ -156,6 +158,12 @@ class ToolFailure(_message.Message):
     type: str
     message: str
     def __init__(self, kind: _Optional[str] = ..., type: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class CancelRun(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: int
+    def __init__(self, run_id: _Optional[int] = ...) -> None: ...
 
 class Chunk(_message.Message):
     __slots__ = ("data",)

@@ -110,6 +110,7 @@ async def test_other_protocol_version_is_refused(channel: grpc.aio.Channel, vers
     "first",
     [
         {"run": pb.Run(run_id=1, code="1")},
+        {"cancel_run": pb.CancelRun(run_id=1)},
         {"tool_result": pb.ToolResult(run_id=1, call_id=1)},
         {},
     ],
@@ -345,6 +346,17 @@ async def test_failure_of_an_unknown_kind_is_an_error(channel: grpc.aio.Channel)
     await stream.send(tool_result=pb.ToolResult(run_id=1, call_id=call.call_id, failure=failure))
     (completed,) = await stream.rest()
     assert "odd things" in str(decode(completed.completed.value, max_bytes=1000))
+
+
+async def test_cancel_run_ends_the_run(channel: grpc.aio.Channel) -> None:
+    stream = RawStream(channel)
+    await stream.send(open=opening("print('in', flush=True)\nimport time\ntime.sleep(60)"))
+    await stream.read()
+    assert (await stream.read()).output.text == "in\n"
+    await stream.send(cancel_run=pb.CancelRun(run_id=9))
+    await stream.send(cancel_run=pb.CancelRun(run_id=1))
+    (failed,) = await stream.rest()
+    assert (failed.failed.status, failed.failed.type) == ("cancelled", "Cancelled")
 
 
 async def test_half_closed_client_still_gets_its_result(channel: grpc.aio.Channel) -> None:

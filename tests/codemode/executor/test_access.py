@@ -132,7 +132,6 @@ def test_tier_below_the_minimum_is_refused_at_the_start() -> None:
         (f"unix:/tmp/{'x' * 200}", "Linux allows 107"),
         ("nonsense::", "cannot listen"),
         ("127.0.0.1:99999", "99999 is no port"),
-        (f"unix:{__file__}", "a file is there that is no socket"),
     ],
 )
 def test_address_that_cannot_be_listened_on_is_named(address: str, message: str) -> None:
@@ -185,6 +184,13 @@ def test_a_socket_that_is_in_use_is_taken_from_nobody(
 ) -> None:
     assert "the socket is taken" in cannot_serve("--listen", executor.url, *UNSAFE)
     assert codemode.run("1").ok
+
+
+def test_a_file_that_is_no_socket_stays(short_folder: Path) -> None:
+    file = short_folder / "data"
+    file.write_text("precious")
+    assert "a file is there that is no socket" in cannot_serve("--listen", f"unix:{file}", *UNSAFE)
+    assert file.read_text() == "precious"
 
 
 async def test_a_socket_that_has_become_anothers_stays(short_folder: Path) -> None:

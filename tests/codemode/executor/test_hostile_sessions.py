@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import weakref
 from typing import Any
 
 import pytest
@@ -66,16 +67,21 @@ def test_code_that_the_sandbox_does_not_read_is_ended_by_its_clock(codemode: Cod
         assert session.run("1", inputs={"x": MUCH}, execution_timeout=0.5).status == "timeout"
 
 
-async def test_a_session_keeps_no_run_that_has_ended() -> None:
-    def kept() -> int:
-        gc.collect()
-        return sum(isinstance(one, Run) for one in gc.get_objects())
+async def test_a_session_keeps_no_run_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
 
+    class Watched(Run):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            made.append(weakref.ref(self))
+
+    monkeypatch.setattr(executor_stream, "Run", Watched)
     async with serving() as (codemode, _), codemode.session() as session:
-        before = kept()
         for _ in range(5):
             assert (await session.run_async("1")).ok
-        assert kept() <= before + 1
+        gc.collect()
+        assert len(made) == 5
+        assert [ref() for ref in made[:-1]] == [None] * 4
 
 
 async def test_a_run_that_gets_a_second_sandbox_keeps_its_slot(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from django_codemode.shared import shared
 # The suite runs on any host: with what isolation is told by its last line, and
 # tests of a tier that the host lacks are skipped by name.
 os.environ.setdefault("CODEMODE_EXECUTOR_MIN_TIER", "unsafe")
+
+# A shell's background ignores Ctrl-C, and what tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What takes most of the suite's time: servers, executors and browsers that are started
 # again and again, floods, and attacks by the hundred.

@@ -215,7 +215,8 @@ class Child(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return  # frames() reports the end
-        transport.writelines(frames)
+        # Not writelines(), which in Python 3.12.1 lets a buffer grow without asking to pause.
+        transport.write(b"".join(frames))
         if self._drained is not None:
             # Others wait for it as well, and one of them may be cancelled.
             await asyncio.shield(self._drained)

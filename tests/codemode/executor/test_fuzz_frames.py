@@ -145,8 +145,8 @@ class Wire(asyncio.Transport):
     def is_closing(self) -> bool:
         return self._closing
 
-    def writelines(self, list_of_data: Iterable[Any]) -> None:
-        self.written += sum(map(len, list_of_data))
+    def write(self, data: Any) -> None:
+        self.written += len(data)
 
     def abort(self) -> None:
         self._closing = True

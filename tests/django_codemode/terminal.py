@@ -24,6 +24,7 @@ CTRL_D = "\x04"
 UP = "\x1b[A"
 
 _SECONDS = 60.0
+_PATIENCE = 5.0
 
 # The terminal becomes the controlling one, so that its keys send signals.
 _START = """
@@ -79,9 +80,23 @@ class Terminal:
         self.expect(r"(>>>|\.\.\.) $")
         self.type(f"{line}\n")
 
-    def expect(self, pattern: str) -> str:
+    def interrupt(self, pattern: str) -> str:
+        """Press Ctrl-C at the prompt and return what is written up to the end of the pattern.
+
+        Python misses a signal that comes after it last looked for one and before it waits for the next
+        key, so it is pressed again, as a person would.
+        """
+        for _ in range(int(_SECONDS / _PATIENCE)):
+            self.type(CTRL_C)
+            try:
+                return self.expect(pattern, seconds=_PATIENCE)
+            except TimeoutError:
+                continue
+        return self.expect(pattern)
+
+    def expect(self, pattern: str, *, seconds: float = _SECONDS) -> str:
         """Return what is written from now on up to the end of the pattern."""
-        deadline = time.monotonic() + _SECONDS
+        deadline = time.monotonic() + seconds
         while (found := re.search(pattern, self._new())) is None:
             self._more(deadline, pattern)
         text = self._new()[: found.end()]
@@ -101,7 +116,7 @@ class Terminal:
     def _more(self, deadline: float, wanted: str) -> bool:
         ready, _, _ = select.select([self._master], [], [], max(deadline - time.monotonic(), 0))
         if not ready:
-            raise AssertionError(f"{wanted!r} did not come; the screen has {self.screen!r}")
+            raise TimeoutError(f"{wanted!r} did not come; the screen has {self.screen!r}")
         try:
             read = os.read(self._master, 65536)
         except OSError:  # Linux says so when the other side is closed.

@@ -24,12 +24,13 @@ _CONTROL = "what the code itself holds"
 _HELD = "held-by-the-code"
 
 # All readable memory near what the code knows of: heap, stack, libraries, environment. The texts are
-# looked for in a shifted alphabet, so that nothing finds itself.
+# looked for in place and by patterns that do not hold them as they are, so that nothing finds itself.
 _SCAN = """
-import ctypes, os
+import ctypes, os, re
 libc = ctypes.CDLL(None, use_errno=True)
 libc.sbrk.restype = ctypes.c_void_p
-PAGE, GAP, SHIFT = 4096, 40_000, bytes(byte ^ 0x55 for byte in range(256))
+PAGE, GAP = 4096, 40_000
+searches = {name: re.compile(pattern).search for name, pattern in patterns.items()}
 reader, writer = os.pipe()
 held = ''.join(['held-by', '-the-', 'code'])
 here = ctypes.create_string_buffer(1)
@@ -56,8 +57,8 @@ for start in starts:
                 gap = 0
                 seen.add(address)
                 if readable(address):
-                    page = ctypes.string_at(address, PAGE).translate(SHIFT)
-                    found.update(name for name, text in shifted.items() if text in page)
+                    page = (ctypes.c_char * PAGE).from_address(address)
+                    found.update(name for name, search in searches.items() if search(page))
             else:
                 gap += 1
             address += step
@@ -86,12 +87,13 @@ def test_memory_holds_no_secret_and_nothing_of_former_runs(
                     inputs={"given": _SECRETS["the inputs of a former run"]},
                 )
                 assert former.value == _SECRETS["what a tool returned to a former run"]
-                shifted = {
-                    name: bytes(byte ^ 0x55 for byte in text.encode())
+                # "[t]his" matches "this" and is another text.
+                patterns = {
+                    name: f"[{text[0]}]{text[1:]}".encode()
                     for name, text in {**_SECRETS, _CONTROL: _HELD}.items()
                 }
                 result = await codemode.run_async(
-                    _SCAN, inputs={"shifted": shifted}, execution_timeout=60
+                    _SCAN, inputs={"patterns": patterns}, execution_timeout=60
                 )
                 assert result.error is None
                 seen: Mapping[str, object] = result.value

@@ -36,6 +36,7 @@ def start(
         for layer in LAYERS[boot.tier]:
             if layer.__name__ not in boot.without:
                 layer(boot)
+        served.rehearse()
         sock = socket.socket(fileno=CHANNEL_FD)
         served.attach(sock)
         sock.sendall(pack(Frame.READY, 0, 0))

@@ -19,11 +19,11 @@ from typing import Any, NoReturn
 
 from codemode.sandbox.calling import Caller, ToolSpec
 from codemode.sandbox.channel import EXIT_NO_MEMORY, Channel
-from codemode.sandbox.coding import load
+from codemode.sandbox.coding import dump, load
 from codemode.sandbox.conveniences import Help, leave
 from codemode.sandbox.failure import MEMORY_MESSAGE, describe, near_note, strip
 from codemode.sandbox.frames import Frame, pack, pack_texts, unpack_texts
-from codemode.sandbox.limits import lower
+from codemode.sandbox.limits import MemoryReserve, lower
 from codemode.sandbox.output import Output
 from codemode.sandbox.program import Program, filename_of
 from codemode.sandbox.progress import Progress
@@ -46,6 +46,17 @@ LINGER_SECONDS = 0.2
 
 RECURSION_LIMIT = sys.getrecursionlimit()
 
+# A session's, whose process goes on after the run.
+_OPENED = {
+    "session": True,
+    "tools": [],
+    "limits": {"value_bytes": 1024, "tool_calls_in_flight": 1},
+}
+_REHEARSED = (
+    pack(Frame.OPEN, 0, 0, dump(_OPENED, max_bytes=1024, path="OPEN")),
+    pack(Frame.RUN, 1, 0, pack_texts("1 + 1"), dump({}, max_bytes=1024, path="inputs")),
+)
+
 
 class Guest:
     """Be all parts of one sandbox.
@@ -63,6 +74,20 @@ class Guest:
         self._program = Program()
         self._session = False
         self._max_bytes = 0
+
+    def rehearse(self) -> None:
+        """Take a stream's first frames and one line of code, and keep nothing of them.
+
+        What is written to on the way is then this process's own memory already:
+        pages that the code of a user need not wait for.
+        """
+        self._channel.rehearse(*_REHEARSED)
+        _, _, body = self._channel.receive()
+        self._reserve = MemoryReserve()
+        self._prepare(load(body))
+        _, run, body = self._channel.receive()
+        self.run(run, 1, body)
+        del self._reserve
 
     def attach(self, sock: socket.socket) -> None:
         """Take this process over for the code that will come on the socket."""
@@ -93,8 +118,11 @@ class Guest:
                     _exit(EXIT_NO_MEMORY)
 
     def _open(self, opened: Mapping[str, Any], raw_memory_base: int | None) -> None:
+        self._reserve = lower(opened["limits"], raw_memory_base=raw_memory_base)
+        self._prepare(opened)
+
+    def _prepare(self, opened: Mapping[str, Any]) -> None:
         limits = opened["limits"]
-        self._reserve = lower(limits, raw_memory_base=raw_memory_base)
         self._session = opened["session"]
         self._max_bytes = limits["value_bytes"]
         self._channel.set_calls_in_flight(limits["tool_calls_in_flight"])

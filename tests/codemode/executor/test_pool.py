@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 from codemode import ClientConfig, Codemode, ExecutorConfig, ExecutorConnectionError
-from codemode.config import Tier
+from codemode.config import Limits, Tier
+from codemode.executor.opening import open_sandbox
 from codemode.executor.server import ExecutorServer
 from codemode.executor.workfolder import WorkFolder
+from codemode.sandbox.frames import Frame, pack_texts
 from tests.codemode.processes import (
     ExecutorProcess,
     descendants,
@@ -92,6 +94,28 @@ async def test_code_finds_nothing_of_an_earlier_run() -> None:
         for _ in range(3):
             assert (await codemode.run_async(mess)).ok
             assert (await codemode.run_async(look)).value == [False, False, []]
+
+
+async def test_what_a_run_writes_to_is_the_sandboxs_own_before_it_begins() -> None:
+    async with serving(pool_size=1) as (_, server):
+        child = await server.pools["default"].acquire()
+        try:
+            before = page_faults(child.pid)
+            await open_sandbox(
+                child, Limits(), cpu_seconds=60, threads_are_counted=False, session=True
+            )
+            await child.send_frame(Frame.RUN, 1, 0, pack_texts("1 + 1"))
+            said = set[Frame]()
+            while Frame.COMPLETED not in said:
+                said |= {frame.kind for frame in await child.frames()}
+            assert page_faults(child.pid) - before < 100
+        finally:
+            child.close()
+
+
+def page_faults(pid: int) -> int:
+    """Return how many pages a process has been given while it waited for each."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
 
 
 async def test_children_draw_different_random_numbers() -> None:

@@ -192,6 +192,11 @@ class Child(asyncio.Protocol):
 
     # the executor's side
 
+    @property
+    def has_frames(self) -> bool:
+        """Tell whether frames are there already."""
+        return bool(self._frames)
+
     async def frames(self) -> list[ReceivedFrame]:
         """Wait for frames and return all there are; an empty list is the end."""
         while not self._frames:

@@ -100,8 +100,13 @@ class Run:
                 Frame.RUN, self.run_id, 0, pack_texts(self._request.code), self._request.inputs
             )
             while frames := await self._child.frames():
+                began = not self._taken
                 await self._handle(frames)
-                await self._events.flush()
+                if began and not self._finished:
+                    # What a short run says comes in the next moment: one message for all of it.
+                    await asyncio.sleep(0)
+                if self._finished or not self._child.has_frames:
+                    await self._events.flush()
                 if self._finished:
                     return self._session and self._ending is None
             await self._explain_end()

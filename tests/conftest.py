@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Generator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,10 @@ from django_codemode.shared import shared
 # The suite runs on any host: with what isolation is told by its last line, and
 # tests of a tier that the host lacks are skipped by name.
 os.environ.setdefault("CODEMODE_EXECUTOR_MIN_TIER", "unsafe")
+
+# Tests start Python by the hundred: what one process compiles, the next need not.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shell's background ignores Ctrl-C, and what tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -42,6 +49,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         extra = any(map(item.get_closest_marker, ("slow", "trial")))
         if not extra and not any(map(item.path.is_relative_to, long)):
             item.add_marker("everyday")
+
+
+def pytest_configure() -> None:
+    """Compile what sandboxes preload, once: they write nothing themselves."""
+    spec = find_spec("pandas")
+    assert spec is not None
+    assert spec.cached is not None
+    if not Path(spec.cached).exists():
+        subprocess.run([sys.executable, "-c", "import pandas"], check=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

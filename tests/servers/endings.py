@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import math
 import os
 import select
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from tests.codemode.processes import descendants, is_running, wait_until
@@ -54,7 +55,8 @@ class Ending:
 
     ``answered`` says whether the client got its whole answer. ``waited`` is the
     time from SIGTERM to the end of the process that served the run, ``late``
-    how much longer the sandbox lived; less than nothing when it died before.
+    how much longer the sandbox lived; less than nothing when it died before, and
+    without end when it had died before SIGTERM, which proves nothing.
     """
 
     answered: bool
@@ -112,23 +114,30 @@ def end_with_the_client(server: RunningServer, path: str) -> float:
         return sandbox.instant() - left
 
 
-def end_with_the_server(server: Server, executor_url: str, path: str) -> Ending:
-    """Send SIGTERM in the middle of a run, and see what its client gets and what ends when."""
+def end_with_the_server(
+    server: Server, executor_url: str, paths: Iterable[str]
+) -> dict[str, Ending]:
+    """Send SIGTERM in the middle of a run of each view; see what clients get and what ends when."""
     impatient = replace(server, environment={**server.environment, **IMPATIENT})
-    with RunningServer(impatient, executor_url=executor_url) as running:
-        return _terminated(running, path)
+    with RunningServer(impatient, executor_url=executor_url) as started:
+        return _terminated(started, paths)
 
 
-def _terminated(server: RunningServer, path: str) -> Ending:
+def _terminated(server: RunningServer, paths: Iterable[str]) -> dict[str, Ending]:
     family = [server.pid, *descendants(server.pid)]
-    with running(server, path) as (connection, sandbox, process):
+    with contextlib.ExitStack() as stack:
+        runs = {path: stack.enter_context(running(server, path)) for path in paths}
         asked = time.monotonic()
         os.kill(server.pid, signal.SIGTERM)
-        try:
-            answered = b'"timeout"' in connection.getresponse().read()
-        except (OSError, http.client.HTTPException):
-            answered = False
-        ended = process.instant()
+        endings = {}
+        for path, (connection, sandbox, process) in runs.items():
+            try:
+                answered = b'"timeout"' in connection.getresponse().read()
+            except (OSError, http.client.HTTPException):
+                answered = False
+            ended, died = process.instant(), sandbox.instant()
+            late = died - ended if died > asked else math.inf
+            endings[path] = Ending(answered=answered, waited=ended - asked, late=late)
         gone = wait_until(lambda: not any(map(is_running, family)), _GIVE_UP_SECONDS)
         assert gone, f"{server.server.name} has left processes behind"
-        return Ending(answered=answered, waited=ended - asked, late=sandbox.instant() - ended)
+        return endings

@@ -391,7 +391,7 @@ BOUNDS = settings(
 
 
 @pytest.mark.parametrize(
-    "examples", [25, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
+    "examples", [25, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
 )
 def test_any_order_of_steps_keeps_to_the_model(machine: type[Machine], examples: int) -> None:
     run_state_machine_as_test(machine, settings=settings(BOUNDS, max_examples=examples))

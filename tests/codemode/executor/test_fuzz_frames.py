@@ -1,7 +1,8 @@
 """Mutated frames, in great number, against the parsers that meet hostile bytes.
 
 The mutator is seeded, so that each failure can be repeated by its seed. The
-short form runs always, the million with ``-m slow``.
+short form runs always, the long one with ``-m slow``: a million frames of a sandbox,
+and fewer of what only its executor and its client pass on.
 """
 
 from __future__ import annotations
@@ -34,15 +35,16 @@ from tests.codemode.executor.test_hostile_child import Hearer
 from tests.codemode.value_strategies import identity
 
 RUN = 7
-FEW, MILLION = 20_000, 1_000_000
+FEW, MANY, MILLION = 20_000, 200_000, 1_000_000
 MAX_VALUE = 100_000
 LONGEST_SECONDS = 1.0
 GROWTH_BYTES = 24 * 1024 * 1024
 
-counts = pytest.mark.parametrize(
-    "count",
-    [FEW, pytest.param(MILLION, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])],
-)
+
+def counts(most: int) -> pytest.MarkDecorator:
+    marks = [pytest.mark.slow, pytest.mark.timeout(3600)]
+    return pytest.mark.parametrize("count", [FEW, pytest.param(most, marks=marks)])
+
 
 VALUES: tuple[Any, ...] = (
     None,
@@ -264,7 +266,7 @@ def repeat(count: int, one: Callable[[int], int]) -> None:
     assert resident() - base < GROWTH_BYTES
 
 
-@counts
+@counts(MILLION)
 def test_mutated_frames_end_their_run_and_nothing_else(count: int) -> None:
     complaints: list[dict[str, Any]] = []
     with asyncio.Runner() as runner:
@@ -364,7 +366,7 @@ def hear(transcript: Transcript, dispatcher: Dispatcher, message: pb.ExecutorMes
             transcript.event(message)
 
 
-@counts
+@counts(MANY)
 def test_mutated_messages_confuse_no_client(count: int, registry: ComponentRegistry) -> None:
     repeat(count, lambda seed: client_side(registry, seed))
 
@@ -383,6 +385,6 @@ def decode_many(seed: int) -> int:
     return 50
 
 
-@counts
+@counts(MANY)
 def test_mutated_values_are_refused_or_values(count: int) -> None:
     repeat(count, decode_many)

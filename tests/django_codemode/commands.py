@@ -10,9 +10,12 @@ from pathlib import Path
 
 from django.core.management import CommandError, call_command
 
-__all__ = ["call", "run", "start"]
+__all__ = ["FOR_ALL", "call", "run", "start"]
 
 ROOT = Path(__file__).resolve().parents[2]
+
+# What a test gives to all the processes that it starts.
+FOR_ALL: dict[str, str] = {}
 
 
 def call(command: str, *arguments: str) -> tuple[int, str, str]:
@@ -31,7 +34,7 @@ def environment(**variables: str) -> dict[str, str]:
     base = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
     # How far this host can isolate is not what the tests of the commands are about.
     tier = {k: v for k, v in os.environ.items() if k == "CODEMODE_EXECUTOR_MIN_TIER"}
-    return {**base, **tier, "DJANGO_SETTINGS_MODULE": "tests.settings", **variables}
+    return {**base, **tier, "DJANGO_SETTINGS_MODULE": "tests.settings", **FOR_ALL, **variables}
 
 
 def start(command: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:

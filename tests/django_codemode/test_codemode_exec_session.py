@@ -10,8 +10,14 @@ import pytest
 from django.test import override_settings
 
 from django_codemode.management.console import cells, is_whole
-from tests.django_codemode.commands import call, run
+from tests.codemode.processes import ExecutorProcess
+from tests.django_codemode.commands import FOR_ALL, call, run
 from tests.django_codemode.terminal import CTRL_C, CTRL_D, UP, Terminal
+
+
+@pytest.fixture(autouse=True)
+def one_executor_for_all(open_executor: ExecutorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FOR_ALL, "CODEMODE_EXECUTOR_URL", open_executor.url)
 
 
 class TestPipe:

@@ -84,12 +84,12 @@ def test_a_fork_after_use_by_threads(folder: Path, half: str) -> None:
     body = f"""
 mine = sync_half(1)
 pids.add(mine)
-for number in range(5):
+for number in range(2):
     pids.add(in_child(lambda: {half}(number)))
     # What the child did has not touched its parent's.
     assert sync_half(number) == mine
 """
-    run_forking(folder, body, 6)
+    run_forking(folder, body, 3)
 
 
 @pytest.mark.parametrize("half", ["sync_half", "async_half"])
@@ -184,11 +184,11 @@ pids.add(in_child(child))
     run_forking(folder, body, 2)
 
 
-def test_ten_prefork_workers_at_once(folder: Path) -> None:
+def test_five_prefork_workers_at_once(folder: Path) -> None:
     body = """
 pids.add(sync_half(1))
 workers = []
-for number in range(10):
+for number in range(5):
     worker = os.fork()
     if worker == 0:
         signal.alarm(60)

@@ -110,12 +110,12 @@ def _print_endings(servers: list[Server], executor_url: str) -> int:
                 seconds = end_with_the_client(running, path)
                 late.append(seconds)
                 cells[f"client leaves, {view}"] = f"{seconds * 1000:.0f} ms"
-        views_by_path = told_to_end(server)
-        for path, ending in end_with_the_server(server, executor_url, views_by_path).items():
+        told_views = told_to_end(server)
+        for path, ending in end_with_the_server(server, executor_url).items():
             late.append(ending.late)
             answer = "answered" if ending.answered else "cut off"
             told = "before" if ending.late <= 0 else f"+{ending.late * 1000:.0f} ms"
-            cells[f"SIGTERM, {views_by_path[path]}"] = f"{answer}, {ending.waited:.1f} s, {told}"
+            cells[f"SIGTERM, {told_views[path]}"] = f"{answer}, {ending.waited:.1f} s, {told}"
         _print_row([server.name, *(cells.get(head, "n/a") for head in heads[1:])])
     print(f"\n{len(late)} runs; the latest sandbox was dead after {max(late) * 1000:.0f} ms")
     return int(max(late) >= PROMISED_SECONDS)

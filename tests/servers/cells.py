@@ -26,7 +26,7 @@ from tests.servers.traffic import (
 __all__ = ["CELLS", "LOAD", "SMOKE", "Cell"]
 
 SMOKE = Volume(visitors=6, probes=120, streams=12, runs=8, background=6, messages=12, rounds=2)
-LOAD = Volume(visitors=10, probes=3_800, streams=40, runs=24, background=12, messages=32, rounds=10)
+LOAD = Volume(visitors=10, probes=3_800, streams=80, runs=40, background=20, messages=60, rounds=10)
 
 Check = Callable[[RunningServer, Tally, Volume], str | None]
 

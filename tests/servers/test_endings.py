@@ -13,7 +13,6 @@ from tests.servers.endings import (
     end_with_the_client,
     end_with_the_server,
     left_by_clients,
-    told_to_end,
 )
 from tests.servers.server import SERVERS, RunningServer, Server
 
@@ -41,7 +40,7 @@ def test_a_client_that_leaves_ends_its_sandbox(server: Server, executor: Executo
 @each_server
 def test_sigterm_ends_the_sandboxes_of_a_server(server: Server, executor: ExecutorProcess) -> None:
     def latest() -> float:
-        endings = end_with_the_server(server, executor.url, told_to_end(server))
+        endings = end_with_the_server(server, executor.url)
         return max(ending.late for ending in endings.values())
 
     assert best_of(ATTEMPTS, latest) < PROMISED_SECONDS

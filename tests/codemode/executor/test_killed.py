@@ -81,8 +81,22 @@ def own_codemode(own_executor: ExecutorProcess) -> Iterator[Codemode]:
         yield facade
 
 
-@pytest.mark.parametrize("victim", ["child", "zygote", "executor"])
-@pytest.mark.parametrize("call", ["strike(who())", "await strike_async(who())"])
+SYNC, ASYNC = "strike(who())", "await strike_async(who())"
+
+
+# Each half with each victim and each kind of call, and each victim with each kind.
+@pytest.mark.parametrize(
+    "half, victim, call",
+    [
+        ("sync", "child", SYNC),
+        ("sync", "zygote", ASYNC),
+        ("sync", "executor", SYNC),
+        ("async", "child", ASYNC),
+        ("async", "zygote", SYNC),
+        ("async", "executor", ASYNC),
+    ],
+    indirect=["half"],
+)
 def test_killed_mid_run_gives_the_record_and_repeats_nothing(
     own_executor: ExecutorProcess, own_codemode: Codemode, half: Half, victim: Victim, call: str
 ) -> None:

@@ -63,10 +63,18 @@ async def serving(
             yield codemode, serves
 
 
+# What the host offers with all layers; it is not asked again for each that is left out.
+_offered: dict[Tier, isolation.Isolation] = {}
+
+
 @contextlib.contextmanager
 def _left_out(without: frozenset[str]) -> Any:
-    async def choose(*arguments: Any, **options: Any) -> isolation.Isolation:
-        found = await isolation.choose(*arguments, **options)
+    async def choose(
+        min_tier: Tier, ceilings: Limits, *, tier: Tier, **options: Any
+    ) -> isolation.Isolation:
+        if tier not in _offered:
+            _offered[tier] = await isolation.choose(min_tier, ceilings, tier=tier, **options)
+        found = _offered[tier]
         settings = dataclasses.replace(found.settings, without=tuple(sorted(without)))
         return dataclasses.replace(found, settings=settings)
 

@@ -80,6 +80,7 @@ class Child(asyncio.Protocol):
         self.violation: str | None = None
         self.closed = False
         self.killed = False
+        self._signalled = False
         self.max_frame_bytes = max_frame_bytes
         self._loop = loop
         self._said_ready = False
@@ -258,7 +259,8 @@ class Child(asyncio.Protocol):
     def kill(self) -> None:
         """Kill the child at once; the zygote reaps it and kills what it left behind."""
         self.killed = True
-        if self.pidfd >= 0 and not self.exited.done():
+        if self.pidfd >= 0 and not self._signalled and not self.exited.done():
+            self._signalled = True
             try:
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
             except ProcessLookupError:

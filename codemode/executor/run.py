@@ -265,8 +265,9 @@ class Run:
         """Return what a finished run has used, and end a sandbox that has no other one to do."""
         usage = self._usage()
         if not self._session:
-            # The client may take its time to read the result.
-            self._child.kill()
+            # Once the result is on its way, for a process that ends keeps a core busy; but not
+            # when the client has read it, who may take its time.
+            asyncio.get_running_loop().call_soon(self._child.kill)
         return usage
 
     async def _explain_end(self) -> None:

@@ -69,9 +69,14 @@ class ExecutorProcess:
 
     @property
     def zygote(self) -> int:
-        """Return the process id of the one zygote."""
-        (zygote,) = psutil.Process(self.pid).children()
-        return zygote.pid
+        """Return the process id of the one zygote, once there is one."""
+        assert wait_until(lambda: len(self.zygotes()) == 1), self.log
+        (zygote,) = self.zygotes()
+        return zygote
+
+    def zygotes(self) -> list[int]:
+        """Return the process ids of all zygotes, also of one that is dead and not yet reaped."""
+        return [child.pid for child in psutil.Process(self.pid).children()]
 
     @property
     def log(self) -> str:

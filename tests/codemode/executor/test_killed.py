@@ -151,8 +151,8 @@ def test_killed_zygote_is_replaced_while_idle(
     former = own_executor.zygote
     os.kill(former, signal.SIGKILL)
     assert wait_until(lambda: not is_running(former))
-    assert own_codemode.run("2").value == 2
-    assert own_executor.zygote != former
+    assert own_codemode.run("2").value == 2  # perhaps in a sandbox that did not know yet
+    assert wait_until(lambda: own_executor.zygotes() not in ([], [former]))
 
 
 def test_children_killed_while_idle_are_replaced(

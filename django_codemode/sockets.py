@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -71,7 +71,21 @@ async def own_thread() -> AsyncIterator[None]:
         try:
             yield
         finally:
-            await sync_to_async(close_connections)()
+            await _whole(sync_to_async(close_connections)())
+
+
+async def _whole(work: Coroutine[Any, Any, None]) -> None:
+    """Await what no cancellation may break off; one that came meanwhile is raised afterwards."""
+    task = asyncio.create_task(work)
+    cancelled = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    await task
+    if cancelled is not None:
+        raise cancelled
 
 
 def name_in(message: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ SURE = [
     *((state, "0") for state in BUSY_STATES),
 ]
 # How many children have to live; the documentation tells of 50.
-FORKS = int(os.environ.get("CODEMODE_TEST_FORKS", "20"))
+FORKS = int(os.environ.get("CODEMODE_TEST_FORKS", "6"))
 HARD_STATES = ["used_by_both", "during_a_run_of_a_loop", "a_loop_in_another_thread"]
 
 

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import os
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -111,33 +110,31 @@ def test_some_runs_of_each_kind_leave_nothing(
 
 
 @pytest.mark.slow
-def test_a_thousand_runs_in_a_row_leave_nothing(
-    own_executor: ExecutorProcess, worked: Codemode
-) -> None:
+def test_many_runs_in_a_row_leave_nothing(own_executor: ExecutorProcess, worked: Codemode) -> None:
     def run(count: int) -> None:
         for number in range(count):
             assert worked.run(CODE).value == [3, 1.5]
             if not number % 20:
                 worked.run(BAD[number // 20 % len(BAD)])
 
-    run(200)
+    run(100)
     before = belongings(own_executor)
-    run(1000)
-    assert settled(own_executor, before, 10 * MIB), (before, belongings(own_executor))
+    run(500)
+    assert settled(own_executor, before, 8 * MIB), (before, belongings(own_executor))
 
 
 @pytest.mark.slow
-def test_a_thousand_async_runs_in_a_row_leave_nothing(
+def test_many_async_runs_in_a_row_leave_nothing(
     own_executor: ExecutorProcess, worked: Codemode
 ) -> None:
     async def runs(count: int) -> None:
         for _ in range(count):
             assert (await worked.run_async(CODE)).value == [3, 1.5]
 
-    asyncio.run(runs(200))
+    asyncio.run(runs(100))
     before = belongings(own_executor)
-    asyncio.run(runs(1000))
-    assert settled(own_executor, before, 10 * MIB), (before, belongings(own_executor))
+    asyncio.run(runs(500))
+    assert settled(own_executor, before, 8 * MIB), (before, belongings(own_executor))
 
 
 @pytest.mark.slow
@@ -169,8 +166,6 @@ def test_two_hundred_threads_at_once_leave_nothing(
 
     at_once_in_threads()
     before = belongings(own_executor)
-    began = time.monotonic()
     for _ in range(2):
         at_once_in_threads()
-    assert time.monotonic() - began < 60
     assert settled(own_executor, before, 30 * MIB), (before, belongings(own_executor))

@@ -80,7 +80,6 @@ class Child(asyncio.Protocol):
         self.violation: str | None = None
         self.closed = False
         self.killed = False
-        self._signalled = False
         self.max_frame_bytes = max_frame_bytes
         self._loop = loop
         self._said_ready = False
@@ -193,11 +192,6 @@ class Child(asyncio.Protocol):
 
     # the executor's side
 
-    @property
-    def has_frames(self) -> bool:
-        """Tell whether frames are there already."""
-        return bool(self._frames)
-
     async def frames(self) -> list[ReceivedFrame]:
         """Wait for frames and return all there are; an empty list is the end."""
         while not self._frames:
@@ -259,8 +253,7 @@ class Child(asyncio.Protocol):
     def kill(self) -> None:
         """Kill the child at once; the zygote reaps it and kills what it left behind."""
         self.killed = True
-        if self.pidfd >= 0 and not self._signalled and not self.exited.done():
-            self._signalled = True
+        if self.pidfd >= 0 and not self.exited.done():
             try:
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
             except ProcessLookupError:

@@ -100,13 +100,8 @@ class Run:
                 Frame.RUN, self.run_id, 0, pack_texts(self._request.code), self._request.inputs
             )
             while frames := await self._child.frames():
-                began = not self._taken
                 await self._handle(frames)
-                if began and not self._finished:
-                    # What a short run says comes in the next moment: one message for all of it.
-                    await asyncio.sleep(0)
-                if self._finished or not self._child.has_frames:
-                    await self._events.flush()
+                await self._events.flush()
                 if self._finished:
                     return self._session and self._ending is None
             await self._explain_end()
@@ -265,9 +260,8 @@ class Run:
         """Return what a finished run has used, and end a sandbox that has no other one to do."""
         usage = self._usage()
         if not self._session:
-            # Once the result is on its way, for a process that ends keeps a core busy; but not
-            # when the client has read it, who may take its time.
-            asyncio.get_running_loop().call_soon(self._child.kill)
+            # The client may take its time to read the result.
+            self._child.kill()
         return usage
 
     async def _explain_end(self) -> None:

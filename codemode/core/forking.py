@@ -215,8 +215,8 @@ def _is_of_grpc(name: str) -> bool:
 
 
 def _before_fork() -> None:
-    global _in_use
-    _in_use = _used or _grpc_is_at_work()
+    global _used_by_others
+    _used_by_others = _grpc_is_at_work()
 
 
 def _grpc_is_at_work() -> bool:
@@ -240,10 +240,12 @@ def _after_fork_in_child() -> None:
     _lock = threading.Lock()
     _stack_lock = threading.Lock()
     _generation += 1
-    _used = False
-    if _in_use and _current is not None:
+    # Read here, not before the fork: until the very fork other threads go on, and
+    # may use gRPC for the first time.
+    if (_used or _used_by_others) and _current is not None:
         keep_for_ever(_current)
         _current = None
+    _used = False
 
 
 _lock = threading.Lock()
@@ -251,7 +253,7 @@ _stack_lock = threading.Lock()
 _generation = 0  # of forks between the first process and this one
 _current: GRPC | None = GRPC(sys.modules)
 _used = False  # in this process, by a client
-_in_use = False  # in the parent, at the fork
+_used_by_others = False  # in the parent, before the fork
 _loaded = 0  # how many more than the first, here and in the processes before this one
 
 _kept: list[object] = []

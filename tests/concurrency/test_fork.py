@@ -133,8 +133,8 @@ def in_child(work):
 """
 
 
-def run_source(source: str, *arguments: str, support: str = "unset") -> str:
-    said, complaints = run(["-c", BEGIN + source, *arguments], support=support)
+def run_source(source: str, *arguments: str, support: str = "unset", first: str = "") -> str:
+    said, complaints = run(["-c", first + BEGIN + source, *arguments], support=support)
     assert complaints == []
     return said
 
@@ -190,6 +190,22 @@ print(in_child(lambda: (codemode.run("1").value, cores(), in_child(lambda: cores
 print(codemode.run("1").value, cores())
 """
     assert run_source(source, executor.url) == "(1, 1, '1')\n1 1\n"
+
+
+def test_a_child_of_a_process_that_used_grpc_only_just_before_the_fork_has_a_grpc_of_its_own(
+    executor: ExecutorProcess,
+) -> None:
+    # Of what is to be called before a fork, the first that was told is the last that is called.
+    first = """
+import os
+at_the_last_moment = []
+os.register_at_fork(before=lambda: [call() for call in at_the_last_moment])
+"""
+    source = f"""{CLIENT}{CORES}
+at_the_last_moment.append(lambda: codemode.run("1"))
+print(in_child(lambda: (codemode.run("2").value, cores())))
+"""
+    assert run_source(source, executor.url, first=first) == "(2, 2)\n"
 
 
 @pytest.mark.parametrize("support", ["unset", "0"])

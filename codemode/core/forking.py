@@ -84,12 +84,14 @@ def stacks() -> Iterator[None]:
     stacks are smaller than what other threads ask for, and smaller than those
     of the child's own.
     """
+    global _usual_stack
     with _stack_lock:
-        before = threading.stack_size(_stack_bytes(threading.stack_size()))
+        _usual_stack = threading.stack_size()
+        threading.stack_size(_stack_bytes(_usual_stack))
         try:
             yield
         finally:
-            threading.stack_size(before)
+            threading.stack_size(_usual_stack)
 
 
 def _stack_bytes(configured: int) -> int:
@@ -238,6 +240,8 @@ def _grpc_is_at_work() -> bool:
 def _after_fork_in_child() -> None:
     global _lock, _stack_lock, _generation, _current, _used
     _lock = threading.Lock()
+    if _stack_lock.locked():
+        threading.stack_size(_usual_stack)
     _stack_lock = threading.Lock()
     _generation += 1
     # Read here, not before the fork: until the very fork other threads go on, and
@@ -250,6 +254,7 @@ def _after_fork_in_child() -> None:
 
 _lock = threading.Lock()
 _stack_lock = threading.Lock()
+_usual_stack = 0  # of threads other than gRPC's, while those are started
 _generation = 0  # of forks between the first process and this one
 _current: GRPC | None = GRPC(sys.modules)
 _used = False  # in this process, by a client

@@ -208,6 +208,26 @@ print(in_child(lambda: (codemode.run("2").value, cores())))
     assert run_source(source, executor.url, first=first) == "(2, 2)\n"
 
 
+def test_a_fork_while_grpc_starts_threads_leaves_the_childs_threads_their_stacks() -> None:
+    source = """
+from codemode.core.forking import stacks
+threading.stack_size(4 << 20)
+starts, goes_on = threading.Event(), threading.Event()
+def start():
+    with stacks():
+        starts.set()
+        goes_on.wait()
+thread = threading.Thread(target=start)
+thread.start()
+starts.wait()
+print(in_child(threading.stack_size) == str(4 << 20))
+goes_on.set()
+thread.join()
+print(threading.stack_size() == 4 << 20)
+"""
+    assert run_source(source) == "True\nTrue\n"
+
+
 @pytest.mark.parametrize("support", ["unset", "0"])
 def test_a_child_of_a_process_where_another_library_used_grpc(
     executor: ExecutorProcess, support: str

@@ -32,7 +32,7 @@ from django.core.management.base import BaseCommand
 import codemode
 from codemode import errors
 from codemode.config import ClientConfig, ExecutorConfig, Limits, TLSConfig
-from codemode.executor.__main__ import build_parser
+from codemode.executor.command import build_parser
 from codemode.executor.isolation import TIERS
 from django_codemode import signals, testing
 from django_codemode.conf import CodemodeSettings

@@ -29,7 +29,7 @@ from codemode import (
     TLSConfig,
 )
 from codemode.config import ExecutorConfig
-from codemode.executor.__main__ import EXIT_CANNOT_SERVE, main
+from codemode.executor.command import EXIT_CANNOT_SERVE, main
 from codemode.executor.server import ExecutorServer
 from codemode.executor.sockets import SocketFile
 from tests.codemode.processes import ExecutorProcess, free_port

@@ -97,7 +97,6 @@ class Pool:
         self._waiters: deque[asyncio.Future[Child]] = deque()
         self._zygote: Zygote | None = None
         self._retired: set[Zygote] = set()
-        self._spawning = 0
         self._failures = 0
         self._closed = False
         self._wanted = asyncio.Event()
@@ -235,23 +234,24 @@ class Pool:
                 await asyncio.sleep(min(_RETRY_SECONDS * self._failures, _LONGEST_RETRY_SECONDS))
                 self._wanted.set()
                 continue
-            while self._zygote is not None and self._missing() > 0:
-                if self._spawning >= _SPAWNS_AT_ONCE:
+            while (zygote := self._zygote) is not None and self._missing(zygote) > 0:
+                if zygote.spawning >= _SPAWNS_AT_ONCE:
                     break  # each spawn that ends sets _wanted again
-                self._spawning += 1
-                self._task(self._spawn(self._zygote))
+                zygote.spawning += 1
+                self._task(self._spawn(zygote))
 
-    def _missing(self) -> int:
+    def _missing(self, zygote: Zygote) -> int:
         waiting = sum(not waiter.done() for waiter in self._waiters)
-        return self.size + waiting - len(self._idle) - self._spawning
+        return self.size + waiting - len(self._idle) - zygote.spawning
 
     async def _spawn(self, zygote: Zygote) -> None:
         try:
             child = await self._ready_child(zygote)
         except TimeoutError:
-            # A zygote that is stopped, or stuck: another one takes its place.
+            # Another zygote takes over. This one may only be slow, so it keeps its runs; one
+            # that is stuck is found by that it leaves children unreaped.
             self._failed(f"a sandbox was not ready within {_READY_SECONDS:g} s")
-            self._task(zygote.close())
+            self._task(self._replace(zygote))
         except Exception as error:  # noqa: BLE001  # likewise
             if zygote.alive:
                 self._failed(error)
@@ -261,7 +261,7 @@ class Pool:
                 self._recovered()
             self._offer(zygote, child)
         finally:
-            self._spawning -= 1
+            zygote.spawning -= 1
             self._wanted.set()
 
     def _offer(self, zygote: Zygote, child: Child) -> None:
@@ -316,9 +316,7 @@ class Pool:
             if zygote is not None and (
                 zygote.forks >= self._zygote_max_forks or now - zygote.born >= self._zygote_max_age
             ):
-                async with self._replacing:
-                    if zygote is self._zygote:
-                        await self._recycle(zygote)
+                await self._replace(zygote)
             while self._idle and now - self._idle[0][1].born >= self._child_max_age:
                 self._idle.popleft()[1].close()
                 self._wanted.set()
@@ -328,6 +326,11 @@ class Pool:
                 if each is not None and each.stuck():
                     logger.error("zygote %d does not reap its children; killing it", each.pid)
                     self._task(each.close())
+
+    async def _replace(self, old: Zygote) -> None:
+        async with self._replacing:
+            if old is self._zygote:
+                await self._recycle(old)
 
     async def _recycle(self, old: Zygote) -> None:
         try:

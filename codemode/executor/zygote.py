@@ -78,6 +78,7 @@ class Zygote:
         self.profile = profile
         self.born = time.monotonic()
         self.forks = 0
+        self.spawning = 0  # children that the pool waits for
         self.children: dict[int, Child] = {}
         self.alive = False
         self._max_frame_bytes = max_frame_bytes
@@ -175,13 +176,17 @@ class Zygote:
         return child
 
     def stuck(self) -> bool:
-        """Tell, when asked time and again, whether it leaves a dead child unreaped for long."""
+        """Tell, when asked time and again, whether it leaves a dead child unreaped for long.
+
+        Or one unforked that nobody waits for any more.
+        """
         now = time.monotonic()
         poll = select.poll()
         slots = {child.pidfd: slot for slot, child in self.children.items() if child.pidfd >= 0}
         for pidfd in slots:
             poll.register(pidfd, select.POLLIN)
         dead = [slots[pidfd] for pidfd, _ in poll.poll(0)]
+        dead += [slot for slot, child in self.children.items() if child.closed and child.pidfd < 0]
         self._dead = {slot: self._dead.get(slot, now) for slot in dead}
         return any(now - since >= _REAP_SECONDS for since in self._dead.values())
 

@@ -60,7 +60,11 @@ class Served:
         return [child.pid for _, child in self.pool._idle if not child.exited.done()]
 
     async def is_full(self) -> None:
-        await becomes(lambda: len(self.idle()) == self.pool.size and not self.pool._spawning)
+        await becomes(lambda: len(self.idle()) == self.pool.size and not self.spawning)
+
+    @property
+    def spawning(self) -> int:
+        return self.pool._zygote.spawning if self.pool._zygote is not None else 0
 
 
 @contextlib.asynccontextmanager
@@ -306,6 +310,37 @@ async def test_zygote_that_reaps_nobody_keeps_no_slot(monkeypatch: pytest.Monkey
             served.strike(signal.SIGSTOP)
         assert await served.run("6 * 7") == 42
         assert served.zygote != zygote
+
+
+async def test_zygote_that_forks_too_slowly_is_replaced_and_keeps_its_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pools, "_READY_SECONDS", 1.0)
+    monkeypatch.setattr(pools, "_KEEPER_SECONDS", 0.1)
+    async with serving() as served:
+        async with a_run_meanwhile(served):
+            zygote = served.zygote
+            served.strike(signal.SIGSTOP)
+            assert [await served.run("1") for _ in range(3)] == [1, 1, 1]  # two were ready
+            assert served.zygote != zygote
+            os.kill(zygote, signal.SIGCONT)
+        await becomes(lambda: served.pool.zygote_pids() == [served.zygote])
+
+
+async def test_zygote_that_forks_nobody_any_more_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "_KEEPER_SECONDS", PATIENCE)
+    monkeypatch.setattr(zygotes, "_REAP_SECONDS", 0.1)
+    async with serving() as served:
+        zygote = served.pool._zygote
+        assert zygote is not None
+        assert not zygote.stuck()
+        served.strike(signal.SIGSTOP)
+        child = await zygote.spawn()
+        child.close()  # as whoever has waited too long
+        await becomes(zygote.stuck)
+        served.strike(signal.SIGCONT)
+        await becomes(child.exited.done)
+        assert not zygote.stuck()
 
 
 async def test_profile_that_could_not_start_starts_when_it_can(

@@ -23,8 +23,12 @@ __all__ = [
 ]
 
 PROTOCOL_VERSION = 1
-CHUNK_BYTES = 1024 * 1024
-"""The most bytes of a value that one message carries."""
+CHUNK_BYTES = 128 * 1024
+"""The most bytes of a value that one message carries.
+
+A message that is on its way is held whole, and counted only when it is there:
+larger ones would let many clients at once fill an executor's memory.
+"""
 
 _BATCH_MESSAGES = 128
 

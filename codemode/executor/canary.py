@@ -202,8 +202,3 @@ class _Listener:
                 self.value = decode(message.completed.value)
             case "failed":
                 self.failed = message.failed
-
-    async def abort(
-        self, code: Any, details: str = "", trailing_metadata: tuple[Any, ...] = ()
-    ) -> None:
-        raise RuntimeError(f"a canary's run was aborted: {details}")

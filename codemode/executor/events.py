@@ -18,9 +18,6 @@ class Client(Protocol):
 
     async def read(self) -> Any: ...
     async def write(self, message: pb.ExecutorMessage) -> None: ...
-    async def abort(
-        self, code: Any, details: str = "", trailing_metadata: tuple[Any, ...] = ()
-    ) -> None: ...
 
 
 class EventWriter:

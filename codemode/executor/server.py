@@ -18,6 +18,7 @@ from codemode.errors import ConfigurationError
 from codemode.executor.cgroups import Cgroups
 from codemode.executor.health import HealthServicer
 from codemode.executor.isolation import Isolation, choose
+from codemode.executor.memory import give_back_memory
 from codemode.executor.pools import Pools, exposed_folders
 from codemode.executor.service import ExecutorService
 from codemode.executor.sockets import SocketFile
@@ -66,7 +67,7 @@ class ExecutorServer:
         self._server: grpc.aio.Server | None = None
         self._health = HealthServicer()
         self._sockets: list[SocketFile] = []
-        self._watcher: asyncio.Task[None] | None = None
+        self._watchers: list[asyncio.Task[None]] = []
         self.addresses: list[str] = []
         self.isolation: Isolation | None = None
         self._health_changed = asyncio.Event()
@@ -105,12 +106,15 @@ class ExecutorServer:
         except BaseException:
             await self.stop()
             raise
-        self._watcher = asyncio.create_task(self._watch_health(pools))
+        self._watchers += (
+            asyncio.create_task(self._watch_health(pools)),
+            asyncio.create_task(give_back_memory()),
+        )
 
     async def stop(self, grace: float = 0.0) -> None:
         """Take no more work, give running executions ``grace`` seconds, end all processes."""
-        if self._watcher is not None:
-            self._watcher.cancel()
+        for watcher in self._watchers:
+            watcher.cancel()
         await self._health.enter_graceful_shutdown()
         if self._server is not None:
             await self._server.stop(grace)

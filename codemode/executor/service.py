@@ -53,7 +53,11 @@ class ExecutorService(codemode_pb2_grpc.ExecutorServiceServicer):
     async def Execute(self, request_iterator: Any, context: Any) -> None:
         """Carry one sandbox, as the wire contract says."""
         await self._authenticate(context)
-        await ExecuteStream(self, context).serve()
+        refusal = await ExecuteStream(self, context).serve()
+        if refusal is not None:
+            # Here, where no frame holds the request any more: what gRPC raises, and the frames
+            # that it came through, are in memory until the garbage collector comes.
+            await context.abort(*refusal)
 
     @override
     async def GetInfo(self, request: pb.GetInfoRequest, context: Any) -> pb.GetInfoResponse:

@@ -26,7 +26,7 @@ from codemode.wire import EOF, PROTOCOL_VERSION, ChunkBuffer, unbatched
 if TYPE_CHECKING:
     from codemode.executor.service import ExecutorService
 
-__all__ = ["ExecuteStream"]
+__all__ = ["ExecuteStream", "Refusal"]
 
 _OPENING_SECONDS = 60.0
 _PATIENCE_SECONDS = 3.0  # with a refused client, between two of its messages
@@ -34,6 +34,10 @@ _TAKE_ATTEMPTS = 3
 _MAKING_SECONDS = 5.0
 _ENDLESS = 1e9
 _MOST_IN_BATCH = 1_000
+
+
+type Refusal = tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]
+"""What a stream is aborted with: status, details, trailing metadata."""
 
 
 class RequestRefusedError(ValueError):
@@ -56,21 +60,18 @@ class ExecuteStream:
         self._deadline = 0.0
         self._refusal: RequestRefusedError | LimitRefusedError | None = None
 
-    async def serve(self) -> None:
-        """Carry the stream to its end; problems of the request abort it with a status."""
+    async def serve(self) -> Refusal | None:
+        """Carry the stream to its end; for a problem of the request, return how to abort it."""
         try:
-            opening = await self._read_opening()
-            await self._admitted(opening)
+            await self._admitted(await self._read_opening())
         except (RequestRefusedError, LimitRefusedError) as error:
-            await self._context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            return grpc.StatusCode.INVALID_ARGUMENT, str(error), ()
         except BusyError as error:
-            await self._context.abort(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"busy: {error}",
-                (("retry-after", f"{error.retry_after:g}"),),
-            )
+            advice = (("retry-after", f"{error.retry_after:g}"),)
+            return grpc.StatusCode.RESOURCE_EXHAUSTED, f"busy: {error}", advice
         except PoolUnavailableError as error:
-            await self._context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+            return grpc.StatusCode.UNAVAILABLE, str(error), ()
+        return None
 
     async def _read_opening(self) -> pb.Open:
         try:

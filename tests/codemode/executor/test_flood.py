@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
+import psutil
 import pytest
 
 from codemode import ClientConfig, Codemode, ExecutorBusyError, RuntimeContext
@@ -18,7 +19,7 @@ from codemode.protos import codemode_pb2 as pb
 from tests.codemode.executor.gate import Gate
 from tests.codemode.executor.test_pool import serving
 from tests.codemode.executor.test_wire import RawStream, opening
-from tests.codemode.processes import ExecutorProcess
+from tests.codemode.processes import ExecutorProcess, wait_until
 
 MIB = 1024 * 1024
 FLOOD = 1000
@@ -176,6 +177,30 @@ async def test_a_refusal_waits_for_what_the_client_has_still_to_send() -> None:
             code, details = await stream.refusal()
         assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert details.startswith("busy: ")
+
+
+async def test_an_executor_gives_back_what_a_flood_has_filled() -> None:
+    def resident() -> int:
+        return psutil.Process(process.pid).memory_info().rss
+
+    async def insist(callers: Callers) -> None:
+        while len(callers.order) < 600:
+            await callers.execute("flood", inputs={"data": bytes(MIB)})
+
+    with ExecutorProcess("--max-queued-bytes", str(CEILINGS.max_value_bytes)) as process:
+        async with Codemode.from_client_config(configuration(process)) as codemode:
+            callers = Callers(codemode)
+            await callers.execute("single")
+            before = highest = resident()
+            tasks = [asyncio.create_task(insist(callers)) for _ in range(100)]
+            while not all(task.done() for task in tasks):
+                await asyncio.sleep(0.05)
+                highest = max(highest, resident())
+            await asyncio.gather(*tasks)
+        assert highest - before > 96 * MIB, "too little to tell"
+        assert await asyncio.to_thread(wait_until, lambda: resident() - before < 96 * MIB, 60), (
+            f"{(resident() - before) // MIB} of {(highest - before) // MIB} MiB are left"
+        )
 
 
 async def test_a_stream_that_does_not_open_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,48 @@
+"""Memory that a flood of requests has needed, given back to the system when it is over."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+from pathlib import Path
+
+__all__ = ["give_back_memory"]
+
+logger = logging.getLogger(__name__)
+
+_SLACK_BYTES = 64 * 1024 * 1024
+_WORTH_BYTES = 8 * 1024 * 1024
+_SECONDS = 1.0
+_MOST_SECONDS = 60.0
+
+
+async def give_back_memory() -> None:
+    """Have the C library give back what is free, while this process is 64 MiB above its least.
+
+    By itself glibc keeps what a large request has left between small ones that
+    are still in use, for ever: an executor would stay as large as it once was.
+    Other C libraries than glibc are left to themselves.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is None:
+        logger.info("this C library has no malloc_trim(): memory is given back as it likes")
+        return
+    least = _resident_bytes()
+    pause = _SECONDS
+    while True:
+        await asyncio.sleep(pause)
+        resident = _resident_bytes()
+        least = min(least, resident)
+        if resident - least <= _SLACK_BYTES:
+            pause = _SECONDS
+            continue
+        await asyncio.to_thread(trim, 0)
+        worth = resident - _resident_bytes() >= _WORTH_BYTES
+        pause = _SECONDS if worth else min(2 * pause, _MOST_SECONDS)
+
+
+def _resident_bytes() -> int:
+    pages = Path("/proc/self/statm").read_bytes().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

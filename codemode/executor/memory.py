@@ -6,7 +6,7 @@ import asyncio
 import ctypes
 import logging
 import os
-from pathlib import Path
+from io import FileIO
 
 __all__ = ["give_back_memory"]
 
@@ -29,20 +29,22 @@ async def give_back_memory() -> None:
     if trim is None:
         logger.info("this C library has no malloc_trim(): memory is given back as it likes")
         return
-    least = _resident_bytes()
-    pause = _SECONDS
-    while True:
-        await asyncio.sleep(pause)
-        resident = _resident_bytes()
-        least = min(least, resident)
-        if resident - least <= _SLACK_BYTES:
-            pause = _SECONDS
-            continue
-        await asyncio.to_thread(trim, 0)
-        worth = resident - _resident_bytes() >= _WORTH_BYTES
-        pause = _SECONDS if worth else min(2 * pause, _MOST_SECONDS)
+    # Kept open: there is memory to give back also when no descriptor is free.
+    with FileIO("/proc/self/statm") as statm:
+        least = _resident_bytes(statm)
+        pause = _SECONDS
+        while True:
+            await asyncio.sleep(pause)
+            resident = _resident_bytes(statm)
+            least = min(least, resident)
+            if resident - least <= _SLACK_BYTES:
+                pause = _SECONDS
+                continue
+            await asyncio.to_thread(trim, 0)
+            worth = resident - _resident_bytes(statm) >= _WORTH_BYTES
+            pause = _SECONDS if worth else min(2 * pause, _MOST_SECONDS)
 
 
-def _resident_bytes() -> int:
-    pages = Path("/proc/self/statm").read_bytes().split()[1]
+def _resident_bytes(statm: FileIO) -> int:
+    pages = os.pread(statm.fileno(), 256, 0).split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,10 @@ def rounds_of_grpcs_pool(pid: int) -> int:
     """Return how often the threads of gRPC's pool have waited for work."""
     rounds = 0
     for task in Path(f"/proc/{pid}/task").iterdir():
-        if (task / "comm").read_text().startswith("event_engine"):
-            status = (task / "status").read_text()
-            rounds += int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+        with contextlib.suppress(OSError):  # it has ended
+            if (task / "comm").read_text().startswith("event_engine"):
+                status = (task / "status").read_text()
+                rounds += int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
     return rounds
 
 

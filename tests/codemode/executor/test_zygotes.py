@@ -315,7 +315,7 @@ async def test_zygote_that_reaps_nobody_keeps_no_slot(monkeypatch: pytest.Monkey
 async def test_zygote_that_forks_too_slowly_is_replaced_and_keeps_its_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pools, "_READY_SECONDS", 1.0)
+    monkeypatch.setattr(pools, "_READY_SECONDS", 3.0)
     monkeypatch.setattr(pools, "_KEEPER_SECONDS", 0.1)
     async with serving() as served:
         async with a_run_meanwhile(served):

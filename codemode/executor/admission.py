@@ -100,8 +100,7 @@ class Admission:
 
         Raises BusyError.
         """
-        # Who waits while a slot is free waits for one of the key's own.
-        if self.running < self.slots and self._may_hold_more(key):
+        if not self.would_wait(key):
             self._count(key)
             return Slot(self, key)
         self._make_room(key, size)
@@ -126,6 +125,13 @@ class Admission:
         if not turn.came:
             raise self._full()
         return Slot(self, key)
+
+    def would_wait(self, key: str) -> bool:
+        """Tell whether another execution of this key would have to wait for a slot.
+
+        Also while a slot is free: for one of the key's own.
+        """
+        return self.running >= self.slots or not self._may_hold_more(key)
 
     @contextlib.contextmanager
     def arrival(self) -> Iterator[Callable[[int], None]]:

@@ -20,6 +20,7 @@ __all__ = ["Child", "ChildStartError", "Exit", "ReceivedFrame"]
 _HIGH_WATER = 1024 * 1024
 _RAW_OUTPUT_KEPT = 64 * 1024
 _FRAME_SLACK = 64 * 1024
+_FAREWELL_SECONDS = 0.002
 _PROGRESS_COST = 20  # frames: each goes to the client; honest ones come 20 times a second
 
 _FROM_CHILD = frozenset(kind for kind in Frame if kind >= Frame.READY)
@@ -89,6 +90,7 @@ class Child(asyncio.Protocol):
         self._full = False
         self._allowance = Allowance()
         self._pause: asyncio.TimerHandle | None = None
+        self._farewell: asyncio.TimerHandle | None = None
         self._ended = False
         self._waiter: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport | None = None
@@ -259,9 +261,21 @@ class Child(asyncio.Protocol):
             except ProcessLookupError:
                 pass
 
+    @property
+    def closes_soon(self) -> bool:
+        """Tell whether ``close_soon`` was called."""
+        return self._farewell is not None
+
+    def close_soon(self) -> None:
+        """Close it in a moment: a process that dies takes CPU, which its client needs just now."""
+        if self._farewell is None:
+            self._farewell = self._loop.call_later(_FAREWELL_SECONDS, self.close)
+
     def close(self) -> None:
         """Kill the child and let go of its channel and descriptors."""
         self.closed = True
+        if self._farewell is not None:
+            self._farewell.cancel()
         self.kill()
         self._stop_pausing()
         if self._transport is not None:

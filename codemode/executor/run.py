@@ -260,8 +260,8 @@ class Run:
         """Return what a finished run has used, and end a sandbox that has no other one to do."""
         usage = self._usage()
         if not self._session:
-            # The client may take its time to read the result.
-            self._child.kill()
+            # Whether or not the client reads the result by then.
+            self._child.close_soon()
         return usage
 
     async def _explain_end(self) -> None:

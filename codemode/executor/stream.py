@@ -140,11 +140,16 @@ class ExecuteStream:
             reader.cancel()
             self._served = True
             if self._child is not None:
-                self._child.close()
+                self._part_from(self._child, opening.fairness_key)
             if self._child is None or self._child.exited.done():
                 self._free_slot()
         if self._refusal is not None:
             raise self._refusal
+
+    def _part_from(self, child: Child, key: str) -> None:
+        """Close the sandbox, at once where it was not done or the next would wait for its slot."""
+        if not child.closes_soon or self._service.admission.would_wait(key):
+            child.close()
 
     def _free_slot(self) -> None:
         if self._slot is not None:

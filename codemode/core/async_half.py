@@ -99,18 +99,16 @@ class AsyncLink:
         """Return the next message, or a tool that has ended. None is the end."""
         if self.inherited:
             raise inherited_stream(self.url)
-        while self._inbox is None and not self._unread:
-            message = await self._call.read()
-            if message is EOF:
+        while not self._unread:
+            item = await (self._call.read() if self._inbox is None else self._inbox.get())
+            if item is EOF:
                 return None
-            self._unread.extend(unbatched(message))
-        if self._unread:
-            return self._unread.popleft()
-        assert self._inbox is not None
-        item = await self._inbox.get()
-        if isinstance(item, BaseException):
-            raise item
-        return item
+            if isinstance(item, BaseException):
+                raise item
+            if not isinstance(item, pb.ExecutorMessage):
+                return item
+            self._unread.extend(unbatched(item))
+        return self._unread.popleft()
 
     async def failure(
         self, error: grpc.RpcError, result: ExecutionResult | None
@@ -244,9 +242,8 @@ class AsyncLink:
     async def _pump(self, inbox: asyncio.Queue[Any]) -> None:
         try:
             while (message := await self._call.read()) is not EOF:
-                for one in unbatched(message):
-                    await inbox.put(one)
-            await inbox.put(None)
+                await inbox.put(message)
+            await inbox.put(EOF)
         except grpc.RpcError as error:
             await inbox.put(error)
         except asyncio.CancelledError as error:

@@ -68,20 +68,16 @@ class SyncLink:
         """Return the next thing to do: a message, or an item of ``inbox``. None is the end."""
         if self.inherited:
             raise inherited_stream(self.url)
-        while self._inbox is None and not self._unread:
-            message = next(self._call, None)
-            if message is None:
-                return None
-            self._unread.extend(unbatched(message))
-        if self._unread:
-            return self._unread.popleft()
-        assert self._inbox is not None
-        item = self._inbox.get()
-        if isinstance(item, pb.ExecutorMessage):
-            self._room.release()
-        elif isinstance(item, BaseException):
-            raise item
-        return item
+        while not self._unread:
+            item = next(self._call, None) if self._inbox is None else self._inbox.get()
+            if isinstance(item, BaseException):
+                raise item
+            if not isinstance(item, pb.ExecutorMessage):
+                return item
+            if self._inbox is not None:
+                self._room.release()
+            self._unread.extend(unbatched(item))
+        return self._unread.popleft()
 
     @property
     def inbox(self) -> SimpleQueue[Any]:
@@ -160,12 +156,11 @@ class SyncLink:
         assert inbox is not None
         try:
             for message in self._call:
-                for one in unbatched(message):
-                    # A slow reader of the events holds back the sandbox, not memory.
-                    self._room.acquire()
-                    if self._ended:
-                        return
-                    inbox.put(one)
+                # A slow reader of the events holds back the sandbox, not memory.
+                self._room.acquire()
+                if self._ended:
+                    return
+                inbox.put(message)
             inbox.put(None)
         except grpc.RpcError as error:
             inbox.put(error)

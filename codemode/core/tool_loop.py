@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -76,6 +77,8 @@ class ToolLoop:
     def __init__(self, inbox: SimpleQueue[Any]) -> None:
         self._inbox = inbox
         self._caller = _CallerThread(inbox)
+        self._unended: set[ToolCall] = set()  # of both threads: each step on it is atomic
+        self._starting: deque[tuple[ToolCall, Dispatcher]] = deque()
         self._tasks: dict[ToolCall, asyncio.Task[None]] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
@@ -86,13 +89,19 @@ class ToolLoop:
         self._thread.start()
 
     def start(self, call: ToolCall, dispatcher: Dispatcher) -> None:
-        self._loop.call_soon_threadsafe(self._start, call, dispatcher)
+        self._unended.add(call)
+        self._starting.append((call, dispatcher))
+        if len(self._starting) == 1:
+            # Calls come many at once, and waking the loop for each costs more than starting it.
+            self._loop.call_soon_threadsafe(self._start_all)
 
     def cancel(self, call: ToolCall) -> None:
         self._loop.call_soon_threadsafe(self._cancel, call)
 
     def cancel_all(self) -> None:
         """Cancel every tool and serve the caller's thread until they have ended."""
+        if not self._unended:
+            return
         ended = asyncio.run_coroutine_threadsafe(self._cancel_tasks(), self._loop)
         ended.add_done_callback(lambda _: self._inbox.put(_ENDED))
         # The tools may need this thread to unwind: serve it meanwhile.
@@ -120,10 +129,14 @@ class ToolLoop:
             asyncio.set_event_loop(None)
             self._loop.close()
 
+    def _start_all(self) -> None:
+        while self._starting:
+            self._start(*self._starting.popleft())
+
     def _start(self, call: ToolCall, dispatcher: Dispatcher) -> None:
         task = self._loop.create_task(self._call(call, dispatcher), context=call.context)
         self._tasks[call] = task
-        task.add_done_callback(lambda _: self._tasks.pop(call, None))
+        task.add_done_callback(lambda _: self._forget(call))
 
     async def _call(self, call: ToolCall, dispatcher: Dispatcher) -> None:
         adopt_locals()
@@ -136,6 +149,10 @@ class ToolLoop:
             self._inbox.put(error)
         else:
             self._inbox.put(Finished(call, outcome))
+
+    def _forget(self, call: ToolCall) -> None:
+        del self._tasks[call]
+        self._unended.discard(call)
 
     def _cancel(self, call: ToolCall) -> None:
         if (task := self._tasks.get(call)) is not None:

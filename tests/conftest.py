@@ -26,29 +26,44 @@ sys.dont_write_bytecode = False
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# What takes most of the suite's time: servers, executors and browsers that are started
-# again and again, floods, and attacks by the hundred.
-NOT_EVERYDAY = (
-    "codemode/executor",
+# Tests of isolation, of a tenant's context and of effects that must not be repeated:
+# one failure in a thousand is a failure of the promise.
+NO_RETRY = (
+    "codemode/core/test_context.py",
+    "codemode/core/test_dispatch_context.py",
+    "codemode/executor/test_isolation.py",
+    "codemode/executor/test_killed.py",
     "codemode/sandbox/attacks",
-    "codemode/test_values_hostile.py",
-    "concurrency",
-    "database/test_on_postgresql.py",
-    "django_codemode/test_codemode_exec_session.py",
-    "django_codemode/test_websockets.py",
-    "playground",
+    "codemode/sandbox/lockdown",
+    "concurrency/test_calling_styles.py",
+    "concurrency/test_guarantees.py",
+    "concurrency/test_nesting.py",
+    "concurrency/test_patterns.py",
+    "concurrency/test_registration.py",
+    "concurrency/test_soak.py",
+    "concurrency/test_state_machine.py",
+    "database/test_matrix.py",
+    "database/test_transactions.py",
+    "database/test_visibility.py",
+    "django_codemode/test_asgi.py",
+    "django_codemode/test_middleware.py",
+    "django_codemode/test_permissions.py",
+    "django_codemode/test_secrets_in_logs.py",
+    "django_codemode/test_who_may.py",
+    "example_project/test_report.py",
+    "example_project/test_tools.py",
     "servers",
 )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is quick enough for every day, before tests are chosen by their marks."""
-    long = [Path(__file__).parent / one for one in NOT_EVERYDAY]
+    """Add the mark ``no_retry``, before tests are chosen by their marks."""
+    places = [Path(__file__).parent / place for place in NO_RETRY]
+    assert all(place.exists() for place in places)
     for item in items:
-        extra = any(map(item.get_closest_marker, ("slow", "trial")))
-        if not extra and not any(map(item.path.is_relative_to, long)):
-            item.add_marker("everyday")
+        if any(map(item.path.is_relative_to, places)):
+            item.add_marker("no_retry")
 
 
 def pytest_configure() -> None:
@@ -65,8 +80,24 @@ def no_process_outlives_the_tests() -> Iterator[None]:
     """Fail the run when something that a test started is still there at its end."""
     yield
     shared.close()
-    _, left = psutil.wait_procs(psutil.Process().children(recursive=True), timeout=10)
-    assert not left, f"left behind: {[process.as_dict(['pid', 'cmdline']) for process in left]}"
+    _, left = psutil.wait_procs(psutil.Process().children(recursive=True), timeout=60)
+    if left:
+        raise LeftBehindError([process.as_dict(["pid", "cmdline"]) for process in left])
+
+
+class LeftBehindError(AssertionError):
+    """Processes that a test, unknown which, has started and not ended."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Forbid a second try of a test in whose name other tests' leavings are reported."""
+    report = yield
+    if call.excinfo is not None and call.excinfo.errisinstance(LeftBehindError):
+        report.keywords = {**report.keywords, "no_retry": 1}
+    return report
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,0 +1,208 @@
+"""The stages of ``.ci/run``, before a change lands, and of ``.ci/deep``, the heavy proofs.
+
+Runs as root or not, on a machine with Python and pip. Whatever else is needed is
+installed: into the clone, into a temporary folder or, as root, by apt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import with_env
+from readme_commands import readme_commands
+from stages import ROOT, Check, Stage
+
+PYTHON = str(ROOT / ".venv" / "bin" / "python")
+PYTEST = (PYTHON, "-m", "pytest")
+UV = (str(with_env.UV), "--quiet", "--system-certs")
+UV_ENVIRONMENT = {
+    "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(with_env.BOOTSTRAP / "cache")),
+    "UV_PYTHON_DOWNLOADS": "never",
+}
+NOBODY = "65534"
+# What depends on the versions of Python and Django.
+OF_THE_PAIR = (
+    "tests/codemode/core",
+    "tests/codemode/sandbox",
+    "tests/codemode/tools",
+    "tests/database",
+    "tests/django_codemode",
+    "tests/example_project",
+)
+
+_FIND_POSTGRESQL = "from tests.database.postgresql import find_programs; find_programs()"
+# Of the services that tests need: Debian's packages, a command that succeeds where
+# they are installed, and the variable that turns a skipped test into a failed one.
+SERVICES = (
+    ("postgresql", (PYTHON, "-c", _FIND_POSTGRESQL), "CODEMODE_TEST_POSTGRESQL_REQUIRED"),
+    ("chromium", ("which", "chromium"), "CODEMODE_TEST_BROWSER_REQUIRED"),
+    ("chromium-driver", ("which", "chromedriver"), "CODEMODE_TEST_BROWSER_REQUIRED"),
+    ("redis-server", ("which", "redis-server"), "CODEMODE_TEST_REDIS_REQUIRED"),
+)
+_TRY_TIER_A = "unshare --user --map-root-user --mount --net --ipc --uts --pid --fork".split()
+_TRY_TIER_A += "mount -t tmpfs none /tmp".split()
+
+
+def run(work: Path) -> Iterator[Stage]:
+    """Yield what must hold before a change lands."""
+    yield from _static()
+    first, second = map(shlex.split, readme_commands())
+    yield Stage(name="README: first command", command=first)
+    yield Stage(name="README: tests", command=second, tests=())
+    # There, tests see the code's process ids and folders unless a tier is named.
+    if tier_a := _tier_a():
+        yield Stage(
+            name="Tier A: client and executor",
+            command=PYTEST,
+            tests=("tests/codemode/core", "tests/codemode/executor"),
+            environment={**tier_a, "CODEMODE_TEST_TIER": "A"},
+        )
+    # The README's commands have used the newest Python and the lock file's Django.
+    yield from _pair("oldest", work, "5.2", _oldest_python(), OF_THE_PAIR)
+    yield from _distribution(work)
+    yield from _unprivileged(work, ("tests/codemode",))
+
+
+def deep(work: Path) -> Iterator[Stage]:
+    """Yield the heavy proofs, and what ``run`` takes a selection of."""
+    yield Stage(name="Measured, one at a time", command=PYTEST, tests=("-n0", "-m", "quiet"))
+    yield Stage(name="Deep tests", command=PYTEST, tests=("-m", "deep and not quiet"))
+    if tier_a := _tier_a():
+        yield Stage(
+            name="Tier A: client and executor, deep",
+            command=PYTEST,
+            tests=("-m", "deep", "tests/codemode/core", "tests/codemode/executor"),
+            environment={**tier_a, "CODEMODE_TEST_TIER": "A"},
+        )
+    oldest = _oldest_python()
+    yield from _pair("oldest", work, "5.2", oldest, ())
+    yield from _pair("middle", work, "6.0", oldest, ())
+    yield from _unprivileged(work, ())
+
+
+def _static() -> Iterator[Stage]:
+    yield Stage(name="Lint", command=(PYTHON, "-m", "ruff", "check"))
+    yield Stage(name="Format", command=(PYTHON, "-m", "ruff", "format", "--check"))
+    yield Stage(name="Types", command=(PYTHON, "-m", "mypy"))
+    yield Stage(name="Lock file", command=(*UV, "lock", "--check"), environment=UV_ENVIRONMENT)
+    manage = (PYTHON, "example_project/manage.py", "makemigrations", "--check", "--dry-run")
+    yield Stage(name="Migrations", command=manage)
+
+
+def _oldest_python() -> str:
+    return with_env.find_python(with_env.clean_environment(), with_env.MINORS[::-1])
+
+
+def _pair(
+    name: str, work: Path, django: str, python: str, selection: Sequence[str]
+) -> Iterator[Stage]:
+    """Yield an environment of a Python and a Django, and tests in it."""
+    folder = work / name
+    title = f"{name.title()} pair"
+    environment = {**UV_ENVIRONMENT, "UV_PROJECT_ENVIRONMENT": str(folder)}
+    sync = (*UV, "sync", "--frozen", "--python", python)
+    yield Stage(name=f"{title}: packages", command=sync, environment=environment)
+    install = (*UV, "pip", "install", "--python", str(folder / "bin" / "python"))
+    pinned = (*install, f"django=={django}.*")
+    yield Stage(name=f"{title}: Django {django}", command=pinned, environment=environment)
+    yield Stage(
+        name=f"{title}: tests",
+        command=(str(folder / "bin" / "python"), "-m", "pytest", "-p", "no:cacheprovider"),
+        tests=selection,
+    )
+
+
+def _distribution(work: Path) -> Iterator[Stage]:
+    built, installed = work / "dist", work / "installed"
+    python = str(installed / "bin" / "python")
+
+    def stage(name: str, *command: str, folder: Path = ROOT) -> Stage:
+        name = f"Distribution: {name}"
+        return Stage(name=name, command=command, environment=UV_ENVIRONMENT, folder=folder)
+
+    yield stage("build", *UV, "build", "--out-dir", str(built))
+    yield stage("content", PYTHON, ".ci/check_distribution.py", str(built))
+    yield stage("environment", *UV, "venv", "--python", PYTHON, str(installed))
+    wheels = map(str, built.glob("*.whl"))
+    yield stage("installation", *UV, "pip", "install", "--python", python, *wheels)
+    yield stage("command", str(installed / "bin" / "codemode-executor"), "--help", folder=work)
+    program = "from codemode import Codemode as C\nwith C() as c: assert c.execute('6 * 7') == '42'"
+    yield stage("execution", python, "-c", program, folder=work)
+
+
+def _unprivileged(work: Path, selection: Sequence[str]) -> Iterator[Stage]:
+    """Yield the README's commands in a clone of an unprivileged user's own."""
+    home = work / "nobody"
+    as_nobody = (
+        *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
+        *("env", "-u", "UV_CACHE_DIR", "-u", "CODEMODE_TEST_TIER_REQUIRED"),
+        *(f"HOME={home}", "PATH=/usr/local/bin:/usr/bin:/bin"),
+    )
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        return
+    # A Python that the user may use, or there is nothing to run.
+    if not _succeeds(*as_nobody, "python3", "-m", "pip", "--version"):
+        return
+    home.mkdir()
+    archive = subprocess.run(
+        ["git", "archive", "--prefix=clone/", "HEAD"], cwd=ROOT, check=True, capture_output=True
+    )
+    subprocess.run(["tar", "-x", "-C", str(home)], input=archive.stdout, check=True)
+    subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", str(home)], check=True)
+    tier_a = [f"{name}={value}" for name, value in _tier_a(*as_nobody).items()]
+    first, second = ([*as_nobody, *tier_a, *shlex.split(one)] for one in readme_commands())
+    clone = home / "clone"
+    yield Stage(name="Unprivileged: README's first command", command=first, folder=clone)
+    yield Stage(name="Unprivileged: tests", command=second, folder=clone, tests=selection)
+
+
+def _tier_a(*prefix: str) -> dict[str, str]:
+    """Return what forbids to skip tests of tier A, where the system's own tool can make it."""
+    if shutil.which("unshare") and _succeeds(*prefix, *_TRY_TIER_A):
+        return {"CODEMODE_TEST_TIER_REQUIRED": "A"}
+    return {}
+
+
+def _succeeds(*command: str) -> bool:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
+def install_services() -> None:
+    """Install the services that tests need where this user may, and require their tests."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return
+    missing = [package for package, found, _ in SERVICES if not _succeeds(*found)]
+    if missing:
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(["apt-get", "-qq", "update"], check=True)
+        install = ["apt-get", "-qq", "install", "--no-install-recommends", *missing]
+        subprocess.run(install, check=True, env=quiet)
+    os.environ.update(dict.fromkeys((variable for *_, variable in SERVICES), "1"))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("which", choices=("run", "deep"))
+    stages = {"run": run, "deep": deep}[parser.parse_args().which]
+    install_services()
+    os.environ.update(_tier_a())
+    with tempfile.TemporaryDirectory(prefix="cm-check-") as name:
+        work = Path(name)
+        work.chmod(0o755)
+        check = Check(work)
+        for stage in stages(work):
+            check.run(stage)
+        check.try_again()
+        return check.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -51,7 +51,7 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": ":memory:",
-        "OPTIONS": {"timeout": 20},
+        "OPTIONS": {"timeout": 60},
         "TEST": {"NAME": Path(tempfile.gettempdir()) / f"codemode-tests-{os.getpid()}.sqlite3"},
     }
 }

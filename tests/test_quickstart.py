@@ -161,7 +161,7 @@ class Terminal:
         """End the servers with Ctrl-C."""
         for server in self.servers:
             os.killpg(server.pid, signal.SIGINT)
-            server.wait(30)
+            server.wait(60)
 
 
 def answers(port: str) -> bool:
@@ -193,7 +193,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("django", ["5.2", "6.1"])
 def test_a_fresh_project_that_follows_the_quickstart_runs_its_tool(

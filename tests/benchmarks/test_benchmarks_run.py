@@ -31,7 +31,7 @@ def test_benchmark_shows_each_layer_of_the_lock_down() -> None:
     assert sum(layer["min"] for layer in layers) <= total["p50"] <= total["max"]
 
 
-@pytest.mark.slow
+@pytest.mark.quiet
 @pytest.mark.timeout(600)
 def test_quick_benchmark_of_a_trivial_run_prints_json() -> None:
     finished = subprocess.run(

@@ -38,8 +38,8 @@ WHO = (
 says nothing."""
 
 
-_START_SECONDS = 30.0
-_STOP_SECONDS = 15.0
+_START_SECONDS = 60.0
+_STOP_SECONDS = 60.0
 
 
 class ExecutorProcess:
@@ -149,7 +149,7 @@ def ending_all_it_starts() -> Iterator[None]:
     yield
     # One that was being made when all was stopped is killed, and gone a moment later.
     started = set(psutil.Process().children()) - before
-    _, alive = psutil.wait_procs(started, timeout=20)
+    _, alive = psutil.wait_procs(started, timeout=60)
     assert not alive
 
 
@@ -189,7 +189,7 @@ def open_descriptors(pid: int) -> int:
     return psutil.Process(pid).num_fds()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
     """Wait for a condition, and tell whether it came true in time."""
     deadline = time.monotonic() + seconds
     while not condition():

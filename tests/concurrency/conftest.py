@@ -23,8 +23,13 @@ def executor() -> Iterator[ExecutorProcess]:
 
 @pytest.fixture
 def codemode(executor: ExecutorProcess) -> Iterator[Codemode]:
-    """Give a facade of the shared executor, with a registry of its own."""
-    with Codemode.from_client_config(ClientConfig(executor_url=executor.url)) as facade:
+    """Give a facade of the shared executor, with a registry of its own.
+
+    Its time is longer than any test's: what hangs is a failure, and what is slow is none.
+    """
+    limits = {"execution_timeout": 600, "queue_timeout": 600}
+    config = ClientConfig(executor_url=executor.url, limits=limits)
+    with Codemode.from_client_config(config) as facade:
         yield facade
 
 

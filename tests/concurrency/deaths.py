@@ -14,6 +14,7 @@ import psutil
 
 from codemode import Codemode
 from tests.codemode.processes import descendants, wait_until
+from tests.concurrency.watchdog import PATIENCE
 
 __all__ = [
     "PROLOGUE",
@@ -26,13 +27,13 @@ __all__ = [
 ]
 
 PROMISED_SECONDS = 0.2
-_GIVE_UP_SECONDS = 10.0
 _STILL_SECONDS = 0.1
 
-# What the code does when its end comes. Each begins by telling which process it is.
+# What the code does when its end comes: without one it would go on for longer than any test.
+# Each begins by telling which process it is.
 STATES = {
     "loop": "while True: pass",
-    "sleep": "import time\ntime.sleep(60)",
+    "sleep": "import time\ntime.sleep(600)",
     "sync tool": "hold()",
     "async tool": "await endless()",
     "output": "while True: print('x' * 10_000)",
@@ -57,11 +58,10 @@ class Sandbox:
 
     def __init__(self, codemode: Codemode, executor_pid: int) -> None:
         self.arrived = threading.Event()
+        self.in_tool = threading.Event()
         self.ended = threading.Event()
         self.let_go = threading.Event()
-        self.hold_seconds = 0.5
         self.died_at = 0.0
-        self.held_until = 0.0
         self.unwound: list[str] = []
         self.pid = 0
         self._executor_pid = executor_pid
@@ -79,27 +79,36 @@ class Sandbox:
         self.arrived.set()
 
     def hold(self) -> str:
-        """Be a sync tool that cannot be stopped."""
-        self.let_go.wait(self.hold_seconds)
-        self.held_until = time.monotonic()
+        """Be a sync tool that cannot be stopped, and ends only after its sandbox."""
+        self.in_tool.set()
+        self.ended.wait(PATIENCE)
+        self.let_go.set()
         return "too late"
 
     async def endless(self) -> None:
         """Be an async tool that has to wait a little when it is cancelled."""
+        self.in_tool.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
         finally:
             await asyncio.sleep(0.02)
             self.unwound.append("finally")
 
+    def is_in(self, state: str) -> bool:
+        """Tell whether the code has come to its state."""
+        return self._entry(state).is_set()
+
     def wait_in(self, state: str) -> None:
         """Wait until the code has come, and had time to be where the state says."""
-        assert self.arrived.wait(_GIVE_UP_SECONDS)
+        assert self._entry(state).wait(PATIENCE)
         arrive(self.pid, state)
+
+    def _entry(self, state: str) -> threading.Event:
+        return self.in_tool if "tool" in state else self.arrived
 
     def seconds_after(self, cause: float) -> float:
         """Return how long after an instant of ``time.monotonic()`` the sandbox has died."""
-        assert self.ended.wait(_GIVE_UP_SECONDS), "the sandbox lives on"
+        assert self.ended.wait(PATIENCE), "the sandbox lives on"
         return self.died_at - cause
 
     def _suspects(self, pid: int) -> list[int]:
@@ -118,7 +127,7 @@ class Sandbox:
 def arrive(pid: int, state: str) -> None:
     """Give the code in process ``pid`` the time to be where the state says."""
     if state == "output" and pid > 1:
-        assert wait_until(lambda: _stands_still(pid), _GIVE_UP_SECONDS)
+        assert wait_until(lambda: _stands_still(pid), PATIENCE)
     else:
         time.sleep(0.1)
 
@@ -149,7 +158,7 @@ def _wait_for_death(fds: list[int]) -> None:
     poll = select.poll()
     for fd in fds:
         poll.register(fd, select.POLLIN)
-    assert poll.poll(_GIVE_UP_SECONDS * 1000), "the sandbox lives on"
+    assert poll.poll(PATIENCE * 1000), "the sandbox lives on"
 
 
 def _stands_still(pid: int) -> bool:

@@ -1,15 +1,15 @@
 """A process that executes code until it is ended: ``python -m tests.concurrency.ended_process``.
 
-It prints the process id of the sandbox as soon as it knows it.
+It prints the process id of the sandbox as soon as it knows it. What holds it up ends
+with its stdin.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import select
 import sys
-import threading
-import time
 
 import django
 from django.core.management import execute_from_command_line
@@ -18,9 +18,8 @@ from codemode import ClientConfig, Codemode
 from django_codemode.shared import register_tool
 from tests.concurrency.deaths import PROLOGUE, STATES
 
-# A sync tool ends by itself only, and holds up the end of its process for as long.
-_HOLD_SECONDS = 2.0
-MAX_OUTPUT_BYTES = 64 * 2**20
+# The code has more time than any test, so that this is not what ends it.
+LIMITS = {"max_output_bytes": 64 * 2**20, "execution_timeout": 600}
 
 
 def here(pid: int) -> None:
@@ -28,41 +27,39 @@ def here(pid: int) -> None:
 
 
 def hold() -> None:
-    threading.Event().wait(_HOLD_SECONDS)
+    """Be a sync tool: it ends by itself only, and holds up the end of its process for as long."""
+    os.read(0, 1)
 
 
 async def endless() -> None:
     try:
-        await asyncio.sleep(60)
+        await asyncio.sleep(600)
     finally:
         await asyncio.sleep(0.01)
         print("unwound", flush=True)
 
 
 def consume(codemode: Codemode, code: str) -> None:
-    """Execute, and take nothing more for a while once there is output."""
-    seconds = _HOLD_SECONDS
+    """Execute, and take nothing more once there is output."""
     with codemode.stream(code) as events:
         for event in events:
             if event.type == "output":
-                time.sleep(seconds)
-                seconds = 0
+                os.read(0, 1)
 
 
 async def consume_async(codemode: Codemode, code: str) -> None:
-    seconds = _HOLD_SECONDS
     async with codemode.stream(code) as events:
         async for event in events:
-            if event.type == "output":
-                await asyncio.sleep(seconds)
-                seconds = 0
+            while event.type == "output" and not select.select([0], [], [], 0)[0]:
+                await asyncio.sleep(0.01)
 
 
 def execute_command(code: str, url: str) -> None:
     """Be ``manage.py codemode_exec``."""
     if url:
         os.environ["CODEMODE_EXECUTOR_URL"] = url
-    os.environ["CODEMODE_LIMITS__MAX_OUTPUT_BYTES"] = str(MAX_OUTPUT_BYTES)
+    for name, limit in LIMITS.items():
+        os.environ[f"CODEMODE_LIMITS__{name.upper()}"] = str(limit)
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     django.setup()
     for tool in (here, hold, endless):
@@ -74,8 +71,7 @@ def main(half: str, state: str, url: str) -> None:
     if half == "codemode_exec":
         execute_command(PROLOGUE + STATES[state], url)
         return
-    limits = {"max_output_bytes": MAX_OUTPUT_BYTES}
-    config = ClientConfig(executor_url=url or None, limits=limits)
+    config = ClientConfig(executor_url=url or None, limits=LIMITS)
     codemode = Codemode.from_client_config(config)
     for tool in (here, hold, endless):
         codemode.registry.register_tool(tool.__name__, tool)

@@ -24,7 +24,7 @@ from codemode import ClientConfig, Codemode, ExecutionResult, tool
 
 __all__ = ["CHILDREN", "STATES", "main"]
 
-CHILD_SECONDS = 60
+CHILD_SECONDS = 100
 
 CODE = "add(1, 2) + pooled_add(3, 4) + await async_add(5, 6)"
 VALUE = 21

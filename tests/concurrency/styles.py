@@ -84,7 +84,7 @@ def in_threads(work: Callable[[str], Visit], tenants: list[str]) -> list[Visit]:
     barrier = threading.Barrier(len(tenants))
 
     def one(tenant: str) -> Visit:
-        barrier.wait(10)
+        barrier.wait(60)
         return work(tenant)
 
     with ThreadPoolExecutor(len(tenants)) as pool:

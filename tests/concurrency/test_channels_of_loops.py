@@ -15,6 +15,7 @@ from asgiref.sync import async_to_sync
 
 from codemode import Codemode
 from tests.codemode.processes import open_descriptors, wait_until
+from tests.support.marks import deep_except
 
 Once = Callable[[Codemode], None]
 
@@ -63,15 +64,19 @@ async def _twice(codemode: Codemode) -> str:
 @pytest.mark.filterwarnings("ignore:execute.. was called inside a running:RuntimeWarning")
 @pytest.mark.parametrize(
     "once",
-    [
-        plain_thread,
-        loop_after_loop,
+    deep_except(
+        [
+            plain_thread,
+            loop_after_loop,
+            loops_in_threads,
+            by_async_to_sync,
+            async_tool_of_a_thread,
+            inside_a_loop,
+            nested_in_both_halves,
+        ],
         loops_in_threads,
-        by_async_to_sync,
-        async_tool_of_a_thread,
-        inside_a_loop,
         nested_in_both_halves,
-    ],
+    ),
 )
 def test_loops_and_threads_leave_no_channel_descriptor_or_thread(
     codemode: Codemode, once: Once

@@ -19,9 +19,9 @@ from codemode.core import connection
 from codemode.core.events import ExecutionCompleted
 from tests.codemode.executor.embedded_host import all_gone, family, leftovers
 from tests.codemode.processes import ExecutorProcess, is_running, wait_until
-from tests.concurrency.watchdog import bounded
+from tests.concurrency.watchdog import PATIENCE, bounded
 
-SLEEP = "import os, time\nhere(os.getpid())\ntime.sleep(60)"
+SLEEP = "import os, time\nhere(os.getpid())\ntime.sleep(600)"
 TOOL = "import os\nhere(os.getpid())\n"
 
 
@@ -36,7 +36,7 @@ class Running:
         self.release = threading.Event()
         registry = codemode.registry
         registry.register_tool("here", self.here)
-        registry.register_tool("wait", tool(thread_sensitive=False)(lambda: self.release.wait(30)))
+        registry.register_tool("wait", tool(thread_sensitive=False)(lambda: self.release.wait(600)))
         registry.register_tool("await_ever", self.await_ever)
         self.pool = ThreadPoolExecutor(24)
 
@@ -46,7 +46,7 @@ class Running:
     async def await_ever(self) -> None:
         self.awaiting += 1
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
         except asyncio.CancelledError:
             self.cancelled.append("tool")
             raise
@@ -108,18 +108,18 @@ async def test_close_from_many_threads_tasks_and_loops_at_once(running: Running)
     in_thread = partial(asyncio.get_running_loop().run_in_executor, running.pool)
 
     def close(number: int) -> None:
-        start.wait(10)
+        start.wait(PATIENCE)
         if number % 2:
             codemode.close()
         else:
             asyncio.run(codemode.close_async())
 
     closers = [in_thread(close, number) for number in range(8)]
-    await in_thread(start.wait, 10)
+    await in_thread(start.wait, PATIENCE)
     await asyncio.gather(*(codemode.close_async() for _ in range(4)), *closers)
 
     assert await asyncio.to_thread(wait_until, lambda: not any(map(is_running, running.pids)))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         outcomes = await asyncio.gather(*tasks, *map(asyncio.wrap_future, threads))
     assert outcomes == ["cancelled"] * len(outcomes)
     assert running.cancelled == ["tool", "tool"]
@@ -178,18 +178,18 @@ def test_execution_that_begins_while_the_client_closes_does_not_survive(
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **options)
             opened.set()
-            assert closed.wait(10)
+            assert closed.wait(PATIENCE)
 
     monkeypatch.setattr(connection, name, Late)
     if half == "sync":
         run = running.pool.submit(_outcome, lambda: running.codemode.run(SLEEP))
     else:
         run = running.pool.submit(lambda: asyncio.run(_aoutcome(running.codemode.run_async(SLEEP))))
-    assert opened.wait(10)
+    assert opened.wait(PATIENCE)
     running.codemode.close()
     closed.set()
 
-    assert run.result(10) in ("cancelled", "closed")
+    assert run.result(PATIENCE) in ("cancelled", "closed")
     assert wait_until(lambda: not any(map(is_running, running.pids)))
 
 
@@ -227,14 +227,14 @@ def test_closing_while_an_embedded_executor_starts_leaves_nothing(
     ):
         monkeypatch.setattr("tempfile.tempdir", folder)
         codemode = Codemode()
-        run = partial(_outcome, lambda: codemode.run("import time\ntime.sleep(30)"))
+        run = partial(_outcome, lambda: codemode.run("import time\ntime.sleep(600)"))
         runs = [pool.submit(run) for _ in range(3)]
         time.sleep(pause)
         assert codemode.client.embedded is not None
         pid = codemode.client.embedded.pid
         started = [] if pid is None else family(pid)
         closers = [pool.submit(codemode.close) for _ in range(3)]
-        bounded(lambda: (wait(runs), wait(closers)), 30)
+        bounded(lambda: (wait(runs), wait(closers)))
         assert {one.result() for one in runs} <= {"cancelled", "closed"}
         assert [one.result() for one in closers] == [None] * len(closers)
         assert all_gone(started)
@@ -256,18 +256,18 @@ def test_a_run_that_meets_close_while_its_embedded_executor_comes_up_is_refused(
         def late_address() -> str:
             address = find_address()
             started.set()
-            assert closed.wait(10)
+            assert closed.wait(PATIENCE)
             return address
 
         monkeypatch.setattr(embedded, "address", late_address)
         run = pool.submit(_outcome, lambda: codemode.run("1"))
-        assert started.wait(30)
+        assert started.wait(PATIENCE)
         pid = embedded.pid
         assert pid is not None
         family_of_first = family(pid)
         codemode.close()
         closed.set()
-        assert run.result(30) == "closed"
+        assert run.result(PATIENCE) == "closed"
         assert all_gone(family_of_first)
         assert embedded.pid is None
         assert wait_until(lambda: leftovers(Path(folder)) == [])

@@ -11,6 +11,7 @@ import pytest
 
 from tests.codemode.processes import ExecutorProcess
 from tests.concurrency.forked_process import CHILDREN, STATES
+from tests.support.marks import deep_except
 
 ROOT = Path(__file__).parents[2]
 SUPPORT = "GRPC_ENABLE_FORK_SUPPORT"
@@ -27,8 +28,8 @@ SURE = [
     *((state, support) for state in CALM_STATES for support in ("unset", "1", "0")),
     *((state, "0") for state in BUSY_STATES),
 ]
-# How many children have to live; the documentation tells of 50.
-FORKS = int(os.environ.get("CODEMODE_TEST_FORKS", "6"))
+# How many children have to live.
+FORKS = 50
 HARD_STATES = ["used_by_both", "during_a_run_of_a_loop", "a_loop_in_another_thread"]
 
 
@@ -76,7 +77,7 @@ def test_without_grpcs_fork_handlers_a_process_forks_while_it_executes_without_a
     assert forked(state, "use", 2, executor.url, support="0") == ([0, 0], [])
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("state, support", SURE)
 def test_every_one_of_many_children_executes(
@@ -87,20 +88,20 @@ def test_every_one_of_many_children_executes(
 
 
 @pytest.mark.parametrize("support", ["1", "0"])
-@pytest.mark.parametrize("state", HARD_STATES)
+@pytest.mark.parametrize("state", deep_except(HARD_STATES, "used_by_both"))
 def test_grpcs_own_fork_support_changes_nothing(
     executor: ExecutorProcess, state: str, support: str
 ) -> None:
     assert forked(state, "use", 6, executor.url, support=support) == ([0] * 6, [])
 
 
-@pytest.mark.parametrize("state", HARD_STATES)
+@pytest.mark.parametrize("state", deep_except(HARD_STATES, "used_by_both"))
 def test_a_child_has_an_embedded_executor_of_its_own(state: str) -> None:
     assert forked(state, "use", 2, "") == ([0, 0], [])
 
 
 @pytest.mark.parametrize("child", [child for child in CHILDREN if child != "use"])
-@pytest.mark.parametrize("state", HARD_STATES)
+@pytest.mark.parametrize("state", deep_except(HARD_STATES, "during_a_run_of_a_loop"))
 def test_whatever_a_child_does_its_parent_goes_on(
     executor: ExecutorProcess, state: str, child: str
 ) -> None:
@@ -117,7 +118,7 @@ def in_child(work):
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        signal.alarm(30)
+        signal.alarm(100)
         try:
             said = str(work())
         except BaseException as error:
@@ -353,10 +354,18 @@ print(told)
 
 def test_what_ends_a_stream_reaches_the_loop_of_a_child(executor: ExecutorProcess) -> None:
     source = f"""{CLIENT}
+begun = []
+async def begin():
+    begun.append(1)
+codemode.registry.register_tool("begin", begin)
+SLOW = "await begin()\\nimport time; time.sleep(600)"
+async def until_begun(count):
+    while len(begun) < count:
+        await asyncio.sleep(0.01)
 def use():
     async def main():
-        slow = asyncio.create_task(codemode.run_async("import time; time.sleep(60)"))
-        await asyncio.sleep(0.3)
+        slow = asyncio.create_task(codemode.run_async(SLOW))
+        await until_begun(1)
         slow.cancel()
         await asyncio.wait([slow])
         assert slow.cancelled()
@@ -366,8 +375,8 @@ def use():
         async with codemode.session() as session:
             await session.run_async("x = 'kept' * 400_000")
             assert len((await session.run_async("x")).value) == 1_600_000
-        stopped = asyncio.create_task(codemode.run_async("import time; time.sleep(60)"))
-        await asyncio.sleep(0.3)
+        stopped = asyncio.create_task(codemode.run_async(SLOW))
+        await until_begun(2)
         await codemode.close_async()
         assert (await stopped).status == "cancelled"
     asyncio.run(main())
@@ -396,7 +405,7 @@ def hold():
 thread = threading.Thread(target=hold)
 thread.start()
 held.wait()
-signal.alarm(60)
+signal.alarm(100)
 print(in_child(use))
 let_go.set()
 thread.join()
@@ -405,7 +414,7 @@ print(use())
     assert run_source(source, executor.url) == "(3, 7)\n(3, 7)\n"
 
 
-@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+@pytest.mark.parametrize("method", deep_except(["fork", "forkserver", "spawn"], "fork"))
 def test_multiprocessing(executor: ExecutorProcess, tmp_path: Path, method: str) -> None:
     program = tmp_path / "program.py"
     program.write_text(

@@ -208,7 +208,7 @@ async def test_each_of_many_executions_at_once_has_its_own_outcome(codemode: Cod
             codemode.client.execute, code, inputs={"n": number}, **options
         )
 
-    cancelled = asyncio.create_task(codemode.run_async("import time\ntime.sleep(60)"))
+    cancelled = asyncio.create_task(codemode.run_async("import time\ntime.sleep(600)"))
     results = asyncio.gather(*(run(number) for number in numbers))
     await asyncio.sleep(0.05)
     cancelled.cancel()
@@ -235,6 +235,6 @@ def test_threads_and_loops_come_and_go_without_an_effect_on_others(codemode: Cod
             thread.start()
             thread.join()
         stop.set()
-        result = long.result(30)
+        result = long.result(60)
     assert result.ok, result.error
     assert result.value > 0

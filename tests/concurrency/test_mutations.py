@@ -66,7 +66,7 @@ def noticed(output: str) -> bool:
     return re.search(r"^\.*F", output, re.MULTILINE) is not None
 
 
-@pytest.mark.trial
+@pytest.mark.deep
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("mutation, test", NOTICED)
 def test_a_proof_fails_without_its_mechanism(mutation: str, test: str) -> None:

@@ -172,11 +172,11 @@ def served(app: FastAPI) -> Iterator[str]:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        assert wait_until(lambda: server.started, 20)
+        assert wait_until(lambda: server.started, 60)
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(60)
     assert not thread.is_alive()
 
 
@@ -184,7 +184,7 @@ async def test_tenants_of_a_fastapi_application_never_meet(config: ClientConfig)
     app = application(config)
     code = "[weather(city='Oslo'), await database(table='orders')]"
     with served(app) as url:
-        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
 
             async def ask(number: int) -> None:
                 tenant = f"tenant-{number % 4}"
@@ -208,7 +208,7 @@ async def test_a_fastapi_application_may_register_tools_in_requests(config: Clie
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://test", timeout=30) as client,
+        httpx.AsyncClient(transport=transport, base_url="http://test", timeout=60) as client,
     ):
 
         async def add_and_use(number: int) -> None:

@@ -142,7 +142,7 @@ def test_of_many_that_register_one_name_at_once_one_wins(
             registry: ComponentRegistry = registry,
             barrier: threading.Barrier = barrier,
         ) -> str:
-            barrier.wait(10)
+            barrier.wait(60)
             try:
                 registry.register_tool("taken", version(number))
             except ToolRegistrationError:

@@ -216,7 +216,8 @@ class Machine(RuleBasedStateMachine):
         self.models = [Model() for _ in self.places]
 
     def _facade(self) -> Codemode:
-        config = ClientConfig(executor_url=self.executor.url)
+        limits = {"execution_timeout": 600}  # an execution is held for many steps
+        config = ClientConfig(executor_url=self.executor.url, limits=limits)
         return Codemode.from_client_config(config, registry=self.registry)
 
     async def _hold(self, key: int) -> None:
@@ -391,7 +392,7 @@ BOUNDS = settings(
 
 
 @pytest.mark.parametrize(
-    "examples", [25, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
+    "examples", [25, pytest.param(100, marks=[pytest.mark.deep, pytest.mark.timeout(600)])]
 )
 def test_any_order_of_steps_keeps_to_the_model(machine: type[Machine], examples: int) -> None:
     run_state_machine_as_test(machine, settings=settings(BOUNDS, max_examples=examples))

@@ -17,7 +17,7 @@ __all__ = ["COLUMNS", "TOOLS", "Column"]
 
 # A loop that lives gets the time to show it on the busiest machine; one that is
 # blocked shows nothing, however long one waits.
-_ALIVE_SECONDS = 10.0
+_ALIVE_SECONDS = 60.0
 _BLOCKED_SECONDS = 0.05
 
 Facts = dict[str, Any]

@@ -8,12 +8,16 @@ import tempfile
 import threading
 from collections.abc import Callable
 
-__all__ = ["StuckError", "bounded"]
+__all__ = ["DEADLINES", "PATIENCE", "StuckError", "bounded"]
 
 
 class StuckError(AssertionError):
     """Say that something did not end, and where each thread stood."""
 
+
+# For code that has to come somewhere before its time is over: the first of these is
+# enough, unless the machine is busy; then the next is tried.
+DEADLINES = (0.6, 4.0, 30.0)
 
 # Tests of the tests, in which something is stuck on purpose, have less of it.
 PATIENCE = float(os.environ.get("CODEMODE_TEST_PATIENCE", "60"))

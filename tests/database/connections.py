@@ -14,7 +14,7 @@ from django_codemode.shared import shared
 
 __all__ = ["MAX_SECONDS", "is_postgresql", "open_connections", "registered", "settled"]
 
-MAX_SECONDS = 10.0
+MAX_SECONDS = 60.0
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import psycopg
 __all__ = ["PostgresServer", "PostgresUnavailableError", "find_programs"]
 
 _OLDEST = 15  # what the newest supported Django asks for
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 _SETTINGS = {
     "listen_addresses": "",
     "max_connections": "100",
@@ -129,7 +129,7 @@ def find_programs() -> Path:
         )
     newest = found[0]
     said = subprocess.run(
-        [newest / "postgres", "--version"], capture_output=True, text=True, timeout=20, check=True
+        [newest / "postgres", "--version"], capture_output=True, text=True, timeout=60, check=True
     ).stdout
     version = re.search(r"(\d+)", said)
     if version is None or int(version[1]) < _OLDEST:

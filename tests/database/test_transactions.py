@@ -146,9 +146,15 @@ class TestAtomicAroundARun:
     def test_code_that_is_stopped_leaves_the_transaction_usable(
         self, run: Any, ending: str
     ) -> None:
-        with transaction.atomic(), get_limits(execution_timeout=0.5):
-            assert run(f"make('a')\nawait amake('b')\n{ending}").status in ("timeout", "crashed")
-            make("c")
+        # A busy machine may need a longer time until the code comes to its end.
+        for timeout in (0.5, 4, 30):
+            with transaction.atomic(), get_limits(execution_timeout=timeout):
+                result = run(f"make('a')\nawait amake('b')\n{ending}")
+                assert result.status in ("timeout", "crashed")
+                if [call.outcome for call in result.tool_calls] == ["completed"] * 2:
+                    make("c")
+                    break
+                transaction.set_rollback(True)
         assert slugs() == ["a", "b", "c"]
 
     def test_each_run_of_a_session_is_in_the_transaction_around_it(self) -> None:
@@ -319,7 +325,7 @@ class InATransactionTestCase(TransactionTestCase):
 
         thread = threading.Thread(target=look)
         thread.start()
-        thread.join(10)
+        thread.join()
         assert found == ["a", "b"]
 
     async def test_rows_of_an_asynchronous_run_are_too(self) -> None:

@@ -34,7 +34,8 @@ def open_executor() -> Iterator[ExecutorProcess]:
 
 @pytest.fixture
 def use_open_executor(open_executor: ExecutorProcess) -> Iterator[ExecutorProcess]:
-    limits = {"max_output_bytes": 64 * 2**20}
+    # Its time is not what ends a run while a test waits for another end.
+    limits = {"max_output_bytes": 64 * 2**20, "execution_timeout": 600}
     with override_settings(CODEMODE={"EXECUTOR_URL": open_executor.url, "LIMITS": limits}):
         yield open_executor
 

@@ -31,12 +31,12 @@ class Redis:
         self._process = subprocess.Popen(
             self._command, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL
         )
-        assert wait_until(self._socket.exists, 20)
+        assert wait_until(self._socket.exists, 60)
 
     def stop(self) -> None:
         assert self._process is not None
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(60)
 
 
 @contextmanager

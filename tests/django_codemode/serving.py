@@ -34,7 +34,7 @@ def asgi_serves(app: Any) -> Iterator[str]:
         yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(60)
     assert not thread.is_alive()
 
 
@@ -53,7 +53,7 @@ def wsgi_serves(app: Any) -> Iterator[str]:
             yield f"127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
-            thread.join(20)
+            thread.join(60)
     assert not thread.is_alive()
 
 

@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 __all__ = ["Socket", "in_process", "over_the_wire"]
 
-_SECONDS = 20.0
+_SECONDS = 60.0
 
 
 class Socket:

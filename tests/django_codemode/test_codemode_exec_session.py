@@ -146,11 +146,11 @@ class TestTerminal:
             assert terminal.end() == 0
 
     def test_what_a_run_ends_by_is_told_and_a_new_session_begins(self, tmp_path: Path) -> None:
-        arguments = ["--session", "--timeout", "2", "--input", "n=7", "x = 1"]
+        arguments = ["--session", "--timeout", "5", "--input", "n=7", "x = 1"]
         with Terminal("codemode_exec", *arguments, HOME=str(tmp_path)) as terminal:
             terminal.enter("while True: pass")
             terminal.enter("")
-            terminal.expect("Timeout: the code ran longer than execution_timeout=2 s")
+            terminal.expect("Timeout: the code ran longer than execution_timeout=5 s")
             terminal.expect("timeout: the session has ended")
             terminal.enter("n * 3")
             terminal.expect("\n21\r\n")

@@ -35,12 +35,12 @@ def test_it_serves_without_the_projects_secrets() -> None:
             children = psutil.Process(process.pid).children(recursive=True)
         finally:
             process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
     assert f"(process {process.pid})" in line
     assert "DATABASE_URL" not in environment
     assert "DJANGO_SETTINGS_MODULE" not in environment
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=60)
     assert not alive
 
 

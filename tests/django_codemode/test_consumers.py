@@ -83,7 +83,7 @@ async def test_sync_tools_of_two_runs_of_one_socket_do_not_wait_for_each_other(
     coder: User, register: Register
 ) -> None:
     both = threading.Barrier(2)
-    register("testapp_meet", lambda: both.wait(20))
+    register("testapp_meet", lambda: both.wait(60))
 
     async with in_process(APP, user=coder) as socket:
         for name in "ab":
@@ -98,7 +98,7 @@ async def test_sync_tools_of_two_runs_of_one_socket_do_not_wait_for_each_other(
 async def test_cancel_ends_one_run_and_leaves_the_others(coder: User, sandboxes: Sandboxes) -> None:
     async with in_process(APP, user=coder) as socket:
         for name in "ab":
-            await socket.send(type="run", id=name, code=f"{ENDLESS}time.sleep(60)")
+            await socket.send(type="run", id=name, code=f"{ENDLESS}time.sleep(600)")
         seen = {(m["id"], m["type"]) for m in [await socket.receive() for _ in range(8)]}
         assert {("a", "output"), ("b", "output")} <= seen
         await socket.send(type="cancel", id="a")
@@ -222,21 +222,26 @@ async def test_the_asgi_middleware_s_context_holds_with_the_user_of_the_message(
 class NarrowConsumer(CodemodeConsumer):
     """Be what a project makes of the consumer."""
 
+    seconds = 20.0
+
     def get_tools(self, user: Any) -> list[str]:
         return ["testapp.*"]
 
     def get_execution_timeout(self, user: Any) -> float:
-        return 0.5
+        return self.seconds
 
     def get_rate_limit(self, user: Any) -> str:
         return "4/day"
 
 
-async def test_a_project_narrows_tools_time_and_rate(coder: User) -> None:
+async def test_a_project_narrows_tools_time_and_rate(
+    coder: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with in_process(NarrowConsumer.as_asgi(), user=coder) as socket:
         assert (await socket.run("testapp.lazy(); 1"))[-1]["data"]["value"] == 1
         error = (await socket.run("get_rate('EUR')"))[-1]["data"]["error"]
         assert error["type"] == "NameError"
+        monkeypatch.setattr(NarrowConsumer, "seconds", 0.5)
         assert (await socket.run("while True: pass"))[-1]["data"]["status"] == "timeout"
         [refused] = await socket.run("1", execution_timeout=0.6)
         assert refused["data"]["code"] == "invalid_execution_timeout"
@@ -249,12 +254,12 @@ async def closed_with(app: Any, *, user: Any) -> tuple[list[dict[str, Any]], int
     """Return what a socket is told at its connection, and the code that it is closed with."""
     communicator = WebsocketCommunicator(app, "/ws/")
     communicator.scope.update(user=user)  # type: ignore[call-arg]  # a scope has more keys
-    connected, _ = await communicator.connect(20)
+    connected, _ = await communicator.connect(60)
     assert connected
-    told = [json.loads(await communicator.receive_from(20))]
-    closing = await communicator.receive_output(20)
+    told = [json.loads(await communicator.receive_from(60))]
+    closing = await communicator.receive_output(60)
     assert closing["type"] == "websocket.close"
-    await communicator.disconnect(timeout=20)
+    await communicator.disconnect(timeout=60)
     return told, closing["code"]
 
 
@@ -288,7 +293,7 @@ class TestWhoMay:
             [refused] = await socket.run("1")
             assert refused["data"]["code"] == "not_authenticated"
             assert isinstance(socket.wire, WebsocketCommunicator)
-            assert (await socket.wire.receive_output(20))["code"] == 4401
+            assert (await socket.wire.receive_output(60))["code"] == 4401
 
     async def test_the_scopes_user_counts_whatever_session_came_along(self, coder: User) -> None:
         root = await sync_to_async(User.objects.create_superuser)("root")
@@ -325,7 +330,7 @@ class TestOrigin:
     async def test_a_page_of_another_site_cannot_connect(self, coder: User, origin: str) -> None:
         communicator = WebsocketCommunicator(APP, "/ws/", [(b"origin", origin.encode())])
         communicator.scope.update(user=coder)  # type: ignore[call-arg]  # a scope has more keys
-        connected, _ = await communicator.connect(20)
+        connected, _ = await communicator.connect(60)
         assert not connected
 
     async def test_a_page_of_this_site_and_a_program_can(self, coder: User) -> None:
@@ -363,8 +368,8 @@ class TestOrigin:
         with override_settings(ALLOWED_HOSTS=["*"], USE_X_FORWARDED_HOST=forwarded):
             communicator = WebsocketCommunicator(APP, "/ws/", raw)
             communicator.scope.update(user=coder)  # type: ignore[call-arg]  # a scope has more keys
-            assert (await communicator.connect(20))[0] is connects
-            await communicator.disconnect(timeout=20)
+            assert (await communicator.connect(60))[0] is connects
+            await communicator.disconnect(timeout=60)
 
     async def test_a_project_may_name_others(self, coder: User) -> None:
         app = CodemodeConsumer.as_asgi(allowed_origins=["https://app.test"])
@@ -467,7 +472,7 @@ class SlowToEndConsumer(CodemodeConsumer):
         if '"w"' in text and '"completed"' in text:
             self.ended += 1
             first = self._watches["w"]
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while self.ended == 1 and self._watches["w"] is first:
                     await asyncio.sleep(0.001)
 
@@ -490,7 +495,7 @@ async def test_of_two_watches_of_a_run_by_one_socket_one_may_be_left(
 ) -> None:
     monkeypatch.setattr("django_codemode.broadcast.ASK_SECONDS", 600)  # or it would ask again
     left = threading.Event()
-    register("testapp_wait", lambda: left.wait(20))
+    register("testapp_wait", lambda: left.wait(60))
     async with in_process(APP, user=coder) as host, in_process(APP, user=coder) as watcher:
         await host.send(type="run", id="r", code="testapp_wait()", watchable=True)
         [started, *_] = await host.until("tool_call_started")
@@ -540,7 +545,7 @@ async def test_what_is_no_text_or_too_large_closes_the_socket(coder: User) -> No
             async with in_process(APP, user=coder) as socket:
                 assert isinstance(socket.wire, WebsocketCommunicator)
                 await socket.wire.send_to(**frame)
-                closing = await socket.wire.receive_output(20)
+                closing = await socket.wire.receive_output(60)
         assert (closing["type"], closing["code"]) == ("websocket.close", code)
 
 
@@ -556,4 +561,4 @@ class AsynchronousTests(TestCase):
 async def test_an_option_that_the_consumer_does_not_have_is_named() -> None:
     communicator = WebsocketCommunicator(CodemodeConsumer.as_asgi(max_run=1), "/ws/")
     with pytest.raises(TypeError, match="has no 'max_run'"):
-        await communicator.connect(1)
+        await communicator.connect(5)  # what has failed is seen at its end

@@ -15,9 +15,10 @@ from django.test import Client, RequestFactory, override_settings
 from codemode import Codemode, ExecutorClient
 from codemode.core.info import ExecutorInfo
 from codemode.errors import ExecutorConnectionError
+from django_codemode import health
 from django_codemode.health import executor_info
 from django_codemode.views import HealthView
-from tests.codemode.processes import ExecutorProcess
+from tests.codemode.processes import ExecutorProcess, wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -70,10 +71,7 @@ def test_an_executor_that_comes_back_is_noticed() -> None:
         time.sleep(2.1)
         assert executor_info(codemode, 60) is None
         executor.start()
-        deadline = time.monotonic() + 20
-        while executor_info(codemode, 60) is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        assert wait_until(lambda: executor_info(codemode, 60) is not None)
     finally:
         client.close()
         executor.stop()
@@ -96,16 +94,18 @@ class CountingClient(ExecutorClient):
 
     def info(self) -> ExecutorInfo:
         type(self).asked += 1
-        self.go_on.wait(20)
+        self.go_on.wait(60)
         raise ExecutorConnectionError("gone")
 
 
-def test_however_many_ask_the_executor_is_asked_once() -> None:
+def test_however_many_ask_the_executor_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # On a busy machine some ask seconds after the answer.
+    monkeypatch.setattr(health, "_MAX_AGE_SECONDS", 600)
     codemode = Codemode(CountingClient("http://127.0.0.1:1"))
     with ThreadPoolExecutor(20) as threads:
-        asking: Any = [threads.submit(executor_info, codemode, 20) for _ in range(20)]
+        asking: Any = [threads.submit(executor_info, codemode, 60) for _ in range(20)]
         CountingClient.go_on.set()
         assert [one.result() for one in asking] == [None] * 20
-    assert executor_info(codemode, 1) is None
+    assert executor_info(codemode, 60) is None
     assert CountingClient.asked == 1
     codemode.close()

@@ -267,6 +267,9 @@ async def parts_of(response: Any) -> list[bytes]:
     return [part async for part in response]
 
 
+HEARTBEAT = b": still running\n\n"
+
+
 class FastHeartView(StreamView):
     """Beat fast, for a test that does not wait for 15 seconds."""
 
@@ -274,14 +277,31 @@ class FastHeartView(StreamView):
 
 
 def test_a_silent_run_has_a_heartbeat_under_asgi(coder: User) -> None:
-    request = AsyncRequestFactory().post(
-        URL, '{"code": "import time; time.sleep(0.5)"}', content_type="application/json"
+    parts: list[bytes] = []
+
+    async def testapp_wait() -> None:
+        """Wait until two have been seen."""
+        while parts.count(HEARTBEAT) < 2:
+            await asyncio.sleep(0.01)
+
+    async def read() -> None:
+        async for part in response:
+            parts.append(part)  # noqa: PERF401 - the tool counts them meanwhile
+
+    request: Any = AsyncRequestFactory().post(
+        URL, '{"code": "await testapp_wait()"}', content_type="application/json"
     )
     request.user = coder
-    parts = async_to_sync(parts_of)(FastHeartView.as_view()(request))
+    shared.registry.register_tool("testapp_wait", testapp_wait)
+    try:
+        response: Any = FastHeartView.as_view()(request)
+        async_to_sync(read)()
+    finally:
+        shared.registry.unregister_tool("testapp_wait")
 
-    assert parts.count(b": still running\n\n") >= 2
-    assert [name for _, name, _ in parse(b"".join(parts).decode())] == ["started", "completed"]
+    assert [name for _, name, _ in parse(b"".join(parts).decode())] == [
+        *("started", "tool_call_started", "tool_call_finished", "completed")
+    ]
 
 
 def test_a_function_of_the_project_streams_its_own_code() -> None:
@@ -329,7 +349,7 @@ async def test_events_arrive_while_the_code_still_runs(
 
     def testapp_wait() -> bool:
         """Wait until the client has seen the output."""
-        return goes_on.wait(20)
+        return goes_on.wait(60)
 
     shared.registry.register_tool("testapp_wait", testapp_wait, overwrite=True)
     try:
@@ -363,7 +383,7 @@ def test_compression_holds_no_event_back(send: Any, coder: User) -> None:
 
 
 ENDINGS = {
-    "sleeping": "time.sleep(60)",
+    "sleeping": "time.sleep(600)",
     "computing": "while True: pass",
     "in an async tool": "await testapp_endless()",
     "printing to a client that does not read": "while True: print('x' * 10_000)",
@@ -376,7 +396,7 @@ def endless_tool() -> Iterator[list[str]]:
 
     async def testapp_endless() -> None:
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
         finally:
             ends.append("finally")
 
@@ -402,6 +422,7 @@ async def test_a_client_that_leaves_ends_the_sandbox_under_asgi(
             async for name, _ in events:
                 if name == "output":
                     break
+            # By now the code has come to what it does, or does so meanwhile.
             await asyncio.sleep(0.2)
             assert is_running(sandboxes.pids[0])
         gone = await asyncio.to_thread(wait_until, lambda: not is_running(sandboxes.pids[0]))
@@ -432,7 +453,7 @@ async def test_a_client_that_leaves_the_async_execute_view_ends_the_sandbox(
     asgi_server: str, coder_headers: dict[str, str], sandboxes: Sandboxes
 ) -> None:
     async with httpx.AsyncClient(headers=coder_headers) as client:
-        body = {"code": f"{ENDLESS}time.sleep(60)"}
+        body = {"code": f"{ENDLESS}time.sleep(600)"}
         request = asyncio.create_task(client.post(f"{asgi_server}/aexecute/", json=body))
         assert await asyncio.to_thread(wait_until, lambda: len(sandboxes.pids) == 1)
         request.cancel()

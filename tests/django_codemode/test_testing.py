@@ -286,7 +286,7 @@ class TestReplacing:
         began = time.monotonic()
         assert codemode.run(call).value in (2, 3)
         assert time.monotonic() - began >= 0.2
-        with codemode.delay_tool(name, 3):
+        with codemode.delay_tool(name, 5):
             assert codemode.run(call, execution_timeout=1).status == "timeout"
 
     @pytest.mark.parametrize(

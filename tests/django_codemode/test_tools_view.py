@@ -76,8 +76,10 @@ class OrdersToolsView(OrdersMixin, ToolsView):
 class OrdersExecuteView(OrdersMixin, ExecuteView):
     """Execute with that part."""
 
+    seconds = 20.0
+
     def get_execution_timeout(self, request: HttpRequest) -> float:
-        return 0.5
+        return self.seconds
 
 
 def execute(coder: User, code: str, names: list[str] | None = None, **more: Any) -> Any:
@@ -111,7 +113,8 @@ def test_a_view_offers_a_part_of_the_tools(coder: User) -> None:
     assert json.loads(response.content)["error"]["code"] == "unknown_tool"
 
 
-def test_a_view_bounds_the_time(coder: User) -> None:
+def test_a_view_bounds_the_time(coder: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OrdersExecuteView, "seconds", 0.5)
     assert json.loads(execute(coder, "while True: pass").content)["status"] == "timeout"
     response = execute(coder, "1", execution_timeout=0.6)
     assert "0.5 at most" in json.loads(response.content)["error"]["message"]

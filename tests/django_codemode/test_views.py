@@ -350,7 +350,7 @@ class TestExecutorFailures:
             assert embedded is not None
             executor = psutil.Process(embedded.pid)
             executor.kill()
-            executor.wait(10)
+            executor.wait(60)
 
         shared.registry.register_tool("testapp_kill", kill_executor)
         try:

@@ -10,7 +10,7 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ["TEST_DATABASE"],
-        "OPTIONS": {"timeout": 20},
+        "OPTIONS": {"timeout": 60},
     }
 }
 CODEMODE = {"EXECUTOR_URL": os.environ["TEST_EXECUTOR"], "TENANT_HEADER": "X-Tenant"}

@@ -28,7 +28,7 @@ OPTIONS = (
     "--hide-scrollbars"
 ).split()
 WIDTH, HEIGHT = 1280, 900
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 def wait_until(condition: Callable[[], Any], what: str = "it") -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 from codemode import tool
 from codemode.core.registry import get_current_context
@@ -25,6 +26,14 @@ async def wait_async(seconds: float) -> str:
     """Sleep in the caller's loop."""
     await asyncio.sleep(seconds)
     return "slept"
+
+
+@tool(name="wait.there")
+def wait_for_file(path: str) -> str:
+    """Wait until a test has made a file."""
+    while not Path(path).exists():
+        time.sleep(0.02)
+    return "there"
 
 
 @tool

@@ -57,7 +57,7 @@ class Site:
 
     def __exit__(self, *_: object) -> None:
         # Ends its stdin, and with that the site.
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=60)
 
     def visit(self, name: str | None) -> httpx.Client:
         """Return a client of a person who is logged in; None for nobody. Close it."""

@@ -6,6 +6,8 @@ import pytest
 
 from tests.playground.browser import Page, wait_until
 
+pytestmark = pytest.mark.deep
+
 EVERYTHING = """\
 # a comment
 import sys

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from selenium.webdriver.common.keys import Keys
 
 from tests.playground.browser import Page, wait_until
+
+pytestmark = pytest.mark.deep
 
 
 def test_keys_run_cancel_and_run_again(page: Page) -> None:

@@ -3,42 +3,20 @@
 from __future__ import annotations
 
 import base64
-import time
 
-import psutil
 import pytest
 from selenium.webdriver.common.by import By
 
 from tests.playground.browser import Browser, Page, wait_until
 from tests.playground.site import PAGE, Site, post
 
+pytestmark = pytest.mark.deep
+
 # The smallest picture: one red pixel.
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
 )
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="60" height="40"><circle cx="20" cy="20" r="9"/></svg>'
-
-
-def test_code_runs_and_its_result_is_shown(page: Page) -> None:
-    assert page.run("6 * 7").startswith("Completed in ")
-    assert page.texts(".codemode-value") == ["42"]
-    assert page.part("status").get_attribute("role") == "status"
-
-
-def test_output_is_shown_while_the_code_runs(page: Page) -> None:
-    page.start(
-        "import sys\nprint('first')\nwait.s(1)\nprint('last', file=sys.stderr)\nawait wait.a(60)"
-    )
-
-    output = page.part("output")
-    wait_until(lambda: output.text == "first")
-    assert page.status == "Running…"
-    assert not page.part("run").is_enabled()
-    wait_until(lambda: output.text == "first\nlast")
-    assert page.texts(".codemode-stderr") == ["last"]
-    assert output.get_attribute("role") == "log"
-    page.part("cancel").click()
-    page.wait_for_end()
 
 
 def test_progress_is_shown_while_the_code_runs(page: Page) -> None:
@@ -50,35 +28,6 @@ def test_progress_is_shown_while_the_code_runs(page: Page) -> None:
     page.part("cancel").click()
     page.wait_for_end()
     assert not note.is_displayed()
-
-
-def busiest(pid: int) -> psutil.Process:
-    """Return the process below another that gains the most processor time."""
-    processes = psutil.Process(pid).children(recursive=True)
-    before = {process: process.cpu_times().user for process in processes}
-    time.sleep(1)
-    gained = {}
-    for process, seconds in before.items():
-        try:
-            gained[process] = process.cpu_times().user - seconds
-        except psutil.NoSuchProcess:
-            continue
-    found = max(gained, key=lambda process: gained[process])
-    assert gained[found] > 0.05
-    return found
-
-
-def test_cancel_ends_the_sandbox_and_the_page_is_free_again(page: Page, site: Site) -> None:
-    page.start("print('in a loop')\nwhile True: pass")
-    wait_until(lambda: page.part("output").text == "in a loop")
-    sandbox = busiest(site.process.pid)
-
-    page.part("cancel").click()
-
-    assert page.wait_for_end() == "Cancelled"
-    assert page.focused_id == "run"
-    sandbox.wait(10)
-    assert page.run("1 + 1").startswith("Completed")
 
 
 def test_a_tool_call_that_was_cancelled_is_shown_as_such(page: Page) -> None:
@@ -122,7 +71,7 @@ def test_a_run_that_is_not_possible_says_why(page: Page) -> None:
 def test_the_timeline_shows_each_call_with_time_outcome_and_arguments(page: Page) -> None:
     page.run(
         "import asyncio\n"
-        "await asyncio.gather(wait.a(0.4), wait.a(seconds=0.4))\n"
+        "await asyncio.gather(wait.a(1), wait.a(seconds=1))\n"
         "try: fail('no luck')\n"
         "except ToolError: pass\n"
         "wait.s(0.4)"
@@ -132,17 +81,18 @@ def test_the_timeline_shows_each_call_with_time_outcome_and_arguments(page: Page
     outcomes = ["completed", "completed", "failed", "completed"]
     assert page.texts(".codemode-call-outcome") == outcomes
     durations = [float(text.removesuffix(" ms")) for text in page.texts(".codemode-call-duration")]
-    assert min(durations[0], durations[1], durations[3]) >= 400
+    assert min(durations[0], durations[1]) >= 1000
+    assert durations[3] >= 400
     bars = [
         (float(bar.get_attribute("x")[:-1]), float(bar.get_attribute("width")[:-1]))  # type: ignore[index]  # every bar has both
         for bar in page.all(".codemode-bar rect")
     ]
-    assert abs(bars[0][0] - bars[1][0]) < 10  # at the same time
+    assert bars[1][0] < bars[0][0] + bars[0][1]  # at the same time
     assert bars[3][0] > bars[0][0] + bars[0][1] - 5  # one after the other
     assert all(start + width <= 100.001 for start, width in bars)
     assert page.script(
         "return [...document.querySelectorAll('.codemode-call-arguments')].map(e => e.textContent)"
-    ) == ['{"seconds":0.4}', '{"seconds":0.4}', '{"text":"no luck"}', '{"seconds":0.4}']
+    ) == ['{"seconds":1}', '{"seconds":1}', '{"text":"no luck"}', '{"seconds":0.4}']
     failed = page.all(".codemode-call")[2]
     failed.find_element(By.TAG_NAME, "summary").click()
     assert "no luck" in failed.find_element(By.CLASS_NAME, "codemode-call-error").text
@@ -192,22 +142,6 @@ def test_the_text_for_a_model_is_there_too(page: Page) -> None:
     page.run("[{'a': None}]")
     page.all(".codemode-text summary")[0].click()
     assert page.texts(".codemode-text pre") == ['[{"a": null}]']
-
-
-def test_tools_are_listed_found_and_inserted(page: Page) -> None:
-    signatures = page.texts(".codemode-tool")
-    assert "async get_rate(currency: str) -> Decimal" in signatures
-    assert not any("refund(" in one for one in signatures)
-
-    page.part("filter").send_keys("RATE")
-    [tool] = [tool for tool in page.all(".codemode-tool") if tool.is_displayed()]
-    tool.click()
-    assert page.focused_id == "code"
-    page.press("'EUR'")
-    assert page.code == "await get_rate('EUR')"
-    page.part("run").click()
-    page.wait_for_end()
-    assert page.texts(".codemode-value") == ["1"]
 
 
 def test_the_context_is_that_of_the_run(page: Page) -> None:

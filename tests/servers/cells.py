@@ -111,7 +111,7 @@ def a_client_that_leaves_ends_the_body(
             with connection.getresponse() as response:
                 lines = [response.readline().decode().strip() for _ in range(2)]
             tally.compare("/endless/", lines, f"{TENANTS[0]} e{number}")
-    if not wait_until(lambda: len(running.notes("endless")) == before + clients, 20):
+    if not wait_until(lambda: len(running.notes("endless")) == before + clients, 60):
         tally.fail(f"{len(running.notes('endless')) - before} of {clients} bodies have ended")
     for note in running.notes("endless")[before:]:
         tally.compare("the end of /endless/", note["seen"], note["expected"])
@@ -135,7 +135,7 @@ def background_work_keeps_its_context(
 
 def _compare_background(running: RunningServer, tally: Tally, before: int, expected: int) -> None:
     """Wait until all background work has told its end, and compare what it saw."""
-    if not wait_until(lambda: len(running.notes("background")) >= before + expected, 30):
+    if not wait_until(lambda: len(running.notes("background")) >= before + expected, 60):
         told = len(running.notes("background")) - before
         tally.fail(f"{told} of {expected} in the background told their end")
     for note in running.notes("background")[before:]:
@@ -190,7 +190,7 @@ def messages_of_a_websocket_keep_its_context(
                 inputs = {"secret": f"secret of {mine}", "inputs_search": False}
                 tally.count(executions=1)
                 connection.send(json.dumps({"code": code, "inputs": inputs}))
-                answer = json.loads(connection.recv(timeout=30))
+                answer = json.loads(connection.recv(timeout=60))
                 tally.compare("websocket before", [answer["before"]], None)
                 tally.compare("websocket", answer["seen"], mine)
                 judge(tally, "websocket", answer["result"], mine)
@@ -213,8 +213,8 @@ def a_reload_leaves_nothing_behind(
     def another() -> bool:
         return not any(is_running(old[name]) for name in ("pid", "executor") if old[name])
 
-    assert wait_until(another, 20), f"after a reload {old} still run:\n{running.log}"
-    assert wait_until(running.answers, 20), f"no answer after a reload:\n{running.log}"
+    assert wait_until(another, 60), f"after a reload {old} still run:\n{running.log}"
+    assert wait_until(running.answers, 60), f"no answer after a reload:\n{running.log}"
     visitor = Visitor(running, tally)
     visitor.run("/execute/", SYNC_CODE)
     visitor.close()

@@ -23,8 +23,8 @@ from tests.codemode.processes import descendants, free_port, is_running, wait_un
 __all__ = ["SERVERS", "RunningServer", "Server"]
 
 ROOT = Path(__file__).resolve().parents[2]
-_START_SECONDS = 45.0
-_STOP_SECONDS = 20.0
+_START_SECONDS = 90.0
+_STOP_SECONDS = 60.0
 # What must not be in a server's log. Django warns of iterators of the other
 # kind, which it consumes in a way of its own; that is what some cells are about.
 _BAD_LINE = re.compile(
@@ -135,7 +135,7 @@ class RunningServer:
         executor_url: str | None = None,
         key: str = "",
         mutation: str = "",
-        patience: float = 30.0,
+        patience: float = 60.0,
     ) -> None:
         self.server = server
         self._mutation = mutation

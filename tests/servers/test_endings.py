@@ -16,7 +16,7 @@ from tests.servers.endings import (
 )
 from tests.servers.server import SERVERS, RunningServer, Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.quiet, pytest.mark.timeout(300)]
 
 ATTEMPTS = 5
 each_server = pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)

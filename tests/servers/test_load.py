@@ -11,7 +11,7 @@ from tests.servers.__main__ import KEY, examine
 from tests.servers.cells import LOAD
 from tests.servers.server import SERVERS, Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.deep, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ NOTICED = [
 ]
 
 
-@pytest.mark.trial
+@pytest.mark.deep
 @pytest.mark.parametrize("mutation, name, cell, wrong", NOTICED)
 def test_a_cell_notices_that_its_mechanism_is_gone(
     mutation: str, name: str, cell: str, wrong: str
@@ -46,7 +46,7 @@ def test_a_cell_notices_that_its_mechanism_is_gone(
         tally.check()
 
 
-@pytest.mark.trial
+@pytest.mark.deep
 def test_a_fork_that_forgets_nothing_is_noticed() -> None:
     (server,) = (one for one in SERVERS if one.preloads)
     mutation = "nothing_is_forgotten_after_a_fork"

@@ -31,7 +31,7 @@ class Host:
             "execution_id": "run-1",
             "max_calls": 1000,
             "max_value_bytes": 100_000,
-            "deadline": time.monotonic() + 30,
+            "deadline": time.monotonic() + 600,
             "captured": contextvars.copy_context(),
             "runtime_context": None,
         }
@@ -49,7 +49,7 @@ class Host:
 
     def pool(self, name: str, arguments: Any = None, **changes: Any) -> ToolOutcome:
         call = self.begin(name, arguments, **changes)
-        return self.current.run_in_pool(call).result(10)
+        return self.current.run_in_pool(call).result(60)
 
     def task(self, name: str, arguments: Any = None) -> asyncio.Task[ToolOutcome]:
         call = self.begin(name, arguments)

@@ -51,8 +51,10 @@ def test_answers_that_are_ready_together_travel_together(half: Half) -> None:
         yield pb.ExecutorMessage(batch=pb.ExecutorBatch(messages=[DONE]))
 
     async def nap(number: int) -> int:
-        await asyncio.sleep(0.3)
+        await all_at_once.wait()
         return number * 10
+
+    all_at_once = asyncio.Barrier(CALLS)
 
     with scripted(script) as (codemode, _):
         codemode.registry.register_tool("nap", nap)

@@ -31,7 +31,7 @@ from codemode.protos import codemode_pb2 as pb
 from codemode.protos import codemode_pb2_grpc
 from codemode.values import encode
 from tests.codemode.conftest import Half
-from tests.codemode.processes import ExecutorProcess, open_descriptors
+from tests.codemode.processes import ExecutorProcess, open_descriptors, wait_until
 
 
 @pytest.mark.parametrize(
@@ -92,13 +92,11 @@ def test_plain_http_with_tls_options_is_refused() -> None:
     ],
 )
 def test_no_executor_is_named_soon(url: str, half: Half) -> None:
-    began = time.monotonic()
     with Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode:
         with pytest.raises(ExecutorConnectionError, match="cannot be reached") as caught:
-            half.run(codemode, "1")
+            half.run(codemode, "1", execution_timeout=600)
         with pytest.raises(ExecutorConnectionError):
             codemode.client.info()
-    assert time.monotonic() - began < 20
     assert caught.value.result is None
     assert url in str(caught.value)
 
@@ -134,11 +132,9 @@ def test_another_protocol_is_named_soon(answer: bytes, half: Half) -> None:
     with (
         answering(answer) as url,
         Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode,
+        pytest.raises(ExecutorConnectionError, match="cannot be reached"),
     ):
-        began = time.monotonic()
-        with pytest.raises(ExecutorConnectionError, match="cannot be reached"):
-            half.run(codemode, "1")
-        assert time.monotonic() - began < 20
+        half.run(codemode, "1", execution_timeout=600)
 
 
 class FakeExecutor(codemode_pb2_grpc.ExecutorServiceServicer):
@@ -302,17 +298,23 @@ def test_calls_that_nobody_made_are_refused(half: Half) -> None:
     assert all(kinds)
 
 
-async def late(executor: ExecutorProcess, path: str) -> None:
-    await asyncio.sleep(0.15)
-    os.link(executor.url.removeprefix("unix:"), path)
-
-
-async def test_executor_that_comes_up_late_is_found(executor: ExecutorProcess) -> None:
+async def test_executor_that_comes_up_late_is_found(
+    executor: ExecutorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = executor.folder / "late"
+    attempts: list[int] = []
     async with ExecutorClient(f"unix:{path}") as client:
-        comes = asyncio.create_task(late(executor, str(path)))
+        open_async = client.connection.open_async
+
+        async def opened(*arguments: Any, **options: Any) -> Any:
+            attempts.append(1)
+            if len(attempts) == 3:
+                os.link(executor.url.removeprefix("unix:"), path)
+            return await open_async(*arguments, **options)
+
+        monkeypatch.setattr(client.connection, "open_async", opened)
         assert (await client.execute_async("1")).value == 1
-        await comes
+    assert len(attempts) >= 3
 
 
 def test_channels_of_closed_loops_are_dropped(codemode: Codemode) -> None:
@@ -334,4 +336,5 @@ def test_many_short_loops_leak_no_descriptor(codemode: Codemode) -> None:
     for _ in range(20):
         run()
     gc.collect()
-    assert open_descriptors(os.getpid()) <= before + 4
+    # gRPC closes some of its own from other threads.
+    assert wait_until(lambda: open_descriptors(os.getpid()) <= before + 4)

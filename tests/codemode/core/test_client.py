@@ -25,6 +25,7 @@ from codemode import (
     get_current_execution,
     tool,
 )
+from codemode.core.pool_share import MAX_SHARE_THREADS
 from tests.codemode.conftest import Half
 
 
@@ -35,8 +36,7 @@ def register(codemode: Codemode, *tools: Any) -> None:
 
 def test_gather_over_async_tools_is_concurrent(codemode: Codemode, half: Half) -> None:
     async def slow(n: int) -> int:
-        async with asyncio.timeout(20):
-            await all_at_once.wait()
+        await all_at_once.wait()
         return n
 
     all_at_once = asyncio.Barrier(10)
@@ -50,7 +50,7 @@ def test_gather_over_async_tools_is_concurrent(codemode: Codemode, half: Half) -
 def test_sync_tools_in_the_pool_are_concurrent(codemode: Codemode, half: Half) -> None:
     @tool(thread_sensitive=False)
     def slow(n: int) -> str:
-        all_at_once.wait(20)
+        all_at_once.wait(60)
         return threading.current_thread().name
 
     all_at_once = threading.Barrier(8)
@@ -60,7 +60,7 @@ def test_sync_tools_in_the_pool_are_concurrent(codemode: Codemode, half: Half) -
         "with ThreadPoolExecutor(8) as pool: names = list(pool.map(slow, range(8)))\n"
         "result = names"
     )
-    result = half.run(codemode, code)
+    result = half.run(codemode, code, execution_timeout=100)
     assert result.ok, result.error
     assert len(set(result.value)) == 8
     assert all(name.startswith("codemode-tool") for name in result.value)
@@ -70,55 +70,64 @@ def test_call_that_the_code_cancels_is_cancelled_in_the_host(
     codemode: Codemode, half: Half
 ) -> None:
     ends: list[str] = []
+    begun, ended = asyncio.Event(), asyncio.Event()
 
     async def endless() -> None:
+        begun.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
         except asyncio.CancelledError:
             ends.append("cancelled")
             raise
         finally:
             ends.append("finally")
+            ended.set()
 
     register(codemode, endless)
+    codemode.registry.register_tool("begun", begun.wait)
+    codemode.registry.register_tool("ended", ended.wait)
     code = (
         "import asyncio\n"
-        "try:\n    await asyncio.wait_for(endless(), 0.1)\n"
+        "task = asyncio.ensure_future(endless())\n"
+        "await begun()\n"
+        "try:\n    await asyncio.wait_for(task, 0.01)\n"
         "except TimeoutError:\n    result = 'gave up'\n"
+        # Not only at the end of the run.
+        "await ended()\n"
     )
-    began = time.monotonic()
     result = half.run(codemode, code)
-    assert result.value == "gave up"
+    assert result.value == "gave up", result.error
     assert ends == ["cancelled", "finally"]
-    assert [call.outcome for call in result.tool_calls] == ["cancelled"]
-    assert time.monotonic() - began < 20
+    outcomes = {call.name: call.outcome for call in result.tool_calls}
+    assert outcomes == {"endless": "cancelled", "begun": "completed", "ended": "completed"}
 
 
 @pytest.mark.parametrize(
     "ending, status",
-    [("result = 1", "completed"), ("time.sleep(60)", "timeout"), ("1/0", "failed")],
+    [("result = 1", "completed"), ("time.sleep(600)", "timeout"), ("1/0", "failed")],
 )
 def test_tools_still_running_at_the_end_are_cancelled(
     codemode: Codemode, half: Half, ending: str, status: str
 ) -> None:
     ends: list[str] = []
+    begun = asyncio.Event()
 
     async def endless() -> None:
+        begun.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
         finally:
             ends.append("finally")
 
     register(codemode, endless)
-    code = (
-        "import asyncio, time\n"
-        "task = asyncio.ensure_future(endless())\n"
-        f"await asyncio.sleep(0.1)\n{ending}"
-    )
-    result = half.run(codemode, code, execution_timeout=1)
+    codemode.registry.register_tool("begun", begun.wait)
+    code = f"import asyncio, time\ntask = asyncio.ensure_future(endless())\nawait begun()\n{ending}"
+    # The time must be enough for all that comes before the ending.
+    result = half.run(codemode, code, execution_timeout=3 if status == "timeout" else 60)
     assert result.status == status
     assert ends == ["finally"]
-    assert [call.outcome for call in result.tool_calls] == ["cancelled"]
+    outcomes = {call.name: call.outcome for call in result.tool_calls}
+    assert outcomes == {"endless": "cancelled", "begun": "completed"}
 
 
 @pytest.fixture
@@ -224,31 +233,43 @@ def test_call_given_up_while_it_is_answered_keeps_the_run(codemode: Codemode, ha
         "    except TimeoutError: pass\n"
         "result = 'whole'"
     )
-    assert half.run(codemode, code, execution_timeout=10).value == "whole"
+    assert half.run(codemode, code, execution_timeout=100).value == "whole"
 
 
 def test_pool_tools_that_have_not_begun_do_not_run_after_the_end(
     codemode: Codemode, half: Half
 ) -> None:
     begun: list[int] = []
+    go = threading.Event()
 
     @tool(thread_sensitive=False)
     def slow(n: int) -> None:
         begun.append(n)
-        time.sleep(0.4)
+        go.wait(60)
 
-    register(codemode, slow)
+    async def share_is_taken() -> None:
+        while len(begun) < MAX_SHARE_THREADS:
+            await asyncio.sleep(0.01)
+
+    register(codemode, slow, share_is_taken)
     code = (
         "import os, threading, time\n"
-        "for n in range(60): threading.Thread(target=slow, args=(n,), daemon=True).start()\n"
-        "time.sleep(0.2)\nos._exit(1)"
+        "calling = []\n"
+        "def call(n):\n    calling.append(n)\n    slow(n)\n"
+        "for n in range(60): threading.Thread(target=call, args=(n,), daemon=True).start()\n"
+        "while len(calling) < 60: time.sleep(0.01)\n"
+        "await share_is_taken()\nos._exit(1)"
     )
     codemode.client.limits = Limits(max_threads=64, max_memory_bytes=1024 * 1024 * 1024)
-    assert half.run(codemode, code).status == "crashed"
-    count = len(begun)
-    assert 0 < count <= 32
-    time.sleep(0.6)
-    assert len(begun) == count
+    result = half.run(codemode, code)
+    assert result.status == "crashed"
+    assert len(begun) == MAX_SHARE_THREADS
+    waiting = [call for call in result.tool_calls if call.outcome == "cancelled"]
+    assert len(waiting) > 0
+    go.set()
+    # What still waits would be served before this one.
+    assert half.run(codemode, "slow(99)").ok
+    assert begun[MAX_SHARE_THREADS:] == [99]
 
 
 note_variable: contextvars.ContextVar[str] = contextvars.ContextVar("note", default="unset")
@@ -369,7 +390,7 @@ def test_one_client_serves_threads_and_loops_at_once(codemode: Codemode) -> None
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert sorted(outcomes) == sorted(
         [*map(str, range(6)), *(str(n) for n in range(3) for _ in "abc")]
     )

@@ -137,7 +137,7 @@ def test_records_are_in_order_and_calls_begin_from_many_threads() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
 
     records = dispatcher.records()
     assert len(records) == 200
@@ -189,7 +189,7 @@ def test_the_pool_and_sync_thread_are_made_anew_after_a_fork() -> None:
             code = 0 if good else 2
         finally:
             os._exit(code)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (ended := os.waitpid(pid, os.WNOHANG))[0] == 0:
         if time.monotonic() > deadline:
             os.kill(pid, 9)

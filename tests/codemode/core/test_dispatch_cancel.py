@@ -14,10 +14,12 @@ from tests.codemode.core.dispatch_host import Hook, Host, failure_of, value_of
 
 async def test_a_cancelled_async_tool_is_cancelled_on_record_and_for_hooks() -> None:
     unwound: list[str] = []
+    begun = asyncio.Event()
 
     async def hang() -> None:
+        begun.set()
         try:
-            await asyncio.sleep(30)
+            await asyncio.sleep(600)
         finally:
             unwound.append("yes")
 
@@ -25,9 +27,7 @@ async def test_a_cancelled_async_tool_is_cancelled_on_record_and_for_hooks() -> 
     host = Host(hang=hang)
     host.registry.add_hook(Hook("one", log))
     task = host.task("hang")
-    while not log:
-        await asyncio.sleep(0.001)
-    await asyncio.sleep(0.01)
+    await begun.wait()
     assert host.outcomes == ["running"]
     assert host.current.records()[0].duration_ms is None
     task.cancel()
@@ -41,7 +41,7 @@ async def test_a_cancelled_async_tool_is_cancelled_on_record_and_for_hooks() -> 
 
 async def test_a_tool_whose_own_task_was_cancelled_failed_but_was_not_cancelled() -> None:
     async def inner_cancelled() -> None:
-        inner = asyncio.ensure_future(asyncio.sleep(30))
+        inner = asyncio.ensure_future(asyncio.sleep(600))
         inner.cancel()
         await inner
 
@@ -51,42 +51,49 @@ async def test_a_tool_whose_own_task_was_cancelled_failed_but_was_not_cancelled(
 
 
 async def test_a_cancelled_sync_tool_goes_on_and_is_on_record_as_what_it_is() -> None:
-    go, ended = threading.Event(), threading.Event()
+    begun, go, ended = threading.Event(), threading.Event(), threading.Event()
 
     def wait() -> None:
-        go.wait(10)
+        begun.set()
+        go.wait(60)
         ended.set()
 
     host = Host(wait=wait)
     task = host.task("wait")
-    await asyncio.sleep(0.05)
+    assert await asyncio.to_thread(begun.wait, 60)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert host.outcomes == ["running"]
     go.set()
-    await sync_to_async(ended.wait)(10)
+    assert await sync_to_async(ended.wait)(60)
 
     assert host.outcomes == ["completed"]
 
 
 async def test_a_second_cancel_does_not_break_off_how_a_tool_unwinds() -> None:
     unwound: list[str] = []
+    begun, unwinding, go = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def hang() -> None:
+        begun.set()
         try:
-            await asyncio.sleep(30)
+            await asyncio.sleep(600)
         finally:
-            await asyncio.sleep(0.02)
+            unwinding.set()
+            await go.wait()
             unwound.append("yes")
 
     host = Host(hang=hang)
     task = host.task("hang")
-    await asyncio.sleep(0)
+    await begun.wait()
     task.cancel()
-    await asyncio.sleep(0.001)
+    await unwinding.wait()
     host.current.cancel_all()
     cancel_once(task)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    go.set()
     with pytest.raises(asyncio.CancelledError):
         await task
 
@@ -94,21 +101,22 @@ async def test_a_second_cancel_does_not_break_off_how_a_tool_unwinds() -> None:
 
 
 async def test_cancel_all_cancels_what_runs_and_refuses_the_rest() -> None:
-    go = threading.Event()
-    inside = threading.Event()
+    go, inside = threading.Event(), threading.Event()
+    begun = asyncio.Event()
 
     async def hang() -> None:
-        await asyncio.sleep(30)
+        begun.set()
+        await asyncio.sleep(600)
 
     def block() -> None:
         inside.set()
-        go.wait(10)
+        go.wait(60)
 
     host = Host(hang=hang, block=block)
     running = host.task("hang")
-    await asyncio.sleep(0)
+    await begun.wait()
     blocked = host.current.run_in_pool(host.begin("block"))
-    inside.wait(10)
+    assert inside.wait(60)
     never_started = host.begin("hang")
     late = host.task("hang")
     host.current.cancel_all()
@@ -122,13 +130,13 @@ async def test_cancel_all_cancels_what_runs_and_refuses_the_rest() -> None:
     assert never_started.record.outcome == "cancelled"
     assert host.outcomes == ["cancelled", "running", "cancelled", "cancelled", "cancelled"]
     go.set()
-    assert value_of(blocked.result(10)) is None
+    assert value_of(blocked.result(60)) is None
     assert host.outcomes[1] == "completed"
 
 
 def test_a_call_that_waits_for_the_pool_can_be_cancelled() -> None:
     go = threading.Event()
-    host = Host(wait=lambda: go.wait(10))
+    host = Host(wait=lambda: go.wait(60))
     host.dispatcher()
     futures = [host.current.run_in_pool(host.begin("wait")) for _ in range(MAX_SHARE_THREADS + 1)]
     try:
@@ -136,4 +144,4 @@ def test_a_call_that_waits_for_the_pool_can_be_cancelled() -> None:
         assert host.outcomes[-1] == "cancelled"
     finally:
         go.set()
-    assert all(value_of(one.result(10)) for one in futures[:-1])
+    assert all(value_of(one.result(60)) for one in futures[:-1])

@@ -42,7 +42,7 @@ async def test_async_tools_of_a_gather_run_at_once() -> None:
     all_at_once = asyncio.Barrier(10)
 
     async def meet() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await all_at_once.wait()
 
     host = Host(meet=meet)
@@ -56,7 +56,7 @@ async def test_tools_that_are_not_thread_sensitive_run_at_once_in_the_pool() -> 
 
     @tool(thread_sensitive=False)
     def meet() -> int:
-        barrier.wait(10)
+        barrier.wait(60)
         return threading.get_ident()
 
     host = Host(meet=meet)
@@ -64,7 +64,7 @@ async def test_tools_that_are_not_thread_sensitive_run_at_once_in_the_pool() -> 
     assert len(threads) == 4
 
     futures = [host.current.run_in_pool(host.begin("meet")) for _ in "four"]
-    assert len({value_of(one.result(10)) for one in futures}) == 4
+    assert len({value_of(one.result(60)) for one in futures}) == 4
     assert threading.get_ident() not in threads
 
 
@@ -106,7 +106,7 @@ def test_tools_know_their_context_and_execution() -> None:
         execution, context = get_current_execution(), get_current_context()
         assert execution is not None
         assert context is not None
-        assert 0 < execution.deadline <= 30
+        assert 0 < execution.deadline <= 600
         return [execution.execution_id, execution.tool, execution.call_id, context["tenant"]]
 
     class Look:
@@ -158,7 +158,7 @@ def test_locals_of_asgiref_reach_pool_threads_and_other_loops() -> None:
         outcomes: list[ToolOutcome] = []
         thread = threading.Thread(target=lambda: outcomes.append(asyncio.run(main())))
         thread.start()
-        thread.join(10)
+        thread.join(60)
         assert value_of(outcomes[0]) == ["nb", "nb", str(thread.ident)]
     finally:
         del local.language

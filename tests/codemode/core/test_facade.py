@@ -8,6 +8,7 @@ import decimal
 import json
 import pickle
 import threading
+import time
 import uuid
 from typing import Any
 
@@ -174,9 +175,10 @@ def test_usage_tells_what_the_run_took(codemode: Codemode, half: Half) -> None:
         "import time\nadd(1, 2)\nprint('x' * 99)\ntime.sleep(0.1)\n"
         "end = time.process_time() + 0.1\nwhile time.process_time() < end: pass"
     )
+    began = time.monotonic()
     usage = half.run(codemode, code).usage
-    assert 0.2 <= usage.wall_seconds < 2
-    assert 0.09 <= usage.cpu_seconds < 1
+    assert 0.2 <= usage.wall_seconds <= time.monotonic() - began
+    assert 0.09 <= usage.cpu_seconds < 2
     assert usage.output_bytes == 100
     assert usage.tool_calls == 1
     assert usage.max_rss_bytes > 1_000_000

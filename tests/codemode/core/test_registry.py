@@ -142,7 +142,7 @@ def test_threads_register_at_once_and_readers_see_whole_registries() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
 
     assert not any(thread.is_alive() for thread in threads)
     assert len(registry.tools) == 200
@@ -166,7 +166,7 @@ def test_of_many_threads_that_want_one_name_one_wins() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
 
     assert len(refused) == 4
 

@@ -48,7 +48,7 @@ def run_program(source: str, folder: Path, *arguments: str, says: str = "") -> s
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
     )
     said = [
         line
@@ -66,7 +66,7 @@ def family(pid: int) -> list[int]:
     return [pid, *descendants(pid)]
 
 
-def all_gone(pids: list[int], seconds: float = 20.0) -> bool:
+def all_gone(pids: list[int], seconds: float = 60.0) -> bool:
     """Wait until none of the processes runs."""
     return wait_until(lambda: not any(map(is_running, pids)), seconds)
 

@@ -21,8 +21,10 @@ from codemode.executor import canary
 from codemode.executor import zygote as zygotes
 from codemode.executor.pool import BrokenWallError, Pool
 from codemode.executor.server import ExecutorServer
+from tests.codemode.executor.gate import Gate
 from tests.codemode.processes import is_running
 from tests.codemode.sandbox.lockdown.hosts import needs_tier
+from tests.support.marks import deep_except
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -31,7 +33,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 WALLS: Mapping[Tier, str] = {"A": "seccomp_filter", "C": "landlock_files"}
 
 
-@pytest.fixture(params=["A", "C"])
+@pytest.fixture(params=deep_except(["A", "C"], "A"))
 def tier(request: pytest.FixtureRequest) -> Tier:
     """Give each tier whose zygotes are made in a way of their own."""
     tier: Tier = request.param
@@ -58,7 +60,7 @@ class Served:
         answer = await self._health.Check(health_pb2.HealthCheckRequest())
         return int(answer.status)
 
-    async def health_becomes(self, wanted: int, seconds: float = 20) -> bool:
+    async def health_becomes(self, wanted: int, seconds: float = 60) -> bool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while await self.health() != wanted:
@@ -99,19 +101,23 @@ async def test_weaker_zygote_never_takes_the_place_of_one_that_died(tier: Tier) 
 async def test_weaker_zygote_never_takes_the_place_of_one_that_is_old(tier: Tier) -> None:
     async with serving(tier, zygote_max_age=1.5) as served:
         (old,) = served.pool.zygote_pids()
+        gate = Gate()
+        served.codemode.registry.register_tool("gate", gate)
         run = asyncio.create_task(
-            served.codemode.run_async("import time\ntime.sleep(4)\n'whole'", execution_timeout=60)
+            served.codemode.run_async("await gate()\n'whole'", execution_timeout=600)
         )
+        await gate.holds(1)
         served.weaken(tier)
         assert await served.health_becomes(NOT_SERVING)
         # The old one had passed, but what is wrong now may be the host.
         with pytest.raises(ExecutorConnectionError, match=f"tier {tier} does not hold"):
             await served.codemode.run_async("1")
+        gate.open()
         assert (await run).value == "whole"
         served.mend()
         assert await served.health_becomes(SERVING)
         assert await served.codemode.execute_async("6 * 7") == "42"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while is_running(old):
                 await asyncio.sleep(0.02)
 
@@ -146,7 +152,7 @@ async def test_no_code_runs_while_a_zygote_is_being_proved(
     async with serving(tier) as served:
         monkeypatch.setattr("codemode.executor.pool.run_canaries", held)
         os.kill(served.pool.zygote_pids()[0], signal.SIGKILL)
-        await asyncio.wait_for(proving.wait(), 20)
+        await asyncio.wait_for(proving.wait(), 60)
         assert await served.health_becomes(NOT_SERVING)
         run = asyncio.create_task(served.codemode.run_async("6 * 7"))
         await asyncio.sleep(0.3)
@@ -167,5 +173,5 @@ async def test_proving_a_successor_holds_up_nobody(tier: Tier) -> None:
                 assert result.value == number, result
                 zygotes.update(served.pool.zygote_pids())
 
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(100):
             await asyncio.gather(*(work(number) for number in range(8)))

@@ -16,11 +16,12 @@ from codemode import (
     Codemode,
     ExecutionResult,
     ExecutorClientError,
+    Limits,
 )
 from tests.codemode.processes import WHO, ExecutorProcess, is_running, wait_until
 
 LOOP = f"{WHO}import time\nprint('in', flush=True)\nhere(who())\n"
-ENDLESS = f"{LOOP}time.sleep(60)"
+ENDLESS = f"{LOOP}time.sleep(600)"
 
 
 class Spy:
@@ -40,7 +41,7 @@ class Spy:
     async def endless(self) -> None:
         self.begun += 1
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
         finally:
             self.ends.append("finally")
 
@@ -53,6 +54,8 @@ class Spy:
 
 @pytest.fixture
 def spy(codemode: Codemode) -> Spy:
+    # No sandbox ends by its clock while a test waits for its end.
+    codemode.client.limits = Limits(execution_timeout=600)
     return Spy(codemode)
 
 
@@ -76,9 +79,16 @@ async def test_cancelled_task_ends_its_sandbox(codemode: Codemode, spy: Spy, cod
 
 
 async def test_timeout_of_the_caller_ends_the_sandbox(codemode: Codemode, spy: Spy) -> None:
+    async def comes(timeout: asyncio.Timeout) -> None:
+        while not spy.names:
+            await asyncio.sleep(0.01)
+        timeout.reschedule(asyncio.get_running_loop().time())
+
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.3):
+        async with asyncio.timeout(None) as timeout:
+            coming = asyncio.create_task(comes(timeout))
             await codemode.run_async(ENDLESS)
+    await coming
     assert await asyncio.to_thread(spy.all_gone)
 
 
@@ -111,7 +121,7 @@ def test_close_cancels_runs_in_other_threads(codemode: Codemode, spy: Spy) -> No
     assert wait_until(lambda: spy.begun == 2)
     codemode.close()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert [result.status for result in results] == ["cancelled"] * 6
     assert all(result.error and "closed" in result.error.message for result in results)
     assert all(result.stdout == "in\n" for result in results)
@@ -124,7 +134,7 @@ def test_close_cancels_runs_in_other_threads(codemode: Codemode, spy: Spy) -> No
 async def test_close_cancels_runs_in_other_tasks(codemode: Codemode, spy: Spy, code: str) -> None:
     async with running(codemode, spy, code) as task:
         await codemode.close_async()
-        result = await asyncio.wait_for(task, 20)
+        result = await asyncio.wait_for(task, 60)
     assert result.status == "cancelled"
     assert result.stdout == "in\n"
     assert await asyncio.to_thread(spy.all_gone)
@@ -133,12 +143,12 @@ async def test_close_cancels_runs_in_other_tasks(codemode: Codemode, spy: Spy, c
 async def test_sync_close_in_the_loop_cancels_runs_in_tasks(codemode: Codemode, spy: Spy) -> None:
     async with running(codemode, spy, ENDLESS) as task:
         codemode.close()
-        assert (await asyncio.wait_for(task, 20)).status == "cancelled"
+        assert (await asyncio.wait_for(task, 60)).status == "cancelled"
 
 
 def test_close_from_a_tool_of_the_run(codemode: Codemode) -> None:
     codemode.registry.register_tool("close", codemode.close)
-    assert codemode.run("close()\nimport time\ntime.sleep(60)").status == "cancelled"
+    assert codemode.run("close()\nimport time\ntime.sleep(600)").status == "cancelled"
 
 
 def test_closed_client_says_so(codemode: Codemode) -> None:
@@ -173,7 +183,7 @@ def test_close_is_idempotent_under_concurrency(codemode: Codemode, spy: Spy) -> 
     for thread in threads:
         thread.start()
     for thread in (*threads, runner):
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
     assert errors == []
     assert spy.all_gone()
@@ -204,7 +214,7 @@ def test_runs_after_close_race_end_as_cancelled_or_closed(executor: ExecutorProc
             thread.start()
         facade.close()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
             assert not thread.is_alive()
         assert set(outcomes) <= {"cancelled", "closed"}
         assert len(outcomes) == 4
@@ -226,7 +236,7 @@ async def test_tasks_after_close_race_end_as_cancelled_or_closed(executor: Execu
             await facade.close_async()
         else:
             await asyncio.to_thread(facade.close)
-        outcomes = await asyncio.wait_for(asyncio.gather(*tasks), 5)
+        outcomes = await asyncio.wait_for(asyncio.gather(*tasks), 60)
         assert set(outcomes) <= {"cancelled", "closed"}
 
 
@@ -240,12 +250,12 @@ def test_client_process_that_dies_takes_its_sandboxes(executor: ExecutorProcess)
         "from codemode import ClientConfig, Codemode\n"
         f"facade = Codemode.from_client_config(ClientConfig(executor_url={executor.url!r}))\n"
         "facade.registry.register_tool('here', lambda name: print(name, flush=True))\n"
-        f"facade.run({ENDLESS!r})"
+        f"facade.run({ENDLESS!r}, execution_timeout=600)"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as client:
         assert client.stdout is not None
         name = client.stdout.readline().decode().strip()
         assert is_running(name)
         os.kill(client.pid, signal.SIGKILL)
-        client.wait(20)
+        client.wait(60)
     assert wait_until(lambda: not is_running(name))

@@ -17,7 +17,7 @@ import pytest
 import codemode as package
 from codemode import ClientConfig, Codemode, ExecutorConfig
 from codemode.config import Tier
-from codemode.executor import opening
+from codemode.executor import cgroups, opening
 from codemode.executor.cgroups import Cgroups
 from codemode.executor.server import ExecutorServer
 from tests.codemode.processes import ExecutorProcess, wait_until
@@ -113,7 +113,7 @@ async def test_threads_are_bounded_in_every_tier(tier: Tier) -> None:
     code = (
         "import threading, time\nstarted = 0\n"
         "try:\n    for _ in range(40):\n"
-        "        threading.Thread(target=time.sleep, args=(1,), daemon=True).start()\n"
+        "        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
         "        started += 1\n"
         "except RuntimeError:\n    pass\nstarted"
     )
@@ -132,21 +132,25 @@ import os, time
 def child():
     block = bytearray(200 << 20)
     block[::4096] = b'x' * len(block[::4096])
-    time.sleep(3)
+    while os.getppid() == parent:
+        time.sleep(0.05)
     os._exit(0)
-pids = []
+parent = os.getpid()
 for _ in range(5):
-    pid = os.fork()
-    if pid == 0:
+    if os.fork() == 0:
         child()
-    pids.append(pid)
-[os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+killed = 0
+while killed < 2:
+    _, status = os.wait()
+    killed += os.waitstatus_to_exitcode(status) == -9
+killed
 """
     async with serving("unsafe") as (codemode, _):
         limits = {"max_memory_bytes": 256 * MIB, "max_threads": 16}
         result = await codemode.client.execute_async(code, config=limits)
-        killed = result.value.count(-9) if result.ok else 5
-        assert killed >= 2, (result.value, result.error)
+        # The first process may be among those that the system chooses.
+        end = result.value if result.error is None else result.error.type
+        assert end in (2, "MemoryLimit"), result.error
 
 
 @needs_memory
@@ -167,7 +171,11 @@ async def test_full_group_is_told_as_a_memory_limit(monkeypatch: pytest.MonkeyPa
 
 
 @needs_memory
-async def test_groups_are_used_again_and_gone_with_the_executor() -> None:
+async def test_groups_are_used_again_and_gone_with_the_executor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A busy machine may take longer than usual to end the last processes.
+    monkeypatch.setattr(cgroups, "_REMOVE_SECONDS", 60.0)
     async with serving("unsafe", max_concurrency=4) as (codemode, _):
         await asyncio.gather(*(codemode.run_async("1") for _ in range(60)))
         own = folders(os.getpid())
@@ -209,7 +217,7 @@ base, controller, alone = sys.argv[1], sys.argv[2], sys.argv[3] == "alone"
 def enter(): open(f"{base}/cgroup.procs", "w").write(str(os.getpid()))
 enter()
 if not alone:
-    other = subprocess.Popen(["sleep", "30"])
+    other = subprocess.Popen(["sleep", "100"])
 from codemode.executor.cgroups import Cgroups
 cgroups = Cgroups([controller])
 print(cgroups.detail)
@@ -267,7 +275,7 @@ def test_group_of_version_2_is_divided_only_by_who_is_alone_in_it(
     said = subprocess.check_output(
         [sys.executable, "-c", _ALONE_OR_NOT, str(group), controller, company],
         text=True,
-        timeout=30,
+        timeout=100,
         cwd=CHECKOUT,
     ).splitlines()
     if company == "alone":

@@ -74,11 +74,11 @@ async def test_a_thousand_queued_executions_do_not_starve_anothers_single_one(
     flooded: Callers,
 ) -> None:
     flood = flooded.start("flood", count=FLOOD + 10)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(100):
         while flooded.busy["flood"] < 10:  # the queue is full
             await asyncio.sleep(0.01)
     single = flooded.start("single")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(100):
         while flooded.busy["flood"] < 11:  # one has made room
             await asyncio.sleep(0.01)
     flooded.gate.open()
@@ -125,13 +125,13 @@ async def test_what_waits_is_bounded_in_bytes() -> None:
         large = {"data": b"x" * (6 * MIB)}
         for number in range(20):
             tasks += callers.start("flood", code="len(data)", inputs=large)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(100):
                 while callers.busy["flood"] + admission.queued <= number:
                     await asyncio.sleep(0.001)
             assert admission.queued_bytes + admission.arriving_bytes <= 16 * MIB
         assert (admission.queued, callers.busy["flood"]) == (2, 18)
         tasks += callers.start("single", code="len(data)", inputs=large)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(100):
             while callers.busy["flood"] < 19:  # one has made room
                 await asyncio.sleep(0.001)
         callers.gate.open()
@@ -179,6 +179,7 @@ async def test_a_refusal_waits_for_what_the_client_has_still_to_send() -> None:
         assert details.startswith("busy: ")
 
 
+@pytest.mark.deep
 async def test_an_executor_gives_back_what_a_flood_has_filled() -> None:
     def resident() -> int:
         return psutil.Process(process.pid).memory_info().rss
@@ -204,7 +205,7 @@ async def test_an_executor_gives_back_what_a_flood_has_filled() -> None:
 
 
 async def test_a_stream_that_does_not_open_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor_stream, "_OPENING_SECONDS", 1.0)
+    monkeypatch.setattr(executor_stream, "_OPENING_SECONDS", 2.0)
     async with serving(max_concurrency=1) as (codemode, server):
         assert await codemode.execute_async("1") == "1"
         async with grpc.aio.insecure_channel(server.addresses[0]) as raw:
@@ -212,9 +213,9 @@ async def test_a_stream_that_does_not_open_is_ended(monkeypatch: pytest.MonkeyPa
             await stream.send(chunk=pb.Chunk(data=b"x" * 100))
             code, details = await stream.refusal()
             assert code is grpc.StatusCode.INVALID_ARGUMENT
-            assert "no `open` came within 1 s" in details
+            assert "no `open` came within 2 s" in details
             stream = RawStream(raw)
-            await stream.send(open=opening("import time\ntime.sleep(1.5)"))
+            await stream.send(open=opening("import time\ntime.sleep(2.5)"))
             assert len(await stream.rest()) == 2
         assert server.service is not None
         assert server.service.admission.arriving_bytes == 0

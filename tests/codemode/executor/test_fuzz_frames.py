@@ -1,7 +1,7 @@
 """Mutated frames, in great number, against the parsers that meet hostile bytes.
 
 The mutator is seeded, so that each failure can be repeated by its seed. The
-short form runs always, the long one with ``-m slow``: a million frames of a sandbox,
+short form runs always, the long one with ``-m deep``: a million frames of a sandbox,
 and fewer of what only its executor and its client pass on.
 """
 
@@ -37,12 +37,12 @@ from tests.codemode.value_strategies import identity
 RUN = 7
 FEW, MANY, MILLION = 20_000, 200_000, 1_000_000
 MAX_VALUE = 100_000
-LONGEST_SECONDS = 1.0
+LONGEST_SECONDS = 5.0
 GROWTH_BYTES = 24 * 1024 * 1024
 
 
 def counts(most: int) -> pytest.MarkDecorator:
-    marks = [pytest.mark.slow, pytest.mark.timeout(3600)]
+    marks = [pytest.mark.deep, pytest.mark.timeout(3600)]
     return pytest.mark.parametrize("count", [FEW, pytest.param(most, marks=marks)])
 
 
@@ -214,8 +214,8 @@ async def one_stream(mutator: Mutator) -> int:
             max_tool_calls=mutator.random.choice((2, 10_000)),
             max_output_bytes=mutator.random.choice((10, 1_000_000)),
         ),
-        timeout=5,
-        cpu_limit=5,
+        timeout=60,
+        cpu_limit=60,
         tool_calls_before=0,
         isolation="A",
         version="0",
@@ -323,13 +323,13 @@ def client_side(registry: ComponentRegistry, seed: int) -> int:
         execution_id="e",
         max_calls=10,
         max_value_bytes=MAX_VALUE,
-        deadline=time.monotonic() + 5,
+        deadline=time.monotonic() + 60,
         captured=contextvars.copy_context(),
         runtime_context=None,
     )
     transcript = Transcript(
         execution_id="e",
-        execution_timeout=5,
+        execution_timeout=60,
         dispatcher=dispatcher,
         max_value_bytes=MAX_VALUE,
     )

@@ -63,7 +63,7 @@ class Puppet:
     def __init__(self) -> None:
         self.child = Child(1, MAX_VALUE)
         self.socket, self._theirs = socket.socketpair()
-        self._process = subprocess.Popen(["sleep", "30"])
+        self._process = subprocess.Popen(["sleep", "600"])
         self._raw, self.raw_write = os.pipe()
 
     async def start(self) -> None:
@@ -89,7 +89,7 @@ class Puppet:
 
     async def stop(self) -> None:
         self.child.kill()
-        await asyncio.wait_for(asyncio.shield(self.child.exited), 5)
+        await asyncio.wait_for(asyncio.shield(self.child.exited), 60)
         self.child.close()
         self.socket.close()
         os.close(self.raw_write)
@@ -118,7 +118,7 @@ async def serve(
     *,
     limits: Limits | None = None,
     hang_up: bool = True,
-    timeout: float = 5,
+    timeout: float = 60,
     session: bool = True,
     hearer: Hearer | None = None,
 ) -> tuple[Hearer, bool | None]:
@@ -130,7 +130,7 @@ async def serve(
         events=EventWriter(hearer, batches=True),
         limits=limits or Limits(),
         timeout=timeout,
-        cpu_limit=5,
+        cpu_limit=60,
         tool_calls_before=0,
         isolation="none",
         version="0",
@@ -145,7 +145,7 @@ async def serve(
 
     speaking = asyncio.create_task(speak())
     try:
-        survived = await asyncio.wait_for(run.serve(), 8)
+        survived = await asyncio.wait_for(run.serve(), 90)
     except ChildLostError:
         survived = None
     finally:
@@ -247,7 +247,7 @@ async def test_frame_that_never_ends_ends_with_the_time_of_its_run(puppet: Puppe
 
     dripping = asyncio.create_task(drip())
     try:
-        hearer, survived = await serve(puppet, b"", hang_up=False, timeout=0.5)
+        hearer, survived = await serve(puppet, b"", hang_up=False, timeout=2)
     finally:
         dripping.cancel()
         await asyncio.gather(dripping, return_exceptions=True)
@@ -271,7 +271,7 @@ async def test_descriptors_sent_along_are_dropped(puppet: Puppet) -> None:
 async def test_calls_beyond_those_in_flight_are_not_read_on(puppet: Puppet) -> None:
     data = TAKEN + b"".join(call(number) for number in range(1, 50))
     limits = Limits(max_tool_calls_in_flight=5)
-    hearer, survived = await serve(puppet, data, limits=limits, hang_up=False, timeout=0.3)
+    hearer, survived = await serve(puppet, data, limits=limits, hang_up=False, timeout=2)
     assert hearer.kinds == ["started", *["tool_call"] * 5, "failed"]
     assert hearer.messages[-1].failed.status == "timeout"
     assert survived is False

@@ -58,7 +58,7 @@ async def test_who_stops_waiting_for_a_sandbox_stops_nobody_else() -> None:
         assert first.cancelled()
         assert not second.done()
         child.close()
-        await asyncio.wait_for(second, 20)
+        await asyncio.wait_for(second, 60)
 
 
 def test_code_that_the_sandbox_does_not_read_is_ended_by_its_clock(codemode: Codemode) -> None:
@@ -114,7 +114,7 @@ async def test_a_finished_sandbox_does_not_wait_for_its_client_to_read() -> None
         async def write(self, message: pb.ExecutorMessage) -> None:
             await super().write(message)
             if "completed" in self.kinds:
-                await asyncio.wait_for(asyncio.shield(puppet.child.exited), 5)
+                await asyncio.wait_for(asyncio.shield(puppet.child.exited), 60)
 
     async with puppet_child() as puppet:
         data = TAKEN + COMPLETED

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import textwrap
-import time
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -25,7 +26,7 @@ def script(executor: ExecutorProcess, body: str) -> list[str]:
         "from codemode import ClientConfig, Codemode\n"
         f"codemode = Codemode.from_client_config(ClientConfig(executor_url={executor.url!r}))\n"
         "codemode.registry.register_tool('here', lambda name: print(name, flush=True))\n"
-        "async def endless(): await asyncio.sleep(60)\n"
+        "async def endless(): await asyncio.sleep(600)\n"
         "codemode.registry.register_tool('endless', endless)\n"
     )
     return [sys.executable, "-W", "ignore::DeprecationWarning", "-c", head + textwrap.dedent(body)]
@@ -34,14 +35,16 @@ def script(executor: ExecutorProcess, body: str) -> list[str]:
 CODE = f"{WHO}import time\nhere(who())\n{{}}"
 
 
-@pytest.mark.parametrize("ending", ["time.sleep(60)", "while True: pass", "await endless()"])
-@pytest.mark.parametrize("way", ["codemode.run({!r})", "asyncio.run(codemode.run_async({!r}))"])
+@pytest.mark.parametrize("ending", ["time.sleep(600)", "while True: pass", "await endless()"])
+@pytest.mark.parametrize(
+    "way", ["codemode.run({!r}, {})", "asyncio.run(codemode.run_async({!r}, {}))"]
+)
 def test_interrupt_ends_the_client_and_the_sandbox(
     executor: ExecutorProcess, ending: str, way: str
 ) -> None:
     code = CODE.format(ending)
     with subprocess.Popen(
-        script(executor, way.format(code)),
+        script(executor, way.format(code, "execution_timeout=600")),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -49,9 +52,8 @@ def test_interrupt_ends_the_client_and_the_sandbox(
         assert client.stdout is not None
         name = client.stdout.readline().strip()
         assert is_running(name)
-        time.sleep(0.1)
         client.send_signal(signal.SIGINT)
-        _, said = client.communicate(timeout=20)
+        _, said = client.communicate(timeout=60)
     assert "KeyboardInterrupt" in said
     assert client.returncode in (1, 130, -signal.SIGINT)
     assert wait_until(lambda: not is_running(name))
@@ -72,7 +74,7 @@ def test_client_works_on_both_sides_of_a_fork(executor: ExecutorProcess) -> None
         print("done")
     """
     done = subprocess.run(
-        script(executor, body), capture_output=True, text=True, timeout=30, check=False
+        script(executor, body), capture_output=True, text=True, timeout=100, check=False
     )
     assert done.stdout == "done\n", done.stderr
 
@@ -91,7 +93,7 @@ def test_close_in_a_forked_child_leaves_the_parents_runs(executor: ExecutorProce
         print("done")
     """
     done = subprocess.run(
-        script(executor, body), capture_output=True, text=True, timeout=30, check=False
+        script(executor, body), capture_output=True, text=True, timeout=100, check=False
     )
     assert done.stdout == "done\n", done.stderr
 
@@ -101,15 +103,13 @@ def test_client_that_is_never_closed_ends_with_its_process(executor: ExecutorPro
         session = codemode.session()
         session.__enter__()
         assert session.run("1").value == 1
-        events = iter(codemode.stream({CODE.format("time.sleep(60)")!r}))
+        events = iter(codemode.stream({CODE.format("time.sleep(600)")!r}, execution_timeout=600))
         for _ in range(3):
             next(events)
     """
-    began = time.monotonic()
     done = subprocess.run(
-        script(executor, body), capture_output=True, text=True, timeout=30, check=False
+        script(executor, body), capture_output=True, text=True, timeout=100, check=False
     )
-    assert time.monotonic() - began < 25
     assert done.returncode == 0, done.stderr
     assert wait_until(lambda: not is_running(done.stdout.strip()))
 
@@ -132,10 +132,8 @@ def test_executor_that_hangs_is_given_up(
 ) -> None:
     monkeypatch.setattr(request_module, "_DEADLINE_SLACK", 0.3)
     stopped.client.limits = stopped.client.limits.model_copy(update={"queue_timeout": 0.1})
-    began = time.monotonic()
     with pytest.raises(ExecutorDeadlineError) as caught:
         half.run(stopped, "1", execution_timeout=0.1)
-    assert time.monotonic() - began < 20
     assert caught.value.result is None
 
 
@@ -145,26 +143,37 @@ def test_terminated_executor_lets_its_runs_finish(own_executor: ExecutorProcess)
         Codemode.from_client_config(config) as codemode,
         Codemode.from_client_config(config) as other,
     ):
-        events = iter(codemode.stream("import time\ntime.sleep(0.6)\n'whole'"))
+        end = threading.Event()
+
+        async def hold() -> None:
+            while not end.is_set():
+                await asyncio.sleep(0.01)
+
+        def is_refused() -> bool:
+            try:
+                other.run("1")
+            except ExecutorConnectionError:
+                return True
+            return False
+
+        codemode.registry.register_tool("hold", hold)
+        events = iter(codemode.stream("await hold()\n'whole'", execution_timeout=600))
         next(events)
         os.kill(own_executor.pid, signal.SIGTERM)
-        time.sleep(0.2)
-        with pytest.raises(ExecutorConnectionError):
-            other.run("1")
+        assert wait_until(is_refused)
+        end.set()
         assert list(events)[-1].result.value == "whole"  # type: ignore[union-attr]  # the last
         assert wait_until(lambda: not is_running(own_executor.pid))
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_terminated_executor_waits_for_nobody_for_ever(own_executor: ExecutorProcess) -> None:
     config = ClientConfig(executor_url=own_executor.url)
     with Codemode.from_client_config(config) as codemode:
-        events = iter(codemode.stream("import time\ntime.sleep(60)"))
+        events = iter(codemode.stream("import time\ntime.sleep(600)", execution_timeout=600))
         next(events)
-        began = time.monotonic()
         os.kill(own_executor.pid, signal.SIGTERM)
         with pytest.raises(ExecutorConnectionError, match="lost during the run") as caught:
             list(events)
         assert caught.value.result is not None
         assert wait_until(lambda: not is_running(own_executor.pid))
-        assert time.monotonic() - began < 30

@@ -111,14 +111,14 @@ def start(folder: Path, spec: Mapping[str, Any], *options: str) -> Outcome:
     try:
         with os.fdopen(ready, "rb") as pipe:
             if pipe.read(5) != b"ready":
-                return Outcome(process.wait(30), log_path.read_text(), "", None)
+                return Outcome(process.wait(60), log_path.read_text(), "", None)
         with Codemode.from_client_config(ClientConfig(executor_url=address)) as codemode:
             result = codemode.run("import os\n(sum(range(10)), os.getuid())")
         return Outcome(None, log_path.read_text(), result.isolation, result.value)
     finally:
         below = descendants(process.pid)
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         assert wait_until(lambda: not any(map(is_running, below)))
         assert [path.name for path in folder.iterdir() if path.is_dir()] == []
 

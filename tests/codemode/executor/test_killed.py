@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -40,7 +39,6 @@ class Shop:
     def __init__(self, executor: ExecutorProcess, victim: Victim) -> None:
         self.charges: list[int] = []
         self.strikes = 0
-        self.struck_at = 0.0
         self._executor = executor
         self._victim = victim
 
@@ -51,18 +49,17 @@ class Shop:
         pid = process_named(name)
         assert pid is not None
         self.strikes += 1
-        self.struck_at = time.monotonic()
         victims = {"child": pid, "zygote": self._executor.zygote, "executor": self._executor.pid}
         os.kill(victims[self._victim], signal.SIGKILL)
 
-        # The next call of the code must come from a sandbox that should be dead.
-        time.sleep(0.2)
+        # The next call of the code would come from a sandbox that must be dead.
+        assert wait_until(lambda: not is_running(pid))
 
     async def strike_async(self, name: str) -> None:
         self.strike(name)
 
     def outcome(self, run: Callable[[], ExecutionResult]) -> ExecutionResult:
-        """Return the record of a run that is struck, which must come soon."""
+        """Return the record of a run that is struck, and whose time would not be up for long."""
         if self._victim == "executor":
             with pytest.raises(ExecutorConnectionError, match="lost during the run") as caught:
                 run()
@@ -70,7 +67,6 @@ class Shop:
             result = caught.value.result
         else:
             result = run()
-        assert time.monotonic() - self.struck_at < 20  # execution_timeout is 30
         return result
 
 
@@ -106,7 +102,9 @@ def test_killed_mid_run_gives_the_record_and_repeats_nothing(
     assert half.run(own_codemode, "1").value == 1
     below = descendants(own_executor.pid)
 
-    result = shop.outcome(lambda: half.run(own_codemode, CODE.format(call=call)))
+    result = shop.outcome(
+        lambda: half.run(own_codemode, CODE.format(call=call), execution_timeout=600)
+    )
 
     assert result.status == "crashed"
     assert result.error is not None
@@ -130,7 +128,8 @@ def test_killed_mid_run_gives_the_record_and_repeats_nothing(
 def test_killed_while_the_code_works_alone(
     own_executor: ExecutorProcess, own_codemode: Codemode, victim: Victim
 ) -> None:
-    events = iter(own_codemode.stream(f"{WHO}print(who(), flush=True)\nwhile 1: pass"))
+    code = f"{WHO}print(who(), flush=True)\nwhile 1: pass"
+    events = iter(own_codemode.stream(code, execution_timeout=600))
     next(events)
     name = next(events).text.strip()  # type: ignore[union-attr]  # the output
     shop = Shop(own_executor, victim)
@@ -168,10 +167,8 @@ def test_killed_executor_is_named_before_the_run_began(
     own_executor: ExecutorProcess, own_codemode: Codemode, half: Half
 ) -> None:
     own_executor.kill()
-    began = time.monotonic()
     with pytest.raises(ExecutorConnectionError, match="cannot be reached") as caught:
-        half.run(own_codemode, "1")
-    assert time.monotonic() - began < 20
+        half.run(own_codemode, "1", execution_timeout=600)
     assert caught.value.result is None
     assert own_executor.url in str(caught.value)
 
@@ -200,12 +197,15 @@ def test_a_zygote_ends_silently_with_its_executor_whatever_that_had_not_read(
     assert "Traceback" not in own_executor.log
 
 
+@pytest.mark.deep
 def test_an_executor_that_stands_still_is_given_up(
     own_executor: ExecutorProcess, half: Half, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patience = {"grpc.keepalive_time_ms", "grpc.http2.ping_timeout_ms"}
     options = channels._PLAINTEXT_OPTIONS
-    impatient = [(name, n // 20 if name in patience else n) for name, n in options]
+    # gRPC's own patience is a minute, or has no end.
+    assert patience <= dict(options).keys()
+    impatient = [(name, n // 10 if name in patience else n) for name, n in options]
     monkeypatch.setattr(channels, "_PLAINTEXT_OPTIONS", impatient)
     config = ClientConfig(executor_url=own_executor.url)
     with Codemode.from_client_config(config) as codemode:
@@ -214,12 +214,10 @@ def test_an_executor_that_stands_still_is_given_up(
             os.kill(own_executor.pid, signal.SIGSTOP)
 
         codemode.registry.register_tool("freeze", freeze)
-        began = time.monotonic()
         try:
             with pytest.raises(ExecutorConnectionError, match="lost during the run") as caught:
-                half.run(codemode, "freeze()\nwhile True: pass", execution_timeout=300)
+                half.run(codemode, "freeze()\nwhile True: pass", execution_timeout=600)
         finally:
             os.kill(own_executor.pid, signal.SIGCONT)
-        assert time.monotonic() - began < 40  # gRPC's own patience is 60 s
     assert caught.value.result is not None
     assert [call.name for call in caught.value.result.tool_calls] == ["freeze"]

@@ -113,10 +113,15 @@ def test_tool_call_limit(codemode: Codemode, half: Half) -> None:
 def test_calls_in_flight_wait_for_each_other(codemode: Codemode, half: Half) -> None:
     running: list[int] = []
     most: list[int] = []
+    three = asyncio.Event()
 
     async def slow() -> None:
         running.append(1)
         most.append(len(running))
+        if len(running) == 3:
+            three.set()
+        await three.wait()
+        # Time for calls that had better wait.
         await asyncio.sleep(0.02)
         running.pop()
 
@@ -155,7 +160,7 @@ def test_thread_limit(codemode: Codemode) -> None:
     code = (
         "import threading, time\nthreads = []\n"
         "try:\n    for _ in range(100):\n"
-        "        thread = threading.Thread(target=time.sleep, args=(1,), daemon=True)\n"
+        "        thread = threading.Thread(target=time.sleep, args=(60,), daemon=True)\n"
         "        thread.start()\n        threads.append(thread)\n"
         "except RuntimeError:\n    pass\nresult = len(threads)"
     )

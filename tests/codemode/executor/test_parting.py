@@ -73,7 +73,7 @@ async def test_it_is_killed_though_its_result_is_not_read(used: list[Child]) -> 
     ):
         stream = RawStream(channel)
         await stream.send(open=opening("'x' * 8_000_000"))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not (used and used[0].closed):
                 await asyncio.sleep(0.005)
         assert not stream.call.done()

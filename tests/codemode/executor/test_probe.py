@@ -28,7 +28,7 @@ def ask(*options: str, command: tuple[str, ...] = ("-m", "codemode.executor")) -
         [sys.executable, *command, "--probe", *options],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         env={**inherited, "PYTHONPATH": str(CHECKOUT)},
     )
 
@@ -79,7 +79,7 @@ def test_json_without_probe_is_refused() -> None:
         [sys.executable, "-m", "codemode.executor", "--json"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         cwd=CHECKOUT,
     )
     assert said.returncode == 3

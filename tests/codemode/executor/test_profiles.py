@@ -19,7 +19,7 @@ from codemode.errors import ExecutorConnectionError, ExecutorRequestError
 from codemode.executor import profiles
 from codemode.executor.profiles import PROFILES, Profile
 from codemode.executor.server import ExecutorServer
-from tests.codemode.processes import ExecutorProcess
+from tests.codemode.processes import ExecutorProcess, ending_all_it_starts
 from tests.codemode.sandbox.lockdown.hosts import needs_tier
 
 LOADED = "import sys\nsorted({'numpy', 'pandas', 'json'} & set(sys.modules))"
@@ -47,8 +47,7 @@ def folder(request: pytest.FixtureRequest) -> Iterator[Path]:
 async def serving(
     tier: Tier = "unsafe", **options: Any
 ) -> AsyncIterator[tuple[Codemode, ExecutorServer]]:
-    before = set(psutil.Process().children())
-    with tempfile.TemporaryDirectory(prefix="cm-test-") as name:
+    with ending_all_it_starts(), tempfile.TemporaryDirectory(prefix="cm-test-") as name:
         url = f"unix:{name}/socket"
         config = ExecutorConfig(listen=(url,), tier=tier, min_tier=tier, pool_size=2, **options)
         async with (
@@ -56,7 +55,6 @@ async def serving(
             Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode,
         ):
             yield codemode, server
-    assert set(psutil.Process().children()) <= before
 
 
 async def test_profile_is_chosen_per_execution() -> None:
@@ -213,7 +211,11 @@ result = [rates.KEY, rates.deep.DEEP, len(refused)]
 
 @pytest.mark.parametrize(
     "folder, profile",
-    [("/var/tmp", "default"), ("/tmp", "default"), ("/tmp", "data")],
+    [
+        pytest.param("/var/tmp", "default", marks=pytest.mark.deep),
+        pytest.param("/tmp", "default", marks=pytest.mark.deep),
+        ("/tmp", "data"),
+    ],
     indirect=["folder"],
 )
 async def test_folder_of_packages_is_importable_and_nothing_beside_it(

@@ -100,13 +100,13 @@ async def test_time_in_the_queue_is_not_execution_time(small: Small, half: str) 
 
     async def run() -> Any:
         if half == "sync":
-            return await asyncio.to_thread(codemode.run, code, execution_timeout=2.0)
-        return await codemode.run_async(code, execution_timeout=2.0)
+            return await asyncio.to_thread(codemode.run, code, execution_timeout=4.0)
+        return await codemode.run_async(code, execution_timeout=4.0)
 
     async with small.occupied():
         task = asyncio.create_task(run())
         await small.waits(1)
-        await asyncio.sleep(2.2)
+        await asyncio.sleep(4.2)
     assert (await task).value == 10, task.result()
 
 

@@ -191,7 +191,7 @@ async def test_stream_without_a_message_is_refused(channel: grpc.aio.Channel) ->
 )
 async def test_second_opening_is_refused(channel: grpc.aio.Channel, second: Any) -> None:
     stream = RawStream(channel)
-    await stream.send(open=opening("import time\ntime.sleep(5)"))
+    await stream.send(open=opening("import time\ntime.sleep(60)"))
     assert (await stream.read()).WhichOneof("message") == "started"
     await stream.send(**second)
     code, details = await stream.refusal()

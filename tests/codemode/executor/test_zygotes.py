@@ -302,7 +302,7 @@ async def test_child_that_finds_no_descriptors_takes_none(left: int) -> None:
 
 
 async def test_zygote_that_reaps_nobody_keeps_no_slot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zygotes, "_REAP_SECONDS", 1.0)
+    monkeypatch.setattr(zygotes, "_REAP_SECONDS", 3.0)
     monkeypatch.setattr(pools, "_KEEPER_SECONDS", 0.1)
     async with serving(pool_size=1, max_concurrency=1) as served:
         async with a_run_meanwhile(served):

@@ -28,7 +28,7 @@ from codemode.values import decode, encode
 MAX_BYTES = 16 * 1024 * 1024
 LIMITS = {
     "memory_bytes": 256 * 1024 * 1024,
-    "cpu_seconds": 20,
+    "cpu_seconds": 60,
     "threads": None,
     "open_files": 64,
     "disk_bytes": 16 * 1024 * 1024,
@@ -65,10 +65,14 @@ class RefusedError(Exception):
 
 @dataclass
 class Later:
-    """Returned by a host's handler: the answer comes after some seconds (None: never)."""
+    """Returned by a host's handler: the answer comes after some seconds (None: never).
+
+    With ``when`` it comes as soon as that is true of all that the guest has said.
+    """
 
     seconds: float | None
     value: Any = None
+    when: Callable[[], bool] | None = None
 
 
 @dataclass
@@ -129,7 +133,7 @@ class Forker:
 
     def close(self) -> None:
         self._control.close()
-        self._process.wait(10)
+        self._process.wait(60)
 
 
 class Guest:
@@ -152,6 +156,8 @@ class Guest:
         self._received = bytearray()
         self._runs = count(1)
         self._due: list[tuple[float, int, Later]] = []
+        self._held: list[tuple[int, Later]] = []
+        self.outcome = Outcome()
         opened = {"tools": tools, "limits": LIMITS | limits, "session": session}
         self._sock.sendall(pack(Frame.OPEN, 0, 0, encode(opened, max_bytes=MAX_BYTES)))
         self.status: int | None = None
@@ -178,7 +184,7 @@ class Guest:
         return self.status
 
     def run(
-        self, code: str, inputs: Mapping[str, Any] | None = None, *, timeout: float = 20
+        self, code: str, inputs: Mapping[str, Any] | None = None, *, timeout: float = 60
     ) -> Outcome:
         """Send code and serve its calls until the run or the guest ends."""
         run = next(self._runs)
@@ -186,7 +192,7 @@ class Guest:
         if inputs:
             body += encode(dict(inputs), max_bytes=MAX_BYTES)
         self._sock.sendall(pack(Frame.RUN, run, 0, body))
-        outcome = Outcome()
+        self.outcome = outcome = Outcome()
         deadline = time.monotonic() + timeout
         while True:
             frame = self._next(deadline)
@@ -240,9 +246,14 @@ class Guest:
             self._send(pack(Frame.TOOL_FAILURE, 0, number, body))
             return
         if isinstance(value, Later):
-            if value.seconds is not None:
+            if value.when is not None:
+                self._held.append((number, value))
+            elif value.seconds is not None:
                 heapq.heappush(self._due, (time.monotonic() + value.seconds, number, value))
             return
+        self._send_value(number, value)
+
+    def _send_value(self, number: int, value: Any) -> None:
         self._send(pack(Frame.TOOL_VALUE, 0, number, encode(value, max_bytes=MAX_BYTES)))
 
     def _send(self, frame: bytes) -> None:
@@ -266,8 +277,10 @@ class Guest:
             assert now < deadline, "the guest said nothing in time"
             while self._due and self._due[0][0] <= now:
                 _, number, later = heapq.heappop(self._due)
-                body = encode(later.value, max_bytes=MAX_BYTES)
-                self._send(pack(Frame.TOOL_VALUE, 0, number, body))
+                self._send_value(number, later.value)
+            for number, later in [one for one in self._held if one[1].when and one[1].when()]:
+                self._held.remove((number, later))
+                self._send_value(number, later.value)
             until = min(deadline, self._due[0][0] if self._due else deadline)
             if not select.select([self._sock], [], [], max(0, until - now))[0]:
                 continue

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 
-from tests.codemode.sandbox.guest_driver import Forker, Guest, Outcome, tool
+from tests.codemode.sandbox.guest_driver import Forker, Guest, Later, Outcome, tool
 
-TOOLS = [tool("ping", "ping()")]
+TOOLS = [tool("ping", "ping()"), tool("hold", "hold()", asynchronous=True)]
 
 
 def run(forker: Forker, code: str) -> Outcome:
@@ -41,27 +40,22 @@ def test_first_lines_come_one_by_one(forker: Forker) -> None:
 def test_many_lines_are_gathered(forker: Forker) -> None:
     outcome = run(forker, "for n in range(20_000): print(n)")
     assert outcome.stdout == "".join(f"{n}\n" for n in range(20_000))
-    assert len(outcome.of("stdout")) < 200
+    assert len(outcome.of("stdout")) < 1_000
 
 
 def test_gathered_line_comes_within_a_moment(forker: Forker) -> None:
-    code = "import time\nfor n in range(100): print(n)\ntime.sleep(1)\nping()"
-    printed: list[float] = []
+    def host(name: str, arguments: dict[str, Any]) -> Later:
+        return Later(None, when=lambda: guest.outcome.stdout.endswith("99\n"))
 
-    def host(name: str, arguments: dict[str, Any]) -> None:
-        printed.append(time.monotonic())
-
+    # A call takes along what was printed before it: the only one is made before.
+    code = (
+        "import asyncio\ntask = asyncio.create_task(hold())\nawait asyncio.sleep(0)\n"
+        "for n in range(100): print(n)\nawait task"
+    )
     with Guest(forker, TOOLS, host) as guest:
-        note, stamps = guest._note, []
-
-        def stamped(outcome: Outcome, kind: Any, number: int, body: bytes) -> bool:
-            if b"99\n" in body:
-                stamps.append(time.monotonic())
-            return note(outcome, kind, number, body)
-
-        guest._note = stamped  # type: ignore[method-assign]  # watches the clock
-        guest.run(code)
-    assert printed[0] - stamps[0] > 0.1
+        outcome = guest.run(code)
+    assert outcome.completed
+    assert outcome.events[:3] == [("taken",), ("call", "hold", {}), ("stdout", "0\n")]
 
 
 def test_large_output_comes_in_frames_of_valid_text(forker: Forker) -> None:
@@ -174,7 +168,7 @@ def test_progress_is_limited_but_ends_are_always_sent(forker: Forker) -> None:
     reported = run(forker, code).of("progress")
     assert reported[0] == (1, 5000, "n=1")
     assert reported[-1] == (5000, 5000, "n=5000")
-    assert len(reported) < 50
+    assert len(reported) < 500
 
 
 def test_last_progress_of_a_run_is_sent(forker: Forker) -> None:

@@ -94,9 +94,9 @@ def test_context_variables_of_the_code_stay(session: Guest) -> None:
 
 def test_leftover_task_can_call_nothing_in_the_next_run(session: Guest) -> None:
     session.run(
-        "import asyncio\nseen = []\n"
+        "import asyncio\nseen, later = [], asyncio.Event()\n"
         "async def linger():\n"
-        "    await asyncio.sleep(0.3)\n"
+        "    await later.wait()\n"
         "    print('leftover')\n"
         "    for call in (lambda: ping('x'), lambda: progress(1)):\n"
         "        try:\n            seen.append(call())\n"
@@ -105,7 +105,7 @@ def test_leftover_task_can_call_nothing_in_the_next_run(session: Guest) -> None:
         "    except ToolError as e:\n        seen.append(e.kind)\n"
         "task = asyncio.create_task(linger())\nawait asyncio.sleep(0)"
     )
-    outcome = session.run("await task\nseen")
+    outcome = session.run("later.set()\nawait task\nseen")
     assert outcome.of("call") == []
     assert outcome.of("progress") == []
     assert outcome.stdout == ""
@@ -134,14 +134,14 @@ def test_leftover_thread_can_call_nothing_in_the_next_run(session: Guest) -> Non
 
 def test_raw_leftover_thread_can_call_nothing_either(session: Guest) -> None:
     session.run(
-        "import _thread, time\nseen = []\n"
+        "import _thread, time\nseen, later = [], False\n"
         "def linger():\n"
-        "    time.sleep(0.3)\n"
+        "    while not later: time.sleep(0.01)\n"
         "    try:\n        seen.append(ping('x'))\n"
         "    except ToolError as e:\n        seen.append(e.kind)\n"
         "_thread.start_new_thread(linger, ())"
     )
-    outcome = session.run("while not seen: time.sleep(0.01)\nseen")
+    outcome = session.run("later = True\nwhile not seen: time.sleep(0.01)\nseen")
     assert (outcome.value, outcome.of("call")) == (["cancelled"], [])
 
 

@@ -68,4 +68,4 @@ async def test_using_what_is_preloaded_copies_no_memory(codemode: Codemode) -> N
 
 
 def test_shared_objects_live_for_ever_and_new_ones_do_not() -> None:
-    subprocess.run([sys.executable, "-c", _STAND_ALONE], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", _STAND_ALONE], check=True, timeout=100)

@@ -109,7 +109,8 @@ class Bait:
         self.udp = self._socket(socket.SOCK_DGRAM, ("127.0.0.1", 0))
         self.tcp = self._socket(socket.SOCK_STREAM, ("127.0.0.1", 0))
         self.victim = subprocess.Popen(
-            ["sleep", "120"], env={"CODEMODE_EXECUTOR_API_KEY": _SECRET, "PATH": os.environ["PATH"]}
+            ["sleep", "1000"],
+            env={"CODEMODE_EXECUTOR_API_KEY": _SECRET, "PATH": os.environ["PATH"]},
         )
         self._before = self._look()
         return self
@@ -193,7 +194,7 @@ async def attack_all(
     together = [attack for attack in chosen if not attack.alone]
     words: dict[str, str] = {}
     if together:
-        result = await codemode.run_async(batch(together), inputs=inputs)
+        result = await codemode.run_async(batch(together), inputs=inputs, execution_timeout=300)
         if result.ok:
             words |= result.value
         else:

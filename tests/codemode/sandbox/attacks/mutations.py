@@ -7,12 +7,14 @@ import ctypes
 import os
 import platform
 import resource
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from codemode import Codemode
 from codemode.config import CEILINGS
+from codemode.tools import tool
 from tests.codemode.sandbox.attacks.attack import Attack, outcome_of, program
 from tests.codemode.sandbox.attacks.probes_limits import DISK_BYTES
 
@@ -46,7 +48,7 @@ def _code(body: str, **limits: Any) -> Trial:
 
     async def trial(codemode: Codemode, inputs: Mapping[str, Any]) -> str:
         result = await codemode.client.execute_async(
-            text, [], limits or None, inputs=inputs, execution_timeout=30
+            text, [], limits or None, inputs=inputs, execution_timeout=60
         )
         return outcome_of(result)
 
@@ -55,23 +57,24 @@ def _code(body: str, **limits: Any) -> Trial:
 
 async def _signal_the_group(codemode: Codemode, inputs: Mapping[str, Any]) -> str:
     """Tell whether a signal to the own group reaches a sandbox that runs beside it."""
-    ready = asyncio.Event()
+    ready, struck = asyncio.Event(), asyncio.Event()
 
     async def listening() -> None:
         ready.set()
+        await struck.wait()
 
     codemode.registry.register_tool("listening", listening, overwrite=True)
     listener = asyncio.create_task(
         codemode.run_async(
-            "import signal, time\nheard = []\n"
+            "import signal\nheard = []\n"
             "signal.signal(signal.SIGUSR1, lambda *a: heard.append(1))\n"
-            "await listening()\nend = time.monotonic() + 1\n"
-            "while not heard and time.monotonic() < end: time.sleep(0.01)\n"
+            "await listening()\n"
             "'reached' if heard else 'not reached'"
         )
     )
-    await asyncio.wait_for(ready.wait(), 5)
+    await asyncio.wait_for(ready.wait(), 60)
     await codemode.run_async("import os, signal\nos.kill(0, signal.SIGUSR1)", available_tools=[])
+    struck.set()
     heard = outcome_of(await listener)
     # Where the signal ends the zygote, the listener ends with it, and another one starts.
     assert outcome_of(await codemode.run_async("1")) == "1"
@@ -80,14 +83,22 @@ async def _signal_the_group(codemode: Codemode, inputs: Mapping[str, Any]) -> st
 
 async def _threads_of_two(codemode: Codemode, inputs: Mapping[str, Any]) -> str:
     """Tell whether two sandboxes get their threads at the same time."""
+    both = threading.Barrier(2)
+
+    @tool(thread_sensitive=False)
+    def tried() -> None:
+        both.wait(60)
+
+    codemode.registry.register_tool("tried", tried, overwrite=True)
     code = (
         "import threading, time\nstarted = 0\n"
-        "for _ in range(24):\n"
-        "    threading.Thread(target=time.sleep, args=(1,), daemon=True).start()\n"
-        "    started += 1\ntime.sleep(0.5)\nstarted"
+        "try:\n    for _ in range(24):\n"
+        "        threading.Thread(target=time.sleep, args=(100,), daemon=True).start()\n"
+        "        started += 1\n"
+        "except RuntimeError:\n    pass\ntried()\nstarted"
     )
     results = await asyncio.gather(
-        *(codemode.run_async(code, available_tools=[]) for _ in range(2))
+        *(codemode.run_async(code, available_tools=["tried"]) for _ in range(2))
     )
     return "both" if [outcome_of(result) for result in results] == ["24", "24"] else "one"
 
@@ -152,7 +163,7 @@ _THREADS_IN_LITTLE_MEMORY = """
     import threading, time
     def start():
         for _ in range(24):
-            threading.Thread(target=time.sleep, args=(0.3,), daemon=True).start()
+            threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
         return 'started'
     return tell(start)
 """

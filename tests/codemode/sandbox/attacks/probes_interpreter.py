@@ -29,7 +29,7 @@ ATTACKS = (
         code="import threading, time\nthreading.Thread(target=time.sleep, args=(100,)).start()\nreturn 'returned'",
         expected="returned",
         alone=True,
-        seconds=30,
+        seconds=60,
     ),
     Attack(
         number=65,
@@ -37,7 +37,7 @@ ATTACKS = (
         code="import atexit, time\natexit.register(time.sleep, 100)\nreturn 'returned'",
         expected="returned",
         alone=True,
-        seconds=30,
+        seconds=60,
     ),
     Attack(
         number=68,
@@ -45,7 +45,7 @@ ATTACKS = (
         code="os.close(3)",
         expected="ExitedEarly",
         alone=True,
-        seconds=30,
+        seconds=60,
     ),
     Attack(
         number=69,
@@ -83,7 +83,7 @@ ATTACKS = (
         """,
         expected="own result",
         alone=True,
-        seconds=30,
+        seconds=60,
     ),
     Attack(
         number=92,
@@ -91,7 +91,7 @@ ATTACKS = (
         code="ctypes.memset(id(type(None)), 0xff, 200)\nreturn None.x",
         expected="Crashed",
         alone=True,
-        seconds=30,
+        seconds=60,
     ),
     Attack(
         number=92,
@@ -100,6 +100,6 @@ ATTACKS = (
         "libc.munmap(ctypes.c_void_p(address), 1 << 16)\nreturn repr([object()])",
         expected="Crashed",
         alone=True,
-        seconds=30,
+        seconds=60,
     ),
 )

@@ -107,7 +107,7 @@ ATTACKS = (
             threads = []
             def take():
                 for _ in range(500):
-                    thread = threading.Thread(target=time.sleep, args=(1,), daemon=True)
+                    thread = threading.Thread(target=time.sleep, args=(60,), daemon=True)
                     thread.start()
                     threads.append(thread)
             word = tell(take)
@@ -146,10 +146,10 @@ ATTACKS = (
     Attack(
         number=62,
         name="sleep and ignore SIGTERM",
-        code="import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)",
+        code="import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)",
         expected="Timeout",
         alone=True,
-        seconds=1,
+        seconds=3,
     ),
     Attack(
         number=63,
@@ -158,7 +158,7 @@ ATTACKS = (
         expected="ignored",
         lower="Timeout",
         alone=True,
-        seconds=1,
+        seconds=5,
     ),
     Attack(
         number=75,

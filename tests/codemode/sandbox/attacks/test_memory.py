@@ -93,7 +93,7 @@ def test_memory_holds_no_secret_and_nothing_of_former_runs(
                     for name, text in {**_SECRETS, _CONTROL: _HELD}.items()
                 }
                 result = await codemode.run_async(
-                    _SCAN, inputs={"patterns": patterns}, execution_timeout=60
+                    _SCAN, inputs={"patterns": patterns}, execution_timeout=100
                 )
                 assert result.error is None
                 seen: Mapping[str, object] = result.value

@@ -81,6 +81,7 @@ def outcomes() -> Outcomes:
     return outcome
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "tier, mutation", CASES, ids=[f"{m.layer}-{t}-{i}" for i, (t, m) in enumerate(CASES)]
 )

@@ -22,7 +22,7 @@ _LESSER_HOST = _ROOT / "tests" / "codemode" / "executor" / "lesser_host.py"
 _NOBODY: Mapping[str, int] = {"uid": 65534}
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.deep,
     pytest.mark.timeout(900),
     pytest.mark.skipif(
         os.geteuid() != 0, reason="these tests are run by an unprivileged user already"
@@ -51,7 +51,7 @@ def attack(host: Mapping[str, Any], tiers: Sequence[str]) -> None:
     """Run all attacks there: those of each tier have to be made, and to be held."""
     tests = Path(__file__).with_name("test_attacks.py").relative_to(_ROOT)
     chosen = " or ".join(f"{tier}-" for tier in tiers)
-    options = ("-n0", "-q", "-p", "no:cacheprovider")
+    options = ("-n0", "-q", "-m", "", "-p", "no:cacheprovider")
     done = run(host, "-m", "pytest", *options, str(tests), "-k", chosen)
     assert done.returncode == 0, done.stdout[-3000:]
     (passed,) = re.findall(r"^(\d+) passed", done.stdout, re.MULTILINE)

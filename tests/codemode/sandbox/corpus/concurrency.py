@@ -35,7 +35,7 @@ PROGRAMS = (
     ),
     Program(
         "timeouts",
-        "import asyncio\ntry:\n    async with asyncio.timeout(0.01):\n        await asyncio.sleep(5)\nexcept TimeoutError:\n    result = 'timeout'",
+        "import asyncio\ntry:\n    async with asyncio.timeout(0.01):\n        await asyncio.sleep(60)\nexcept TimeoutError:\n    result = 'timeout'",
         "timeout",
     ),
     Program(
@@ -108,16 +108,16 @@ PROGRAMS = (
     ),
     Program(
         "timers and events",
-        "import threading\ne = threading.Event()\nthreading.Timer(0.01, e.set).start()\ne.wait(5)",
+        "import threading\ne = threading.Event()\nthreading.Timer(0.01, e.set).start()\ne.wait(60)",
     ),
     Program(
         "conditions and barriers",
-        "import threading\nb = threading.Barrier(3)\nout = []\ndef work():\n    out.append(b.wait(5))\nts = [threading.Thread(target=work) for _ in range(3)]\n[t.start() for t in ts]\n[t.join() for t in ts]\nsorted(out)",
+        "import threading\nb = threading.Barrier(3)\nout = []\ndef work():\n    out.append(b.wait(60))\nts = [threading.Thread(target=work) for _ in range(3)]\n[t.start() for t in ts]\n[t.join() for t in ts]\nsorted(out)",
         [0, 1, 2],
     ),
     Program(
         "queue",
-        "import queue, threading\nq = queue.Queue(1)\nthreading.Thread(target=lambda: [q.put(i) for i in range(3)]).start()\n[q.get(timeout=5) for _ in range(3)]",
+        "import queue, threading\nq = queue.Queue(1)\nthreading.Thread(target=lambda: [q.put(i) for i in range(3)]).start()\n[q.get(timeout=60) for _ in range(3)]",
         [0, 1, 2],
     ),
     Program(

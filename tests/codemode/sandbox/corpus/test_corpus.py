@@ -54,7 +54,7 @@ def tier_a() -> Iterator[Codemode]:
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
 def test_program_gives_its_value(tier_a: Codemode, program: Program) -> None:
-    outcome = tier_a.run(program.code, execution_timeout=10)
+    outcome = tier_a.run(program.code, execution_timeout=100)
     assert outcome.status == "completed", outcome.error
     assert outcome.isolation == "A"
     assert identity(outcome.value) == identity(program.value)
@@ -62,7 +62,7 @@ def test_program_gives_its_value(tier_a: Codemode, program: Program) -> None:
 
 @pytest.mark.parametrize("program", data.PROGRAMS, ids=lambda program: program.name)
 def test_program_with_numpy_and_pandas_gives_its_value(tier_a: Codemode, program: Program) -> None:
-    outcome = tier_a.run(program.code, execution_timeout=10, profile="data")
+    outcome = tier_a.run(program.code, execution_timeout=100, profile="data")
     assert outcome.status == "completed", outcome.error
     assert outcome.isolation == "A"
     assert identity(outcome.value) == identity(program.value)
@@ -85,9 +85,9 @@ def test_every_module_of_the_library_can_be_imported(tier_a: Codemode) -> None:
             f"names = {names!r}\n{IMPORTS}print(json.dumps(failed))",
         ],
         env=CLEAN_ENVIRONMENT,
-        timeout=60,
+        timeout=100,
     )
-    inside = tier_a.run(f"{IMPORTS}failed", inputs={"names": names})
+    inside = tier_a.run(f"{IMPORTS}failed", inputs={"names": names}, execution_timeout=100)
     assert inside.status == "completed", inside.error
     # What this system's Python lacks or does not build is missing there as well.
     assert inside.value == json.loads(outside)

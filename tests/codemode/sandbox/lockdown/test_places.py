@@ -25,7 +25,7 @@ CHECKOUT = Path(package.__file__).parent.parent
 NOBODY = 65534
 
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.deep
 
 LEFT_OUT = shutil.ignore_patterns("test", "*-packages", "idlelib", "config-*", "*.a")
 

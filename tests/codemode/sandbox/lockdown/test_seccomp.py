@@ -385,7 +385,7 @@ def test_kernel_answers_as_the_interpreter_does() -> None:
             *(json.dumps([folder]), json.dumps([list(errors), tripwires])),
         ],
         capture_output=True,
-        timeout=60,
+        timeout=100,
         env={"PATH": "/usr/bin:/bin"},
         cwd="/",
     )

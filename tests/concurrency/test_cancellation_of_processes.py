@@ -115,14 +115,14 @@ def test_it_is_dead_within_200_ms_of_its_clients_end(
     assert best_of(ATTEMPTS, lambda: once(half, state, executor.url, number)) < PROMISED_SECONDS
 
 
-@pytest.mark.deep
+@pytest.mark.quiet
 @pytest.mark.parametrize("state", ["loop", "sync tool"])
 @EachSignal
 def test_a_sandbox_of_an_executor_of_its_own_does(state: str, number: signal.Signals) -> None:
     assert best_of(ATTEMPTS, lambda: once("sync", state, "", number)) < PROMISED_SECONDS
 
 
-@pytest.mark.deep
+@pytest.mark.quiet
 @EachState
 def test_a_sandbox_ends_with_its_executor(state: str) -> None:
     skip_in_a_pid_namespace()

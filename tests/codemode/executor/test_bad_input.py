@@ -113,7 +113,7 @@ def test_un_awaited_async_tool_is_named(codemode: Codemode) -> None:
 @pytest.mark.parametrize("code", ["while True: pass", "import time\ntime.sleep(60)"])
 def test_infinite_loop_times_out(codemode: Codemode, half: Half, code: str) -> None:
     result = half.run(codemode, f"print('in')\n{code}", execution_timeout=2.5)
-    assert result.usage.wall_seconds >= 2.5
+    assert result.usage.wall_seconds > 2.4
     assert result.status == "timeout"
     assert result.error is not None
     assert result.error.message == "the code ran longer than execution_timeout=2.5 s"

@@ -143,11 +143,11 @@ FLOODS: list[Any] = [
 
 @pytest.mark.parametrize("number", range(len(FLOODS)))
 def test_floods_of_faults_are_answered_in_short_and_in_time(number: int) -> None:
-    began = time.process_time()
+    began = time.thread_time()
     with pytest.raises(InvalidArguments) as caught:
         EVERYTHING.validate(FLOODS[number])
 
-    assert time.process_time() - began < 1
+    assert time.thread_time() - began < 5
     assert len(str(caught.value)) < 1_500
 
 

@@ -28,16 +28,35 @@ UV_ENVIRONMENT = {
     "UV_PYTHON_DOWNLOADS": "never",
 }
 NOBODY = "65534"
+IN_TIER_A = {"CODEMODE_TEST_TIER": "A"}
+# What depends on the tier in which code runs that asks for none by itself.
+OF_THE_TIER = (
+    "tests/codemode/core",
+    *(
+        f"tests/codemode/executor/test_{name}.py"
+        for name in "bad_input cancellation flood growth interrupts killed limits wire".split()
+    ),
+)
 # What depends on the versions of Python and Django.
 OF_THE_PAIR = (
     "tests/codemode/core",
     "tests/codemode/sandbox",
+    "--ignore=tests/codemode/sandbox/attacks",
     "tests/codemode/tools",
     "tests/database",
     "tests/django_codemode",
     "tests/example_project",
 )
-
+# What depends on the user.
+OF_THE_USER = ("tests/codemode/executor", "tests/codemode/sandbox")
+PROPERTIES = (
+    "--hypothesis-profile=deep",
+    "--timeout=900",
+    "tests/codemode/executor/test_hostile_child.py",
+    "tests/codemode/test_values_hostile.py",
+    "tests/codemode/test_values_roundtrip.py",
+    "tests/codemode/test_values_text.py",
+)
 _FIND_POSTGRESQL = "from tests.database.postgresql import find_programs; find_programs()"
 # Of the services that tests need: Debian's packages, a command that succeeds where
 # they are installed, and the variable that turns a skipped test into a failed one.
@@ -58,33 +77,26 @@ def run(work: Path) -> Iterator[Stage]:
     yield Stage(name="README: first command", command=first)
     yield Stage(name="README: tests", command=second, tests=())
     # There, tests see the code's process ids and folders unless a tier is named.
-    if tier_a := _tier_a():
-        yield Stage(
-            name="Tier A: client and executor",
-            command=PYTEST,
-            tests=("tests/codemode/core", "tests/codemode/executor"),
-            environment={**tier_a, "CODEMODE_TEST_TIER": "A"},
-        )
+    if _tier_a():
+        yield Stage(name="Tier A", command=PYTEST, tests=OF_THE_TIER, environment=IN_TIER_A)
+    attacks = ("-m", "", "tests/codemode/sandbox/attacks/test_attacks.py")
+    yield Stage(name="Attacks on every tier", command=PYTEST, tests=attacks)
     # The README's commands have used the newest Python and the lock file's Django.
-    yield from _pair("oldest", work, "5.2", _oldest_python(), OF_THE_PAIR)
+    yield from _pair("Oldest", work, "5.2", OF_THE_PAIR)
     yield from _distribution(work)
-    yield from _unprivileged(work, ("tests/codemode",))
+    yield from _unprivileged(work, OF_THE_USER)
 
 
 def deep(work: Path) -> Iterator[Stage]:
     """Yield the heavy proofs, and what ``run`` takes a selection of."""
     yield Stage(name="Measured, one at a time", command=PYTEST, tests=("-n0", "-m", "quiet"))
     yield Stage(name="Deep tests", command=PYTEST, tests=("-m", "deep and not quiet"))
-    if tier_a := _tier_a():
-        yield Stage(
-            name="Tier A: client and executor, deep",
-            command=PYTEST,
-            tests=("-m", "deep", "tests/codemode/core", "tests/codemode/executor"),
-            environment={**tier_a, "CODEMODE_TEST_TIER": "A"},
-        )
-    oldest = _oldest_python()
-    yield from _pair("oldest", work, "5.2", oldest, ())
-    yield from _pair("middle", work, "6.0", oldest, ())
+    yield Stage(name="Properties, ten times as long", command=PYTEST, tests=PROPERTIES)
+    if _tier_a():
+        whole = ("-m", "not quiet", "tests/codemode/core", "tests/codemode/executor")
+        yield Stage(name="Tier A, whole", command=PYTEST, tests=whole, environment=IN_TIER_A)
+    yield from _pair("Oldest", work, "5.2", ())
+    yield from _pair("Middle", work, "6.0", ())
     yield from _unprivileged(work, ())
 
 
@@ -97,27 +109,21 @@ def _static() -> Iterator[Stage]:
     yield Stage(name="Migrations", command=manage)
 
 
-def _oldest_python() -> str:
-    return with_env.find_python(with_env.clean_environment(), with_env.MINORS[::-1])
-
-
-def _pair(
-    name: str, work: Path, django: str, python: str, selection: Sequence[str]
-) -> Iterator[Stage]:
-    """Yield an environment of a Python and a Django, and tests in it."""
+def _pair(name: str, work: Path, django: str, selection: Sequence[str]) -> Iterator[Stage]:
+    """Yield an environment of the oldest Python and a Django, and tests in it."""
     folder = work / name
-    title = f"{name.title()} pair"
+    pytest = (str(folder / "bin" / "python"), "-m", "pytest", "-p", "no:cacheprovider")
+    python = with_env.find_python(with_env.clean_environment(), with_env.MINORS[::-1])
     environment = {**UV_ENVIRONMENT, "UV_PROJECT_ENVIRONMENT": str(folder)}
     sync = (*UV, "sync", "--frozen", "--python", python)
-    yield Stage(name=f"{title}: packages", command=sync, environment=environment)
+    yield Stage(name=f"{name} pair: packages", command=sync, environment=environment)
     install = (*UV, "pip", "install", "--python", str(folder / "bin" / "python"))
     pinned = (*install, f"django=={django}.*")
-    yield Stage(name=f"{title}: Django {django}", command=pinned, environment=environment)
-    yield Stage(
-        name=f"{title}: tests",
-        command=(str(folder / "bin" / "python"), "-m", "pytest", "-p", "no:cacheprovider"),
-        tests=selection,
-    )
+    yield Stage(name=f"{name} pair: Django {django}", command=pinned, environment=environment)
+    yield Stage(name=f"{name} pair: tests", command=pytest, tests=selection)
+    if _succeeds(PYTHON, "-c", _FIND_POSTGRESQL):
+        postgresql = ("-n0", "-m", "deep", "tests/database/test_on_postgresql.py")
+        yield Stage(name=f"{name} pair: PostgreSQL", command=pytest, tests=postgresql)
 
 
 def _distribution(work: Path) -> Iterator[Stage]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+from hypothesis import settings
 
 from django_codemode.shared import shared
 
@@ -25,6 +26,11 @@ sys.dont_write_bytecode = False
 # A shell's background ignores Ctrl-C, and what tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The deep tests try more: --hypothesis-profile=deep. What an example takes is no matter.
+settings.register_profile("deep", max_examples=1_500, deadline=None)
+settings.register_profile("everyday", max_examples=150, deadline=None)
+settings.load_profile("everyday")
 
 # Tests of isolation, of a tenant's context and of effects that must not be repeated:
 # one failure in a thousand is a failure of the promise.

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import cbor2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import codemode
 from codemode.values import MAX_INT_BITS, decode, encode
@@ -27,7 +27,6 @@ def survives(value: Any) -> bool:
     )
 
 
-@settings(max_examples=600, deadline=None)
 @given(values)
 def test_every_value_comes_back_the_same(value: Any) -> None:
     assert survives(value)

@@ -9,7 +9,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from codemode.errors import ValueEncodingError
 from codemode.values import decode, encode, to_text
@@ -69,7 +69,6 @@ def test_what_cannot_travel_has_no_text() -> None:
         to_text(cycle)
 
 
-@settings(max_examples=200, deadline=None)
 @given(values)
 def test_whatever_travels_has_text_that_is_json(value: Any) -> None:
     text = to_text(decode(encode(value)))

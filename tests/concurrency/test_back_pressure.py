@@ -19,6 +19,7 @@ from codemode.core.events import Event, ExecutionCompleted, OutputReceived
 from codemode.core.pool_share import MAX_SHARE_THREADS
 from codemode.core.threads import MAX_POOL_THREADS
 from tests.codemode.processes import ExecutorProcess, wait_until
+from tests.support.marks import deep_except
 
 MIB = 1024 * 1024
 LINES = 50
@@ -67,7 +68,7 @@ def resident(process: ExecutorProcess) -> list[int]:
     ["", "import asyncio\ntask = asyncio.ensure_future(held())\nawait asyncio.sleep(0.2)\n"],
     ids=["", "tool-in-flight"],
 )
-@HALVES
+@pytest.mark.parametrize("half", deep_except(["sync", "async"], "async"))
 def test_a_reader_that_stops_holds_its_sandbox_and_fills_no_memory(
     own: tuple[Codemode, ExecutorProcess], half: str, more: str
 ) -> None:

@@ -26,6 +26,7 @@ from tests.concurrency.deaths import (
     seconds_until_death,
 )
 from tests.concurrency.watchdog import PATIENCE
+from tests.support.marks import deep_except
 
 ATTEMPTS = 5
 EachState = pytest.mark.parametrize("state", list(STATES))
@@ -40,7 +41,7 @@ EachSignal = pytest.mark.parametrize(
 SIGNALS = {"Ctrl-C": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL}
 EachHalf = pytest.mark.parametrize(
     "half",
-    ["sync", "async", pytest.param("codemode_exec", marks=pytest.mark.deep)],
+    deep_except(["sync", "async", "codemode_exec"], "async"),
 )
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -20,6 +20,7 @@ from codemode.core.events import ExecutionCompleted
 from tests.codemode.executor.embedded_host import all_gone, family, leftovers
 from tests.codemode.processes import ExecutorProcess, is_running, wait_until
 from tests.concurrency.watchdog import PATIENCE, bounded
+from tests.support.marks import deep_except
 
 SLEEP = "import os, time\nhere(os.getpid())\ntime.sleep(600)"
 TOOL = "import os\nhere(os.getpid())\n"
@@ -216,7 +217,7 @@ async def test_closing_one_client_leaves_the_others_alone(
         assert await theirs == "undisturbed"
 
 
-@pytest.mark.parametrize("pause", [0.0, 0.05, 0.2, 0.4])
+@pytest.mark.parametrize("pause", deep_except([0.0, 0.05, 0.2, 0.4], 0.2))
 def test_closing_while_an_embedded_executor_starts_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, pause: float
 ) -> None:

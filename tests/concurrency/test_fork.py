@@ -63,14 +63,14 @@ def forked(
     return [int(status) for status in said.split()], complaints
 
 
-@pytest.mark.parametrize("state", CALM_STATES)
+@pytest.mark.parametrize("state", deep_except(CALM_STATES, *HARD_STATES))
 def test_a_child_executes_by_both_halves_and_its_parent_goes_on(
     executor: ExecutorProcess, state: str
 ) -> None:
     assert forked(state, "use", 2, executor.url) == ([0, 0], [])
 
 
-@pytest.mark.parametrize("state", BUSY_STATES)
+@pytest.mark.parametrize("state", deep_except(BUSY_STATES, "all_at_work"))
 def test_without_grpcs_fork_handlers_a_process_forks_while_it_executes_without_a_pause(
     executor: ExecutorProcess, state: str
 ) -> None:
@@ -95,7 +95,8 @@ def test_grpcs_own_fork_support_changes_nothing(
     assert forked(state, "use", 6, executor.url, support=support) == ([0] * 6, [])
 
 
-@pytest.mark.parametrize("state", deep_except(HARD_STATES, "used_by_both"))
+@pytest.mark.parametrize("state", HARD_STATES)
+@pytest.mark.deep
 def test_a_child_has_an_embedded_executor_of_its_own(state: str) -> None:
     assert forked(state, "use", 2, "") == ([0, 0], [])
 

@@ -392,7 +392,7 @@ BOUNDS = settings(
 
 
 @pytest.mark.parametrize(
-    "examples", [25, pytest.param(100, marks=[pytest.mark.deep, pytest.mark.timeout(600)])]
+    "examples", [12, pytest.param(100, marks=[pytest.mark.deep, pytest.mark.timeout(600)])]
 )
 def test_any_order_of_steps_keeps_to_the_model(machine: type[Machine], examples: int) -> None:
     run_state_machine_as_test(machine, settings=settings(BOUNDS, max_examples=examples))

@@ -29,6 +29,7 @@ def server() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.mark.deep
 @pytest.mark.timeout(900)
 def test_the_promises_hold_on_postgresql(
     server: PostgresServer, request: pytest.FixtureRequest, tmp_path: Path

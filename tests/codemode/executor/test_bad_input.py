@@ -112,11 +112,11 @@ def test_un_awaited_async_tool_is_named(codemode: Codemode) -> None:
 
 @pytest.mark.parametrize("code", ["while True: pass", "import time\ntime.sleep(60)"])
 def test_infinite_loop_times_out(codemode: Codemode, half: Half, code: str) -> None:
-    result = half.run(codemode, f"print('in')\n{code}", execution_timeout=2.5)
-    assert result.usage.wall_seconds > 2.4
+    result = half.run(codemode, f"print('in')\n{code}", execution_timeout=2)
+    assert result.usage.wall_seconds > 1.9
     assert result.status == "timeout"
     assert result.error is not None
-    assert result.error.message == "the code ran longer than execution_timeout=2.5 s"
+    assert result.error.message == "the code ran longer than execution_timeout=2 s"
     assert result.stdout == "in\n"
 
 

@@ -20,6 +20,7 @@ from tests.codemode.executor.embedded_host import (
     running,
 )
 from tests.codemode.processes import wait_until
+from tests.support.marks import deep_except
 
 SECRETS = {"DATABASE_PASSWORD": "hunter2-db", "CODEMODE_EXECUTOR_API_KEY": "hunter2-key"}
 
@@ -175,7 +176,10 @@ def test_a_file_that_is_no_program_is_an_error_of_the_start(
         own.run("1")
 
 
-@pytest.mark.parametrize("executable", ["/usr/sbin/uwsgi", "", "python3", "/nowhere/python3"])
+@pytest.mark.parametrize(
+    "executable",
+    deep_except(["/usr/sbin/uwsgi", "", "python3", "/nowhere/python3"], "/usr/sbin/uwsgi"),
+)
 def test_it_starts_where_the_executable_is_not_python(
     own: Codemode, monkeypatch: pytest.MonkeyPatch, executable: str
 ) -> None:
@@ -204,7 +208,7 @@ def test_no_python_at_all_is_told_with_the_fix(
         find_python()
 
 
-@pytest.mark.parametrize("place", ["first", "last"])
+@pytest.mark.parametrize("place", deep_except(["first", "last"], "first"))
 def test_modules_of_the_project_do_not_hide_those_of_the_executor(
     folder: Path, tmp_path: Path, place: str
 ) -> None:

@@ -74,7 +74,7 @@ def run_forking(folder: Path, body: str, expected: int) -> None:
     assert wait_until(lambda: leftovers(folder) == [])
 
 
-@pytest.mark.parametrize("half", ["sync_half", "async_half"])
+@pytest.mark.parametrize("half", deep_except(["sync_half", "async_half"], "sync_half"))
 def test_a_fork_before_the_first_use(folder: Path, half: str) -> None:
     body = f"pids.add(in_child(lambda: {half}(1)))\npids.add({half}(2))"
     run_forking(folder, body, 2)
@@ -173,6 +173,7 @@ assert sync_half(2) == mine
     run_forking(folder, body, 1)
 
 
+@pytest.mark.deep
 def test_a_grandchild_has_its_own(folder: Path) -> None:
     body = """
 pids.add(sync_half(1))
@@ -213,7 +214,8 @@ for worker in workers:
     run_forking(folder, body, 1)
 
 
-@pytest.mark.parametrize("method", deep_except(["fork", "spawn"], "fork"))
+@pytest.mark.deep
+@pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_multiprocessing(folder: Path, tmp_path: Path, method: str) -> None:
     program = tmp_path / "program.py"
     program.write_text(

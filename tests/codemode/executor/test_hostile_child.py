@@ -348,9 +348,7 @@ FRAMES = st.builds(
 )
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     frames=st.lists(FRAMES, max_size=8),
     flips=st.lists(st.tuples(st.integers(0, 400), st.integers(1, 255)), max_size=3),

@@ -85,9 +85,9 @@ SYNC, ASYNC = "strike(who())", "await strike_async(who())"
     "half, victim, call",
     [
         ("sync", "child", SYNC),
-        ("sync", "zygote", ASYNC),
-        ("sync", "executor", SYNC),
-        ("async", "child", ASYNC),
+        pytest.param("sync", "zygote", ASYNC, marks=pytest.mark.deep),
+        pytest.param("sync", "executor", SYNC, marks=pytest.mark.deep),
+        pytest.param("async", "child", ASYNC, marks=pytest.mark.deep),
         ("async", "zygote", SYNC),
         ("async", "executor", ASYNC),
     ],

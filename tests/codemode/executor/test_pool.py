@@ -50,7 +50,7 @@ async def serving(
             yield codemode, server
 
 
-@pytest.fixture(params=["A", "unsafe"])
+@pytest.fixture(params=deep_except(["A", "unsafe"], "A"))
 def tier(request: pytest.FixtureRequest) -> Tier:
     """Give each tier whose zygotes end in a way of their own."""
     tier: Tier = request.param
@@ -254,7 +254,7 @@ def shared_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.mark.parametrize("tier", deep_except(["A", "B", "C", "unsafe"], "A", "unsafe"))
+@pytest.mark.parametrize("tier", deep_except(["A", "B", "C", "unsafe"], "A"))
 def test_folders_of_a_killed_executor_go_with_the_next_start(
     tier: Tier, shared_folder: Path
 ) -> None:

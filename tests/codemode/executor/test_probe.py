@@ -18,6 +18,7 @@ from codemode.executor.isolation import GAPS
 from codemode.executor.probe import ProbeReport, probe
 from codemode.sandbox.lockdown.layers import LAYERS
 from tests.codemode.sandbox.lockdown.hosts import needs_tier
+from tests.support.marks import deep_except
 
 CHECKOUT = Path(package.__file__).parent.parent
 
@@ -33,7 +34,7 @@ def ask(*options: str, command: tuple[str, ...] = ("-m", "codemode.executor")) -
     )
 
 
-@pytest.mark.parametrize("tier", ["A", "C"])
+@pytest.mark.parametrize("tier", deep_except(["A", "C"], "A"))
 def test_probe_is_one_object_for_programs(tier: Any) -> None:
     needs_tier(tier)
     said = ask("--json", "--tier", tier, "--min-tier", tier)
@@ -57,7 +58,7 @@ def test_probe_is_a_table_for_people() -> None:
         assert text in said.stdout
 
 
-@pytest.mark.parametrize("tier", ["C", "unsafe"])
+@pytest.mark.parametrize("tier", deep_except(["C", "unsafe"], "C"))
 def test_probe_fails_below_the_minimum(tier: Any) -> None:
     needs_tier(tier)
     said = ask("--json", "--tier", tier)

@@ -21,12 +21,13 @@ from codemode.executor.profiles import PROFILES, Profile
 from codemode.executor.server import ExecutorServer
 from tests.codemode.processes import ExecutorProcess, ending_all_it_starts
 from tests.codemode.sandbox.lockdown.hosts import needs_tier
+from tests.support.marks import deep_except
 
 LOADED = "import sys\nsorted({'numpy', 'pandas', 'json'} & set(sys.modules))"
 TIERS: tuple[Tier, ...] = ("A", "B", "C", "unsafe")
 
 
-@pytest.fixture(params=TIERS)
+@pytest.fixture(params=deep_except(TIERS, "A"))
 def tier(request: pytest.FixtureRequest) -> Tier:
     tier: Tier = request.param
     needs_tier(tier)

@@ -21,7 +21,7 @@ from tests.codemode.sandbox.attacks.catalogue import ATTACKS, ELSEWHERE
 from tests.codemode.sandbox.lockdown.hosts import offered
 
 # The first test of a tier makes all its attacks; a busy machine needs its time for that.
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.deep, pytest.mark.timeout(400)]
 
 Outcomes = Callable[[Tier], tuple[dict[str, str], list[str]]]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import compileall
 import os
 import signal
 import subprocess
@@ -14,6 +15,8 @@ import pytest
 from hypothesis import settings
 
 from django_codemode.shared import shared
+
+ROOT = Path(__file__).resolve().parent.parent
 
 # The suite runs on any host: with what isolation is told by its last line, and
 # tests of a tier that the host lacks are skipped by name.
@@ -65,15 +68,18 @@ NO_RETRY = (
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Add the mark ``no_retry``, before tests are chosen by their marks."""
-    places = [Path(__file__).parent / place for place in NO_RETRY]
+    places = [ROOT / "tests" / place for place in NO_RETRY]
     assert all(place.exists() for place in places)
     for item in items:
         if any(map(item.path.is_relative_to, places)):
             item.add_marker("no_retry")
 
 
-def pytest_configure() -> None:
-    """Compile what sandboxes preload, once: they write nothing themselves."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile what sandboxes import and preload, once: they write nothing themselves."""
+    if hasattr(config, "workerinput"):
+        return
+    compileall.compile_dir(ROOT / "codemode", quiet=1)
     spec = find_spec("pandas")
     assert spec is not None
     assert spec.cached is not None

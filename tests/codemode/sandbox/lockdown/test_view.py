@@ -197,14 +197,15 @@ def test_root_holds_only_what_the_view_is_made_of(tier_a: ExecutorProcess) -> No
     )
 
 
-# Statements that try to reach a path, with what they say when they do.
+# Statements that try to reach a path that exists, with what they say when they do. They make
+# no file: in the sandbox's own /tmp they could.
 REACH = """
 import os
 def reached(path):
     how = []
     for name, attempt in {
         'stat': os.stat, 'list': os.listdir, 'read': lambda p: open(p, 'rb').read(1),
-        'write': lambda p: open(p, 'ab').close(), 'link': os.readlink,
+        'write': lambda p: open(p, 'r+b').close(), 'link': os.readlink,
         'make': lambda p: os.mkdir(p + '/made'),
     }.items():
         try:

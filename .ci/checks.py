@@ -203,7 +203,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="cm-check-") as name:
         work = Path(name)
         work.chmod(0o755)
-        check = Check(work)
+        check = Check(work / "reports")
         for stage in stages(work):
             check.run(stage)
         check.try_again()

@@ -69,8 +69,12 @@ class Report:
     """The lines that pytest-reportlog writes."""
 
     def __init__(self, path: Path) -> None:
-        lines = path.read_text("utf-8").splitlines() if path.exists() else []
-        self._entries: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        self._entries: list[dict[str, Any]] = []
+        for line in path.read_text("utf-8").splitlines() if path.exists() else ():
+            try:
+                self._entries.append(json.loads(line))
+            except ValueError:
+                break  # pytest was killed while it wrote
 
     def failures(self) -> list[Failure]:
         """Return each test that failed in any of its phases, once."""
@@ -115,8 +119,10 @@ def _last_line(entry: Mapping[str, Any]) -> str:
 class Check:
     """Stages that run one after the other, whatever becomes of the earlier ones."""
 
-    def __init__(self, work: Path) -> None:
-        self._work = work
+    def __init__(self, reports: Path) -> None:
+        self._reports = reports
+        reports.mkdir()
+        reports.chmod(0o1777)  # stages may run as other users
         self._began = time.monotonic()
         self.outcomes: list[Outcome] = []
 
@@ -124,7 +130,7 @@ class Check:
         """Run a stage and keep its outcome. Its output goes to ours."""
         self._announce(stage.name)
         began = time.monotonic()
-        report = self._work / f"report-{len(self.outcomes)}.jsonl"
+        report = self._reports / f"report-{len(self.outcomes)}.jsonl"
         if stage.tests is None:
             status = _call(stage, stage.command)
             problem = f"exit status {status}" if status else ""
@@ -157,7 +163,7 @@ class Check:
         for number, (outcome, failure) in enumerate(failed):
             self._announce(f"Second try, {outcome.stage.name}: {failure.nodeid}")
             outcome.tried_again.append(failure)
-            if self._passes_alone(outcome.stage, failure, self._work / f"second-{number}.jsonl"):
+            if self._passes_alone(outcome.stage, failure, self._reports / f"second-{number}.jsonl"):
                 outcome.flaky.append(failure)
 
     def _passes_alone(self, stage: Stage, failure: Failure, report: Path) -> bool:

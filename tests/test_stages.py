@@ -53,7 +53,7 @@ def check(stages: ModuleType, tmp_path: Path) -> Any:
             environment={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
             folder=folder,
         )
-        running = stages.Check(tmp_path)
+        running = stages.Check(tmp_path / "reports")
         running.run(stage)
         running.try_again()
         status: int = running.finish()
@@ -140,7 +140,7 @@ def test_a_stage_without_a_passed_test_is_red(check: Any, source: str) -> None:
 def test_a_command_that_fails_is_red_and_the_next_one_runs_all_the_same(
     stages: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    check = stages.Check(tmp_path)
+    check = stages.Check(tmp_path / "reports")
     for name, status in (("first", 3), ("second", 0)):
         command = (sys.executable, "-c", f"raise SystemExit({status})")
         check.run(stages.Stage(name=name, command=command))

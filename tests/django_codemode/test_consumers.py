@@ -210,6 +210,7 @@ async def test_nothing_is_kept_between_messages(coder: User) -> None:
     assert get_current_context() is None
 
 
+@pytest.mark.no_retry
 async def test_the_asgi_middleware_s_context_holds_with_the_user_of_the_message(
     coder: User,
 ) -> None:

@@ -130,6 +130,7 @@ def test_text_of_any_kind_stays_on_its_line(send: Any, coder: User) -> None:
     assert events[1][2]["text"] == text.replace("\udc80", "?")
 
 
+@pytest.mark.no_retry
 def test_tools_see_the_requests_context_and_nobody_elses(send: Any, coder: User) -> None:
     code = "[testapp.whoami(), await testapp.awhoami()]"
     for name in ("r-1", "r-2"):

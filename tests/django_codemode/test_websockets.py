@@ -274,6 +274,7 @@ async def test_a_watcher_in_another_process_sees_what_was_and_what_comes(
     assert [one["data"] for one in afterwards] == [one["data"] for one in watched]
 
 
+@pytest.mark.no_retry
 async def test_another_user_watches_by_permission_and_never_across_tenants(
     servers: Servers, headers: dict[str, str]
 ) -> None:

@@ -77,6 +77,7 @@ def test_a_forged_request_runs_nothing(visit: Visit, path: str) -> None:
     assert coder.post(path, data={"code": "1"}).status_code == 403
 
 
+@pytest.mark.no_retry
 def test_each_sees_and_calls_the_tools_that_are_permitted(visit: Visit) -> None:
     assert 'data-name="refund"' not in visit("coder").get(PAGE).text
     assert 'data-name="refund"' in visit("clerk").get(PAGE).text
@@ -87,6 +88,7 @@ def test_each_sees_and_calls_the_tools_that_are_permitted(visit: Visit) -> None:
     assert "DoesNotExist" in post(visit("clerk"), "refund(order_id=0, amount=1, reason='x')").text
 
 
+@pytest.mark.no_retry
 def test_tools_act_in_the_context_that_the_page_shows(visit: Visit) -> None:
     answer = post(visit("coder"), "sorted(whoami().values())", **{"X-Request-ID": "of-this-run"})
 

@@ -247,6 +247,7 @@ def test_unavailable_before_the_start_is_tried_again(half: Half) -> None:
         assert fake.streams == 3
 
 
+@pytest.mark.no_retry
 def test_unavailable_after_the_start_is_never_tried_again(half: Half) -> None:
     calls: list[int] = []
 

@@ -303,6 +303,7 @@ def test_what_a_tool_sets_nobody_else_sees(codemode: Codemode, half: Half, call:
         note_variable.reset(token)
 
 
+@pytest.mark.no_retry
 @pytest.mark.parametrize("call", ["who()", "await who_async()", "who_in_pool()"])
 def test_tool_sees_the_context_of_the_start(codemode: Codemode, half: Half, call: str) -> None:
     def who() -> tuple[Any, bool]:
@@ -321,6 +322,7 @@ def test_tool_sees_the_context_of_the_start(codemode: Codemode, half: Half, call
     assert get_current_execution() is None
 
 
+@pytest.mark.no_retry
 async def test_each_task_keeps_its_context(codemode: Codemode) -> None:
     async def tenant() -> str:
         await asyncio.sleep(0.01)

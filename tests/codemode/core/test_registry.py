@@ -304,6 +304,7 @@ def test_set_replaces_and_clear_forgets() -> None:
     assert registry.get_context() is None
 
 
+@pytest.mark.no_retry
 def test_a_context_block_adds_and_restores() -> None:
     registry = ComponentRegistry()
     with registry.context(a=1) as outer:
@@ -357,6 +358,7 @@ def test_the_decorator_refuses_generators() -> None:
             ComponentRegistry().context(a=1)(one)
 
 
+@pytest.mark.no_retry
 async def test_concurrent_tasks_keep_their_own_context() -> None:
     registry = ComponentRegistry()
 

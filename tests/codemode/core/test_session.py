@@ -124,6 +124,7 @@ def test_one_loop_lives_as_long_as_the_session(codemode: Codemode, notebook: Not
     assert notebook.run(code).value == [2, True]
 
 
+@pytest.mark.no_retry
 def test_run_under_another_context_is_refused(codemode: Codemode, notebook: Notebook) -> None:
     with codemode.registry.context(tenant="acme"):
         notebook.open()
@@ -262,6 +263,7 @@ def test_memory_is_a_total_of_the_session(codemode: Codemode, notebook: Notebook
     assert result.error.type == "MemoryLimit"
 
 
+@pytest.mark.no_retry
 def test_thread_of_an_earlier_run_gets_nothing(codemode: Codemode, notebook: Notebook) -> None:
     calls: list[str] = []
 
@@ -294,6 +296,7 @@ note(text='first')
     assert [call.arguments["text"] for call in second.tool_calls] == ["second"]
 
 
+@pytest.mark.no_retry
 def test_task_of_an_earlier_run_gets_nothing(codemode: Codemode, notebook: Notebook) -> None:
     calls: list[str] = []
 

@@ -73,6 +73,7 @@ async def becomes(condition: Any, seconds: float = 60) -> bool:
     return True
 
 
+@pytest.mark.no_retry
 async def test_no_child_serves_twice() -> None:
     async with serving(pool_size=2) as (codemode, _):
         seen = await pids(codemode, 12)

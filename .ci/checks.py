@@ -28,6 +28,8 @@ UV_ENVIRONMENT = {
     "UV_PYTHON_DOWNLOADS": "never",
 }
 NOBODY = "65534"
+# What .ci/run asks for: the README's command leaves out the slow ones.
+EVERYDAY = ("-m", "not deep and not quiet")
 IN_TIER_A = {"CODEMODE_TEST_TIER": "A"}
 # What depends on the tier in which code runs that asks for none by itself.
 OF_THE_TIER = (
@@ -76,15 +78,19 @@ def run(work: Path) -> Iterator[Stage]:
     first, second = map(shlex.split, readme_commands())
     yield Stage(name="README: first command", command=first)
     yield Stage(name="README: tests", command=second, tests=())
+    slow = ("-m", "slow and not deep and not quiet")
+    yield Stage(name="Slow tests", command=PYTEST, tests=slow)
     # There, tests see the code's process ids and folders unless a tier is named.
     if _tier_a():
-        yield Stage(name="Tier A", command=PYTEST, tests=OF_THE_TIER, environment=IN_TIER_A)
+        yield Stage(
+            name="Tier A", command=PYTEST, tests=(*EVERYDAY, *OF_THE_TIER), environment=IN_TIER_A
+        )
     attacks = ("-m", "", "tests/codemode/sandbox/attacks/test_attacks.py")
     yield Stage(name="Attacks on every tier", command=PYTEST, tests=attacks)
     # The README's commands have used the newest Python and the lock file's Django.
-    yield from _pair("Oldest", work, "5.2", OF_THE_PAIR)
+    yield from _pair("Oldest", work, "5.2", (*EVERYDAY, *OF_THE_PAIR))
     yield from _distribution(work)
-    yield from _unprivileged(work, OF_THE_USER)
+    yield from _unprivileged(work, (*EVERYDAY, *OF_THE_USER))
 
 
 def deep(work: Path) -> Iterator[Stage]:
@@ -95,9 +101,9 @@ def deep(work: Path) -> Iterator[Stage]:
     if _tier_a():
         whole = ("-m", "not quiet", "tests/codemode/core", "tests/codemode/executor")
         yield Stage(name="Tier A, whole", command=PYTEST, tests=whole, environment=IN_TIER_A)
-    yield from _pair("Oldest", work, "5.2", ())
-    yield from _pair("Middle", work, "6.0", ())
-    yield from _unprivileged(work, ())
+    yield from _pair("Oldest", work, "5.2", EVERYDAY)
+    yield from _pair("Middle", work, "6.0", EVERYDAY)
+    yield from _unprivileged(work, EVERYDAY)
 
 
 def _static() -> Iterator[Stage]:

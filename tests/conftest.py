@@ -35,6 +35,28 @@ settings.register_profile("deep", max_examples=1_500, deadline=None)
 settings.register_profile("everyday", max_examples=150, deadline=None)
 settings.load_profile("everyday")
 
+# Tests that start executors or servers again and again: a third of the time that all take.
+SLOW = (
+    "codemode/executor/test_access.py",
+    "codemode/executor/test_canaries.py",
+    "codemode/executor/test_cgroups.py",
+    "codemode/executor/test_embedded.py",
+    "codemode/executor/test_embedded_lifetime.py",
+    "codemode/executor/test_embedded_settings.py",
+    "codemode/executor/test_flood.py",
+    "codemode/executor/test_fork.py",
+    "codemode/executor/test_isolation.py",
+    "codemode/executor/test_pool.py",
+    "codemode/executor/test_probe.py",
+    "codemode/executor/test_profiles.py",
+    "codemode/executor/test_zygotes.py",
+    "codemode/sandbox/attacks",
+    "concurrency/test_cancellation_of_processes.py",
+    "concurrency/test_fork.py",
+    "django_codemode/test_codemode_executor.py",
+    "servers",
+)
+
 # Tests of isolation, of a tenant's context and of effects that must not be repeated:
 # one failure in a thousand is a failure of the promise.
 NO_RETRY = (
@@ -67,12 +89,13 @@ NO_RETRY = (
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Add the mark ``no_retry``, before tests are chosen by their marks."""
-    places = [ROOT / "tests" / place for place in NO_RETRY]
-    assert all(place.exists() for place in places)
-    for item in items:
-        if any(map(item.path.is_relative_to, places)):
-            item.add_marker("no_retry")
+    """Add the marks of whole files, before tests are chosen by their marks."""
+    for mark, names in (("slow", SLOW), ("no_retry", NO_RETRY)):
+        places = [ROOT / "tests" / name for name in names]
+        assert all(place.exists() for place in places)
+        for item in items:
+            if any(map(item.path.is_relative_to, places)):
+                item.add_marker(mark)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -254,7 +254,7 @@ async def test_requests_that_arrive_in_parts_are_bounded_together() -> None:
 
 
 class Hourglass(selectors.SelectSelector):
-    """Be a selector that waits for nothing: the time that it would wait is over at once."""
+    """A selector that waits for nothing: the time that it would wait is over at once."""
 
     now = 0.0
 
@@ -265,7 +265,7 @@ class Hourglass(selectors.SelectSelector):
 
 
 class TimelessLoop(asyncio.SelectorEventLoop):
-    """Be a loop whose clock knows what its tasks wait, and not what the machine takes for them."""
+    """A loop whose clock knows what its tasks wait, and not what the machine takes for them."""
 
     def __init__(self) -> None:
         self._hourglass = Hourglass()

@@ -375,9 +375,11 @@ async def test_users_of_tier_b_come_again_only_when_they_are_free() -> None:
         first = (await session.run_async(f"{WHO}, int(os.path.basename(os.getcwd()))")).value
         user, number = first
         served.pool._slots._numbers = itertools.count(number + USERS - 3)
-        others = [await served.run(WHO) for _ in range(8)]
-        # They went all around, past the one that the session has.
-        assert {user - 1, user + 1} <= set(others)
+        others: list[int] = []
+        # They go all around, past the one that the session has; which is ready first varies.
+        while not {user - 1, user + 1} <= set(others):
+            others.append(await served.run(WHO))
+            assert len(others) < 100
         assert user not in others
 
 

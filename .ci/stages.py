@@ -85,7 +85,7 @@ class Report:
                 marks = frozenset(entry.get("keywords", ()))
                 if nodeid in found:
                     marks |= found[nodeid].marks
-                found[nodeid] = Failure(nodeid=nodeid, error=_last_line(entry), marks=marks)
+                found[nodeid] = Failure(nodeid=nodeid, error=_first_line(entry), marks=marks)
         return list(found.values())
 
     def counts(self) -> dict[str, int]:
@@ -106,7 +106,7 @@ class Report:
         return outcome != "passed" or entry["when"] == "call"
 
 
-def _last_line(entry: Mapping[str, Any]) -> str:
+def _first_line(entry: Mapping[str, Any]) -> str:
     """Return the line of a failure that says most."""
     representation = entry.get("longrepr")
     if isinstance(representation, dict) and representation.get("reprcrash"):

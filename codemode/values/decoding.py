@@ -13,7 +13,7 @@ from uuid import UUID
 import cbor2
 
 from codemode.errors import ValueDecodingError
-from codemode.values.floods import check_dict, check_set
+from codemode.values.floods import NUMBERED, check_dict, check_set
 from codemode.values.limits import (
     KEY_TYPES,
     MAX_BYTES,
@@ -46,8 +46,6 @@ _DIGITS: Final = f"[0-9]{{1,{MAX_DECIMAL_DIGITS}}}"
 _DECIMAL: Final = re.compile(
     rf"-?(?:{_DIGITS}(?:\.{_DIGITS})?(?:[Ee][+-][0-9]{{1,7}})?|Infinity|s?NaN(?:{_DIGITS})?)"
 )
-_NUMBERED: Final = frozenset({int, float, Decimal, datetime, time, timedelta, UUID, date})
-"""Key types whose hash a stranger can compute; text and bytes are hashed under a secret."""
 
 
 def decode(
@@ -151,7 +149,7 @@ def _check_keys(keys: list[Any], check: Callable[[list[Any]], None] | None) -> N
     if not kinds <= KEY_TYPES:
         names = ", ".join(sorted(kind.__name__ for kind in kinds - KEY_TYPES))
         raise ValueDecodingError(f"{names} cannot be a key or a member of a set")
-    if check is not None and not kinds.isdisjoint(_NUMBERED):
+    if check is not None and not kinds.isdisjoint(NUMBERED):
         check(keys)
 
 

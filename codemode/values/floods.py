@@ -11,22 +11,39 @@ are found by sorting, which no choice of keys makes slow. Slots are found by
 taking the path of each key in a table of marks, as ``Objects/dictobject.c``
 and ``Objects/setobject.c`` of CPython do in theirs, with an allowance of steps in
 proportion to the number of keys.
+
+Few equal hashes are enough where a comparison is slow: ``Decimal == int``
+writes the int out in decimal digits, which takes seconds for a million bits.
+A Decimal therefore shares its hash with small numbers only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from itertools import groupby
 from operator import eq
 from typing import Any, Final
+from uuid import UUID
 
 from codemode.errors import ValueDecodingError
 
-__all__ = ["check_dict", "check_set"]
+__all__ = ["NUMBERED", "check_dict", "check_list", "check_set"]
+
+NUMBERED: Final = frozenset({int, float, Decimal, datetime, time, timedelta, UUID, date})
+"""Types whose hash a stranger can compute; text and bytes are hashed under a secret."""
 
 _SAME_HASH: Final = 16
 """Keys that may share a hash: honest ones do by chance, such as -1 and -2."""
 _SMALL: Final = 256
 """Up to so many keys, the worst paths cost no more than building the keys did."""
+_SMALL_LIST: Final = 16_384
+"""Up to so many members, the worst paths of different hashes take 0.2 s."""
+_FEW: Final = 32
+_SMALL_BITS: Final = 1_024
+_SMALL_FLOAT: Final = 1e30
+"""Numbers that a Decimal is compared with within a microsecond or two."""
 _STEPS_PER_KEY: Final = 32
 """Honest keys take 1 or 2; multiples of a large power of two up to about 30."""
 _SHIFT: Final = 5
@@ -38,19 +55,43 @@ def check_dict(keys: Sequence[Any]) -> None:
     """Raise ValueDecodingError when ``dict(zip(keys, ...))`` would be slow."""
     hashes = _hashes(keys)
     if len(hashes) > _SMALL:
-        first_other = next(index for index, key in enumerate(keys) if type(key) is not str)
-        for size, count in _dict_tables(len(hashes), first_other):
-            if count > _SMALL:
-                _walk_dict(hashes[:count], size)
+        _check_dict_tables(keys, hashes)
 
 
 def check_set(members: Sequence[Any]) -> None:
     """Raise ValueDecodingError when ``set(members)`` would be slow."""
     hashes = _hashes(members)
     if len(hashes) > _SMALL:
-        for size, count in _set_tables(len(hashes)):
-            if count > _SMALL:
-                _walk_set(hashes[:count], size)
+        _check_set_tables(hashes)
+
+
+def check_list(values: Sequence[Any], *, every_kind: bool = False) -> None:
+    """Raise ValueDecodingError when a dict or set of the list's members would be slow.
+
+    A list may hold a value many times, which costs nothing. Looks at the
+    ``NUMBERED`` types alone, or with ``every_kind`` at all values.
+    """
+    if not every_kind:
+        kinds = set(map(type, values))
+        if kinds.isdisjoint(NUMBERED):
+            return
+        if not kinds <= NUMBERED:
+            values = [value for value in values if type(value) in NUMBERED]
+    hashes = list(map(hash, values))
+    ordered = sorted(hashes)
+    if any(map(eq, ordered, ordered[1:])):
+        # By their text, for a set of them is what must not be built yet.
+        values = list({_written(value): value for value in values}.values())
+        hashes = list(map(hash, values))
+        ordered = sorted(hashes)
+    _check_equal(values, hashes, ordered)
+    if len(hashes) > _SMALL_LIST:
+        _check_dict_tables(values, hashes)
+        _check_set_tables(hashes)
+
+
+def _written(value: Any) -> str:
+    return hex(value) if type(value) is int else repr(value)
 
 
 def _hashes(keys: Sequence[Any]) -> list[int]:
@@ -58,11 +99,28 @@ def _hashes(keys: Sequence[Any]) -> list[int]:
         hashes = list(map(hash, keys))
     except TypeError as error:
         raise ValueDecodingError(f"a key without a hash: {error}") from error
-    if len(hashes) > _SAME_HASH:
-        ordered = sorted(hashes)
-        if any(map(eq, ordered, ordered[_SAME_HASH:])):
-            raise _flood()
+    _check_equal(keys, hashes, sorted(hashes))
     return hashes
+
+
+def _check_equal(keys: Sequence[Any], hashes: list[int], ordered: list[int]) -> None:
+    if any(map(eq, ordered, ordered[_SAME_HASH:])):
+        raise _flood()
+    if Decimal not in set(map(type, keys)) or not any(map(eq, ordered, ordered[1:])):
+        return
+    order = sorted(range(len(keys)), key=hashes.__getitem__)
+    for _, group in groupby(order, key=hashes.__getitem__):
+        same = [keys[index] for index in group]
+        if Decimal in map(type, same) and not all(map(_is_small, same)):
+            raise _flood()
+
+
+def _is_small(number: Any) -> bool:
+    if type(number) is int:
+        return number.bit_length() <= _SMALL_BITS
+    if type(number) is float:
+        return not number or 1 / _SMALL_FLOAT < abs(number) < _SMALL_FLOAT
+    return True
 
 
 def _flood() -> ValueDecodingError:
@@ -71,6 +129,24 @@ def _flood() -> ValueDecodingError:
 
 def _power_of_two(least: int) -> int:
     return max(8, 1 << (least - 1).bit_length())
+
+
+def _is_dense(hashes: list[int], size: int) -> bool:
+    """Tell whether nearly all keys find their first slot free, as ids in a row do."""
+    return len(hashes) - len(set(map((size - 1).__and__, hashes))) <= _FEW
+
+
+def _check_dict_tables(keys: Sequence[Any], hashes: list[int]) -> None:
+    first_other = next((index for index, key in enumerate(keys) if type(key) is not str), 0)
+    for size, count in _dict_tables(len(hashes), first_other):
+        if count > _SMALL:
+            _walk_dict(hashes[:count], size)
+
+
+def _check_set_tables(hashes: list[int]) -> None:
+    for size, count in _set_tables(len(hashes)):
+        if count > _SMALL:
+            _walk_set(hashes[:count], size)
 
 
 def _dict_tables(keys: int, first_other: int) -> Iterator[tuple[int, int]]:
@@ -101,6 +177,8 @@ def _set_tables(members: int) -> Iterator[tuple[int, int]]:
 
 
 def _walk_dict(hashes: list[int], size: int) -> None:
+    if _is_dense(hashes, size):
+        return
     mask = size - 1
     taken = bytearray(size)
     allowance = _STEPS_PER_KEY * len(hashes)
@@ -118,6 +196,8 @@ def _walk_dict(hashes: list[int], size: int) -> None:
 
 
 def _walk_set(hashes: list[int], size: int) -> None:
+    if _is_dense(hashes, size):
+        return
     mask = size - 1
     taken = bytearray(size)
     allowance = _STEPS_PER_KEY * len(hashes)

@@ -7,13 +7,17 @@ import json
 import math
 from datetime import date, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from codemode.errors import ValueEncodingError
 from codemode.values.limits import MAX_DEPTH
 
 __all__ = ["to_text"]
+
+_COMPARABLE: Final = frozenset({bool, int, float})
+_MAX_DIGIT_BITS: Final = 14_284
+"""The bits of an integer of 4,300 digits, which is as many as Python writes by default."""
 
 
 def to_text(value: Any) -> str:
@@ -23,8 +27,8 @@ def to_text(value: Any) -> str:
     8601 duration (``P1DT2H``), bytes their base64 form. A set becomes a list,
     sorted. nan and the infinities become null. A key that is no string
     becomes one; where two keys would become the same, the later one says its
-    type. An integer too long for decimal digits (Python's limit, 4300 by
-    default) becomes a hexadecimal string.
+    type. An integer of more than 4,300 digits, which take long to compute,
+    becomes a hexadecimal string.
 
     Raises ValueEncodingError for what could not have travelled.
     """
@@ -79,18 +83,24 @@ def _key(key: Any) -> str:
 
 
 def _digits(value: int) -> int | str:
+    if value.bit_length() > _MAX_DIGIT_BITS:
+        return hex(value)
     try:
         int.__repr__(value)
-    except ValueError:
+    except ValueError:  # the project has lowered Python's limit
         return hex(value)
     return int(value)
 
 
 def _in_order(members: set[Any] | frozenset[Any]) -> list[Any]:
-    try:
-        return sorted(members)
-    except (TypeError, ArithmeticError):  # mixed types; a nan of Decimal
-        return sorted(members, key=lambda member: (type(member).__name__, str(_plain(member, 0))))
+    kinds = set(map(type, members))
+    # A Decimal beside an int writes the int out, which takes seconds for a large one.
+    if len(kinds) == 1 or kinds <= _COMPARABLE:
+        try:
+            return sorted(members)
+        except (TypeError, ArithmeticError):  # dates with and without a zone; a nan of Decimal
+            pass
+    return sorted(members, key=lambda member: (type(member).__name__, str(_plain(member, 0))))
 
 
 def _duration(value: timedelta) -> str:

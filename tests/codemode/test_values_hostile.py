@@ -221,6 +221,13 @@ def honest_keys(size: int) -> bytes:
     return encode(dict.fromkeys(range(100_000, 100_000 + min(size // 6, MAX_ITEMS // 3))))
 
 
+def beside_decimals(large: int, count: int) -> list[Any]:
+    """Return Decimals, and as many integers of their hash that are near ``large``."""
+    first = large - large % PRIME + 7
+    decimals = [cbor2.CBORTag(TAG_DECIMAL, str(7 + PRIME * n)) for n in range(min(count, 8))]
+    return decimals + [first + PRIME * n for n in range(1, min(count, 8) + 1)]
+
+
 def floods(make: Callable[[int], Any], count: int) -> bytes:
     return pairs(make(number) for number in range(count))
 
@@ -245,6 +252,23 @@ SHAPES: dict[str, Callable[[int], bytes]] = {
     "mixed keys of one hash": lambda size: pairs(
         PRIME * n if n % 2 else float(2 ** (61 * (n % 16))) if n % 3 else f"text {n}"
         for n in range(min(size // 12, 300_000))
+    ),
+    "decimals beside integers of one hash": lambda size: tag(
+        TAG_SET, beside_decimals(PRIME << MAX_INT_BITS - 70, size // (MAX_INT_BITS // 8 + 24))
+    ),
+    "decimals beside floats of one hash": lambda size: tag(
+        TAG_SET,
+        [
+            member
+            for mantissa in range(3, 3 + min(size // 300, 20_000))
+            for power in range(8)
+            for member in (
+                mantissa * 2.0 ** (61 * power - 900),
+                cbor2.CBORTag(
+                    TAG_DECIMAL, str(hash(mantissa * 2.0**-900) + PRIME * (power + 1))
+                ),
+            )
+        ],
     ),
     "small floods in a long list": lambda size: array(
         count := min(size // 2900, 700), pairs(PRIME * n for n in range(255)) * count
@@ -304,7 +328,13 @@ SHAPES: dict[str, Callable[[int], bytes]] = {
 
 
 # Which cost most, for what they make: hashes, objects, texts.
-FEW_SHAPES = ("integers of one hash", "as many lists as are let in", "moments", "one key all over")
+FEW_SHAPES = (
+    "integers of one hash",
+    "decimals beside integers of one hash",
+    "as many lists as are let in",
+    "moments",
+    "one key all over",
+)
 
 
 def array_map(count: int, body: bytes) -> bytes:
@@ -361,6 +391,12 @@ def test_the_most_memory_that_any_bytes_need_is_bounded(name: str) -> None:
     value = decode(data)
     assert len(value) > 1_000_000
     assert process.memory_info().rss - before < 25 * MAX_BYTES
+
+
+def test_numbers_of_one_value_and_kind_are_no_flood() -> None:
+    # -1 and -2 have the same hash, whatever they are.
+    for value in ({Decimal(-1), -2, 3}, {-1.0, -2, Decimal("1E+9")}, {0.1: Decimal("0.1")}):
+        assert decode(encode(value)) == value
 
 
 def test_more_bytes_than_allowed_are_not_looked_at() -> None:

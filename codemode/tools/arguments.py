@@ -49,15 +49,15 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """Check the arguments of calls by the parameters of one tool.
+    """The parameters of one tool, by which the arguments of its calls are checked.
 
-    ``extra`` stands for ``**kwargs`` and is None where there are none;
-    ``reserved`` names no call may use, since the host passes that one itself.
+    ``extra`` stands for ``**kwargs`` and is None where there are none; no call
+    may use the ``reserved`` names, which the host passes itself.
     """
 
     parameters: Mapping[str, Parameter]
     extra: Parameter | None
-    reserved: str | None
+    reserved: frozenset[str]
     signature: str
 
     def validate(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Arguments:
             if len(problems) >= _MAX_PROBLEMS:
                 break  # the code that calls decides how many there are
             parameter = self.parameters.get(name)
-            if parameter is None and name != self.reserved:
+            if parameter is None and name not in self.reserved:
                 parameter = self.extra
             if parameter is None:
                 problems.append(self._unexpected(name))
@@ -131,7 +131,7 @@ def build_arguments(
     parameters: list[inspect.Parameter],
     hints: Mapping[str, Any],
     docs: Mapping[str, str],
-    reserved: str | None,
+    reserved: frozenset[str],
     signature: str,
 ) -> Arguments:
     """Return the Arguments of a function's parameters. Raises ToolRegistrationError."""

@@ -11,13 +11,15 @@ from typing import Any
 
 from codemode.errors import ToolRegistrationError
 from codemode.tools.arguments import build_arguments
-from codemode.tools.decorator import ToolOptions, options_of
+from codemode.tools.decorator import ToolOptions, inherited_options, options_of
 from codemode.tools.docstring import argument_docs, first_paragraph
 from codemode.tools.names import check_name, snake_case
 from codemode.tools.signature import render_signature
 from codemode.tools.tool import Tool
 
 __all__ = ["default_name", "make_tool", "same_source"]
+
+_PLACEHOLDER = getattr(functools, "Placeholder", object())  # of Python 3.14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +47,9 @@ def make_tool(name: str | None, obj: object) -> Tool:
     plain = _plain_function(target.function)
     hints = _hints(name, plain)
     parameters = _parameters(name, target)
-    reserved = parameters.pop(0).name if target.wants_context else None
+    reserved = _bound_names(target.function)
+    if target.wants_context:
+        reserved.add(parameters.pop(0).name)
     shown = {one.name: hints[one.name] for one in parameters if one.name in hints}
     if "return" in hints:
         shown["return"] = hints["return"]
@@ -68,7 +72,7 @@ def make_tool(name: str | None, obj: object) -> Tool:
             parameters=parameters,
             hints=shown,
             docs={key: text for doc in reversed(target.docs) for key, text in _docs(doc)},
-            reserved=reserved,
+            reserved=frozenset(reserved),
             signature=signature,
         ),
         returns=hints.get("return", Any),
@@ -147,7 +151,7 @@ def _options(name: str, obj: object, instance: object, target: _Target) -> ToolO
         raise ToolRegistrationError(
             f"tool {name!r}: both the class and its method carry @tool; decorate one of them"
         )
-    options = own or method or ToolOptions()
+    options = own or method or inherited_options(target.function) or ToolOptions()
     if isinstance(options.permission, Collection) and not options.permission:
         raise ToolRegistrationError(
             f"tool {name!r}: permission={options.permission!r} names none, so that nobody would be "
@@ -201,8 +205,7 @@ def _parameters(name: str, target: _Target) -> list[inspect.Parameter]:
             f"tool {name!r}: Python cannot tell its parameters ({error}); "
             "wrap it in a function that names them"
         ) from error
-    # What a partial binds by keyword is the host's decision; no call may change it.
-    bound = _bound_keywords(target.function)
+    bound = _bound_names(target.function)
     found = [one for one in found if one.name not in bound]
     if target.wants_context and (not found or found[0].kind > inspect.Parameter.VAR_POSITIONAL):
         raise ToolRegistrationError(
@@ -224,12 +227,24 @@ def _parameters(name: str, target: _Target) -> list[inspect.Parameter]:
     return found
 
 
-def _bound_keywords(function: Callable[..., Any]) -> set[str]:
+def _bound_names(function: Any) -> set[str]:
+    """Return the parameters that partials have bound, which no call may change.
+
+    With ``**kwargs`` behind it, a partial takes the name once more and lets it win.
+    """
     bound: set[str] = set()
-    while isinstance(function, functools.partial):
-        bound |= function.keywords.keys()
-        function = function.func
-    return bound
+    while True:
+        if isinstance(function, functools.partial):
+            bound |= function.keywords.keys()
+            taken = zip(inspect.signature(function.func).parameters, function.args, strict=False)
+            bound.update(name for name, value in taken if value is not _PLACEHOLDER)
+            function = function.func
+        elif inspect.ismethod(function):
+            function = function.__func__
+        elif inspect.isroutine(function) or not isinstance(function.__call__, functools.partial):
+            return bound
+        else:
+            function = function.__call__
 
 
 def _entered(function: Callable[..., Any]) -> Callable[..., Any]:

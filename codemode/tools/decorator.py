@@ -9,7 +9,7 @@ from typing import Any, Protocol, overload
 
 from codemode.errors import ToolRegistrationError
 
-__all__ = ["MARK", "ToolOptions", "options_of", "tool"]
+__all__ = ["MARK", "ToolOptions", "inherited_options", "options_of", "tool"]
 
 MARK = "__codemode_tool__"
 
@@ -95,6 +95,26 @@ def options_of(obj: object) -> ToolOptions | None:
     if not inspect.isroutine(obj) and MARK not in vars(owner):
         inherited = inherited or MARK not in getattr(obj, "__dict__", {})
     return replace(options, name=None, description=None) if inherited else options
+
+
+def inherited_options(function: object) -> ToolOptions | None:
+    """Return the options that an unmarked method has from around it, or None.
+
+    They are those of the method that it overrides, else those of its object or
+    class, but for name and description.
+    """
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not inspect.ismethod(function):
+        return None
+    owner = function.__self__
+    classes = owner.__mro__ if isinstance(owner, type) else type(owner).__mro__
+    overridden = (vars(one).get(getattr(function, "__name__", "")) for one in classes)
+    for one in (*(getattr(method, "__func__", method) for method in overridden), owner):
+        options = getattr(one, MARK, None)
+        if isinstance(options, ToolOptions):
+            return replace(options, name=None, description=None)
+    return None
 
 
 def _mark(options: ToolOptions, obj: Any) -> Any:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import functools
+import types
+from typing import Any
 
 import pytest
 
 from codemode.errors import ToolRegistrationError
-from codemode.tools import make_tool, tool
+from codemode.tools import InvalidArguments, make_tool, tool
 from codemode.tools.decorator import options_of
 
 
@@ -103,6 +105,79 @@ def test_a_partial_keeps_the_permission_and_hides_what_it_binds() -> None:
     assert (made.name, made.permission) == ("search", "x")
     assert made.signature == "search(text: str) -> str"
     assert made.function(text="a") == "acme:a"
+
+
+class Search:
+    def run(self, tenant: str, **filters: Any) -> str:
+        return tenant
+
+    async def find(self, tenant: str, **filters: Any) -> str:
+        return tenant
+
+    def __call__(self, tenant: str, **filters: Any) -> str:
+        return tenant
+
+    of_acme = functools.partialmethod(run, tenant="acme")
+
+
+class SearchOfAcme(Search):
+    __call__ = functools.partialmethod(Search.__call__, tenant="acme")
+    run = None  # type: ignore[assignment]  # what is called is the object
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        functools.partial(Search().run, tenant="acme"),
+        functools.partial(Search().run, "acme"),
+        functools.partial(Search().find, tenant="acme"),
+        functools.partial(functools.partial(Search().run, tenant="acme"), status="open"),
+        functools.partial(functools.partial(Search.run, Search()), tenant="acme"),
+        functools.partial(Search(), tenant="acme"),
+        types.MethodType(functools.partial(Search.run, tenant="acme"), Search()),
+        Search().of_acme,
+        SearchOfAcme(),
+    ],
+    ids=["keyword", "position", "async", "nested", "unbound", "object", "method", "member", "call"],
+)
+def test_no_call_gives_what_a_partial_binds(bound: Any) -> None:
+    made = make_tool("search", bound)
+
+    assert made.signature.startswith("search(**filters")
+    assert made.validate({"city": "Oslo"}) == {"city": "Oslo"}
+    with pytest.raises(InvalidArguments, match="there is no argument 'tenant'"):
+        made.validate({"tenant": "other", "city": "Oslo"})
+
+
+def test_a_permission_survives_a_bound_method_and_an_override() -> None:
+    @tool(name="pay_back", permission="x", thread_sensitive=False)
+    class Refund:
+        def run(self) -> None: ...
+
+        @classmethod
+        def all(cls) -> None: ...
+
+        @tool(permission="own")
+        def some(self) -> None: ...
+
+    class Marked:
+        @tool(name="pay_back", permission="x", thread_sensitive=False)
+        def run_with_context(self, context: object) -> None: ...
+
+    class Override(Marked):
+        def run_with_context(self, context: object) -> None: ...
+
+    class Loosened(Marked):
+        @tool
+        def run_with_context(self, context: object) -> None: ...
+
+    inherited = (Refund().run, Refund.all, functools.partial(Refund().run), Override(), Override)
+    for made in (make_tool("t", one) for one in inherited):
+        assert (made.permission, made.thread_sensitive) == ("x", False)
+    assert make_tool(None, Override).name == "override"
+    # A mark of its own says all there is to say.
+    assert make_tool("t", Refund().some).permission == "own"
+    assert make_tool("t", Loosened).permission is None
 
 
 def test_the_run_method_may_carry_the_mark() -> None:

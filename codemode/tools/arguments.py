@@ -16,11 +16,13 @@ from pydantic.errors import (
     PydanticUndefinedAnnotation,
     PydanticUserError,
 )
+from pydantic_core import SchemaValidator
 
 from codemode.errors import ToolRegistrationError
+from codemode.tools.bounds import out_of_bounds
 from codemode.tools.complaints import explain, shorten
-from codemode.tools.decimals import oversized_decimal
 from codemode.tools.errors import InvalidArguments
+from codemode.tools.guard import guarded_validator, kinds_of
 from codemode.tools.signature import render_hint
 
 __all__ = ["Arguments", "Parameter", "build_arguments", "json_schema_of"]
@@ -28,14 +30,17 @@ __all__ = ["Arguments", "Parameter", "build_arguments", "json_schema_of"]
 Adapter = TypeAdapter[Any]
 
 _MAX_PROBLEMS = 5
+_OF_TEXT = frozenset({"decimal", "fraction", "function-plain"})
+"""Schemas that may make a large number of a short text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """Describe one parameter.
+    """One parameter of a tool.
 
-    ``adapter`` is None where any value will do; ``decimals`` tells that it
-    makes Decimals of texts.
+    ``adapter`` is None where any value will do; ``validator`` has its rules,
+    with a bound on what a hostile value costs. ``decimals`` tells that numbers
+    are made of texts of any length.
     """
 
     name: str
@@ -44,6 +49,7 @@ class Parameter:
     default: Any
     doc: str
     adapter: Adapter | None
+    validator: SchemaValidator | None
     decimals: bool
 
 
@@ -77,13 +83,13 @@ class Arguments:
                 parameter = self.extra
             if parameter is None:
                 problems.append(self._unexpected(name))
-            elif parameter.adapter is None:
+            elif parameter.validator is None:
                 checked[name] = value
-            elif parameter.decimals and (text := oversized_decimal(value)) is not None:
-                problems.append(f"argument {name!r} has too large a number, {shorten(text)}")
+            elif (problem := out_of_bounds(value, texts=parameter.decimals)) is not None:
+                problems.append(f"argument {name!r} {problem}")
             else:
                 try:
-                    checked[name] = parameter.adapter.validate_python(value)
+                    checked[name] = parameter.validator.validate_python(value)
                 except ValidationError as error:
                     problems += explain(name, value, parameter.hint, error)
         problems += (
@@ -150,7 +156,8 @@ def build_arguments(
             default=None if one.default is one.empty else one.default,
             doc=docs.get(one.name, ""),
             adapter=adapter,
-            decimals=adapter is not None and "'decimal'" in repr(adapter.core_schema),
+            validator=None if adapter is None else guarded_validator(adapter),
+            decimals=adapter is not None and not _OF_TEXT.isdisjoint(kinds_of(adapter.core_schema)),
         )
         if one.kind is one.VAR_KEYWORD:
             extra = parameter

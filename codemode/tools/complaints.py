@@ -59,6 +59,10 @@ class _Short(reprlib.Repr):
             return "set()"
         return f"{{{', '.join(parts + ['...'] * (len(value) > self.maxset))}}}"
 
+    def repr_int(self, value: int, level: int) -> str:
+        bits = value.bit_length()
+        return super().repr_int(value, level) if bits < 1_024 else f"an int of {bits:,} bits"
+
     def repr_bytes(self, value: bytes, level: int) -> str:
         return repr(value[:60])
 

@@ -1,0 +1,92 @@
+"""What a typed parameter takes, before anything is made of it.
+
+What travels as a value may have a million bits, or a million records of no
+field. Converting such a number to the type of a parameter takes seconds, and
+so does the first ``int()``, format or query of the tool:
+``Decimal("1E+100000")`` is a short value, and its ``int()`` has 41 KB. The
+bounds of numbers are those of Python itself: the digits of an integer that
+``int()`` reads and ``str()`` writes, and the magnitude of a float. A record of
+a model takes a hundred times the memory of the bytes ``{}``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from decimal import Decimal
+from typing import Any, Final
+
+from codemode.tools.complaints import shorten
+
+__all__ = ["MAX_CONTAINERS", "MAX_DIGITS", "MAX_MAGNITUDE", "out_of_bounds"]
+
+MAX_DIGITS: Final = 4_300
+"""Digits of an int or a Decimal."""
+MAX_MAGNITUDE: Final = 308
+"""The largest power of ten of a Decimal; the smallest is its negative."""
+MAX_CONTAINERS: Final = 250_000
+"""Lists, sets and dicts within one argument."""
+
+_LIMIT: Final = 10**MAX_DIGITS
+_LONGEST: Final = MAX_DIGITS + 20
+"""Characters of a number with its sign, point, exponent and some space around it."""
+_NUMERIC: Final = re.compile(r"[\d_.eE+\-\s]*+")
+_HARMLESS: Final = frozenset({type(None), bool, float, bytes})
+_WORD: Final = 2**63
+
+
+def out_of_bounds(value: Any, *, texts: bool) -> str | None:
+    """Return what of an argument no typed parameter takes, or None.
+
+    With ``texts``, a text that a Decimal would be made of counts as a number.
+    Takes time in proportion to the value.
+    """
+    harmless = _HARMLESS if texts else _HARMLESS | {str}
+    waiting = [value]
+    containers = 0
+    while waiting:
+        one = waiting.pop()
+        kind = type(one)
+        parts: tuple[Collection[Any], ...]
+        if kind is dict:
+            parts = (one, one.values())
+        elif kind is list or kind is set:
+            parts = (one,)
+        elif kind not in harmless and _is_oversized(one):
+            return (
+                f"has too large a number, {shorten(one)}; a typed parameter takes numbers of at "
+                f"most {MAX_DIGITS:,} digits, and Decimals from 1E-{MAX_MAGNITUDE} "
+                f"to 1E+{MAX_MAGNITUDE}"
+            )
+        else:
+            continue
+        containers += 1
+        if containers > MAX_CONTAINERS:
+            return f"has more than {MAX_CONTAINERS:,} lists and dicts; send fewer in each call"
+        for part in parts:
+            waiting += [
+                item
+                for item in part
+                if (kind := type(item)) not in harmless
+                and (kind is not int or not -_WORD < item < _WORD)
+            ]
+    return None
+
+
+def _is_oversized(one: Any) -> bool:
+    if type(one) is int:
+        return not -_LIMIT < one < _LIMIT
+    if type(one) is Decimal:
+        return abs(one.adjusted()) > MAX_MAGNITUDE or len(str(one)) > _LONGEST
+    return type(one) is str and _is_oversized_text(one)
+
+
+def _is_oversized_text(text: str) -> bool:
+    if len(text) <= MAX_MAGNITUDE and "e" not in text and "E" not in text:
+        return False
+    if not _NUMERIC.fullmatch(text):
+        return False
+    try:
+        return len(text) > _LONGEST or _is_oversized(Decimal(text))
+    except ArithmeticError:
+        return False  # no number

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def run(work: Path) -> Iterator[Stage]:
     attacks = ("-m", "", "tests/codemode/sandbox/attacks/test_attacks.py")
     yield Stage(name="Attacks on every tier", command=PYTEST, tests=attacks)
     # The README's commands have used the newest Python and the lock file's Django.
-    yield from _pair("Oldest", work, "5.2", (*EVERYDAY, *OF_THE_PAIR))
+    yield from _pair("Oldest", work, _lowest(), (*EVERYDAY, *OF_THE_PAIR))
     yield from _distribution(work)
     yield from _unprivileged(work, (*EVERYDAY, *OF_THE_USER))
 
@@ -101,8 +102,8 @@ def deep(work: Path) -> Iterator[Stage]:
     if _tier_a():
         whole = ("-m", "not quiet", "tests/codemode/core", "tests/codemode/executor")
         yield Stage(name="Tier A, whole", command=PYTEST, tests=whole, environment=IN_TIER_A)
-    yield from _pair("Oldest", work, "5.2", EVERYDAY)
-    yield from _pair("Middle", work, "6.0", EVERYDAY)
+    yield from _pair("Oldest", work, _lowest(), EVERYDAY)
+    yield from _pair("Middle", work, ["django==6.0.*"], EVERYDAY)
     yield from _unprivileged(work, EVERYDAY)
 
 
@@ -115,8 +116,17 @@ def _static() -> Iterator[Stage]:
     yield Stage(name="Migrations", command=manage)
 
 
-def _pair(name: str, work: Path, django: str, selection: Sequence[str]) -> Iterator[Stage]:
-    """Yield an environment of the oldest Python and a Django, and tests in it."""
+def _lowest() -> list[str]:
+    """Return what the distribution requires, each in the lowest version that it allows."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    required = (*project["dependencies"], *project["optional-dependencies"]["channels"])
+    return [requirement.replace(">=", "==") for requirement in required]
+
+
+def _pair(
+    name: str, work: Path, versions: Sequence[str], selection: Sequence[str]
+) -> Iterator[Stage]:
+    """Yield an environment of the oldest Python and certain versions, and tests in it."""
     folder = work / name
     pytest = (str(folder / "bin" / "python"), "-m", "pytest", "-p", "no:cacheprovider")
     python = with_env.find_python(with_env.clean_environment(), with_env.MINORS[::-1])
@@ -124,8 +134,8 @@ def _pair(name: str, work: Path, django: str, selection: Sequence[str]) -> Itera
     sync = (*UV, "sync", "--frozen", "--python", python)
     yield Stage(name=f"{name} pair: packages", command=sync, environment=environment)
     install = (*UV, "pip", "install", "--python", str(folder / "bin" / "python"))
-    pinned = (*install, f"django=={django}.*")
-    yield Stage(name=f"{name} pair: Django {django}", command=pinned, environment=environment)
+    pinned = (*install, *versions)
+    yield Stage(name=f"{name} pair: versions", command=pinned, environment=environment)
     yield Stage(name=f"{name} pair: tests", command=pytest, tests=selection)
     if _succeeds(PYTHON, "-c", _FIND_POSTGRESQL):
         postgresql = ("-n0", "-m", "deep", "tests/database/test_on_postgresql.py")

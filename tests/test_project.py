@@ -6,9 +6,12 @@ import ast
 import importlib
 import re
 import runpy
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from codemode.protos import codemode_pb2_grpc
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATED = ("codemode_pb2.py", "codemode_pb2.pyi", "codemode_pb2_grpc.py")
@@ -59,6 +62,15 @@ def test_the_generated_modules_are_those_of_the_contract(tmp_path: Path) -> None
         fresh = (tmp_path / "codemode" / "protos" / name).read_text("utf-8")
         committed = (ROOT / "codemode" / "protos" / name).read_text("utf-8")
         assert committed == fresh, f"{name} is stale: run python protos/generate.py"
+
+
+def test_the_generated_modules_run_on_the_lowest_versions_required() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    messages = (ROOT / "codemode" / "protos" / "codemode_pb2.py").read_text("utf-8")
+    (protobuf,) = re.findall(r"^# Protobuf Python Version: (.+)$", messages, re.MULTILINE)
+    grpc = codemode_pb2_grpc.GRPC_GENERATED_VERSION.removesuffix(".0")
+
+    assert {f"grpcio>={grpc}", f"protobuf>={protobuf}"} <= set(project["dependencies"])
 
 
 EXPORTING = [

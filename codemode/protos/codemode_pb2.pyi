@@ -81,7 +81,7 @@ class Open(_message.Message):
     run: Run
     idle_timeout: float
     accepts_batches: bool
-    def __init__(self, protocol_version: _Optional[int] = ..., client_version: _Optional[str] = ..., profile: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[ToolSpec, _Mapping]]] = ..., session: _Optional[bool] = ..., fairness_key: _Optional[str] = ..., queue_timeout: _Optional[float] = ..., run: _Optional[_Union[Run, _Mapping]] = ..., idle_timeout: _Optional[float] = ..., accepts_batches: _Optional[bool] = ...) -> None: ...
+    def __init__(self, protocol_version: _Optional[int] = ..., client_version: _Optional[str] = ..., profile: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[ToolSpec, _Mapping]]] = ..., session: bool = ..., fairness_key: _Optional[str] = ..., queue_timeout: _Optional[float] = ..., run: _Optional[_Union[Run, _Mapping]] = ..., idle_timeout: _Optional[float] = ..., accepts_batches: bool = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("max_cpu_seconds", "max_memory_bytes", "max_threads", "max_open_files", "max_disk_bytes", "max_output_bytes", "max_value_bytes", "max_code_bytes", "max_tool_calls", "max_tool_calls_in_flight")
@@ -121,7 +121,7 @@ class ToolSpec(_message.Message):
     description: str
     asynchronous: bool
     hidden: bool
-    def __init__(self, name: _Optional[str] = ..., signature: _Optional[str] = ..., positional_parameters: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., asynchronous: _Optional[bool] = ..., hidden: _Optional[bool] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., signature: _Optional[str] = ..., positional_parameters: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., asynchronous: bool = ..., hidden: bool = ...) -> None: ...
 
 class Run(_message.Message):
     __slots__ = ("run_id", "code", "inputs", "execution_timeout", "execution_id")

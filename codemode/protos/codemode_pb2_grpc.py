@@ -5,7 +5,7 @@ import warnings
 
 from codemode.protos import codemode_pb2 as codemode_dot_protos_dot_codemode__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class ExecutorServiceStub:
+class ExecutorServiceStub(object):
     """Missing associated documentation comment in .proto file."""
 
     def __init__(self, channel):
@@ -46,7 +46,7 @@ class ExecutorServiceStub:
                 _registered_method=True)
 
 
-class ExecutorServiceServicer:
+class ExecutorServiceServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def Execute(self, request_iterator, context):
@@ -84,7 +84,7 @@ def add_ExecutorServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class ExecutorService:
+class ExecutorService(object):
     """Missing associated documentation comment in .proto file."""
 
     @staticmethod

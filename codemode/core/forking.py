@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import resource
 import shutil
 import sys
 import threading
@@ -25,6 +24,9 @@ import grpc.experimental.gevent
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # has no stubs for it
 
 from codemode.errors import ConfigurationError
+
+if sys.platform != "win32":
+    import resource
 
 __all__ = ["GRPC", "ForkSafeStub", "grpc_of_this_process", "keep_for_ever", "stacks"]
 
@@ -85,6 +87,9 @@ def stacks() -> Iterator[None]:
     of the child's own.
     """
     global _usual_stack
+    if sys.platform == "win32":
+        yield  # nothing forks there
+        return
     with _stack_lock:
         _usual_stack = threading.stack_size()
         threading.stack_size(_stack_bytes(_usual_stack))
@@ -264,4 +269,5 @@ _loaded = 0  # how many more than the first, here and in the processes before th
 _kept: list[object] = []
 ctypes.pythonapi.Py_IncRef(ctypes.py_object(_kept))  # also when the interpreter ends
 
-os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

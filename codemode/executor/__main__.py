@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
+
+if sys.platform != "linux":
+    sys.stderr.write(
+        f"codemode-executor needs Linux, and this is {sys.platform}; run it in a Linux container "
+        "or host, and let clients reach it by their executor_url\n"
+    )
+    sys.exit(3)  # it cannot serve
 
 # With its newer listener gRPC (1.85) hands every message through several more threads: a
 # tool call takes a fifth longer. Set here, for gRPC reads it when it is imported.

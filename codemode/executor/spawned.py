@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -18,6 +17,9 @@ from pathlib import Path
 
 from codemode.errors import ExecutorConnectionError
 from codemode.executor.interpreter import InterpreterNotFoundError, find_python
+
+if sys.platform != "win32":
+    import fcntl
 
 __all__ = ["SpawnedExecutor"]
 

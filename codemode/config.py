@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -37,6 +37,12 @@ Bytes = Annotated[int, Field(gt=0, lt=2**50)]
 
 
 class _Model(BaseModel):
+    """Base of the settings.
+
+    Type checkers get a constructor where a field is made from more than its own
+    type. Without pydantic's plugin they take the fields for the parameters.
+    """
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
@@ -136,6 +142,16 @@ class TLSConfig(_Model):
     cert_file: Path | None = None
     key_file: Path | None = None
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            ca_file: str | Path | None = None,
+            cert_file: str | Path | None = None,
+            key_file: str | Path | None = None,
+        ) -> None: ...
+
     @model_validator(mode="after")
     def _both_or_neither(self) -> Self:
         if (self.cert_file is None) != (self.key_file is None):
@@ -171,6 +187,20 @@ class ClientConfig(_Model):
     profile: str = "default"
     min_tier: Tier | None = None
     executor_log_file: Path | None = None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            executor_url: str | None = None,
+            executor_api_key: str | SecretStr | None = None,
+            limits: Limits | Mapping[str, Any] = ...,
+            tls: TLSConfig | None = None,
+            profile: str = ...,
+            min_tier: Tier | None = None,
+            executor_log_file: str | Path | None = None,
+        ) -> None: ...
 
     @model_validator(mode="after")
     def _tier_of_the_embedded_executor(self) -> Self:
@@ -222,6 +252,31 @@ class ExecutorConfig(_Model):
     zygote_max_forks: Count = 10_000
     zygote_max_age: Seconds = 3600.0
     parent_pid_fd: int | None = None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            listen: list[str] | tuple[str, ...] = ...,
+            api_key: str | SecretStr | None = None,
+            tls: TLSConfig | None = None,
+            min_tier: Tier = ...,
+            tier: Tier | None = None,
+            limits: Limits | Mapping[str, Any] = ...,
+            ceilings: Limits | Mapping[str, Any] = ...,
+            max_concurrency: int | None = None,
+            max_concurrency_per_key: int | None = None,
+            max_queued: int = ...,
+            max_queued_bytes: int = ...,
+            pool_size: int | None = None,
+            packages: list[str] | list[Path] | tuple[str | Path, ...] = ...,
+            warm_profiles: list[str] | tuple[str, ...] = ...,
+            child_max_age: float = ...,
+            zygote_max_forks: int = ...,
+            zygote_max_age: float = ...,
+            parent_pid_fd: int | None = None,
+        ) -> None: ...
 
     @field_validator("ceilings", mode="before")
     @classmethod

@@ -35,7 +35,8 @@ settings.register_profile("deep", max_examples=1_500, deadline=None)
 settings.register_profile("everyday", max_examples=150, deadline=None)
 settings.load_profile("everyday")
 
-# Tests that start executors or servers again and again: a third of the time that all take.
+# Tests that start executors, servers or type checkers again and again: a third of the time
+# that all take.
 SLOW = (
     "codemode/executor/test_access.py",
     "codemode/executor/test_canaries.py",
@@ -55,6 +56,7 @@ SLOW = (
     "concurrency/test_fork.py",
     "django_codemode/test_codemode_executor.py",
     "servers",
+    "typing",
 )
 
 # Tests of isolation, of a tenant's context and of effects that must not be repeated:

@@ -22,7 +22,7 @@ __all__ = [
 class ExecutionStarted:
     """Tell that a sandbox has taken the code; ``isolation`` is its tier."""
 
-    type: ClassVar[str] = "started"
+    type: ClassVar[Literal["started"]] = "started"
     execution_id: str
     isolation: str
 
@@ -31,7 +31,7 @@ class ExecutionStarted:
 class OutputReceived:
     """Tell what the code printed, in the order in which it did."""
 
-    type: ClassVar[str] = "output"
+    type: ClassVar[Literal["output"]] = "output"
     stream: Literal["stdout", "stderr"]
     text: str
 
@@ -40,7 +40,7 @@ class OutputReceived:
 class ToolCallStarted:
     """Tell that the code calls a tool."""
 
-    type: ClassVar[str] = "tool_call_started"
+    type: ClassVar[Literal["tool_call_started"]] = "tool_call_started"
     call_id: int
     name: str
     arguments: dict[str, Any]
@@ -50,7 +50,7 @@ class ToolCallStarted:
 class ToolCallFinished:
     """Tell how a tool call ended; ``error`` is what the code was told, if it failed."""
 
-    type: ClassVar[str] = "tool_call_finished"
+    type: ClassVar[Literal["tool_call_finished"]] = "tool_call_finished"
     call_id: int
     name: str
     outcome: ToolCallOutcome
@@ -62,7 +62,7 @@ class ToolCallFinished:
 class ProgressReported:
     """Tell what the code reported by ``progress()``; ``total`` is None when unknown."""
 
-    type: ClassVar[str] = "progress"
+    type: ClassVar[Literal["progress"]] = "progress"
     done: float
     total: float | None
     note: str
@@ -72,7 +72,7 @@ class ProgressReported:
 class ExecutionCompleted:
     """Tell that the execution has ended, whatever its status; always the last event."""
 
-    type: ClassVar[str] = "completed"
+    type: ClassVar[Literal["completed"]] = "completed"
     result: ExecutionResult
 
 

@@ -1,14 +1,20 @@
-"""Check that the wheel in a folder has every file of the packages, and no other."""
+"""Check that wheel and source distribution in a folder have their files, and no others."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tarfile
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("codemode", "django_codemode")
+OF_THE_SOURCE = (*PACKAGES, "protos", "docs", "README.md", "CHANGELOG.md", "LICENSE")
+# Added by the build.
+ADDED = {"PKG-INFO", "pyproject.toml", ".gitignore"}
 NEEDED = {
     "codemode/protos/codemode_pb2.py",
     "codemode/protos/codemode_pb2.pyi",
@@ -24,21 +30,37 @@ NEEDED = {
 
 
 def check(folder: Path) -> str:
-    """Return a line about the wheel. Raises SystemExit when it is not as expected."""
+    """Return a line about both. Raises SystemExit when one is not as expected."""
     (wheel,) = folder.glob("*.whl")
-    names = {name for name in zipfile.ZipFile(wheel).namelist() if not name.endswith("/")}
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if not name.endswith("/")}
+        (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+        description = archive.read(metadata).decode()
     packed = {name for name in names if ".dist-info/" not in name}
-    command = ["git", "ls-files", "-z", *PACKAGES]
+    _compare(wheel, packed, tracked(PACKAGES) | NEEDED)
+    if not any(name.endswith("/LICENSE") for name in names):
+        sys.exit(f"{wheel.name} lacks its licence")
+    if links := re.findall(r"\]\((?!https?://)[^)]*\)", description):
+        sys.exit(f"the description of {wheel.name} has links that lead nowhere: {', '.join(links)}")
+
+    (source,) = folder.glob("*.tar.gz")
+    with tarfile.open(source) as files:
+        inside = {one.name.partition("/")[2] for one in files.getmembers() if one.isfile()}
+    _compare(source, inside, tracked(OF_THE_SOURCE) | ADDED)
+    return f"{wheel.name} has {len(packed)} files, {source.name} has {len(inside)}"
+
+
+def tracked(paths: Iterable[str]) -> set[str]:
+    """Return the committed files that are, or are under, one of the paths."""
+    command = ["git", "ls-files", "-z", *paths]
     listing = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    tracked = set(listing.split("\0")) - {""}
-    for problem, found in (
-        ("lacks", (tracked | NEEDED) - packed),
-        ("has stray files", packed - tracked),
-        ("lacks its licence", {"LICENSE"} - {name.rpartition("/")[2] for name in names}),
-    ):
+    return set(listing.split("\0")) - {""}
+
+
+def _compare(distribution: Path, packed: set[str], expected: set[str]) -> None:
+    for problem, found in (("lacks", expected - packed), ("has stray files", packed - expected)):
         if found:
-            sys.exit(f"{wheel.name} {problem}: {', '.join(sorted(found))}")
-    return f"{wheel.name} has the {len(packed)} files of {' and '.join(PACKAGES)}"
+            sys.exit(f"{distribution.name} {problem}: {', '.join(sorted(found))}")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from codemode.config import TLSConfig
 from codemode.errors import ConfigurationError
 from codemode.tools import Tool
 from django_codemode.conf import CodemodeSettings, get_settings, problems
+from django_codemode.same_name import check_same_name
 from django_codemode.shared import shared
 
 __all__ = [
@@ -44,6 +45,7 @@ def register_checks() -> None:
     """Register the checks. Idempotent."""
     for check in (check_setting, check_middleware, check_tools, check_channels):
         register(check, TAG)
+    register(check_same_name, TAG)
     register(check_deployment, TAG, Tags.security, deploy=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing, closing
@@ -11,6 +10,7 @@ from typing import Any
 
 from codemode.core.codemode import EventStream
 from codemode.core.events import Event, ExecutionCompleted, ToolCallStarted
+from codemode.core.threads import off_loop
 from codemode.errors import CodemodeError
 from django_codemode.payload import event_as_json, refusal_as_json
 from django_codemode.refusals import RefusalError, refusal_of
@@ -50,7 +50,7 @@ class Message:
 
     async def write[R](self, function: Callable[..., R], *args: Any) -> R:
         """Call what writes it, in a thread of its own where it is large."""
-        return await asyncio.to_thread(function, *args) if self.is_large else function(*args)
+        return await off_loop(function, *args) if self.is_large else function(*args)
 
 
 def tell(events: EventStream, describe: Describe = event_as_json) -> Generator[Message, None, None]:
@@ -72,7 +72,7 @@ async def atell(
             async for event in events:
                 if isinstance(event, ExecutionCompleted | ToolCallStarted):
                     # May be large, and the loop is everybody's.
-                    data = await asyncio.to_thread(describe, event)
+                    data = await off_loop(describe, event)
                     yield Message(event=event.type, data=data)
                 else:
                     yield Message(event=event.type, data=describe(event))

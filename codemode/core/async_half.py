@@ -18,6 +18,7 @@ from codemode.core.events import Event, ExecutionCompleted, ToolCallStarted
 from codemode.core.failures import client_error, inherited_stream, overdue, status_is_lost
 from codemode.core.request import next_message, result_messages
 from codemode.core.result import ExecutionResult
+from codemode.core.threads import off_loop
 from codemode.core.transcript import Transcript, call_finished
 from codemode.errors import ExecutorClientError, ExecutorProtocolError
 from codemode.protos import codemode_pb2 as pb
@@ -365,11 +366,11 @@ async def _begin(transcript: Transcript, message: pb.ToolCall) -> ToolCall:
     arguments = transcript.chunks.whole(message.arguments)
     begin = transcript.dispatcher.begin
     if len(arguments) > OFF_LOOP_BYTES:
-        return await asyncio.to_thread(begin, message.call_id, message.name, arguments)
+        return await off_loop(begin, message.call_id, message.name, arguments)
     return begin(message.call_id, message.name, arguments)
 
 
 async def _complete(transcript: Transcript, message: pb.Completed) -> Any:
     if len(message.value) > OFF_LOOP_BYTES or transcript.chunks:
-        return await asyncio.to_thread(transcript.complete, message)
+        return await off_loop(transcript.complete, message)
     return transcript.complete(message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
@@ -15,6 +14,7 @@ from codemode.core.event_stream import EventStream
 from codemode.core.registry import ComponentRegistry
 from codemode.core.result import ExecutionResult
 from codemode.core.session import Session
+from codemode.core.threads import off_loop
 from codemode.errors import ExecutionError
 
 __all__ = ["Codemode", "EventStream"]
@@ -100,7 +100,7 @@ class Codemode:
             profile=profile,
         )
         if isinstance(result.value, dict | list | set):
-            return await asyncio.to_thread(_text, result)  # there may be much of it
+            return await off_loop(_text, result)  # there may be much of it
         return _text(result)
 
     def run(

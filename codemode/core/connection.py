@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import threading
@@ -22,6 +21,7 @@ from codemode.core.forking import keep_for_ever
 from codemode.core.greenlets import why_not_async
 from codemode.core.info import ExecutorInfo, info_from
 from codemode.core.sync_half import SyncLink
+from codemode.core.threads import off_loop
 from codemode.errors import ClientClosedError, ConfigurationError, ExecutorConnectionError
 from codemode.executor.embedded import EmbeddedExecutor
 from codemode.protos import codemode_pb2 as pb
@@ -137,7 +137,7 @@ class Connection:
             if self._channels is not None:
                 await self._channels.close_async()
             if self.embedded is not None:
-                await asyncio.to_thread(self.embedded.close)
+                await off_loop(self.embedded.close)
 
     @contextlib.contextmanager
     def _open_channel(self) -> Iterator[None]:
@@ -177,7 +177,7 @@ class Connection:
         if (reason := why_not_async("this call", "use the synchronous form")) is not None:
             raise ConfigurationError(reason)
         if self.embedded is not None and self.embedded.pid is None:
-            return await asyncio.to_thread(self._connect)
+            return await off_loop(self._connect)
         return self._connect()
 
     def _keep(self, link: Any) -> None:

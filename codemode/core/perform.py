@@ -12,7 +12,7 @@ from typing import Any
 from codemode.core.calls import OFF_LOOP_BYTES, ToolCall, ToolFailure, ToolOutcome, failure_of
 from codemode.core.checks import permit, run_after_hooks, run_before_hooks, validate
 from codemode.core.registry import ComponentRegistry
-from codemode.core.threads import adopt_locals, call_each, on_sync_thread
+from codemode.core.threads import adopt_locals, call_each, off_loop, on_sync_thread
 from codemode.errors import ValueEncodingError
 from codemode.tools.errors import ToolError
 from codemode.tools.tool import Tool
@@ -78,7 +78,7 @@ class Performer:
         if hops:
             outcome = await on_sync_thread(self.admit, call, tool)
         elif call.size > OFF_LOOP_BYTES:
-            outcome = await asyncio.to_thread(self.admit, call, tool)
+            outcome = await off_loop(self.admit, call, tool)
         else:
             outcome = self.admit(call, tool)
         if outcome is None:

@@ -1,7 +1,8 @@
-"""The threads that tools run in: the one for sync code, and those of a pool."""
+"""The threads beside a loop: the one for sync code, those of the tools, and those for values."""
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import logging
 import os
@@ -18,6 +19,7 @@ __all__ = [
     "MAX_POOL_THREADS",
     "adopt_locals",
     "call_each",
+    "off_loop",
     "on_sync_thread",
     "sync_thread_waits_here",
     "tool_pool",
@@ -27,8 +29,12 @@ logger = logging.getLogger(__name__)
 
 MAX_POOL_THREADS = 32
 
+# They compute, so that more of them than cores gain little.
+_MAX_VALUE_THREADS = 2 + (os.cpu_count() or 1)
+
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
+_values: ThreadPoolExecutor | None = None
 
 # asgiref (3.13) hides its Locals, such as Django's active language, from
 # threads to which it did not itself move the context. Its own helper moves
@@ -45,6 +51,21 @@ def tool_pool() -> ThreadPoolExecutor:
         if _pool is None:
             _pool = ThreadPoolExecutor(MAX_POOL_THREADS, thread_name_prefix="codemode-tool")
         return _pool
+
+
+async def off_loop[R](function: Callable[..., R], *args: Any) -> R:
+    """Call a function that takes long and waits for no run, with the context copied.
+
+    Its threads are our own. The loop's default executor is the project's, whose
+    threads may be busy for long, or wait for the very run that needs one.
+    """
+    global _values
+    with _lock:
+        if _values is None:
+            _values = ThreadPoolExecutor(_MAX_VALUE_THREADS, thread_name_prefix="codemode-values")
+        threads = _values
+    context = contextvars.copy_context()
+    return await asyncio.get_running_loop().run_in_executor(threads, context.run, function, *args)
 
 
 async def on_sync_thread[R](function: Callable[..., R], *args: Any) -> R:
@@ -107,9 +128,9 @@ def call_each(functions: Iterable[Callable[[], object]]) -> None:
 
 def _forget_threads() -> None:
     """Drop what the fork left behind: executors whose threads are in the parent only."""
-    global _lock, _pool
+    global _lock, _pool, _values
     _lock = threading.Lock()
-    _pool = None
+    _pool = _values = None
     # A thread-sensitive sync tool would wait for ever for a thread of the parent:
     # the shared one, that of a request, or one that waits for async_to_sync().
     SyncToAsync.single_thread_executor = ThreadPoolExecutor(max_workers=1)

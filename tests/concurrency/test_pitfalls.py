@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from asgiref.sync import ThreadSensitiveContext, async_to_sync, sync_to_async
 
-from codemode import Codemode, ExecutionResult, tool
+from codemode import ClientConfig, Codemode, ExecutionResult, tool
+from django_codemode.telling import atell
 from tests.concurrency.watchdog import bounded
 
 WHERE = {"in a request": ThreadSensitiveContext, "on the shared thread": contextlib.AsyncExitStack}
@@ -98,6 +99,30 @@ def test_that_holds_for_a_thread_that_has_only_just_been_started(
     result = on_a_sync_thread(lambda: asyncio.run(codemode.run_async("one()")), "in a request")
     assert result.error is not None
     assert "async_to_sync(codemode.execute_async)" in result.error.message
+
+
+async def test_the_default_executor_of_a_loop_is_left_to_the_project(
+    codemode: Codemode,
+) -> None:
+    """Its threads may wait for the runs of this very loop."""
+
+    class TakenPool(ThreadPoolExecutor):
+        def submit(self, *args: Any, **options: Any) -> Any:
+            raise AssertionError("all threads of the project are at work, for ever")
+
+    async def size(text: str) -> int:
+        return len(text)
+
+    codemode.registry.register_tool("size", size)
+    asyncio.get_running_loop().set_default_executor(TakenPool())
+
+    large = "await size('x' * 1_000_000)"
+    assert await codemode.execute_async(f"{{'size': {large}}}") == '{"size": 1000000}'
+    assert (await codemode.run_async("'x' * 1_000_000")).value == "x" * 1_000_000
+    *_, last = [one async for one in atell(codemode.stream("'x' * 1_000_000"))]
+    assert await last.write(len, last.data["text"]) == 1_000_000
+    async with Codemode.from_client_config(ClientConfig(executor_url=None)) as own:
+        assert await own.execute_async("6 * 7") == "42"
 
 
 def test_a_pool_hands_a_context_on_only_when_it_is_given_one(codemode: Codemode) -> None:

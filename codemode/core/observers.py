@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -13,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from codemode.core import logs
 from codemode.core.context import RuntimeContext
 from codemode.core.plain import call_plain
+from codemode.core.result import ExecutionFailure, ExecutionResult
 from codemode.core.threads import on_sync_thread
 
 if TYPE_CHECKING:
-    from codemode.core.result import ExecutionResult
     from codemode.core.transcript import Transcript
     from codemode.tools.tool import Tool
 
@@ -134,10 +135,20 @@ class Observation:
         result: ExecutionResult | None = getattr(error, "result", None)
         if transcript is not None and transcript.final is not None:
             result, error = transcript.final, None  # leaving a stream after its end is no failure
-        elif transcript is not None and (why := _given_up(error)) is not None:
-            result, error = transcript.cancelled(why), None
+        elif (why := _given_up(error)) is not None:
+            result, error = self._cancelled(why), None
         logs.execution_ended(self._execution, self._began, result, error)
         return result, error
+
+    def _cancelled(self, why: str) -> ExecutionResult:
+        if self.transcript is not None:
+            return self.transcript.cancelled(why)
+        return ExecutionResult(  # its code has not been sent
+            status="cancelled",
+            execution_id=self._id,
+            error=ExecutionFailure(type="Cancelled", message=why),
+            duration_ms=(time.monotonic() - self._began) * 1000,
+        )
 
     @property
     def _id(self) -> str:

@@ -23,7 +23,7 @@ from codemode.core.perform import CANCELLED, Performer, refuse
 from codemode.core.pool_share import PoolShare
 from codemode.core.registry import ComponentRegistry
 from codemode.core.result import ToolCallRecord
-from codemode.core.threads import adopt_locals, on_sync_thread
+from codemode.core.threads import UNWIND_SECONDS, adopt_locals, on_sync_thread
 from codemode.tools.tool import Tool
 
 __all__ = [
@@ -34,9 +34,6 @@ __all__ = [
     "ToolOutcome",
     "cancel_once",
 ]
-
-UNWIND_SECONDS = 5.0
-"""How long the end of a run waits for async tools that were cancelled."""
 
 # Looking for near names costs time in this process, and the code decides how often.
 _MAX_SEARCHES = 50
@@ -91,6 +88,7 @@ class Dispatcher:
         self._searches = 0
         self._cancelled = False
         self._open: dict[int, ToolCall] = {}
+        self._left: ToolCall | None = None
 
     @property
     def deadline(self) -> float:
@@ -100,6 +98,11 @@ class Dispatcher:
     @deadline.setter
     def deadline(self, instant: float) -> None:
         self._performer.deadline = instant
+
+    @property
+    def holds_sync_thread(self) -> bool:
+        """Tell whether a tool that nobody waits for any more is at work on the sync thread."""
+        return self._left is not None and self._left.outcome is None
 
     def begin(self, call_id: int, name: str, arguments: bytes) -> ToolCall:
         """Take a call in: count it, decode its arguments and find its tool.
@@ -206,6 +209,8 @@ class Dispatcher:
             return await self._pool_from_loop(call, tool)
         except asyncio.CancelledError:
             # A sync tool that is at work goes on, and its record says how it ends.
+            if call.at_work and not tool.asynchronous and tool.thread_sensitive:
+                self._left = call
             outcome = call.outcome or (_CANCELLED if call.at_work else refuse(call, CANCELLED))
             # A sync tool's own thread, once it ran, calls the hooks itself.
             if call.passed_hooks and (tool.asynchronous or not tool.thread_sensitive):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -15,7 +17,7 @@ from codemode.core import logs
 from codemode.core.context import RuntimeContext
 from codemode.core.plain import call_plain
 from codemode.core.result import ExecutionFailure, ExecutionResult
-from codemode.core.threads import on_sync_thread
+from codemode.core.threads import UNWIND_SECONDS, on_sync_thread
 
 if TYPE_CHECKING:
     from codemode.core.transcript import Transcript
@@ -50,7 +52,9 @@ class ExecutionObserver(Protocol):
     Observers are sync and may use the database: they run in the caller's
     thread, or on the thread for sync code when a task executes. What one raises
     is logged and changes nothing. Who was told of the begin is told of the end,
-    exactly once, however it comes.
+    exactly once, however it comes. The caller waits for that; a task waits at
+    most 5 seconds for the thread, and not at all where a sync tool of its own
+    execution still holds it. Then the end is told as soon as the thread is free.
     """
 
     def execution_started(self, execution: Execution) -> None:
@@ -95,10 +99,14 @@ class Observation:
     async def __aenter__(self) -> Self:
         self._began = logs.execution_began(self._execution)
         if self._observers:
+            telling = _Telling(self._start)
             try:
-                await _tell(self._start)
+                await telling
             except asyncio.CancelledError as error:
-                await self.__aexit__(type(error), error, None)
+                if telling.withdraw():
+                    self._outcome(error)
+                else:
+                    await self.__aexit__(type(error), error, None)
                 raise
         return self
 
@@ -112,7 +120,10 @@ class Observation:
             return
         outcome = self._outcome(error)
         if self._observers:
-            await _tell(self._finish, *outcome)
+            # A tool that was left behind holds the thread for as long as it likes.
+            patience = 0.0 if self._left_a_tool() else UNWIND_SECONDS
+            hurried = _given_up(error) is not None
+            await _Telling(self._finish, *outcome).told(patience=patience, hurried=hurried)
 
     def _start(self) -> None:
         for observer in self._observers:
@@ -140,6 +151,9 @@ class Observation:
         logs.execution_ended(self._execution, self._began, result, error)
         return result, error
 
+    def _left_a_tool(self) -> bool:
+        return self.transcript is not None and self.transcript.dispatcher.holds_sync_thread
+
     def _cancelled(self, why: str) -> ExecutionResult:
         if self.transcript is not None:
             return self.transcript.cancelled(why)
@@ -164,14 +178,63 @@ def _given_up(error: BaseException | None) -> str | None:
     return "the caller was interrupted" if isinstance(error, KeyboardInterrupt) else None
 
 
-async def _tell(function: Callable[..., None], *args: Any) -> None:
-    """Call a function on the thread for sync code, also in a task that is being cancelled."""
-    told = asyncio.ensure_future(on_sync_thread(function, *args))
-    cancelled: asyncio.CancelledError | None = None
-    while not told.done():
-        try:
-            await asyncio.shield(told)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
+class _Telling:
+    """A message to the observers, on its way to the thread for sync code.
+
+    It arrives even when whoever waits for it is cancelled, unless it is withdrawn.
+    """
+
+    def __init__(self, function: Callable[..., None], *args: Any) -> None:
+        self._function = partial(function, *args)
+        self._taken = threading.Lock()  # for good, by the observers or by a withdrawal
+        self._task = asyncio.ensure_future(self._deliver())
+
+    async def told(self, *, patience: float, hurried: bool) -> None:
+        """Wait at most ``patience`` seconds, and for observers at work longer unless ``hurried``.
+
+        Being cancelled means hurry. What is not told by then is told later.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience
+        cancelled: asyncio.CancelledError | None = None
+        while not self._task.done():
+            left = until - loop.time()
+            if left <= 0 and (hurried or not self._taken.locked()):
+                _to_be_told.add(self._task)
+                self._task.add_done_callback(_told_later)
+                break
+            try:
+                await asyncio.wait((self._task,), timeout=left if left > 0 else None)
+            except asyncio.CancelledError as error:
+                cancelled, hurried = error, True
+        if cancelled is not None:
+            raise cancelled
+        if self._task.done():
+            self._task.result()
+
+    def withdraw(self) -> bool:
+        """Take the message back; return False when it has arrived."""
+        return self._taken.acquire(blocking=False)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return asyncio.shield(self._task).__await__()
+
+    async def _deliver(self) -> None:
+        while not self._taken.locked():
+            try:
+                await on_sync_thread(self._arrive)
+            except asyncio.CancelledError:
+                pass  # by the end of the loop, which waits for its tasks
+
+    def _arrive(self) -> None:
+        if self._taken.acquire(blocking=False):
+            self._function()
+
+
+_to_be_told: set[asyncio.Task[None]] = set()  # kept, so that none is collected half-way
+
+
+def _told_later(task: asyncio.Task[None]) -> None:
+    _to_be_told.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("Observers could not be told of an execution's end", exc_info=error)

@@ -17,6 +17,7 @@ from asgiref.sync import AsyncToSync, SyncToAsync, sync_to_async
 
 __all__ = [
     "MAX_POOL_THREADS",
+    "UNWIND_SECONDS",
     "adopt_locals",
     "call_each",
     "off_loop",
@@ -26,6 +27,9 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+
+UNWIND_SECONDS = 5.0
+"""How long the end of a run waits for what was cancelled, or for a thread that is held."""
 
 MAX_POOL_THREADS = 32
 

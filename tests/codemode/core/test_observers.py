@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from codemode import (
 from codemode.core.observers import Execution
 from codemode.errors import ExecutorConnectionError, ValueEncodingError
 from tests.codemode.conftest import Half
+from tests.codemode.processes import wait_until
 
 
 class Watcher:
@@ -258,6 +260,100 @@ class TestGivingUp:
         codemode.registry.register_tool("close", close)
         half.run(codemode, "close()\nwhile True: pass")
         assert watcher.status() == "cancelled"
+
+
+class Held:
+    """Sync code that holds its thread until it is let go."""
+
+    def __init__(self) -> None:
+        self.inside, self.go = threading.Event(), threading.Event()
+        self.ended = False
+
+    def __call__(self) -> None:
+        self.inside.set()
+        self.go.wait(30)
+        self.ended = True
+
+
+class TestAThreadForSyncCodeThatIsHeld:
+    """A task does not wait for it at the end of an execution."""
+
+    @pytest.fixture(autouse=True)
+    def watched(self, codemode: Codemode, watcher: Watcher) -> Iterator[Held]:
+        held = Held()
+        codemode.registry.register_tool("hold", held)
+        yield held
+        held.go.set()
+
+    @pytest.mark.parametrize("status", ["timeout", "cancelled"])
+    async def test_by_a_tool_of_the_execution_the_end_is_told_later(
+        self, codemode: Codemode, watcher: Watcher, watched: Held, status: str
+    ) -> None:
+        seconds = 3 if status == "timeout" else 600
+        run = asyncio.create_task(codemode.run_async("hold()", execution_timeout=seconds))
+        assert await asyncio.to_thread(watched.inside.wait, 60)
+        if status == "cancelled":
+            run.cancel()
+        await asyncio.wait((run,))
+
+        assert not watched.ended
+        assert len(watcher.started) == 1
+        assert not watcher.finished
+        watched.go.set()
+        assert await asyncio.to_thread(wait_until, lambda: bool(watcher.finished))
+        assert watcher.status() == status
+
+    async def test_by_others_the_end_is_told_later_as_well(
+        self,
+        codemode: Codemode,
+        watcher: Watcher,
+        watched: Held,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr("codemode.core.observers.UNWIND_SECONDS", 0.1)
+        others: list[asyncio.Task[None]] = []
+
+        async def let_others_hold_it() -> None:
+            others.append(asyncio.create_task(sync_to_async(watched)()))
+            assert await asyncio.to_thread(watched.inside.wait, 60)
+
+        codemode.registry.register_tool("let_others_hold_it", let_others_hold_it)
+        assert (await codemode.run_async("await let_others_hold_it()")).ok
+
+        assert not watched.ended
+        assert not watcher.finished
+        watched.go.set()
+        assert await asyncio.to_thread(wait_until, lambda: bool(watcher.finished))
+        assert watcher.status() == "completed"
+        await others[0]
+
+    async def test_at_the_begin_a_task_that_is_cancelled_tells_nobody(
+        self, codemode: Codemode, watcher: Watcher, watched: Held
+    ) -> None:
+        other = asyncio.create_task(sync_to_async(watched)())
+        assert await asyncio.to_thread(watched.inside.wait, 60)
+        run = asyncio.create_task(codemode.run_async("1"))
+        await asyncio.sleep(0.1)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+        assert not watched.ended
+        watched.go.set()
+        await other
+        await sync_to_async(len)(())  # behind whatever else waits for the thread
+        assert not watcher.log
+
+    def test_the_end_of_the_loop_takes_nothing_back(
+        self, codemode: Codemode, watcher: Watcher, watched: Held
+    ) -> None:
+        async def main() -> None:
+            await codemode.run_async("hold()", execution_timeout=3)
+            assert not watcher.finished
+            asyncio.get_running_loop().call_later(0.1, watched.go.set)
+
+        asyncio.run(main())
+        assert watcher.status() == "timeout"
 
 
 class TestSessions:

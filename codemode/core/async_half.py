@@ -13,12 +13,12 @@ from typing import Any
 import grpc
 
 from codemode.core.calls import OFF_LOOP_BYTES
-from codemode.core.dispatch import UNWIND_SECONDS, Dispatcher, ToolCall, ToolOutcome, cancel_once
+from codemode.core.dispatch import Dispatcher, ToolCall, ToolOutcome, cancel_once
 from codemode.core.events import Event, ExecutionCompleted, ToolCallStarted
 from codemode.core.failures import client_error, inherited_stream, overdue, status_is_lost
 from codemode.core.request import next_message, result_messages
 from codemode.core.result import ExecutionResult
-from codemode.core.threads import off_loop
+from codemode.core.threads import UNWIND_SECONDS, off_loop
 from codemode.core.transcript import Transcript, call_finished
 from codemode.errors import ExecutorClientError, ExecutorProtocolError
 from codemode.protos import codemode_pb2 as pb
@@ -61,6 +61,7 @@ class AsyncLink:
         self._inbox: asyncio.Queue[Any] | None = None
         self._pump_task: asyncio.Task[None] | None = None
         self._tasks: dict[ToolCall, asyncio.Task[None]] = {}
+        self._unwound_by = 0.0
         self._answers: set[asyncio.Task[None]] = set()
         self._end: asyncio.Future[grpc.RpcError] = self.loop.create_future()
         self._call = stub.Execute(metadata=metadata, timeout=timeout)
@@ -165,7 +166,11 @@ class AsyncLink:
         for task in tasks:
             cancel_once(task)
         if tasks:
-            _, pending = await asyncio.wait(tasks, timeout=UNWIND_SECONDS)
+            # Being cancelled meanwhile begins no second wait, and nobody waits twice for one task.
+            self._unwound_by = self._unwound_by or self.loop.time() + UNWIND_SECONDS
+            left = max(0.0, self._unwound_by - self.loop.time())
+            _, pending = await asyncio.wait(tasks, timeout=left)
+            self._tasks, self._unwound_by = {}, 0.0
             for task in pending:
                 _stragglers.add(task)
                 task.add_done_callback(_stragglers.discard)

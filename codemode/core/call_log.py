@@ -29,7 +29,7 @@ class CallEntry:
         self.call_id = call_id
         self._name = name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}..."
         self._arguments: dict[str, Any] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # as the dispatcher's
         self._started = time.monotonic()
         self._end: tuple[ToolCallOutcome, float, str | None] | None = None
 
@@ -65,7 +65,7 @@ class CallLog:
     """Keep the entries of a run in the order in which the calls began."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # as the dispatcher's
         self._entries: dict[int, CallEntry] = {}
         self._argument_bytes = 0
 

@@ -82,7 +82,8 @@ class Dispatcher:
             registry=registry, max_value_bytes=max_value_bytes, deadline=deadline
         )
         self._pool = PoolShare()
-        self._lock = threading.Lock()
+        # In its own thread as well: the collector of garbage may end the run anywhere.
+        self._lock = threading.RLock()
         self._log = CallLog()
         self._begun = 0
         self._searches = 0

@@ -8,19 +8,21 @@ connection and transaction.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, InvalidStateError
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from asgiref.sync import ThreadSensitiveContext
 
-from codemode.core.dispatch import UNWIND_SECONDS, Dispatcher, ToolCall, ToolOutcome, cancel_once
-from codemode.core.threads import adopt_locals
+from codemode.core.dispatch import Dispatcher, ToolCall, ToolOutcome, cancel_once
+from codemode.core.threads import UNWIND_SECONDS, adopt_locals
 
 __all__ = ["Finished", "ToolLoop", "Work"]
 
@@ -58,17 +60,36 @@ class Work:
         else:
             self.future.set_result(result)
 
+    def refuse(self) -> None:
+        with contextlib.suppress(InvalidStateError):  # it was refused already, or cancelled
+            self.future.set_exception(
+                RuntimeError(
+                    "the execution that called this tool has ended, and its caller's thread runs "
+                    "no sync code for it any more"
+                )
+            )
+
 
 class _CallerThread(Executor):
-    """Run what is submitted in the caller's thread, which serves the inbox."""
+    """Run what is submitted in the caller's thread, which serves the inbox until it leaves."""
 
     def __init__(self, inbox: SimpleQueue[Any]) -> None:
         self._inbox = inbox
+        self._left = False
 
     def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future[_T]:
         work = Work(lambda: fn(*args, **kwargs))
         self._inbox.put(work)
+        if self._left:
+            work.refuse()
         return work.future
+
+    def leave(self) -> None:
+        self._left = True
+        with contextlib.suppress(Empty):
+            while True:
+                if isinstance(item := self._inbox.get_nowait(), Work):
+                    item.refuse()
 
 
 class ToolLoop:
@@ -77,9 +98,13 @@ class ToolLoop:
     def __init__(self, inbox: SimpleQueue[Any]) -> None:
         self._inbox = inbox
         self._caller = _CallerThread(inbox)
-        self._unended: set[ToolCall] = set()  # of both threads: each step on it is atomic
+        # Of both threads: each step on them is atomic.
+        self._unended: set[ToolCall] = set()
+        self._stragglers: set[ToolCall] = set()  # those of them that nobody waits for any more
         self._starting: deque[tuple[ToolCall, Dispatcher]] = deque()
         self._tasks: dict[ToolCall, asyncio.Task[None]] = {}
+        self._stopping = False
+        self._carrier = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._run,
@@ -89,6 +114,8 @@ class ToolLoop:
         self._thread.start()
 
     def start(self, call: ToolCall, dispatcher: Dispatcher) -> None:
+        """Run a tool, from the thread that carries the execution."""
+        self._carrier = threading.get_ident()
         self._unended.add(call)
         self._starting.append((call, dispatcher))
         if len(self._starting) == 1:
@@ -99,26 +126,53 @@ class ToolLoop:
         self._loop.call_soon_threadsafe(self._cancel, call)
 
     def cancel_all(self) -> None:
-        """Cancel every tool and serve the caller's thread until they have ended."""
-        if not self._unended:
+        """Cancel every tool and serve the caller's thread until they have ended.
+
+        Waits ``UNWIND_SECONDS`` at most, once for each tool: one may block the
+        loop, or swallow that it is cancelled. A thread that is not the caller's
+        does not wait: the collector of garbage may close a stream anywhere,
+        even in a tool.
+        """
+        calls = self._unended - self._stragglers
+        if not calls:
             return
-        ended = asyncio.run_coroutine_threadsafe(self._cancel_tasks(), self._loop)
-        ended.add_done_callback(lambda _: self._inbox.put(_ENDED))
-        # The tools may need this thread to unwind: serve it meanwhile.
+        ended = asyncio.run_coroutine_threadsafe(self._cancel_tasks(calls), self._loop)
+        if threading.get_ident() != self._carrier:
+            self._stragglers |= calls
+            return
+        self._serve_until(ended)
+        if left := calls & self._unended:
+            self._stragglers |= left
+            logger.warning("%d async tools go on although they were cancelled", len(left))
+
+    def stop(self) -> None:
+        """Cancel every tool and end the loop; those that go on end it themselves."""
+        self.cancel_all()
+        self._caller.leave()
+        self._loop.call_soon_threadsafe(self._stop)
+        if not self._stragglers:
+            self._thread.join(_STOP_SECONDS)
+
+    def _serve_until(self, ended: Future[None]) -> None:
+        mark = object()
+        ended.add_done_callback(lambda _: self._inbox.put(mark))
+        until = time.monotonic() + UNWIND_SECONDS
         kept = []
-        while (item := self._inbox.get()) is not _ENDED:
+        # The tools may need this thread to unwind.
+        while True:
+            try:
+                item = self._inbox.get(timeout=max(0.0, until - time.monotonic()))
+            except Empty:
+                ended.cancel()  # which brings the mark
+                continue
+            if item is mark:
+                break
             if isinstance(item, Work):
                 item.run()
             else:
                 kept.append(item)
         for item in kept:
             self._inbox.put(item)
-        ended.result()
-
-    def stop(self) -> None:
-        self.cancel_all()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_STOP_SECONDS)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -153,19 +207,22 @@ class ToolLoop:
     def _forget(self, call: ToolCall) -> None:
         del self._tasks[call]
         self._unended.discard(call)
+        self._stragglers.discard(call)
+        if self._stopping:
+            self._stop()
 
     def _cancel(self, call: ToolCall) -> None:
         if (task := self._tasks.get(call)) is not None:
             cancel_once(task)
 
-    async def _cancel_tasks(self) -> None:
-        tasks = list(self._tasks.values())
+    async def _cancel_tasks(self, calls: set[ToolCall]) -> None:
+        tasks = [task for call, task in self._tasks.items() if call in calls]
         for task in tasks:
             cancel_once(task)
         if tasks:
-            _, pending = await asyncio.wait(tasks, timeout=UNWIND_SECONDS)
-            if pending:
-                logger.warning("%d async tools go on although they were cancelled", len(pending))
+            await asyncio.wait(tasks)
 
-
-_ENDED = object()
+    def _stop(self) -> None:
+        self._stopping = True
+        if not self._tasks:
+            self._loop.stop()

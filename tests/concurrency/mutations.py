@@ -291,7 +291,7 @@ def tools_are_cancelled_with_their_run() -> None:
     put(tool_loop.ToolLoop, "_cancel_tasks", _pass)
 
 
-async def _pass(self: Any) -> None:
+async def _pass(self: Any, *args: Any) -> None:
     pass
 
 

@@ -9,6 +9,7 @@ client works on. That the death comes within 200 ms is measured apart.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -331,6 +332,44 @@ def test_a_tool_that_waits_for_a_thread_never_runs_once_its_caller_has_left(
         go.set()
     come_to_rest()
     assert len(ran) == MAX_SHARE_THREADS
+
+
+@pytest.mark.parametrize("half", ["sync", "async"])
+def test_nobody_waits_twice_for_a_tool_that_goes_on(
+    codemode: Codemode, half: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for module in ("tool_loop", "async_half"):
+        monkeypatch.setattr(f"codemode.core.{module}.UNWIND_SECONDS", 0.1)
+    go = threading.Event()
+
+    async def stubborn() -> None:
+        while not go.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+
+    codemode.registry.register_tool("stubborn", stubborn)
+
+    def waits() -> int:
+        return sum("go on although" in record.message for record in caplog.records)
+
+    async def run() -> ExecutionResult:
+        try:
+            result = await codemode.run_async("await stubborn()", execution_timeout=3)
+            assert waits() == 1
+            return result
+        finally:
+            go.set()  # for the end of the loop, which waits for its tasks
+
+    try:
+        if half == "async":
+            result = asyncio.run(run())
+        else:
+            result = codemode.run("await stubborn()", execution_timeout=3)
+            assert waits() == 1
+        assert result.status == "timeout"
+    finally:
+        go.set()
+    assert wait_until(lambda: not _threads_of_executions())
 
 
 def come_to_rest() -> None:

@@ -86,13 +86,15 @@ class RuntimeContext(Mapping[str, Any]):
 class CurrentExecution:
     """Describe the execution on whose behalf a tool runs.
 
-    ``expires_at`` is an instant of ``time.monotonic()``.
+    ``expires_at`` is an instant of ``time.monotonic()``. ``depth`` is 0, and
+    one more for each execution whose tool executes code.
     """
 
     execution_id: str
     tool: str
     call_id: int
     expires_at: float = field(repr=False)
+    depth: int = field(default=0, repr=False)
 
     @property
     def deadline(self) -> float:

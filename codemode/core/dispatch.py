@@ -17,7 +17,12 @@ from codemode.core import logs
 from codemode.core.call_log import CallEntry, CallLog
 from codemode.core.calls import ToolCall, ToolFailure, ToolOutcome
 from codemode.core.checks import decode_arguments, permit, run_after_hooks, unknown_tool
-from codemode.core.context import CurrentExecution, RuntimeContext, bind_tool
+from codemode.core.context import (
+    CurrentExecution,
+    RuntimeContext,
+    bind_tool,
+    get_current_execution,
+)
 from codemode.core.greenlets import why_not_async
 from codemode.core.perform import CANCELLED, Performer, refuse
 from codemode.core.pool_share import PoolShare
@@ -81,7 +86,9 @@ class Dispatcher:
         self._performer = Performer(
             registry=registry, max_value_bytes=max_value_bytes, deadline=deadline
         )
-        self._pool = PoolShare()
+        outer = captured.run(get_current_execution)
+        self._depth = 0 if outer is None else outer.depth + 1
+        self._pool = PoolShare(self._depth)
         # In its own thread as well: the collector of garbage may end the run anywhere.
         self._lock = threading.RLock()
         self._log = CallLog()
@@ -248,7 +255,11 @@ class Dispatcher:
     def _context_for(self, call_id: int, name: str) -> contextvars.Context:
         context = self._captured.copy()
         execution = CurrentExecution(
-            execution_id=self._execution_id, tool=name, call_id=call_id, expires_at=self.deadline
+            execution_id=self._execution_id,
+            tool=name,
+            call_id=call_id,
+            expires_at=self.deadline,
+            depth=self._depth,
         )
         context.run(bind_tool, self._runtime_context, execution)
         return context

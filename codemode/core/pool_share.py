@@ -23,7 +23,8 @@ class PoolShare(Executor):
     of one execution leave threads for those of the others.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
         self._lock = threading.Lock()
         self._at_work = 0
         self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
@@ -43,7 +44,7 @@ class PoolShare(Executor):
             self._at_work += 1
             future, function = self._waiting.popleft()
         try:
-            tool_pool().submit(self._run, future, function)
+            tool_pool(self._depth).submit(self._run, future, function)
         except BaseException:  # the interpreter is shutting down
             self._done()
             raise

@@ -37,7 +37,7 @@ MAX_POOL_THREADS = 32
 _MAX_VALUE_THREADS = 2 + (os.cpu_count() or 1)
 
 _lock = threading.Lock()
-_pool: ThreadPoolExecutor | None = None
+_pools: dict[int, ThreadPoolExecutor] = {}
 _values: ThreadPoolExecutor | None = None
 
 # asgiref (3.13) hides its Locals, such as Django's active language, from
@@ -48,13 +48,16 @@ _move_locals: Callable[[contextvars.Context], None] | None = getattr(
 )
 
 
-def tool_pool() -> ThreadPoolExecutor:
-    """Return the pool of this process, made on first use and again after a fork."""
-    global _pool
+def tool_pool(depth: int = 0) -> ThreadPoolExecutor:
+    """Return the pool of this process for one depth of nested executions.
+
+    Each depth has its own: a tool that executes code keeps its thread and waits
+    for tools one deeper. It is made on first use and again after a fork.
+    """
     with _lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(MAX_POOL_THREADS, thread_name_prefix="codemode-tool")
-        return _pool
+        if depth not in _pools:
+            _pools[depth] = ThreadPoolExecutor(MAX_POOL_THREADS, thread_name_prefix="codemode-tool")
+        return _pools[depth]
 
 
 async def off_loop[R](function: Callable[..., R], *args: Any) -> R:
@@ -132,9 +135,10 @@ def call_each(functions: Iterable[Callable[[], object]]) -> None:
 
 def _forget_threads() -> None:
     """Drop what the fork left behind: executors whose threads are in the parent only."""
-    global _lock, _pool, _values
+    global _lock, _values
     _lock = threading.Lock()
-    _pool = _values = None
+    _pools.clear()
+    _values = None
     # A thread-sensitive sync tool would wait for ever for a thread of the parent:
     # the shared one, that of a request, or one that waits for async_to_sync().
     SyncToAsync.single_thread_executor = ThreadPoolExecutor(max_workers=1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -14,10 +16,13 @@ from codemode import (
     ExecutorBusyError,
     get_current_context,
     get_current_execution,
+    tool,
 )
 from codemode.config import Limits
+from codemode.core.pool_share import MAX_SHARE_THREADS
+from codemode.core.threads import MAX_POOL_THREADS
 from tests.codemode.processes import ExecutorProcess, is_running, wait_until
-from tests.concurrency.watchdog import DEADLINES, bounded
+from tests.concurrency.watchdog import DEADLINES, PATIENCE, bounded
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +185,41 @@ def test_a_tool_can_give_its_own_execution_the_time_that_is_left(codemode: Codem
         if inner:
             break
     assert inner == ["timeout"]
+
+
+@pytest.mark.parametrize("half", ["sync", "async"])
+def test_pooled_tools_that_fill_the_pool_and_execute_code_do_not_starve_its_tools(
+    codemode: Codemode, half: str
+) -> None:
+    executions = MAX_POOL_THREADS // MAX_SHARE_THREADS
+    all_at_work = threading.Barrier(MAX_POOL_THREADS)
+
+    @tool(thread_sensitive=False)
+    def leaf() -> int:
+        execution = get_current_execution()
+        assert execution is not None
+        return execution.depth
+
+    @tool(thread_sensitive=False)
+    def outer(number: int) -> Any:
+        all_at_work.wait(PATIENCE)
+        return codemode.run("leaf()", execution_timeout=PATIENCE / 2).value
+
+    codemode.registry.register_tool("leaf", leaf)
+    codemode.registry.register_tool("outer", outer)
+    code = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        f"with ThreadPoolExecutor({MAX_SHARE_THREADS}) as threads:\n"
+        f"    result = list(threads.map(outer, range({MAX_SHARE_THREADS})))"
+    )
+
+    async def tasks() -> list[Any]:
+        results = await asyncio.gather(*(codemode.run_async(code) for _ in range(executions)))
+        return [result.value for result in results]
+
+    def threads() -> list[Any]:
+        with ThreadPoolExecutor(executions) as callers:
+            return list(callers.map(lambda _: codemode.run(code).value, range(executions)))
+
+    values = bounded(threads if half == "sync" else lambda: asyncio.run(tasks()))
+    assert values == [[1] * MAX_SHARE_THREADS] * executions

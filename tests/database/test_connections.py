@@ -77,7 +77,7 @@ def tools() -> Iterator[None]:
 
 def drop_pool() -> None:
     """End the pool's threads, and the connections that they keep."""
-    pool, threads._pool = threads._pool, None
+    pool = threads._pools.pop(0, None)
     if pool is None:
         return
     count = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Mapping
 from pathlib import Path
@@ -97,6 +98,12 @@ class ExecutorClient:
             executor_log_file=config.executor_log_file,
             fairness_key=fairness_key,
         )
+
+    def with_registry(self, registry: ComponentRegistry) -> Self:
+        """Return a client with other tools on the same connection; closing one closes both."""
+        client = copy.copy(self)
+        client.registry = registry
+        return client
 
     @property
     def url(self) -> str:

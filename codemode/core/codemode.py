@@ -32,9 +32,8 @@ class Codemode:
     ) -> None:
         if client is None:
             client = ExecutorClient(registry=registry)
-        self.client = client
-        self.registry = registry if registry is not None else client.registry
-        client.registry = self.registry
+        self.client = client if registry is None else client.with_registry(registry)
+        self.registry = self.client.registry
 
     @classmethod
     def from_client_config(
@@ -46,7 +45,7 @@ class Codemode:
     ) -> Self:
         """Make the facade that a ClientConfig describes. Raises ConfigurationError."""
         client = ExecutorClient.from_config(config, registry=registry, fairness_key=fairness_key)
-        return cls(client, client.registry)
+        return cls(client)
 
     def with_context(self, **variables: Any) -> Self:
         """Replace the current task's context by these variables; return the facade."""

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from codemode import (
+    ClientClosedError,
     ClientConfig,
     Codemode,
     ComponentRegistry,
@@ -205,6 +206,28 @@ def test_registry_may_be_shared_by_clients(executor: ExecutorProcess) -> None:
     ):
         assert one.registry is other.registry is registry
         assert one.execute("add(1, 2)") == other.execute("add(1, 2)") == "3"
+
+
+def test_facades_that_share_a_client_keep_their_tools(
+    executor: ExecutorProcess, half: Half
+) -> None:
+    """What an execution of one may call is not decided by what else was made of its client."""
+    registries = {name: ComponentRegistry() for name in ("acme", "zoo")}
+    for name, registry in registries.items():
+        registry.register_tool("whose", lambda name=name: name)
+    with ExecutorClient(executor.url) as client:
+        facades = {name: Codemode(client, registry) for name, registry in registries.items()}
+        assert {name: half.run(one, "whose()").value for name, one in facades.items()} == {
+            "acme": "acme",
+            "zoo": "zoo",
+        }
+        with facades["acme"].session() as session:
+            assert session.run("whose()").value == "acme"
+        assert client.execute("list(tools)").value == []
+        assert all(one.registry is registries[name] for name, one in facades.items())
+    for facade in facades.values():
+        with pytest.raises(ClientClosedError):
+            facade.run("1")
 
 
 def test_tools_may_be_registered_while_others_run(codemode: Codemode) -> None:

@@ -91,7 +91,13 @@ class Connection:
                 channels.async_stub(), url=self.url, metadata=self._metadata, timeout=timeout
             )
         self._keep(link)
-        await link.send(messages)
+        try:
+            await link.send(messages)
+        except BaseException:
+            # gRPC ends a call whose write is cancelled, but not one that still waits
+            # for its headers: that one would go on without anybody.
+            await link.close()
+            raise
         return link
 
     def info(self) -> ExecutorInfo:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
@@ -76,6 +77,36 @@ async def test_cancelled_task_ends_its_sandbox(codemode: Codemode, spy: Spy, cod
         assert await asyncio.to_thread(spy.all_gone)
         assert spy.ends == (["finally"] if "endless" in code else [])
     assert await codemode.execute_async("1") == "1"
+
+
+@pytest.mark.parametrize("kind", ["run", "stream", "session"])
+async def test_cancelled_while_it_waits_for_the_connection_leaves_nothing(kind: str) -> None:
+    """Else the stream would open once the executor answers, and nobody would end it."""
+
+    async def begin() -> None:
+        if kind == "run":
+            await codemode.run_async("1")
+        elif kind == "stream":
+            async for _ in codemode.stream("1"):
+                pass
+        else:
+            async with codemode.session():
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        async with Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode:
+            tasks = [asyncio.create_task(begin()) for _ in range(5)]
+            while len(codemode.client.connection._links) < len(tasks):
+                await asyncio.sleep(0.01)
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            assert [type(error) for error in ended] == [asyncio.CancelledError] * len(tasks)
+            # gRPC gives up by itself after 20 s.
+            async with asyncio.timeout(10):
+                while len(asyncio.all_tasks()) > 1:
+                    await asyncio.sleep(0.01)
 
 
 async def test_timeout_of_the_caller_ends_the_sandbox(codemode: Codemode, spy: Spy) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -199,8 +199,9 @@ class AsyncLink:
             running = False
         if running:
             self._cancel()
-        elif not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self._cancel)
+        else:
+            with suppress(RuntimeError):  # the loop is closed, and its streams with it
+                self.loop.call_soon_threadsafe(self._cancel)
 
     def _cancel(self) -> None:
         self._call.cancel()

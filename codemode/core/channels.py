@@ -147,19 +147,20 @@ class Channels:
             sync.close()
         for loop, channel in by_loop.items():
             if loop.is_running():
+                closing = channel.close(None)
                 try:
-                    asyncio.run_coroutine_threadsafe(channel.close(None), loop)
+                    asyncio.run_coroutine_threadsafe(closing, loop)
                 except RuntimeError:
-                    pass  # the loop was closed at the same moment
+                    closing.close()  # the loop was closed at the same moment
 
     async def close_async(self) -> None:
         """Close all channels and wait for the running loop's."""
         with self._lock:
             self._closed = True
             mine = self._by_loop.pop(asyncio.get_running_loop(), None)
-        if mine is not None:
-            await mine.close(None)
         self.close()
+        if mine is not None:
+            await asyncio.shield(mine.close(None))
 
     def _open_async(self, own: GRPC) -> grpc.aio.Channel:
         credentials = self._credentials(own)

@@ -6,7 +6,8 @@ import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ class Connection:
         self._metadata = metadata_of(api_key)
         self._lock = threading.Lock()
         self._closed = False
+        self._closer = False  # somebody closes it, or has
         self._links: weakref.WeakSet[Any] = weakref.WeakSet()
         self._channels: Channels | None = None
         self._address: str | None = None
@@ -129,21 +131,25 @@ class Connection:
     def close(self) -> None:
         """Cancel what runs, end its sandboxes and the embedded executor. Idempotent.
 
-        Later calls raise ClientClosedError.
+        Later calls raise ClientClosedError. A close that is broken off, as by an
+        interrupt, is completed by the next one.
         """
-        if self._close_links():
-            if self._channels is not None:
+        with self._closing() as mine:
+            if mine and self._channels is not None:
                 self._channels.close()
-            if self.embedded is not None:
+            if mine and self.embedded is not None:
                 self.embedded.close()
 
     async def close_async(self) -> None:
-        """Close from a task; otherwise as ``close``."""
-        if self._close_links():
+        """Close from a task; otherwise as ``close``. A cancel breaks off the waiting only."""
+        with self._closing() as mine:
+            if not mine:
+                return
+            ended = _in_thread(self.embedded.close) if self.embedded is not None else None
             if self._channels is not None:
                 await self._channels.close_async()
-            if self.embedded is not None:
-                await off_loop(self.embedded.close)
+            if ended is not None:
+                await asyncio.shield(asyncio.wrap_future(ended))
 
     @contextlib.contextmanager
     def _open_channel(self) -> Iterator[None]:
@@ -193,16 +199,21 @@ class Connection:
         if closed:
             link.abort()
 
-    def _close_links(self) -> bool:
-        """Refuse new calls and cancel the running ones; False when that was done already."""
+    @contextlib.contextmanager
+    def _closing(self) -> Iterator[bool]:
+        """Refuse new calls and cancel the running ones; False where another one does, or did."""
         with self._lock:
-            if self._closed:
-                return False
-            self._closed = True
+            mine = not self._closer
+            self._closed = self._closer = True
             links = list(self._links)
-        for link in links:
-            link.abort()
-        return True
+        try:
+            if mine:
+                for link in links:
+                    link.abort()
+            yield mine
+        except BaseException:
+            self._closer = False
+            raise
 
     def _forget(self) -> None:
         """Start afresh in a forked child: what runs in the parent is the parent's."""
@@ -211,6 +222,14 @@ class Connection:
             link.forget()
             keep_for_ever(link)
         self._links = weakref.WeakSet()
+
+
+def _in_thread(function: Callable[[], None]) -> Future[None]:
+    """Begin a call in a thread of its own, which goes on whatever becomes of the caller."""
+    pool = ThreadPoolExecutor(1, thread_name_prefix="codemode-close")
+    future = pool.submit(function)
+    pool.shutdown(wait=False)
+    return future
 
 
 def _info_request() -> pb.GetInfoRequest:

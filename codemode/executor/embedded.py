@@ -78,11 +78,11 @@ class EmbeddedExecutor:
             self._drop()
 
     def _drop(self) -> None:
-        process, self._process = self._process, None
+        if self._process is not None:
+            self._process.close()
+            self._process = None  # not before: an interrupt leaves it to the next close()
         if self._abandon is not None:
             self._abandon.detach()
-        if process is not None:
-            process.close()
 
     def _forget(self) -> None:
         """Drop the parent's executor in a forked child."""

@@ -141,14 +141,14 @@ def test_of_many_who_close_at_once_one_does_it(
 
     class Slow(connection.Connection):
         @property
-        def _closed(self) -> bool:
-            state: bool = self.__dict__["_closed"]
+        def _closer(self) -> bool:
+            state: bool = self.__dict__["_closer"]
             time.sleep(0.02)
             return state
 
-        @_closed.setter
-        def _closed(self, value: bool) -> None:
-            self.__dict__["_closed"] = value
+        @_closer.setter
+        def _closer(self, value: bool) -> None:
+            self.__dict__["_closer"] = value
 
     channels = made._channels
     assert channels is not None
@@ -272,3 +272,88 @@ def test_a_run_that_meets_close_while_its_embedded_executor_comes_up_is_refused(
         assert all_gone(family_of_first)
         assert embedded.pid is None
         assert wait_until(lambda: leftovers(Path(folder)) == [])
+
+
+@pytest.fixture
+def embedded(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Codemode, Callable[[], bool]]]:
+    """Give a facade with an executor of its own, and what tells whether that left nothing."""
+    with tempfile.TemporaryDirectory(prefix="cm-test-") as folder:
+        monkeypatch.setattr("tempfile.tempdir", folder)
+        codemode = Codemode()
+        codemode.run("1")
+        assert codemode.client.embedded is not None
+        pid = codemode.client.embedded.pid
+        assert pid is not None
+        started = family(pid)
+        yield codemode, lambda: all_gone(started) and leftovers(Path(folder)) == []
+        codemode.close()
+
+
+def test_close_async_that_is_cancelled_closes_all_the_same(
+    embedded: tuple[Codemode, Callable[[], bool]],
+) -> None:
+    """Even where the loop's own threads have no time for it."""
+    codemode, nothing_left = embedded
+
+    async def main() -> None:
+        await codemode.run_async("1")
+        loop, busy = asyncio.get_running_loop(), threading.Event()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        waiting = loop.run_in_executor(None, busy.wait, PATIENCE)
+        closing = asyncio.create_task(codemode.close_async())
+        await asyncio.sleep(0)
+        assert not closing.done()
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        busy.set()
+        await waiting
+
+    asyncio.run(main())
+    assert wait_until(nothing_left)
+    channels = codemode.client.connection._channels
+    assert channels is not None
+    assert channels._sync is None
+    with pytest.raises(ClientClosedError):
+        codemode.run("1")
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "codemode.core.channels.Channels.close",
+        "codemode.core.async_half.AsyncLink.abort",
+        "codemode.executor.spawned.SpawnedExecutor._end",
+    ],
+)
+def test_close_that_was_interrupted_is_completed_by_the_next(
+    embedded: tuple[Codemode, Callable[[], bool]], monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    codemode, nothing_left = embedded
+
+    def interrupt(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    async def main() -> None:
+        async for event in codemode.stream("import time\ntime.sleep(600)"):
+            if event.type == "started":
+                with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                    patch.setattr(where, interrupt)
+                    codemode.close()
+                codemode.close()
+
+    asyncio.run(main())
+    assert wait_until(nothing_left)
+
+
+def test_close_is_not_broken_off_by_a_loop_that_ends_at_the_same_moment(
+    embedded: tuple[Codemode, Callable[[], bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codemode, nothing_left = embedded
+    loop = asyncio.new_event_loop()
+    session = codemode.session()
+    loop.run_until_complete(session.__aenter__())
+    loop.close()
+    monkeypatch.setattr(loop, "is_closed", lambda: False)
+    codemode.close()
+    assert wait_until(nothing_left)

@@ -226,6 +226,7 @@ class ExecutorConfig(_Model):
     ``listen`` takes ``unix:/path`` and ``host:port``. Beyond a Unix socket an
     API key is required. ``max_concurrency=None`` is twice the cores, at least 16;
     ``max_concurrency_per_key=None`` lets one caller (one fairness key) hold them all.
+    ``max_connections`` counts for each address.
 
     ``min_tier`` is the weakest isolation with which it serves. ``tier`` fixes
     the isolation instead of taking the best that the host offers.
@@ -245,6 +246,7 @@ class ExecutorConfig(_Model):
     max_concurrency_per_key: Count | None = None
     max_queued: Annotated[int, Field(ge=0)] = 1000
     max_queued_bytes: Bytes = 256 * MIB
+    max_connections: Count = 1000
     pool_size: Count | None = None
     packages: tuple[Path, ...] = ()
     warm_profiles: tuple[str, ...] = ("default",)
@@ -358,6 +360,7 @@ class _ExecutorEnvironment(BaseSettings):
     max_concurrency_per_key: int | None = None
     max_queued: int | None = None
     max_queued_bytes: int | None = None
+    max_connections: int | None = None
     pool_size: int | None = None
     packages: Annotated[tuple[Path, ...] | None, NoDecode] = None
     warm_profiles: Annotated[tuple[str, ...] | None, NoDecode] = None

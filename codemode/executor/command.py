@@ -90,6 +90,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-queued-bytes", type=int, metavar="N", help="what they may carry together"
     )
+    parser.add_argument(
+        "--max-connections", type=int, metavar="N", help="connections that each address takes"
+    )
     parser.add_argument("--pool-size", type=int, metavar="N", help="idle sandboxes kept warm")
     parser.add_argument(
         "--packages",
@@ -193,6 +196,7 @@ def _config(options: argparse.Namespace) -> ExecutorConfig:
             "max_concurrency_per_key",
             "max_queued",
             "max_queued_bytes",
+            "max_connections",
             "pool_size",
             "min_tier",
             "tier",

@@ -2,36 +2,82 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from typing import Any, override
+from typing import Any
 
 import grpc
-from grpc_health.v1.health import aio  # type: ignore[attr-defined]  # the stubs leave it out
+from grpc_health.v1 import health
+from grpc_health.v1.health_pb2 import HealthCheckResponse
 
-__all__ = ["HealthServicer"]
+__all__ = ["HEALTH_METHODS", "Health"]
 
-_MOST_WATCHES = 100
+_METHODS = ("Check", "Watch")
+_MOST_WATCHES = 10
+_MOST_WATCHES_BY_UNIX = 1_000  # their connections have one name
+
+HEALTH_METHODS = frozenset(f"/{health.SERVICE_NAME}/{name}" for name in _METHODS)
 
 
-class HealthServicer(aio.HealthServicer):  # type: ignore[misc]  # as above
-    """Tell whether the executor serves, to a limited number of watchers of each connection."""
+class Health:
+    """The one status of the executor, for whoever asks and for some watchers per connection.
+
+    A request is not read, as its sender needs no key: every name that it may
+    ask for has the same status.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
+        self._status = HealthCheckResponse.NOT_SERVING
+        self._ended = False
+        self._changed = asyncio.Event()
         self._watches: Counter[str] = Counter()
 
-    @override
-    async def Watch(self, request: Any, context: Any) -> None:
-        """Tell each change until the watcher leaves."""
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Serve it from this server."""
+        handlers = {
+            name: grpc.stream_stream_rpc_method_handler(
+                handler, response_serializer=HealthCheckResponse.SerializeToString
+            )
+            for name, handler in zip(_METHODS, (self._check, self._watch), strict=True)
+        }
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(health.SERVICE_NAME, handlers),)
+        )
+
+    def set_serving(self, serving: bool) -> None:
+        """Report whether the executor serves, until it has stopped serving for good."""
+        if not self._ended:
+            self._status = (
+                HealthCheckResponse.SERVING if serving else HealthCheckResponse.NOT_SERVING
+            )
+            self._changed.set()
+            self._changed = asyncio.Event()
+
+    def end(self) -> None:
+        """Report NOT_SERVING from here on."""
+        self.set_serving(False)
+        self._ended = True
+
+    async def _check(self, requests: Any, context: Any) -> None:
+        await context.write(HealthCheckResponse(status=self._status))
+
+    async def _watch(self, requests: Any, context: Any) -> None:
         peer = context.peer()
-        if self._watches[peer] >= _MOST_WATCHES:
+        most = _MOST_WATCHES_BY_UNIX if peer.startswith("unix:") else _MOST_WATCHES
+        if self._watches[peer] >= most:
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"a connection may watch {_MOST_WATCHES} times at once; one tells each change",
+                f"a connection may watch {most} times at once; one tells each change",
             )
         self._watches[peer] += 1
+        told: int | None = None
         try:
-            await super().Watch(request, context)
+            while True:
+                changed = self._changed
+                if self._status != told:
+                    told = self._status
+                    await context.write(HealthCheckResponse(status=told))
+                await changed.wait()
         finally:
             self._watches[peer] -= 1
             if not self._watches[peer]:

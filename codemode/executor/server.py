@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
 from codemode.config import ExecutorConfig
 from codemode.errors import ConfigurationError
+from codemode.executor.access import KeyInterceptor
 from codemode.executor.cgroups import Cgroups
-from codemode.executor.health import HealthServicer
+from codemode.executor.health import Health
 from codemode.executor.isolation import Isolation, choose
 from codemode.executor.memory import give_back_memory
 from codemode.executor.pools import Pools, exposed_folders
@@ -42,6 +44,10 @@ _OPTIONS = (
     ("grpc.so_reuseport", 0),
     # Values travel in chunks of 1 MiB; code and tool descriptions do not.
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
+    # What a stream may send that nobody reads, which includes all that has no key. By probing
+    # gRPC would let it grow to many MiB; with less, large inputs wait for more round trips.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 256 * 1024),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     # Who vanishes without a word, as by a cut cable, is gone after these two. A
@@ -65,7 +71,7 @@ class ExecutorServer:
         self._cgroups: Cgroups | None = None
         self.service: ExecutorService | None = None
         self._server: grpc.aio.Server | None = None
-        self._health = HealthServicer()
+        self._health = Health()
         self._sockets: list[SocketFile] = []
         self._watchers: list[asyncio.Task[None]] = []
         self.addresses: list[str] = []
@@ -115,7 +121,7 @@ class ExecutorServer:
         """Take no more work, give running executions ``grace`` seconds, end all processes."""
         for watcher in self._watchers:
             watcher.cancel()
-        await self._health.enter_graceful_shutdown()
+        self._health.end()
         if self._server is not None:
             await self._server.stop(grace)
         while self._sockets:
@@ -151,15 +157,20 @@ class ExecutorServer:
             isolation=isolation.name,
             isolation_detail=isolation.detail,
         )
-        self._server = server = grpc.aio.server(options=_OPTIONS)
+        key = config.api_key
+        gates = [KeyInterceptor(key.get_secret_value())] if key is not None else []
+        connections = ("grpc.max_allowed_incoming_connections", _most_connections(config))
+        self._server = server = grpc.aio.server(
+            interceptors=gates, options=(*_OPTIONS, connections)
+        )
         codemode_pb2_grpc.add_ExecutorServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]  # generated
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        self._health.add_to(server)
         names = (_SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
         for address in config.listen:
             self.addresses.append(self._bind(server, address))
         await server.start()
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        self._health.set_serving(True)
 
     def _bind(self, server: grpc.aio.Server, address: str) -> str:
         unix = address.startswith("unix:")
@@ -207,15 +218,13 @@ class ExecutorServer:
         while True:
             await self._health_changed.wait()
             self._health_changed.clear()
-            await self._set_health(
-                health_pb2.HealthCheckResponse.SERVING
-                if pools.serving
-                else health_pb2.HealthCheckResponse.NOT_SERVING
-            )
+            self._health.set_serving(pools.serving)
 
-    async def _set_health(self, status: int) -> None:
-        for name in ("", _SERVICE_NAME):
-            await self._health.set(name, status)
+
+def _most_connections(config: ExecutorConfig) -> int:
+    """Return how many connections each address takes: they leave descriptors to sandboxes."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, min(config.max_connections, descriptors // 2 // len(config.listen)))
 
 
 def _announce(isolation: Isolation) -> None:

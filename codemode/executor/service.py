@@ -1,12 +1,9 @@
-"""The gRPC service of the executor: authentication, info and Execute streams."""
+"""The gRPC service of the executor: info and Execute streams."""
 
 from __future__ import annotations
 
-import hmac
 import platform
 from typing import Any, override
-
-import grpc
 
 from codemode import __version__
 from codemode.config import ExecutorConfig
@@ -44,15 +41,10 @@ class ExecutorService(codemode_pb2_grpc.ExecutorServiceServicer):
             max_queued=config.max_queued,
             max_queued_bytes=config.max_queued_bytes,
         )
-        key = config.api_key
-        self._authorization = (
-            b"Bearer " + key.get_secret_value().encode() if key is not None else None
-        )
 
     @override
     async def Execute(self, request_iterator: Any, context: Any) -> None:
         """Carry one sandbox, as the wire contract says."""
-        await self._authenticate(context)
         refusal = await ExecuteStream(self, context).serve()
         if refusal is not None:
             # Here, where no frame holds the request any more: what gRPC raises, and the frames
@@ -62,7 +54,6 @@ class ExecutorService(codemode_pb2_grpc.ExecutorServiceServicer):
     @override
     async def GetInfo(self, request: pb.GetInfoRequest, context: Any) -> pb.GetInfoResponse:
         """Describe this executor."""
-        await self._authenticate(context)
         config = self.config
         return pb.GetInfoResponse(
             protocol_version=PROTOCOL_VERSION,
@@ -80,18 +71,3 @@ class ExecutorService(codemode_pb2_grpc.ExecutorServiceServicer):
             max_concurrency=config.concurrency,
             max_queued=config.max_queued,
         )
-
-    async def _authenticate(self, context: Any) -> None:
-        """Let only callers with the key pass; the abort ends the call."""
-        if self._authorization is None:
-            return
-        given = b""
-        for name, value in context.invocation_metadata() or ():
-            if name == "authorization":
-                given = value if isinstance(value, bytes) else value.encode()
-        if not hmac.compare_digest(given, self._authorization):
-            await context.abort(
-                grpc.StatusCode.UNAUTHENTICATED,
-                "the API key is missing or wrong; the client's executor_api_key must be the "
-                "executor's CODEMODE_EXECUTOR_API_KEY",
-            )

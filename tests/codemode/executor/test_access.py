@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import socket
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from pydantic import SecretStr
 
 from codemode import (
     ClientConfig,
@@ -29,11 +32,12 @@ from codemode import (
 )
 from codemode.config import ExecutorConfig
 from codemode.executor.command import EXIT_CANNOT_SERVE, main
-from codemode.executor.server import ExecutorServer
+from codemode.executor.server import ExecutorServer, _most_connections
 from codemode.executor.sockets import SocketFile
 from tests.codemode.processes import ExecutorProcess, free_port
 
 KEY = "correct-horse-battery"
+MIB = 1024 * 1024
 UNSAFE = ("--min-tier", "unsafe", "--tier", "unsafe")
 
 
@@ -207,6 +211,45 @@ async def test_a_socket_that_has_become_anothers_stays(short_folder: Path) -> No
     assert list(short_folder.iterdir()) == []
 
 
+def beginning(channel: grpc.aio.Channel, method: str, key: str = "") -> Any:
+    """Begin a call whose request never comes."""
+    multi: Any = channel.stream_stream(
+        method,
+        request_serializer=bytes,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
+    return multi(metadata=(("authorization", f"Bearer {key}"),), timeout=100)
+
+
+@pytest.mark.parametrize("key", ["", "wrong"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "/codemode.v1.ExecutorService/GetInfo",
+        "/codemode.v1.ExecutorService/Execute",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        "/grpc.health.v1.Health/List",
+        "/no.such.Service/Method",
+    ],
+)
+async def test_call_without_the_key_is_refused_before_its_request_has_come(
+    locked: ExecutorProcess, method: str, key: str
+) -> None:
+    async with grpc.aio.insecure_channel(locked.url) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await beginning(channel, method, key).read()
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("method", ["Check", "Watch"])
+async def test_health_is_told_before_the_request_has_come(
+    locked: ExecutorProcess, method: str
+) -> None:
+    async with grpc.aio.insecure_channel(locked.url) as channel:
+        call = beginning(channel, f"/grpc.health.v1.Health/{method}")
+        assert (await call.read()).status == health_pb2.HealthCheckResponse.SERVING
+
+
 async def test_who_has_no_key_may_watch_the_health_within_bounds(locked: ExecutorProcess) -> None:
     def watch(channel: grpc.aio.Channel) -> Any:
         return health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
@@ -216,12 +259,61 @@ async def test_who_has_no_key_may_watch_the_health_within_bounds(locked: Executo
         grpc.aio.insecure_channel(locked.url, own) as one,
         grpc.aio.insecure_channel(locked.url, own) as another,
     ):
-        watches = [watch(one) for _ in range(100)]
+        watches = [watch(one) for _ in range(10)]
         for each in watches:
             assert (await each.read()).status == health_pb2.HealthCheckResponse.SERVING
-        with pytest.raises(grpc.aio.AioRpcError, match="may watch 100 times"):
+        with pytest.raises(grpc.aio.AioRpcError, match="may watch 10 times"):
             await watch(one).read()
         assert (await watch(another).read()).status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_what_a_watcher_sends_without_the_key_is_not_kept(locked: ExecutorProcess) -> None:
+    def resident() -> int:
+        return psutil.Process(locked.pid).memory_info().rss
+
+    async with grpc.aio.insecure_channel(locked.url) as channel:
+        watches = [beginning(channel, "/grpc.health.v1.Health/Watch") for _ in range(10)]
+        for each in watches:
+            await each.read()
+        before = resident()
+        sending = [asyncio.create_task(each.write(b"x" * 15 * MIB)) for each in watches]
+        # Long enough for all to arrive, where nothing holds them back.
+        await asyncio.wait(sending, timeout=5)
+        assert resident() - before < 30 * MIB
+        for each in watches:
+            each.cancel()
+        await asyncio.gather(*sending, return_exceptions=True)
+
+
+async def test_connections_are_bounded(short_folder: Path) -> None:
+    config = ExecutorConfig(
+        listen=("127.0.0.1:0", f"unix:{short_folder}/socket"),
+        api_key=SecretStr(KEY),
+        min_tier="unsafe",
+        tier="unsafe",
+        max_connections=3,
+    )
+    async with ExecutorServer(config) as server:
+        host, _, port = server.addresses[0].rpartition(":")
+
+        async def greeting(streams: contextlib.AsyncExitStack) -> bytes:
+            """Connect, and return the beginning of what a server says first."""
+            reader, writer = await asyncio.open_connection(host, int(port))
+            streams.callback(writer.close)
+            return await asyncio.wait_for(reader.read(1), 60)
+
+        async with contextlib.AsyncExitStack() as streams:
+            assert all([await greeting(streams) for _ in range(3)])
+            assert await greeting(streams) == b""
+            async with ExecutorClient(server.addresses[1], KEY) as client:
+                assert (await client.execute_async("1")).ok
+
+
+def test_half_of_the_descriptors_are_left_to_sandboxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = ExecutorConfig(listen=("127.0.0.1:1", "127.0.0.1:2"))
+    for descriptors, most in ((10_000, 1_000), (1_024, 256), (2, 1)):
+        monkeypatch.setattr("resource.getrlimit", lambda _, n=descriptors: (n, n))
+        assert _most_connections(config) == most
 
 
 class Certificates:

@@ -30,6 +30,7 @@ Tier = Literal["A", "B", "C", "unsafe"]
 
 KIB = 1024
 MIB = 1024 * KIB
+LEAST_KEY = 16  # characters
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0, lt=2**31)]
@@ -224,7 +225,8 @@ class ExecutorConfig(_Model):
     """Say where an executor listens, whom it lets in and what it grants.
 
     ``listen`` takes ``unix:/path`` and ``host:port``. Beyond a Unix socket an
-    API key is required. ``max_concurrency=None`` is twice the cores, at least 16;
+    API key is required, of 16 characters or more. ``max_concurrency=None`` is
+    twice the cores, at least 16;
     ``max_concurrency_per_key=None`` lets one caller (one fairness key) hold them all.
     ``max_connections`` counts for each address.
 
@@ -287,9 +289,14 @@ class ExecutorConfig(_Model):
 
     @field_validator("api_key")
     @classmethod
-    def _is_not_blank(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().strip():
-            raise ValueError("the API key is blank; give one, or leave it out on a Unix socket")
+    def _is_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        length = LEAST_KEY if value is None else len(value.get_secret_value().strip())
+        if length < LEAST_KEY:
+            raise ValueError(
+                f"the API key has {length} characters, which can be guessed; take one of at least "
+                f"{LEAST_KEY} by chance, as `openssl rand -hex 32` prints it, or leave it out on a "
+                "Unix socket"
+            )
         return value
 
     @model_validator(mode="after")

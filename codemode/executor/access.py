@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, override
 
@@ -11,6 +14,11 @@ import grpc
 from codemode.executor.health import HEALTH_METHODS
 
 __all__ = ["KeyInterceptor"]
+
+logger = logging.getLogger(__name__)
+
+_LOG_SECONDS = 10.0
+_HOSTS_NAMED = 5
 
 
 class KeyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic when it runs
@@ -23,7 +31,8 @@ class KeyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # n
 
     def __init__(self, key: str) -> None:
         self._authorization = b"Bearer " + key.encode()
-        self._refusal = grpc.stream_stream_rpc_method_handler(_refuse)
+        self._refused = _RefusalLog()
+        self._refusal = grpc.stream_stream_rpc_method_handler(self._refuse)
 
     @override
     async def intercept_service(
@@ -42,10 +51,50 @@ class KeyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # n
                 given = value if isinstance(value, bytes) else value.encode()
         return hmac.compare_digest(given, self._authorization)
 
+    async def _refuse(self, requests: Any, context: Any) -> None:
+        self._refused.add(context.peer())
+        await context.abort(
+            grpc.StatusCode.UNAUTHENTICATED,
+            "the API key is missing or wrong; the client's executor_api_key must be the "
+            "executor's CODEMODE_EXECUTOR_API_KEY",
+        )
 
-async def _refuse(requests: Any, context: Any) -> None:
-    await context.abort(
-        grpc.StatusCode.UNAUTHENTICATED,
-        "the API key is missing or wrong; the client's executor_api_key must be the "
-        "executor's CODEMODE_EXECUTOR_API_KEY",
-    )
+
+class _RefusalLog:
+    """A log of refused calls: the first at once, the others counted every ten seconds."""
+
+    def __init__(self) -> None:
+        self._waiting = False
+        self._hosts: Counter[str] = Counter()
+        self._others = 0
+
+    def add(self, peer: str) -> None:
+        if not self._waiting:
+            logger.warning("refused a call of %s: its API key is missing or wrong", peer)
+            self._wait()
+            return
+        host = peer.rpartition(":")[0] or peer
+        if host in self._hosts or len(self._hosts) < _HOSTS_NAMED:
+            self._hosts[host] += 1
+        else:
+            self._others += 1
+
+    def _wait(self) -> None:
+        self._waiting = True
+        asyncio.get_running_loop().call_later(_LOG_SECONDS, self._report)
+
+    def _report(self) -> None:
+        self._waiting = False
+        if not self._hosts:
+            return
+        named = [f"{host} ({count})" for host, count in self._hosts.most_common()]
+        if self._others:
+            named.append(f"other hosts ({self._others})")
+        logger.warning(
+            "refused more calls within %g s, whose API key is missing or wrong: %s",
+            _LOG_SECONDS,
+            ", ".join(named),
+        )
+        self._hosts.clear()
+        self._others = 0
+        self._wait()

@@ -23,7 +23,7 @@ def test_it_serves_without_the_projects_secrets() -> None:
             "PATH": os.environ["PATH"],
             "PYTHONPATH": path,
             "DATABASE_URL": "secret",
-            "CODEMODE_EXECUTOR_API_KEY": "key",
+            "CODEMODE_EXECUTOR_API_KEY": "the-key-of-the-tests",
         },
         stderr=subprocess.PIPE,
         text=True,

@@ -25,7 +25,7 @@ from tests.django_codemode.commands import call
 ROOT = Path(__file__).resolve().parents[2]
 
 SECRETS = {
-    "executor key": "Key-51a0",
+    "executor key": "Key-51a0-of-the-executor",
     "fairness key": "Fair-62b1",
     "tenant": "Tenant-73c2",
     "context value": "Context-84d3",

@@ -31,6 +31,8 @@ from codemode import (
     TLSConfig,
 )
 from codemode.config import ExecutorConfig
+from codemode.executor import access
+from codemode.executor.access import _RefusalLog
 from codemode.executor.command import EXIT_CANNOT_SERVE, main
 from codemode.executor.server import ExecutorServer, _most_connections
 from codemode.executor.sockets import SocketFile
@@ -138,7 +140,7 @@ def test_tier_below_the_minimum_is_refused_at_the_start() -> None:
     ],
 )
 def test_address_that_cannot_be_listened_on_is_named(address: str, message: str) -> None:
-    said = cannot_serve("--listen", address, environment={"CODEMODE_EXECUTOR_API_KEY": "k"})
+    said = cannot_serve("--listen", address, environment={"CODEMODE_EXECUTOR_API_KEY": KEY})
     assert message in said
 
 
@@ -148,6 +150,17 @@ def test_empty_key_file_is_refused(tmp_path: Path) -> None:
     assert "No such file" in cannot_serve("--api-key-file", str(tmp_path / "nowhere"))
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     assert "holds no text" in cannot_serve("--api-key-file", str(tmp_path / "binary"))
+
+
+@pytest.mark.parametrize("key", [KEY[:15], " " * 20, f"  {KEY[:15]}  "])
+def test_key_that_can_be_guessed_is_refused_at_the_start(key: str, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(key)
+    for said in (
+        cannot_serve("--api-key-file", str(tmp_path / "key")),
+        cannot_serve(environment={"CODEMODE_EXECUTOR_API_KEY": key}),
+    ):
+        assert "at least 16" in said or "is empty" in said
+        assert KEY[:15] not in said
 
 
 def test_a_host_without_a_temporary_folder_is_told(
@@ -161,7 +174,7 @@ def test_a_host_without_a_temporary_folder_is_told(
 
 
 def test_port_that_is_taken_is_named(locked: ExecutorProcess) -> None:
-    said = cannot_serve("--listen", locked.url, environment={"CODEMODE_EXECUTOR_API_KEY": "k"})
+    said = cannot_serve("--listen", locked.url, environment={"CODEMODE_EXECUTOR_API_KEY": KEY})
     assert f"cannot listen on '{locked.url}'" in said
 
 
@@ -209,6 +222,35 @@ async def test_a_socket_that_has_become_anothers_stays(short_folder: Path) -> No
     finally:
         await second.stop()
     assert list(short_folder.iterdir()) == []
+
+
+def test_refused_call_is_logged_with_its_peer(locked: ExecutorProcess) -> None:
+    with (
+        ExecutorClient(f"http://{locked.url}", "wrong-key") as client,
+        pytest.raises(ExecutorAuthenticationError),
+    ):
+        client.execute("1")
+    assert "refused a call of ipv4:127.0.0.1:" in locked.log
+    assert "wrong-key" not in locked.log
+
+
+async def test_flood_of_refused_calls_takes_a_line_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(access, "_LOG_SECONDS", 0.05)
+    log = _RefusalLog()
+    for number in range(1_000):
+        log.add(f"ipv4:10.0.0.{number % 7}:{number}")
+    assert len(caplog.messages) == 1
+    async with asyncio.timeout(60):
+        while log._waiting:
+            await asyncio.sleep(0.01)
+    first, rest = caplog.messages
+    assert first.startswith("refused a call of ipv4:10.0.0.0:0:")
+    assert "ipv4:10.0.0.1 (143)" in rest
+    assert "other hosts (284)" in rest
+    log.add("unix:")
+    assert caplog.messages[-1].startswith("refused a call of unix:")
 
 
 def beginning(channel: grpc.aio.Channel, method: str, key: str = "") -> Any:

@@ -6,6 +6,7 @@ it fails, and then hands over to the guest runtime.
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import signal
@@ -55,8 +56,11 @@ def _arrange_descriptors(channel: int, raw_output: int, boot: Boot) -> None:
     """Keep the channel as 3, the raw output as 1 and 2, and of the zygote's nothing."""
     null = os.open(os.devnull, os.O_RDONLY)
     # Moved up first: dup2 onto 0 to 3 must not overwrite one of the sources.
-    high = [os.dup2(fd, 200 + index) for index, fd in enumerate((null, raw_output, channel))]
-    for source, target in ((high[0], 0), (high[1], 1), (high[1], 2), (high[2], CHANNEL_FD)):
+    # To numbers that are free: the zygote holds a descriptor of each sandbox that lives.
+    null, raw_output, channel = (
+        fcntl.fcntl(fd, fcntl.F_DUPFD, CHANNEL_FD + 1) for fd in (null, raw_output, channel)
+    )
+    for source, target in ((null, 0), (raw_output, 1), (raw_output, 2), (channel, CHANNEL_FD)):
         os.dup2(source, target)
     kept = boot.landlock_fd if boot.landlock_fd is not None else CHANNEL_FD
     os.closerange(CHANNEL_FD + 1, kept)

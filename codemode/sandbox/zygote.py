@@ -17,6 +17,7 @@ Control messages (SOCK_SEQPACKET; fields big-endian):
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -96,15 +97,18 @@ class _Zygote:
 
     def _command(self) -> None:
         try:
-            message, fds, _, _ = socket.recv_fds(self._control, SPAWN.size, _MOST_FDS)
+            message, fds, flags, _ = socket.recv_fds(self._control, SPAWN.size, _MOST_FDS)
         except ConnectionResetError:  # how a socket ends whose other end had not read it all
             message = b""
         if not message:
             os._exit(0)  # the executor is gone; children follow by PDEATHSIG
         kind, slot = SPAWN.unpack(message)
-        if kind != b"S" or len(fds) < 2:
-            raise RuntimeError(f"unknown command {message!r} with {len(fds)} descriptors")
+        if kind != b"S":
+            raise RuntimeError(f"unknown command {message!r}")
         try:
+            # The kernel leaves out what there is no room for, such as the way into a control group.
+            if flags & socket.MSG_CTRUNC:
+                raise OSError(errno.EMFILE, "no room for the descriptors of a sandbox")
             pid = self._prepared.fork()
         except OSError as error:
             for fd in fds:

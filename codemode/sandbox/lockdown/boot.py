@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from codemode.sandbox.lockdown import landlock, namespaces, privileges, seccomp, view
+from codemode.sandbox.lockdown.layers import CHANNEL_FD
 from codemode.sandbox.syscalls import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl
 
 __all__ = ["SHARED_LAYERS", "Prepared", "prepare"]
@@ -17,8 +18,6 @@ __all__ = ["SHARED_LAYERS", "Prepared", "prepare"]
 SHARED_LAYERS = (*namespaces.NAMESPACES, namespaces.EACH, "read_only_view")
 """The layers of tier A that the zygote makes, for all its children or with each fork."""
 
-# Far above what the zygote itself opens, so that no dup2 in a child meets it.
-_LANDLOCK_FD = 210
 _HIGHEST_FD = 1 << 20
 _OOM_SCORE = "1000"
 _MEMORY_SLACK_BYTES = 1024 * 1024
@@ -96,7 +95,8 @@ def _ruleset() -> int | None:
     if landlock.abi() < 2:
         return None
     descriptor = landlock.ruleset_of_view()
-    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _LANDLOCK_FD)
+    # Above those that a child puts its own at.
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, CHANNEL_FD + 1)
     os.close(descriptor)
     return moved
 

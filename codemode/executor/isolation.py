@@ -50,6 +50,25 @@ GAPS: Mapping[Tier, tuple[str, ...]] = {
 }
 """What each tier leaves open."""
 
+_GAPS_OF_HOSTS = {
+    "sethostname": "the host's name can be read: this host refuses to change it (sethostname)",
+    "oom_score_adj": (
+        "when memory runs out the system may kill the executor before a sandbox: this host refuses "
+        "to say which goes first (oom_score_adj)"
+    ),
+    "RLIMIT_MEMLOCK": (
+        "memory can be locked, up to the memory limit: this host refuses the limit (RLIMIT_MEMLOCK)"
+    ),
+    "RLIMIT_MSGQUEUE": (
+        "message queues are kept away by the filter alone: this host refuses their limit "
+        "(RLIMIT_MSGQUEUE)"
+    ),
+    "RLIMIT_SIGPENDING": (
+        "pending signals are counted for all sandboxes together: this host refuses their limit "
+        "(RLIMIT_SIGPENDING)"
+    ),
+}
+
 SECCOMP_PROFILE = Path(__file__).parent.parent / "sandbox" / "lockdown" / "sandbox-seccomp.json"
 """The seccomp profile for containers whose executor makes user namespaces."""
 
@@ -68,9 +87,10 @@ _CAUSES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Isolation:
-    """Describe the tier that is used, and why each better one is not.
+    """The tier that is used, and why each better one is not.
 
-    ``name`` is what results carry: the tier, or ``none``.
+    ``name`` is what results carry: the tier, or ``none``. ``refused`` names what
+    the tier does without on this host.
     """
 
     tier: Tier
@@ -78,6 +98,7 @@ class Isolation:
     reasons: Mapping[Tier, str]
     layers_us: Mapping[str, float]
     landlock_abi: int
+    refused: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -85,12 +106,26 @@ class Isolation:
         return "none" if self.tier == "unsafe" else self.tier
 
     @property
+    def gaps(self) -> tuple[str, ...]:
+        """Return what the tier leaves open on this host."""
+        return (*GAPS[self.tier], *self._gaps_of_host)
+
+    @property
+    def _gaps_of_host(self) -> tuple[str, ...]:
+        if self.tier == "unsafe":
+            return ()  # "everything" includes them
+        return tuple(_GAPS_OF_HOSTS[name] for name in self.refused)
+
+    @property
     def detail(self) -> str:
-        """Say what the tier leaves open and why it is not a better one; empty for the best."""
+        """Say what is left open and why the tier is not a better one.
+
+        Of the best tier only what is special here, so it is usually empty.
+        """
         if self.tier == "A":
-            return ""
+            return "; ".join(self._gaps_of_host)
         reasons = [f"not {tier}: {reason}" for tier, reason in self.reasons.items()]
-        return "; ".join((*GAPS[self.tier], *(reasons or ["chosen by the configuration"])))
+        return "; ".join((*self.gaps, *(reasons or ["chosen by the configuration"])))
 
 
 async def choose(
@@ -122,6 +157,7 @@ async def choose(
         reasons=reasons,
         layers_us=report.get("layers_us", {}),
         landlock_abi=report.get("landlock_abi", 0),
+        refused=tuple(report.get("refused", ())),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from codemode.config import ExecutorConfig, Tier
 from codemode.executor.cgroups import Cgroups
-from codemode.executor.isolation import GAPS, TIERS, Isolation, choose
+from codemode.executor.isolation import TIERS, Isolation, choose
 from codemode.executor.pool import BrokenWallError, Pool
 from codemode.executor.pools import Pools, exposed_folders
 
@@ -54,7 +54,7 @@ class ProbeReport:
                     name: {"passed": False, "detail": fault} if fault else {"passed": True}
                     for name, fault in self.canaries.items()
                 },
-                "gaps": list(GAPS[isolation.tier]),
+                "gaps": list(isolation.gaps),
             }
         )
 
@@ -81,7 +81,7 @@ class ProbeReport:
                 *_aligned([(n, fault or "passed") for n, fault in self.canaries.items()], "  "),
                 "",
                 "what this tier leaves open",
-                *(f"  {gap}" for gap in GAPS[isolation.tier]),
+                *(f"  {gap}" for gap in isolation.gaps),
             ]
         )
 

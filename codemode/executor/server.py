@@ -228,8 +228,8 @@ def _most_connections(config: ExecutorConfig) -> int:
 
 
 def _announce(isolation: Isolation) -> None:
-    if isolation.tier == "A":
-        logger.info("isolation: tier A")
+    if not isolation.detail:
+        logger.info("isolation: tier %s", isolation.tier)
     elif isolation.tier == "unsafe":
         logger.warning("NO ISOLATION: run only code that you would run yourself")
         logger.warning("isolation: none, which leaves open: %s", isolation.detail)

@@ -6,7 +6,8 @@ import fcntl
 import os
 import resource
 import signal
-from collections.abc import Collection, Sequence
+import socket
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from codemode.sandbox.lockdown import landlock, namespaces, privileges, seccomp, view
@@ -25,7 +26,10 @@ _MEMORY_SLACK_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """Hold what children inherit. ``pid_namespace`` is None where children share one."""
+    """What children inherit. ``pid_namespace`` is None where children share one.
+
+    ``refused`` names what the host does not let the zygote do, and it does without.
+    """
 
     pid_namespace: namespaces.PidNamespace | None
     memory_base: int
@@ -33,6 +37,7 @@ class Prepared:
     landlock_fd: int | None
     filter_bytes: bytes
     highest_fd: int
+    refused: Sequence[str]
 
     def fork(self) -> int:
         """Fork a child. Raises OSError."""
@@ -46,8 +51,12 @@ def prepare(tier: str, exposed: Sequence[str], without: Collection[str] = ()) ->
     in the zygote that it forks. ``without`` names layers that a mutation test
     leaves out.
     """
+    # By what a zygote watches its children, and the executor kills them.
+    os.close(namespaces.named("pidfd_open", os.pidfd_open, os.getpid()))
     highest_fd = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], _HIGHEST_FD)
-    _prefer_for_oom_kill()
+    refused = []
+    if not _may(_prefer_for_oom_kill):
+        refused.append("oom_score_adj")
     # Found out here: in tier B a child's own user may not even look for them.
     readable = view.read_only_folders(exposed)
     if tier != "A":
@@ -59,8 +68,11 @@ def prepare(tier: str, exposed: Sequence[str], without: Collection[str] = ()) ->
             landlock_fd=None,
             filter_bytes=b"",
             highest_fd=highest_fd,
+            refused=refused,
         )
     second_user = namespaces.enter(without)
+    if "uts_namespace" not in without and not _may(_hide_host_name):
+        refused.append("sethostname")
     namespaces.fork_zygote()
     pid_namespace = namespaces.PidNamespace(apart=namespaces.EACH not in without)
     memory_base = _memory_base()
@@ -83,6 +95,7 @@ def prepare(tier: str, exposed: Sequence[str], without: Collection[str] = ()) ->
         landlock_fd=landlock_fd,
         filter_bytes=last,
         highest_fd=highest_fd,
+        refused=refused,
     )
 
 
@@ -99,6 +112,19 @@ def _ruleset() -> int | None:
     moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, CHANNEL_FD + 1)
     os.close(descriptor)
     return moved
+
+
+def _may(attempt: Callable[[], object]) -> bool:
+    """Try what a sandbox can do without, and tell whether the host allows it."""
+    try:
+        attempt()
+    except OSError:
+        return False
+    return True
+
+
+def _hide_host_name() -> None:
+    socket.sethostname("sandbox")
 
 
 def _prefer_for_oom_kill() -> None:

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from codemode.sandbox.lockdown import landlock, seccomp, view
 from codemode.sandbox.lockdown.privileges import set_capabilities
@@ -31,13 +31,16 @@ _THREAD_STACK_BYTES = 2 * 1024 * 1024
 _FIRST_SLOT_UID = 61_001
 _SLOT_UIDS = 2_000
 
+# What they bound is out of reach behind the filter, or is memory that is limited anyway.
+_DISPENSABLE = ("RLIMIT_MEMLOCK", "RLIMIT_MSGQUEUE", "RLIMIT_SIGPENDING")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Boot:
-    """Hold what the zygote has prepared for a child.
+    """What the zygote has prepared for a child.
 
     ``without`` names layers that a mutation test leaves out; it is empty
-    everywhere else.
+    everywhere else. Layers add to ``refused`` what the host does not let them do.
     """
 
     tier: str
@@ -53,6 +56,7 @@ class Boot:
     highest_fd: int
     readable: Sequence[str]
     without: frozenset[str] = frozenset()
+    refused: list[str] = field(default_factory=list)
 
 
 Layer = Callable[[Boot], None]
@@ -102,7 +106,12 @@ def ceilings(boot: Boot) -> None:
     """Set the hard limits to the executor's ceilings; a run can only lower them."""
     for name, value in boot.rlimits.items():
         if name not in boot.without:
-            _lower(getattr(resource, name), value)
+            try:
+                _lower(getattr(resource, name), value)
+            except (OSError, ValueError):  # ValueError is what Python makes of EPERM and EINVAL
+                if name not in _DISPENSABLE:
+                    raise
+                boot.refused.append(name)
 
 
 def thread_ceiling(boot: Boot) -> None:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import Callable, Collection, Mapping
 from typing import NoReturn
 
 from codemode.sandbox.lockdown.privileges import CAP_SETUID, effective_capabilities
 from codemode.sandbox.syscalls import PR_SET_DUMPABLE, PR_SET_PDEATHSIG, prctl
 
-__all__ = ["EACH", "NAMESPACES", "SANDBOX_UID", "PidNamespace", "enter", "fork_zygote"]
+__all__ = ["EACH", "NAMESPACES", "SANDBOX_UID", "PidNamespace", "enter", "fork_zygote", "named"]
 
 SANDBOX_UID = 61_000
 """The host's user id of sandboxed code, where the executor may change to it."""
@@ -47,15 +46,13 @@ def enter(without: Collection[str] = ()) -> bool:
     if second_user:
         _unshare_mapped_by_sibling(uid, gid)
     else:
-        _named("unshare(CLONE_NEWUSER)", os.unshare, os.CLONE_NEWUSER)
+        named("unshare(CLONE_NEWUSER)", os.unshare, os.CLONE_NEWUSER)
         prctl(PR_SET_DUMPABLE, 1)  # a changed user id would own these files else
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"0 {uid} 1")
         _write("/proc/self/gid_map", f"0 {gid} 1")
     flags = sum(flag for name, flag in NAMESPACES.items() if name not in without)
-    _named("unshare(CLONE_NEWNS|CLONE_NEWPID|...)", os.unshare, flags)
-    if flags & os.CLONE_NEWUTS:
-        _named("sethostname", socket.sethostname, "sandbox")
+    named("unshare(CLONE_NEWNS|CLONE_NEWPID|...)", os.unshare, flags)
     return second_user
 
 
@@ -107,7 +104,7 @@ def _unshare_mapped_by_sibling(uid: int, gid: int) -> None:
             os._exit(status)
     os.close(go_read)
     try:
-        _named("unshare(CLONE_NEWUSER)", os.unshare, os.CLONE_NEWUSER)
+        named("unshare(CLONE_NEWUSER)", os.unshare, os.CLONE_NEWUSER)
         prctl(PR_SET_DUMPABLE, 1)
         os.write(go_write, b"x")
     finally:
@@ -117,10 +114,10 @@ def _unshare_mapped_by_sibling(uid: int, gid: int) -> None:
         raise PermissionError("the user map of the sandbox could not be written")
 
 
-def _named[T](name: str, call: Callable[[T], object], argument: T) -> None:
+def named[T, R](name: str, call: Callable[[T], R], argument: T) -> R:
     """Make a system call, and name it when it fails: whoever reads the error must fix the host."""
     try:
-        call(argument)
+        return call(argument)
     except OSError as error:
         raise OSError(error.errno, f"{name}: {error.strerror}") from None
 

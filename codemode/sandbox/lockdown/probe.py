@@ -55,10 +55,11 @@ def main(settings: Mapping[str, Any]) -> None:
             began = time.perf_counter()
             layer(boot)
             spent[step] = round((time.perf_counter() - began) * 1e6, 1)
-    except (OSError, NotImplementedError, RuntimeError) as error:
+    except (OSError, ValueError, NotImplementedError, RuntimeError) as error:
         _print(facts, failed=step, error=error)
     else:
-        _print({**facts, "ok": True, "layers_us": spent})
+        refused = [*prepared.refused, *boot.refused]
+        _print({**facts, "ok": True, "layers_us": spent, "refused": refused})
     os._exit(0)
 
 

@@ -1,7 +1,8 @@
 """Become a command on a host that can do less: ``lesser_host.py SPEC COMMAND ...``.
 
 SPEC is a JSON object: ``answers`` maps system calls to the errno they are
-answered with, ``only`` are the numbers of those that are allowed at all,
+answered with, ``refused_limits`` are resource limits that cannot be set,
+``only`` are the numbers of those that are allowed at all,
 ``no_new_namespaces`` refuses clone with namespace flags as container runtimes
 do, ``capabilities`` are those that stay, ``uid`` is who to be.
 """
@@ -45,6 +46,17 @@ def main() -> None:
             (_LOAD, 0, 0, 16),
             (_JUMP_ANY_BIT, 0, 1, _NEW_NAMESPACE),
             (_RETURN, 0, 0, _ERRNO | errno.EPERM),
+        ]
+    for limit in spec.get("refused_limits", ()):
+        # Only where new values are given: they may be asked for.
+        code += [
+            (_JUMP_EQUAL, 0, 6, numbers["prlimit64"]),
+            (_LOAD, 0, 0, 24),
+            (_JUMP_EQUAL, 0, 3, limit),
+            (_LOAD, 0, 0, 32),
+            (_JUMP_EQUAL, 1, 0, 0),
+            (_RETURN, 0, 0, _ERRNO | errno.EPERM),
+            (_LOAD, 0, 0, 0),
         ]
     if "only" in spec:
         for number in spec["only"]:

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import sys
@@ -212,7 +213,16 @@ def test_each_errno_is_explained(folder: Path, number: int, cause: str) -> None:
     assert cause in outcome.log.partition("(likely: ")[2]
 
 
-@pytest.mark.parametrize("missing", deep_except(["mount", "pivot_root", "sethostname"], "mount"))
+def test_kernel_that_names_no_process_by_a_descriptor_serves_nothing(folder: Path) -> None:
+    """As gVisor did in July 2024."""
+    outcome = start(folder, {"answers": {"pidfd_open": errno.ENOSYS}}, "--min-tier", "unsafe")
+    assert outcome.status == 3
+    for tier in TIERS:
+        assert f"{tier}: prepare: [Errno 38] pidfd_open: Function not implemented" in outcome.log
+    assert "a sandbox around this one such as gVisor, lacks the call" in outcome.log
+
+
+@pytest.mark.parametrize("missing", deep_except(["mount", "pivot_root"], "mount"))
 def test_namespaces_without_mounts_are_no_tier_a(folder: Path, missing: str) -> None:
     """As on hosts where AppArmor lets a user namespace be made and then denies what it is for."""
     needs_tier("C")
@@ -221,6 +231,58 @@ def test_namespaces_without_mounts_are_no_tier_a(folder: Path, missing: str) -> 
     assert outcome.isolation in {"B", "C"}
     assert f"not A: prepare: [Errno 13] {missing}" in outcome.log
     assert "AppArmor or another security module forbids it" in outcome.log
+
+
+DISPENSABLE = {
+    "RLIMIT_MEMLOCK": resource.RLIMIT_MEMLOCK,
+    "RLIMIT_MSGQUEUE": resource.RLIMIT_MSGQUEUE,
+    "RLIMIT_SIGPENDING": resource.RLIMIT_SIGPENDING,
+}
+
+
+@pytest.mark.parametrize("tier", deep_except(["A", "C"], "A"))
+def test_what_a_tier_can_do_without_is_named_where_the_host_refuses_it(
+    folder: Path, tier: Tier
+) -> None:
+    """As container runtimes refuse the host's name, and gVisor some resource limits."""
+    needs_tier(tier)
+    spec = {
+        "answers": {"sethostname": errno.EPERM},
+        "refused_limits": [*DISPENSABLE.values()],
+    }
+    outcome = start(folder, spec, "--tier", tier, "--min-tier", tier)
+    assert (outcome.status, outcome.isolation) == (None, tier), outcome.log
+    (warning,) = [line for line in outcome.log.splitlines() if " WARNING " in line]
+    for name in [*DISPENSABLE, *(["sethostname"] if tier == "A" else [])]:
+        assert f"({name})" in warning.partition("which leaves open: ")[2]
+
+
+@pytest.mark.parametrize("limit", ["RLIMIT_CORE", "RLIMIT_FSIZE"])
+def test_limit_that_holds_a_promise_is_not_done_without(folder: Path, limit: str) -> None:
+    needs_tier("C")
+    spec = {"refused_limits": [getattr(resource, limit)]}
+    outcome = start(folder, spec, "--tier", "C", "--min-tier", "C")
+    assert outcome.status == 3
+    assert "C: ceilings: not allowed to raise maximum limit" in outcome.log
+
+
+@needs_root
+def test_executor_that_may_go_before_its_sandboxes_is_named() -> None:
+    needs_tier("C")
+    probe = "-m codemode.executor --probe --json --tier C --min-tier C"
+    done = subprocess.run(
+        [
+            *("unshare", "--mount", "sh", "-c"),
+            f"mount -o remount,bind,ro /proc && exec {sys.executable} {probe}",
+        ],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    (gap,) = set(json.loads(done.stdout)["gaps"]) - set(GAPS["C"])
+    assert "(oom_score_adj)" in gap
 
 
 @pytest.mark.deep

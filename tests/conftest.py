@@ -47,6 +47,7 @@ SLOW = (
     "codemode/executor/test_flood.py",
     "codemode/executor/test_fork.py",
     "codemode/executor/test_isolation.py",
+    "codemode/executor/test_leftovers.py",
     "codemode/executor/test_many_sandboxes.py",
     "codemode/executor/test_pool.py",
     "codemode/executor/test_probe.py",

@@ -14,6 +14,7 @@ import contextlib
 import itertools
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -84,11 +85,15 @@ class Cgroup:
         """Tell whether the kernel has killed something in here since the last ``entrance``."""
         return self._oom_kills() > self._kills_before
 
-    def remove(self) -> None:
-        """Remove the empty group. Raises OSError while a process is in it."""
+    def kill(self) -> None:
+        """Kill what is in the group."""
         for _, folder in self._folders:
-            with contextlib.suppress(FileNotFoundError):
-                os.rmdir(folder)
+            _kill_all(folder)
+
+    def remove(self, deadline: float) -> None:
+        """Remove the group with what is in it, or log why not at that time of the clock."""
+        for _, folder in self._folders:
+            _remove_with_all(folder, deadline)
 
     def _oom_kills(self) -> int:
         for hierarchy, folder in self._folders:
@@ -153,10 +158,10 @@ class Cgroups:
         self._free.append(group)
 
     def close(self) -> None:
-        """Remove all groups. Their processes have been killed; some may still be ending."""
+        """Remove all groups with what is left in them; log what cannot be removed in time."""
         deadline = time.monotonic() + _REMOVE_SECONDS
         for group in self._all:
-            _try_until(deadline, group.remove)
+            group.remove(deadline)
         for hierarchy in self._moved:
             _try_until(deadline, lambda: self._leave(hierarchy))  # noqa: B023  # called at once
         for hierarchy, top in self._folders:
@@ -249,12 +254,30 @@ def _limit_memory_v1(folder: str, memory_bytes: int) -> None:
 
 
 def _remove_left(top: str) -> None:
-    """Remove the groups of an executor that was killed."""
-    with contextlib.suppress(OSError):
-        for name in os.listdir(top):
-            if os.path.isdir(os.path.join(top, name)):
-                os.rmdir(os.path.join(top, name))
-        os.rmdir(top)
+    """Remove the groups of an executor that was killed, with what it has left in them."""
+    deadline = time.monotonic() + _REMOVE_SECONDS
+    try:
+        folders = [entry.path for entry in os.scandir(top) if entry.is_dir()]
+    except FileNotFoundError:  # another executor was faster
+        return
+    for folder in (*folders, top):
+        _remove_with_all(folder, deadline)
+
+
+def _remove_with_all(folder: str, deadline: float) -> None:
+    def attempt() -> None:
+        with contextlib.suppress(FileNotFoundError):
+            _kill_all(folder)
+            os.rmdir(folder)
+
+    _try_until(deadline, attempt)
+
+
+def _kill_all(folder: str) -> None:
+    for pid in map(int, _read(folder, "cgroup.procs").split()):
+        if pid:  # 0 is one that cannot be seen from here, and to kill() this process's own group
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _each(sign: str, controllers: Sequence[str]) -> str:

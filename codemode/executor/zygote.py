@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 _START_TIMEOUT = 30.0
 _REAP_SECONDS = 10.0
+_LEAVE_SECONDS = 2.0
 
 # Nothing of the executor's own environment reaches a sandbox.
 CLEAN_ENVIRONMENT = {
@@ -196,19 +197,28 @@ class Zygote:
             self._die()
 
     async def close(self) -> None:
-        """Kill the process and its children, and reap it."""
+        """End the process and its children, and reap it."""
         for child in list(self.children.values()):
             child.close()
         self._die()
         if self._process is not None:
-            if self._process.returncode is None:
-                try:
-                    # Not Process.kill(): in Python 3.12.1 it may reap what the loop waits for.
-                    os.kill(self._process.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+            try:
+                # It leaves by itself, once it has killed what nobody else knows of.
+                async with asyncio.timeout(_LEAVE_SECONDS):
+                    await self._process.wait()
+            except TimeoutError:
+                pass
+            finally:  # also when the pool is closed meanwhile
+                self._kill()
             await self._process.wait()
         await asyncio.gather(*self._removals)
+
+    def _kill(self) -> None:
+        assert self._process is not None
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                # Not Process.kill(): in Python 3.12.1 it may reap what the loop waits for.
+                os.kill(self._process.pid, signal.SIGKILL)
 
     def _receive(self) -> None:
         assert self._control is not None
@@ -263,6 +273,8 @@ class Zygote:
         self.children.pop(child.slot, None)
         child.set_exited(exit)
         if child.group is not None:
+            if exit is None:  # no zygote has seen to what the child has started
+                child.group.kill()
             self._cgroups.give_back(child.group)
         self._slots.give_back(child.slot)
         self._remove_workdir(self._workdir / str(child.slot))

@@ -66,7 +66,6 @@ def main(control_fd: int, settings: Mapping[str, Any]) -> NoReturn:
     prepared = prepare(settings["tier"], settings["exposed"], settings["without"])
     guest = Guest()
     share_objects()
-    control.send(READY)
     _Zygote(control, settings, prepared, guest).serve()
 
 
@@ -88,6 +87,7 @@ class _Zygote:
         self._children: dict[int, tuple[int, int]] = {}  # pidfd -> (pid, slot)
 
     def serve(self) -> NoReturn:
+        self._send(READY)
         while True:
             for fd, _ in self._poll.poll():
                 if fd == self._control.fileno():
@@ -101,7 +101,7 @@ class _Zygote:
         except ConnectionResetError:  # how a socket ends whose other end had not read it all
             message = b""
         if not message:
-            os._exit(0)  # the executor is gone; children follow by PDEATHSIG
+            self._leave()
         kind, slot = SPAWN.unpack(message)
         if kind != b"S":
             raise RuntimeError(f"unknown command {message!r}")
@@ -152,16 +152,13 @@ class _Zygote:
         os.close(pidfd)
         _, status, usage = os.wait4(pid, 0)
         if not self._prepared.pid_namespace:
-            self._kill_leftovers(pid)
+            _kill_group(pid)
+            self._kill_orphans()
         cpu = int((usage.ru_utime + usage.ru_stime) * 1_000_000)
         self._send(EXITED.pack(b"X", slot, status, cpu, usage.ru_maxrss))
 
-    def _kill_leftovers(self, leader: int) -> None:
-        """Kill the dead child's process group and every orphan that came to us."""
-        try:
-            os.killpg(leader, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+    def _kill_orphans(self) -> None:
+        """Kill and reap whatever has come to us that is no sandbox."""
         known = {pid for pid, _ in self._children.values()}
         # Each round makes the next layer of a process tree ours. A tree that
         # grows faster than this is what the PID namespace of tier A is for.
@@ -177,7 +174,23 @@ class _Zygote:
         try:
             socket.send_fds(self._control, [message], fds)
         except (BrokenPipeError, ConnectionResetError):
-            os._exit(0)
+            self._leave()
+
+    def _leave(self) -> NoReturn:
+        """End with all children, and with what those have started: the executor is gone."""
+        if not self._prepared.pid_namespace:  # else the kernel ends all that is in ours
+            for pid, _ in self._children.values():
+                _kill_group(pid)
+            self._children.clear()
+            self._kill_orphans()
+        os._exit(0)
+
+
+def _kill_group(leader: int) -> None:
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 def _children_of_self() -> list[int]:

@@ -53,7 +53,7 @@ def hosted(tier: Tier, *without: str) -> Iterator[tuple[int, str]]:
             host.stdout.close()
 
 
-Killed = Literal["executor", "guardian", "zygote"]
+Killed = Literal["executor", "guardian", "zygote", "both"]
 
 
 def victim_of(executor: int, killed: Killed) -> int:
@@ -82,7 +82,13 @@ def outlive(tier: Tier, killed: Killed, *without: str, expected: int = 0) -> lis
         next(events), next(events)
         below = descendants(executor)
         assert len(below) >= 3
-        os.kill(victim_of(executor, killed), signal.SIGKILL)
+        if killed == "both":
+            zygote = victim_of(executor, "zygote")
+            os.kill(zygote, signal.SIGSTOP)  # it would kill its children
+            os.kill(executor, signal.SIGKILL)
+            os.kill(zygote, signal.SIGKILL)
+        else:
+            os.kill(victim_of(executor, killed), signal.SIGKILL)
         wait_until(lambda: sum(map(is_running, below)) <= expected)
         if expected:
             time.sleep(1)
@@ -97,7 +103,7 @@ def outlive(tier: Tier, killed: Killed, *without: str, expected: int = 0) -> lis
     return left
 
 
-@pytest.mark.parametrize("killed", ["executor", "guardian", "zygote"])
+@pytest.mark.parametrize("killed", ["executor", "guardian", "zygote", "both"])
 def test_no_child_outlives_what_made_it(tier: Tier, killed: Killed) -> None:
     if killed == "guardian" and tier != "A":
         pytest.skip("only tier A has a guardian")
@@ -112,7 +118,7 @@ def test_pid_namespace_ends_children_that_do_not_watch_their_zygote() -> None:
 @pytest.mark.parametrize("lower", ["B", "C"])
 def test_child_that_does_not_watch_its_zygote_outlives_it(lower: Tier) -> None:
     needs_tier(lower)
-    assert len(outlive(lower, "executor", "die_with_zygote", expected=1)) == 1
+    assert len(outlive(lower, "both", "die_with_zygote", expected=1)) == 1
 
 
 _TRICKS = """

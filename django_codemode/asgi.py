@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from django.conf import settings as django_settings
+from django.core.exceptions import PermissionDenied
+from django.core.handlers.asgi import ASGIRequest
 from django.http.request import split_domain_port, validate_host
 
 from codemode.core.context import RuntimeContext, use_context
 from django_codemode.conf import get_settings
-from django_codemode.context import as_context, call_provider, request_id_from
+from django_codemode.context import aprovide, as_context, call_provider, request_id_from
 
 __all__ = [
     "CodemodeASGIMiddleware",
     "allowed_hosts",
     "default_scope_provider",
+    "handshake_request",
     "headers_of",
     "host_of",
 ]
@@ -32,31 +36,41 @@ class CodemodeASGIMiddleware:
     """Run each HTTP request and websocket of an ASGI application in a RuntimeContext.
 
     ``provider`` takes the scope and returns a mapping of names to values, or a
-    RuntimeContext; it may be asynchronous. The setting ``CONTEXT_PROVIDER``
-    takes requests and is not asked here. The context holds for the whole scope,
-    streaming bodies and every message of a websocket included, and is at
-    ``scope["codemode_context"]``. Other scopes pass untouched.
+    RuntimeContext; it may be asynchronous. Without one, a websocket has what the
+    setting ``CONTEXT_PROVIDER`` makes of its handshake; an HTTP request has the
+    default variables, for Django's own middleware asks the setting. The context
+    holds for the whole scope, streaming bodies and every message of a websocket
+    included, and is at ``scope["codemode_context"]``. Other scopes pass untouched.
     """
 
     def __init__(
         self, app: ASGIApplication, *, provider: Callable[[Scope], Any] | None = None
     ) -> None:
         self.app = app
-        self.provider = provider or default_scope_provider
+        self.provider = provider
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
             await self.app(scope, receive, send)
             return
-        context = await self._context(scope)
+        try:
+            context = await self._context(scope)
+        except PermissionDenied:
+            if scope["type"] == "http":
+                raise
+            await send({"type": "websocket.close"})  # before it is accepted: 403 to the client
+            return
         with use_context(context):
-            await self.app({**scope, "codemode_context": context}, receive, send)
+            known = {"codemode_context": context, "codemode_provider": self.provider}
+            await self.app({**scope, **known}, receive, send)
 
     async def _context(self, scope: Scope) -> RuntimeContext:
-        if self.provider is default_scope_provider:
-            # Reads the scope and nothing else: no thread is needed.
-            return as_context(default_scope_provider(scope), self.provider)
-        return as_context(await call_provider(self.provider, scope), self.provider)
+        if self.provider is not None:
+            return as_context(await call_provider(self.provider, scope), self.provider)
+        if scope["type"] == "websocket" and get_settings().context_provider is not None:
+            return await aprovide(handshake_request(scope, scope.get("user")))
+        # Reads the scope and nothing else: no thread is needed.
+        return as_context(default_scope_provider(scope), default_scope_provider)
 
 
 def default_scope_provider(scope: Scope) -> dict[str, Any]:
@@ -78,6 +92,26 @@ def default_scope_provider(scope: Scope) -> dict[str, Any]:
     if tenant:
         variables["tenant_id"] = tenant
     return variables
+
+
+def handshake_request(scope: Mapping[str, Any], user: Any) -> ASGIRequest:
+    """Return the GET request by which a websocket was opened, as a CONTEXT_PROVIDER takes it.
+
+    It has ``user``, and ``session`` where a middleware has put one into the
+    scope. What the project's Django middlewares add to a request is not there.
+    """
+    scheme = "https" if scope.get("scheme") == "wss" else "http"
+    request = ASGIRequest({**scope, "method": "GET", "scheme": scheme}, io.BytesIO())
+
+    async def auser() -> Any:
+        return user
+
+    known = {"user": user, "auser": auser} if user is not None else {}
+    if "session" in scope:
+        known["session"] = scope["session"]
+    # By its dict, because the class of the request declares no such attributes.
+    vars(request).update(known)
+    return request
 
 
 def headers_of(scope: Mapping[str, Any]) -> Mapping[str, str]:

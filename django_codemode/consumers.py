@@ -21,10 +21,10 @@ from codemode.core.codemode import Codemode
 from codemode.core.context import RuntimeContext, use_context
 from codemode.core.plain import call_plain
 from codemode.errors import ConfigurationError
-from django_codemode.asgi import default_scope_provider
+from django_codemode.asgi import default_scope_provider, handshake_request
 from django_codemode.broadcast import Broadcasts, Watch, Watcher
 from django_codemode.conf import get_settings
-from django_codemode.context import as_context
+from django_codemode.context import as_context, provide
 from django_codemode.execution import Execution, prepare_execution
 from django_codemode.origins import origin_is_allowed
 from django_codemode.payload import check_payload, load_json, refusal_as_json
@@ -90,13 +90,19 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
         """Raise RefusalError unless the user may execute code."""
         require_permission(user, self.permission_required)
 
-    def get_context(self, user: Any) -> RuntimeContext:
-        """Return the context for the tools of one message."""
+    def get_context(self, user: Any) -> Mapping[str, Any]:
+        """Return the context for the tools of one message.
+
+        CONTEXT_PROVIDER is asked anew with the socket's handshake, as the user
+        of this message, unless CodemodeASGIMiddleware has a provider of its own.
+        """
         outer = self.scope.get("codemode_context")
+        asked = self.scope.get("codemode_provider") is not None
+        if get_settings().context_provider is not None and not asked:
+            return provide(handshake_request(self.scope, user))
         if isinstance(outer, RuntimeContext):  # CodemodeASGIMiddleware is around.
             return outer.merged(user=user)
-        provided = {**default_scope_provider(dict(self.scope)), "user": user}
-        return as_context(provided, default_scope_provider)
+        return {**default_scope_provider(dict(self.scope)), "user": user}
 
     def get_tools(self, user: Any) -> Iterable[str] | None:
         """Return the names of the tools that are offered; None for all."""
@@ -327,7 +333,7 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
     def _prepare(self, message: dict[str, Any]) -> tuple[Execution, Watcher]:
         user = self._check_user()
         count_execution(f"user {user.pk}", self.get_rate_limit(user))
-        context = self.get_context(user)
+        context = self._context(user)
         execution = prepare_execution(
             check_payload(message),
             codemode=self.get_codemode(),
@@ -340,7 +346,10 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
     def _prepare_watcher(self) -> Watcher:
         user = self._check_user()
         others = has_permission(user, self.watch_permission)
-        return _watcher(user, self.get_context(user), others=others)
+        return _watcher(user, self._context(user), others=others)
+
+    def _context(self, user: Any) -> RuntimeContext:
+        return as_context(self.get_context(user), self.get_context)
 
     async def _refuse(self, name: str | None, refusal: RefusalError) -> None:
         """Say that a message was not acted upon. Who is not logged in any more has to leave."""

@@ -91,15 +91,15 @@ def request_id_from(header: str | None) -> str:
 
 
 def as_context(provided: object, provider: object) -> RuntimeContext:
-    """Return what a provider gave as a RuntimeContext. Raises ConfigurationError."""
+    """Return what a provider or hook gave as a RuntimeContext. Raises ConfigurationError."""
     if isinstance(provided, RuntimeContext):
         return provided
     if isinstance(provided, Mapping) and all(isinstance(name, str) for name in provided):
         return RuntimeContext(variables=provided)
     name = getattr(provider, "__qualname__", type(provider).__qualname__)
     raise ConfigurationError(
-        f"the CONTEXT_PROVIDER {name} returned a {type(provided).__name__}; expected a mapping of "
-        "names to values, such as {'tenant_id': 'acme'}, or a RuntimeContext"
+        f"the context cannot be made: {name} returned a {type(provided).__name__}; expected "
+        "a mapping of names to values, such as {'tenant_id': 'acme'}, or a RuntimeContext"
     )
 
 

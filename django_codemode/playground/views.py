@@ -72,7 +72,7 @@ class PlaygroundView(_OfTheAdmin):
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Show the page."""
-        return self._page(request, self.get_context(request))
+        return self._page(request, self.context_of(request))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Run the code and show the page with its outcome."""
@@ -121,7 +121,7 @@ class PlaygroundView(_OfTheAdmin):
         return TemplateResponse(request, template, variables, status=refusal.status)
 
     def _refused(self, request: HttpRequest, refusal: RefusalError) -> HttpResponseBase:
-        context = self.get_context(request)
+        context = self.context_of(request)
         page = self._page(request, context, status=refusal.status, refusal=str(refusal))
         if refusal.retry_after is not None:
             page.headers["Retry-After"] = str(refusal.retry_after)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -15,7 +15,7 @@ from codemode.core.context import RuntimeContext
 from codemode.core.plain import call_plain
 from codemode.errors import ConfigurationError
 from django_codemode.conf import get_settings
-from django_codemode.context import provide
+from django_codemode.context import as_context, provide
 from django_codemode.execution import Execution, prepare_execution
 from django_codemode.payload import ExecutePayload, parse_payload, result_as_json
 from django_codemode.permissions import require_permission
@@ -55,9 +55,10 @@ class CodemodeView(View):
         """Raise RefusalError unless the request's user may execute code."""
         require_permission(getattr(request, "user", None), self.permission_required)
 
-    def get_context(self, request: HttpRequest) -> RuntimeContext:
+    def get_context(self, request: HttpRequest) -> Mapping[str, Any]:
         """Return the context for the tools: the middleware's, else CONTEXT_PROVIDER's.
 
+        A mapping of names to values, or a RuntimeContext, which is one.
         The provider is asked again where ``request.user`` has become another one
         since, because ``check_permission`` asks about that one.
         """
@@ -86,6 +87,10 @@ class CodemodeView(View):
         """Return what the request asks for, of its JSON body. Raises RefusalError."""
         return parse_payload(read_body(request))
 
+    def context_of(self, request: HttpRequest) -> RuntimeContext:
+        """Return what ``get_context`` gives as a RuntimeContext. Raises ConfigurationError."""
+        return as_context(self.get_context(request), self.get_context)
+
     def prepare(self, request: HttpRequest) -> Execution:
         """Check who asks and what. Raises RefusalError."""
         call_plain(self.check_permission, request)
@@ -93,7 +98,7 @@ class CodemodeView(View):
         return prepare_execution(
             self.read_payload(request),
             codemode=self.get_codemode(),
-            context=self.get_context(request),
+            context=self.context_of(request),
             offered=self.get_tools(request),
             longest=self.get_execution_timeout(request),
         )

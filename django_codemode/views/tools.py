@@ -23,6 +23,6 @@ class ToolsView(CodemodeView):
         call_plain(self.check_permission, request)
         registry = self.get_codemode().registry
         offered = registry.select(self.get_tools(request))
-        tools = registry.visible(offered, self.get_context(request))
+        tools = registry.visible(offered, self.context_of(request))
         body = {"tools": [tool_as_json(tools[name]) for name in sorted(tools)]}
         return JsonResponse(body, headers={"Cache-Control": "private"})  # It is this user's.

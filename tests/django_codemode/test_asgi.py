@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.core.asgi import get_asgi_application
+from django.core.exceptions import PermissionDenied
 from django.test import override_settings
 
 from codemode.core.context import RuntimeContext, get_current_context
@@ -117,6 +118,34 @@ async def test_a_provider_of_either_kind_decides() -> None:
         recorder = Recorder()
         await serve(CodemodeASGIMiddleware(recorder, provider=provider))
         assert recorder.context == RuntimeContext({"path": "/"})
+
+
+async def test_the_settings_provider_is_asked_for_websockets_alone() -> None:
+    def from_request(request: Any) -> dict[str, Any]:
+        return {"host": request.get_host(), "user": getattr(request, "user", None)}
+
+    with override_settings(CODEMODE={"CONTEXT_PROVIDER": from_request}):
+        assert set(await context_in(type="http")) == {"request_id"}
+        assert dict(await context_in(type="websocket", user="the user")) == {
+            "host": "testserver",
+            "user": "the user",
+        }
+        assert (await context_in(type="websocket"))["user"] is None
+
+
+async def test_a_provider_that_denies_a_websocket_refuses_its_handshake() -> None:
+    def deny(_: Any) -> dict[str, Any]:
+        raise PermissionDenied
+
+    recorder = Recorder()
+    denied = [{"type": "websocket.close"}]
+    app = CodemodeASGIMiddleware(recorder, provider=deny)
+    assert await serve(app, type="websocket") == denied
+    with override_settings(CODEMODE={"CONTEXT_PROVIDER": deny}):
+        assert await serve(CodemodeASGIMiddleware(recorder), type="websocket") == denied
+    with pytest.raises(PermissionDenied):
+        await serve(app, type="http")
+    assert recorder.context is None
 
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])

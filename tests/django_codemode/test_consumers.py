@@ -220,6 +220,95 @@ async def test_the_asgi_middleware_s_context_holds_with_the_user_of_the_message(
     assert completed["data"]["value"] == {"branch": "north", "user": "coder"}
 
 
+class TestContextProvider:
+    @pytest.mark.no_retry
+    @pytest.mark.parametrize("around", [False, True])
+    async def test_it_is_asked_for_each_message_with_the_handshake_as_its_request(
+        self, coder: User, around: bool
+    ) -> None:
+        asked: list[Any] = []
+
+        def provider(request: Any) -> dict[str, Any]:
+            asked.append(request)
+            return {"tenant_id": f"{request.user} at {request.get_host()}", "turn": len(asked)}
+
+        app = CodemodeASGIMiddleware(APP) if around else APP
+        headers = {"Host": "testserver", "Cookie": "plan=gold"}
+        with override_settings(CODEMODE={"CONTEXT_PROVIDER": provider}):
+            async with in_process(
+                app, user=coder, headers=headers, session={"k": 1}, scheme="wss"
+            ) as socket:
+                first, second = [
+                    (await socket.run("testapp.whoami()"))[-1]["data"]["value"] for _ in range(2)
+                ]
+        assert first["tenant_id"] == second["tenant_id"] == "coder at testserver"
+        assert int(second["turn"]) == int(first["turn"]) + 1
+        request = asked[-1]
+        assert (request.method, request.path, request.is_secure()) == ("GET", "/ws/", True)
+        assert (request.COOKIES, request.session) == ({"plan": "gold"}, {"k": 1})
+
+    @pytest.mark.no_retry
+    async def test_it_keeps_watchers_of_other_tenants_away(self, coder: User, layer: None) -> None:
+        def provider(request: Any) -> dict[str, Any]:
+            return {"tenant_id": request.headers["X-Branch"]}
+
+        with override_settings(CODEMODE={"CONTEXT_PROVIDER": provider}):
+            async with (
+                in_process(APP, user=coder, headers={"X-Branch": "north"}) as host,
+                in_process(APP, user=coder, headers={"X-Branch": "south"}) as watcher,
+            ):
+                [started, *_] = await host.run("1", watchable=True)
+                execution_id = started["data"]["execution_id"]
+                await watcher.send(type="watch", id="w", execution_id=execution_id)
+                [refused] = await watcher.until("refused", "completed")
+        assert refused["data"]["code"] == "unknown_execution"
+
+    async def test_an_asynchronous_one_is_awaited_and_may_refuse(self, coder: User) -> None:
+        async def provider(request: Any) -> RuntimeContext:
+            user = await request.auser()
+            if not user.is_superuser:
+                raise PermissionDenied
+            return RuntimeContext({"tenant_id": "all"})
+
+        with override_settings(CODEMODE={"CONTEXT_PROVIDER": provider}):
+            async with in_process(APP, user=coder) as socket:
+                [refused] = await socket.run("1")
+                assert (refused["type"], refused["data"]["code"]) == ("refused", "not_permitted")
+                await User.objects.aupdate(is_superuser=True)
+                [*_, completed] = await socket.run("testapp.whoami()")
+        assert completed["data"]["value"] == {"tenant_id": "all"}
+
+    async def test_the_middlewares_own_provider_goes_before_it(self, coder: User) -> None:
+        def provider(request: Any) -> dict[str, Any]:
+            raise AssertionError("it was asked")
+
+        app = CodemodeASGIMiddleware(APP, provider=lambda scope: {"branch": "north"})
+        with override_settings(CODEMODE={"CONTEXT_PROVIDER": provider}):
+            async with in_process(app, user=coder) as socket:
+                [*_, completed] = await socket.run("testapp.whoami()")
+        assert completed["data"]["value"] == {"branch": "north", "user": "coder"}
+
+
+class MappingConsumer(CodemodeConsumer):
+    """Give the context as a plain dict, or as nothing of use."""
+
+    def get_context(self, user: Any) -> Any:
+        return dict(self.scope)["given"]
+
+
+async def test_a_consumer_may_give_its_context_as_a_mapping(
+    coder: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = MappingConsumer.as_asgi()
+    async with in_process(app, user=coder, given={"tenant_id": "acme"}) as socket:
+        [*_, completed] = await socket.run("testapp.whoami()")
+        assert completed["data"]["value"] == {"tenant_id": "acme"}
+    async with in_process(app, user=coder, given="acme") as socket:
+        [refused] = await socket.run("1")
+        assert refused["data"]["code"] == "not_configured"
+    assert "get_context returned a str; expected a mapping" in caplog.text
+
+
 class NarrowConsumer(CodemodeConsumer):
     """Be what a project makes of the consumer."""
 

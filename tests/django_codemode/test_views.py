@@ -418,6 +418,18 @@ class TestContext:
         with override_settings(MIDDLEWARE=settings.MIDDLEWARE[:-1]):
             assert run(client, "testapp.whoami()")["value"]["user"] == "coder"
 
+    def test_a_hook_may_give_it_as_a_mapping(self, coder: User) -> None:
+        class TenantView(ExecuteView):
+            def get_context(self, request: HttpRequest) -> dict[str, str]:
+                return {"tenant_id": "acme"}
+
+        request = RequestFactory().post(
+            URL, {"code": "testapp.whoami()"}, content_type="application/json"
+        )
+        request.user = coder
+        answer: Any = TenantView.as_view()(request)
+        assert json.loads(answer.content)["value"] == {"tenant_id": "acme"}
+
 
 class AsynchronousStackTests(TestCase):
     async def test_the_view_answers_with_the_requests_user(self) -> None:

@@ -15,6 +15,7 @@ from django.apps import apps
 from django.apps.config import AppConfig
 from django.conf import settings as django_settings
 from django.contrib.auth import get_permission_codename
+from django.core.cache import InvalidCacheBackendError, caches
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.utils.module_loading import import_string
 
@@ -22,6 +23,7 @@ from codemode.config import TLSConfig
 from codemode.errors import ConfigurationError
 from codemode.tools import Tool
 from django_codemode.conf import CodemodeSettings, get_settings, problems
+from django_codemode.rates import counts_by_numbers, why_unfit
 from django_codemode.same_name import check_same_name
 from django_codemode.shared import shared
 
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 TAG = "codemode"
+_FEW_USERS = 100
 _OURS = "django_codemode.middleware.CodemodeMiddleware"
 _AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
@@ -52,7 +55,7 @@ def register_checks() -> None:
 def check_setting(
     *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
 ) -> list[CheckMessage]:
-    """Report bad keys (E001), provider (E002), executor (E003, E007) and tier (E004)."""
+    """Report bad keys (E001) and what they say: E002, E003, E004, E007, E008, W012."""
     found: list[CheckMessage] = [
         Error(problem, id="django_codemode.E001")
         for problem in problems(getattr(django_settings, "CODEMODE", {}))
@@ -72,6 +75,7 @@ def check_setting(
     if (problem := _wrong_provider(settings)) is not None:
         found.append(Error(problem, id="django_codemode.E002"))
     found += _wrong_connection(settings)
+    found += _wrong_rate_cache(settings)
     return found
 
 
@@ -317,6 +321,34 @@ def _wrong_connection(settings: CodemodeSettings) -> Iterator[CheckMessage]:
         metadata_of(config.executor_api_key)
     except ConfigurationError as error:
         yield Error(f"CODEMODE: {error}", id="django_codemode.E003")
+
+
+def _wrong_rate_cache(settings: CodemodeSettings) -> Iterator[CheckMessage]:
+    if settings.rate_limit is None:
+        return
+    alias = settings.rate_limit_cache
+    try:
+        cache = caches[alias]
+    except (InvalidCacheBackendError, ImportError):
+        return  # For Django to report, when it is used.
+    if (reason := why_unfit(cache)) is not None:
+        yield Error(
+            f"CODEMODE['RATE_LIMIT'] is set and the cache {alias!r} cannot count: {reason}.",
+            hint="Name another cache by CODEMODE['RATE_LIMIT_CACHE'].",
+            id="django_codemode.E008",
+        )
+        return
+    most = int(settings.rate_limit.partition("/")[0])
+    entries = getattr(cache, "_max_entries", None)
+    if counts_by_numbers(cache) and entries is not None and entries < _FEW_USERS * most:
+        yield Warning(
+            f"The cache {alias!r} keeps an entry for each execution that CODEMODE['RATE_LIMIT'] "
+            f"counts, and {entries:,} entries at most: with more users than "
+            f"{entries // most:,} it forgets some, who then may execute more often.",
+            hint="Set OPTIONS['MAX_ENTRIES'] of that cache to the executions of all users in two "
+            "periods, or count in Redis or Memcached.",
+            id="django_codemode.W012",
+        )
 
 
 def _is_this_host(url: str) -> bool:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import random
 import time
 from hashlib import sha256
 
 from django.core.cache import caches
+from django.core.cache.backends.base import BaseCache
+from django.core.cache.backends.filebased import FileBasedCache
 
 from codemode.errors import ConfigurationError
 from django_codemode.conf import check_rate, get_settings
 from django_codemode.refusals import RefusalError
 
-__all__ = ["PERIODS", "count_execution"]
+__all__ = ["PERIODS", "count_execution", "counts_by_numbers", "why_unfit"]
 
 # Ours, because what there is as a library does not count from websockets and
 # refuses caches that suffice for one process.
+
+_ATTEMPTS = 20
 
 PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 
@@ -25,7 +30,7 @@ def count_execution(who: object, rate: str | None) -> None:
     ``rate`` is such as ``"60/minute"``, None sets no bound. Windows begin at
     whole minutes, hours and so on, so that two windows' worth may come at once
     where one ends. May wait for the cache. Raises ConfigurationError for what
-    is no rate, such as a hook may give.
+    is no rate, such as a hook may give, and for a cache that cannot count.
     """
     if rate is None:
         return
@@ -38,7 +43,8 @@ def count_execution(who: object, rate: str | None) -> None:
     window, passed = divmod(time.time(), seconds)
     # Hashed, because a primary key may have what a key of a cache may not.
     name = sha256(str(who).encode()).hexdigest()
-    if _increase(f"django_codemode.rate:{name}:{seconds}:{window:.0f}", 2 * seconds) > int(allowed):
+    key = f"django_codemode.rate:{name}:{seconds}:{window:.0f}"
+    if not _count(key, most=int(allowed), lifetime=2 * seconds):
         wait = int(seconds - passed) + 1
         raise RefusalError(
             "rate_limited",
@@ -48,12 +54,61 @@ def count_execution(who: object, rate: str | None) -> None:
         )
 
 
-def _increase(key: str, lifetime: int) -> int:
-    cache = caches[get_settings().rate_limit_cache]
+def why_unfit(cache: BaseCache) -> str | None:
+    """Return why a cache cannot count executions; None for one that can."""
+    if isinstance(cache, FileBasedCache):
+        return (
+            "a file cache lets two processes add the same key; expected Redis, Memcached, the "
+            "database, or local memory for a single process"
+        )
+    return None
+
+
+def counts_by_numbers(cache: BaseCache) -> bool:
+    """Tell whether each execution is an entry of its own, as in the database cache.
+
+    The ``incr()`` that a backend inherits reads and then sets: it loses counts
+    of callers at once, and sets the life of the entry anew. ``add()`` does neither.
+    """
+    return type(cache).incr is BaseCache.incr
+
+
+def _count(key: str, *, most: int, lifetime: int) -> bool:
+    """Count one; return False when it is one too many."""
+    alias = get_settings().rate_limit_cache
+    cache = caches[alias]
+    if (reason := why_unfit(cache)) is not None:
+        raise ConfigurationError(f"the cache {alias!r} cannot count executions: {reason}")
+    take = _take_number if counts_by_numbers(cache) else _increase
+    for _ in range(_ATTEMPTS):
+        if (taken := take(cache, key, most, lifetime)) is not None:
+            return taken
+        time.sleep(random.uniform(0.001, 0.02))  # noqa: S311  # so that rivals part
+    raise RuntimeError(f"the cache {alias!r} neither adds nor counts an entry: is it reachable?")
+
+
+def _increase(cache: BaseCache, key: str, most: int, lifetime: int) -> bool | None:
     if cache.add(key, 1, lifetime):
-        return 1
+        return most >= 1
     try:
-        return cache.incr(key)
-    except ValueError:  # The cache has dropped it meanwhile, or keeps nothing at all.
-        cache.set(key, 1, lifetime)
-        return 1
+        return cache.incr(key) <= most
+    except ValueError:  # The cache has dropped it meanwhile.
+        return None
+
+
+def _take_number(cache: BaseCache, key: str, most: int, lifetime: int) -> bool | None:
+    """Take the first free number; only one caller can add it. None when the cache failed."""
+    free, last = 1, most
+    while free <= last:  # They are taken from 1 upwards.
+        middle = (free + last) // 2
+        if cache.has_key(f"{key}:{middle}"):
+            free = middle + 1
+        else:
+            last = middle - 1
+    while free <= most:
+        if cache.add(f"{key}:{free}", 1, lifetime):
+            return True
+        if not cache.has_key(f"{key}:{free}"):
+            return None  # SQLite refuses writers at once; the backend hides such errors.
+        free += 1
+    return False

@@ -31,6 +31,13 @@ OURS = "django_codemode.middleware.CodemodeMiddleware"
 SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
 MODELS = "django.contrib.auth.backends.ModelBackend"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+BACKENDS = "django.core.cache.backends"
+CACHES = {
+    "default": {"BACKEND": f"{BACKENDS}.locmem.LocMemCache"},
+    "files": {"BACKEND": f"{BACKENDS}.filebased.FileBasedCache", "LOCATION": "/tmp"},
+    "table": {"BACKEND": f"{BACKENDS}.db.DatabaseCache", "LOCATION": "table"},
+    "missing": {"BACKEND": "no.such.Backend"},
+}
 
 
 class DerivedMiddleware(CodemodeMiddleware):
@@ -80,10 +87,16 @@ class Derived(AuthenticationMiddleware):
         ({"EXECUTOR_URL": "ftp host", "CONTEXT_PROVIDER": "no.such"}, ["E002"]),
         ({"EXECUTOR_URL": "http://127.0.0.1:1", "MIN_TIER": "B"}, ["E007"]),
         ({"EXECUTOR_URL": "http://127.0.0.1:1", "EXECUTOR_API_KEY": "key\n"}, ["E003"]),
+        ({"RATE_LIMIT": "60/minute"}, []),
+        ({"RATE_LIMIT": "60/minute", "RATE_LIMIT_CACHE": "files"}, ["E008"]),
+        ({"RATE_LIMIT_CACHE": "files"}, []),
+        ({"RATE_LIMIT": "4/minute", "RATE_LIMIT_CACHE": "table"}, ["W012"]),
+        ({"RATE_LIMIT": "3/minute", "RATE_LIMIT_CACHE": "table"}, []),
+        ({"RATE_LIMIT": "60/minute", "RATE_LIMIT_CACHE": "missing"}, []),
     ],
 )
 def test_a_wrong_setting_is_an_error(setting: Any, expected: list[str]) -> None:
-    with override_settings(CODEMODE=setting):
+    with override_settings(CODEMODE=setting, CACHES=CACHES):
         assert ids(check_setting()) == expected
 
 

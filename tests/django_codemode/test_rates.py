@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,6 +97,36 @@ def test_the_cache_of_the_setting_counts() -> None:
 def test_a_cache_that_keeps_nothing_limits_nothing() -> None:
     with override_settings(CACHES=DUMMY):
         assert allowed("alice", "1/day", 3) == 3
+
+
+def test_a_file_cache_lets_nobody_execute(tmp_path: Path) -> None:
+    files = "django.core.cache.backends.filebased.FileBasedCache"
+    with (
+        override_settings(CACHES={"default": {"BACKEND": files, "LOCATION": tmp_path}}),
+        pytest.raises(ConfigurationError, match="'default' cannot count executions: a file cache"),
+    ):
+        count_execution("alice", "1/day")
+
+
+class DroppingCache(LocMemCache):
+    """Be a cache that drops an entry between two commands, once or each time."""
+
+    drops = 1
+
+    def incr(self, key: str, delta: int = 1, version: int | None = None) -> int:
+        if type(self).drops:
+            type(self).drops -= 1
+            self.clear()
+        return super().incr(key, delta, version)
+
+
+def test_an_entry_that_is_dropped_meanwhile_is_counted_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dropping = {"default": {"BACKEND": f"{__name__}.DroppingCache"}}
+    with override_settings(CACHES=dropping):
+        monkeypatch.setattr(DroppingCache, "drops", 1)
+        assert allowed("alice", "2/day", 4) == 3  # the dropped one, and two
 
 
 class FailingCache(LocMemCache):

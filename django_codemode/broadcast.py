@@ -13,13 +13,22 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from django_codemode.refusals import RefusalError
 
-__all__ = ["MAX_EVENT_BYTES", "Broadcast", "Broadcasts", "Told", "Watch", "Watcher"]
+__all__ = [
+    "MAX_EVENT_BYTES",
+    "Broadcast",
+    "Broadcasts",
+    "Told",
+    "Watch",
+    "Watcher",
+    "while_permitted",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +37,7 @@ MAX_REPLAY_BYTES = 1024 * 1024
 KEEP_SECONDS = 60.0
 MAX_ENDED = 4
 ASK_SECONDS = 3.0
+CHECK_AGAIN_SECONDS = 2.0
 _QUEUED = 64
 _QUESTIONS = 10
 
@@ -232,6 +242,30 @@ class Watch:
                 return await self._answers.get()
         except TimeoutError:
             return None
+
+
+async def while_permitted(
+    watch: Watch, watcher: Watcher, after: int, permitted: Callable[[], Awaitable[Watcher]]
+) -> AsyncGenerator[Told | int, None]:
+    """Give what ``watch.follow()`` gives, as long as its user may see it.
+
+    Before an event, ``permitted`` is asked again when two seconds have passed
+    since; it returns who watches now, or raises RefusalError.
+    """
+    checked = time.monotonic()
+    while True:
+        async with aclosing(watch.follow(watcher, after)) as events:
+            async for event in events:
+                if time.monotonic() - checked >= CHECK_AGAIN_SECONDS:
+                    former, watcher = watcher, await permitted()
+                    checked = time.monotonic()
+                    if watcher != former:
+                        break  # The host decides again, from the same event on.
+                yield event
+                if not isinstance(event, int):
+                    after = event[0]
+            else:
+                return
 
 
 async def _tried(sending: Awaitable[None]) -> bool:

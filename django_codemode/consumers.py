@@ -22,7 +22,7 @@ from codemode.core.context import RuntimeContext, use_context
 from codemode.core.plain import call_plain
 from codemode.errors import ConfigurationError
 from django_codemode.asgi import default_scope_provider, handshake_request
-from django_codemode.broadcast import Broadcasts, Watch, Watcher
+from django_codemode.broadcast import Broadcasts, Watch, Watcher, while_permitted
 from django_codemode.conf import get_settings
 from django_codemode.context import as_context, provide
 from django_codemode.execution import Execution, prepare_execution
@@ -49,8 +49,9 @@ _LAYER_SECONDS = 1.0
 class CodemodeConsumer(AsyncWebsocketConsumer):
     """Execute code for a websocket and tell it the events as they happen.
 
-    Who may is asked at the connection and again for each message, with the
-    user as the database has it then. Each run has a context, a thread for sync
+    Who may is asked at the connection and again for each message, of a watch
+    also before an event when two seconds have passed since, with the user as
+    the database has it then. Each run has a context, a thread for sync
     code and a task of its own, ends with the socket, and is held back by its
     reader alone. Hooks are synchronous and may query the database.
     """
@@ -268,6 +269,7 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
             return
         if line.number or refusal.code == "cancelled":
             await line.tell(error_message(refusal))
+            await self._let_go(refusal)
         else:
             line.release()
             await self._refuse(line.name, refusal)
@@ -292,13 +294,17 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
     async def _watch(self, line: Line, message: dict[str, Any]) -> None:
         execution_id, after = what_to_watch(message)
         self._check_layer()
-        watcher = await self._ask(self._prepare_watcher)
+
+        async def permitted() -> Watcher:
+            return await self._ask(self._prepare_watcher)
+
+        watcher = await permitted()
         watch = Watch(
             self.channel_layer, self.channel_name, name=line.name, execution_id=execution_id
         )
         self._watches[line.name] = watch
         try:
-            async with aclosing(watch.follow(watcher, after)) as events:
+            async with aclosing(while_permitted(watch, watcher, after, permitted)) as events:
                 async for event in events:
                     if isinstance(event, int):
                         await line.pass_on(json.dumps({"type": "gap", "data": {"missed": event}}))
@@ -356,6 +362,9 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
         data = refusal_as_json(refusal)
         del data["result"]
         await self._send(json.dumps({"type": "refused", "id": name, "data": data}))
+        await self._let_go(refusal)
+
+    async def _let_go(self, refusal: RefusalError) -> None:
         if refusal.status == 401:
             await self.close(CLOSE_NOT_AUTHENTICATED)
 

@@ -23,7 +23,7 @@ from django_codemode.shared import shared
 from shop.models import Merchant
 from tests.codemode.processes import is_running, wait_until
 from tests.django_codemode.conftest import Sandboxes
-from tests.django_codemode.sockets import in_process
+from tests.django_codemode.sockets import Socket, in_process
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -599,6 +599,116 @@ async def test_of_two_watches_of_a_run_by_one_socket_one_may_be_left(
         assert (await watcher.receive())["data"]["code"] == "unknown_id"
         left.set()
         assert (await watcher.until("completed", "error"))[-1]["data"]["value"] is True
+
+
+class Steps:
+    """Be a tool that lets code go on step by step."""
+
+    def __init__(self) -> None:
+        self._steps = threading.Semaphore(0)
+
+    def run(self) -> bool:
+        """Wait for the next step."""
+        return self._steps.acquire(timeout=60)
+
+    def go_on(self) -> None:
+        """Allow one step."""
+        self._steps.release()
+
+
+@pytest.mark.usefixtures("layer")
+class TestAPermissionThatEndsWhileWatching:
+    """What a watcher's user loses is missed by the watch, without any message of the socket."""
+
+    CODE = "for i in range(3):\n    testapp_step()\n    print(i, flush=True)"
+
+    @pytest.fixture
+    def steps(self, register: Register, monkeypatch: pytest.MonkeyPatch) -> Steps:
+        monkeypatch.setattr("django_codemode.broadcast.CHECK_AGAIN_SECONDS", 0)
+        steps = Steps()
+        register("testapp_step", steps)
+        return steps
+
+    @pytest.fixture
+    def other(self, coder: User) -> User:
+        other = User.objects.create_user("other")
+        for codename in ("execute_code", "watch_code"):
+            other.user_permissions.add(Permission.objects.get(codename=codename))
+        return other
+
+    async def watching(self, host: Socket, watcher: Socket, steps: Steps) -> None:
+        """Let the watcher see the first output."""
+        await host.send(type="run", id="r", code=self.CODE, watchable=True)
+        [started, *_] = await host.until("tool_call_started")
+        execution_id = started["data"]["execution_id"]
+        await watcher.send(type="watch", id="w", execution_id=execution_id)
+        steps.go_on()
+        assert (await watcher.until("output"))[-1]["data"]["text"] == "0\n"
+
+    async def test_a_user_who_is_deactivated_sees_no_more_and_has_to_leave(
+        self, coder: User, other: User, steps: Steps
+    ) -> None:
+        async with in_process(APP, user=coder) as host, in_process(APP, user=other) as watcher:
+            await self.watching(host, watcher, steps)
+            await User.objects.filter(pk=other.pk).aupdate(is_active=False)
+            steps.go_on()
+            seen = await watcher.until("error", "output", "completed")
+            assert seen[-1]["data"].get("code") == "not_authenticated"
+            assert isinstance(watcher.wire, WebsocketCommunicator)
+            assert (await watcher.wire.receive_output(60))["code"] == 4401
+            steps.go_on()
+            assert (await host.until("completed"))[-1]["data"]["status"] == "completed"
+
+    async def test_who_may_watch_others_no_more_sees_no_more_of_them_and_keeps_the_socket(
+        self, coder: User, other: User, steps: Steps
+    ) -> None:
+        async with in_process(APP, user=coder) as host, in_process(APP, user=other) as watcher:
+            await self.watching(host, watcher, steps)
+            await other.user_permissions.aremove(
+                await Permission.objects.aget(codename="watch_code")
+            )
+            steps.go_on()
+            seen = await watcher.until("error", "output", "completed")
+            assert seen[-1]["data"].get("code") == "unknown_execution"
+            assert (await watcher.run("6 * 7"))[-1]["data"]["value"] == 42
+            steps.go_on()
+
+    async def test_a_change_that_takes_nothing_away_loses_no_event(
+        self, coder: User, other: User, steps: Steps
+    ) -> None:
+        await coder.user_permissions.aadd(await Permission.objects.aget(codename="watch_code"))
+        async with in_process(APP, user=coder) as host, in_process(APP, user=coder) as watcher:
+            await self.watching(host, watcher, steps)
+            await coder.user_permissions.aremove(
+                await Permission.objects.aget(codename="watch_code")
+            )
+            for _ in range(2):
+                steps.go_on()
+            seen = await watcher.until("error", "completed")
+            numbers = [message["number"] for message in seen]
+        assert seen[-1]["data"]["stdout"] == "0\n1\n2\n"
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        assert [one["data"]["text"] for one in seen if one["type"] == "output"] == ["1\n", "2\n"]
+
+    async def test_the_database_is_not_asked_for_each_event(
+        self, coder: User, other: User, steps: Steps, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("django_codemode.broadcast.CHECK_AGAIN_SECONDS", 600)
+        asked = 0
+
+        class CountingConsumer(CodemodeConsumer):
+            def get_user(self) -> Any:
+                nonlocal asked
+                asked += 1
+                return super().get_user()
+
+        app = CountingConsumer.as_asgi()
+        async with in_process(APP, user=coder) as host, in_process(app, user=other) as watcher:
+            await self.watching(host, watcher, steps)
+            for _ in range(2):
+                steps.go_on()
+            await watcher.until("completed")
+        assert asked == 2  # for the connection and the message
 
 
 class FailingLayer(InMemoryChannelLayer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -94,7 +95,8 @@ def _seconds(requested: float | None, longest: float) -> float:
     if requested is not None and requested > longest:
         raise RefusalError(
             "invalid_execution_timeout",
-            f"'execution_timeout' is {requested:g} seconds; "
+            # An integer of JSON may be larger than what a float, and so its format, can be.
+            f"'execution_timeout' is {min(requested, sys.float_info.max):g} seconds; "
             f"a request may ask for {longest:g} at most",
         )
     return longest if requested is None else requested

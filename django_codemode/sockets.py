@@ -19,6 +19,7 @@ from django_codemode.telling import Message
 __all__ = ["Line", "name_in", "own_thread", "what_to_watch"]
 
 _MAX_ID = 64
+_MAX_NUMBER = 2**53
 _EXECUTION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -106,7 +107,8 @@ def what_to_watch(message: dict[str, Any]) -> tuple[str, int]:
             "invalid_execution_id",
             f"'execution_id' is {execution_id!r:.100}; expected what 'started' has told",
         )
-    if not isinstance(after, int) or isinstance(after, bool) or after < 0:
+    # Bounded, because what a channel layer carries has at most 64 bits.
+    if not isinstance(after, int) or isinstance(after, bool) or not 0 <= after <= _MAX_NUMBER:
         raise RefusalError(
             "invalid_after", f"'after' is {after!r:.100}; expected the number of an event, or 0"
         )

@@ -126,9 +126,9 @@ class Live:
 
 def _bar(progress: ProgressReported) -> str:
     note = " ".join(progress.note.split())
-    if not progress.total or progress.total < 0:
+    if not (progress.total and progress.total > 0):  # nan is not above 0 either
         return f"{progress.done:g} {note}".rstrip()
-    part = min(max(progress.done / progress.total, 0), 1)
+    part = min(max(0, progress.done / progress.total), 1)  # in this order, 0 for nan
     cells = "#" * int(part * _BAR_CELLS)
     counted = f"{progress.done:g}/{progress.total:g}"
     return f"[{cells:.<{_BAR_CELLS}}] {part:4.0%} {counted} {note}".rstrip()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from django.test import override_settings
 
+from codemode.sandbox.frames import Frame
 from django_codemode.management.console import cells, is_whole
 from tests.codemode.processes import ExecutorProcess
 from tests.django_codemode.commands import FOR_ALL, call, run
@@ -98,6 +99,8 @@ class TestTerminal:
             terminal.expect(r"Decimal\('1'\)\r\n")
             terminal.enter("1/0")
             terminal.expect("ZeroDivisionError: division by zero\r\n")
+            terminal.enter("[1 << 16_000]")  # of more digits than Python writes
+            terminal.expect(r'\["0x10+"\]\r\n')
             terminal.enter("x[0]")
             terminal.expect("'t'\r\n")
             terminal.expect(">>> $")
@@ -199,6 +202,28 @@ class TestProgress:
         with Terminal("codemode_exec", "progress(7, None, 'n' * 200)", columns=30) as terminal:
             assert terminal.end() == 0
             assert f"\r7 {'n' * 27}\r\x1b[K" in terminal.screen
+
+    @pytest.mark.parametrize(
+        ("arguments", "expected"),
+        [
+            ("nan, 4", "[....................]   0% nan/4"),
+            ("inf, 4", "[####################] 100% inf/4"),
+            ("inf, inf", "[....................]   0% inf/inf"),
+            ("-inf, 4", "[....................]   0% -inf/4"),
+            ("inf, -inf", "inf"),
+        ],
+    )
+    def test_numbers_that_are_none_are_shown_as_they_are(
+        self, arguments: str, expected: str
+    ) -> None:
+        # progress() itself takes none of them, but code may write to the executor as it does.
+        body = f"struct.pack('!dd', {arguments}) + struct.pack('!I', 0)"
+        frame = f"struct.pack('!IBII', 9 + 20, {int(Frame.PROGRESS)}, 1, 0) + {body}"
+        code = f"import os, struct\nfrom math import inf, nan\nos.write(3, {frame})\n'end'"
+        with Terminal("codemode_exec", code) as terminal:
+            assert terminal.end() == 0
+            assert f"\r{expected}\r\x1b[K" in terminal.screen
+            assert terminal.screen.endswith("end\r\n")
 
     def test_it_spoils_no_line_that_the_code_has_left_open(self) -> None:
         code = "print('loading', end='')\nprogress(1, 2)\nprint('done')"

@@ -155,6 +155,11 @@ async def test_cancel_ends_one_run_and_leaves_the_others(coder: User, sandboxes:
             "the number of an event",
         ),
         (
+            {"type": "watch", "id": "r", "execution_id": "a", "after": 2**64},
+            "invalid_after",
+            "the number of an event",
+        ),
+        (
             {"type": "watch", "id": "r", "execution_id": "a", "until": 1},
             "unknown_key",
             "no key 'until'",

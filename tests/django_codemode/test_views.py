@@ -178,6 +178,7 @@ class TestPermission:
         ({"code": "1", "execution_timeout": 0}, "invalid_execution_timeout", "above 0"),
         ('{"code": "1", "execution_timeout": 1e999}', "invalid_execution_timeout", "above 0"),
         ({"code": "1", "execution_timeout": 31}, "invalid_execution_timeout", "30 at most"),
+        ({"code": "1", "execution_timeout": 10**400}, "invalid_execution_timeout", "30 at most"),
     ],
 )
 def test_a_bad_request_is_told_what_and_how_to_mend_it(

@@ -193,7 +193,7 @@ class Command(BaseCommand):
         """Show an outcome as Python's own prompt would."""
         if result.ok:
             if result.value is not None:
-                write(self.stdout, f"{result.value!r}\n")
+                write(self.stdout, f"{_shown(result)}\n")
             return
         if result.error is not None and result.error.traceback:
             write(self.stderr, result.error.traceback.rstrip("\n") + "\n")
@@ -241,6 +241,13 @@ def _names(text: str | None) -> list[str] | None:
     if text is None:
         return None
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _shown(result: ExecutionResult) -> str:
+    try:
+        return repr(result.value)
+    except ValueError:  # An integer in it has more digits than Python writes.
+        return result.text
 
 
 def _why(result: ExecutionResult) -> str:

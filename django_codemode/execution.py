@@ -12,6 +12,7 @@ from codemode.core.codemode import Codemode, EventStream
 from codemode.core.context import RuntimeContext
 from codemode.core.result import ExecutionResult
 from codemode.errors import ConfigurationError
+from django_codemode.atomic import run_in_transaction
 from django_codemode.payload import ExecutePayload
 from django_codemode.refusals import RefusalError
 
@@ -30,6 +31,10 @@ class Execution:
     def run(self) -> ExecutionResult:
         """Execute as ``Codemode.run``."""
         return self.codemode.run(self.code, **self.arguments)
+
+    def run_atomic(self, using: str) -> ExecutionResult:
+        """Execute as ``django_codemode.run_atomic``."""
+        return run_in_transaction(self.codemode, self.code, using=using, **self.arguments)
 
     async def run_async(self) -> ExecutionResult:
         """Execute as ``Codemode.run_async``."""

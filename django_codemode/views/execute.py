@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import connections, transaction
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
 from codemode.core.context import use_context
@@ -28,16 +29,23 @@ class ExecuteView(CodemodeView):
     status is 200 whenever the code has run, even when it failed; else the body
     is ``{"error": {"code": …, "message": …}, "result": …}`` with the partial
     record, if there is one.
+
+    Code that fails is an answer, and what its tools wrote is kept: also under
+    ``ATOMIC_REQUESTS``, which takes back what a view that raises has done. With
+    ``atomic`` it is kept only if the code completed, as by
+    ``django_codemode.run_atomic`` for the database ``using``.
     """
 
     http_method_names = ["post", "options"]
+    atomic = False
+    using = DEFAULT_DB_ALIAS
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Check who asks and what, execute, and answer."""
         execution = self.prepare(request)
         try:
             with use_context(execution.context):
-                result = execution.run()
+                result = execution.run_atomic(self.using) if self.atomic else execution.run()
         except (ConfigurationError, ExecutorClientError, ValueEncodingError) as error:
             raise refusal_of(error) from error
         return _answer(result)
@@ -73,7 +81,16 @@ class AsyncExecuteView(CodemodeView):
 
 
 def non_atomic[V: Callable[..., HttpResponseBase | Awaitable[HttpResponseBase]]](view: V) -> V:
-    """Mark a view as one that takes no transaction of the request, on any database."""
+    """Mark a view as one that takes no transaction of the request, on any database.
+
+    Raises ImproperlyConfigured for a class that asks for one.
+    """
+    kind: Any = getattr(view, "view_class", None)
+    if getattr(kind, "atomic", False):
+        raise ImproperlyConfigured(
+            f"{kind.__qualname__} sets atomic, and its tools run outside of any transaction; "
+            "derive from ExecuteView, whose tools share one"
+        )
     for alias in connections:
         transaction.non_atomic_requests(using=alias)(view)
     return view

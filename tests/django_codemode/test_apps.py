@@ -108,7 +108,7 @@ def test_system_is_one_immutable_marker() -> None:
 
 
 def test_the_package_names_what_it_exports() -> None:
-    assert django_codemode.__all__ == ["SYSTEM", "get_codemode", "register_tool"]
+    assert django_codemode.__all__ == ["SYSTEM", "get_codemode", "register_tool", "run_atomic"]
 
 
 def test_setting_up_django_starts_nothing_and_loads_no_grpc() -> None:

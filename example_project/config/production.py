@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from config import settings
 from config.settings import *  # noqa: F403  # everything else is the same
 
 DEBUG = False
@@ -20,4 +21,5 @@ SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
 
 # The executor is a service of its own: CODEMODE_EXECUTOR_URL, CODEMODE_EXECUTOR_API_KEY.
-CODEMODE = {}
+# MIN_TIER is for the example's own executor; what a request acts for is the same here.
+CODEMODE = {name: value for name, value in settings.CODEMODE.items() if name != "MIN_TIER"}

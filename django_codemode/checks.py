@@ -1,4 +1,4 @@
-"""System checks of the setting, the middleware and the tools. None of them opens a connection."""
+"""System checks of the setting and the middleware. None of them opens a connection."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import inspect
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -14,32 +13,28 @@ from urllib.parse import urlsplit
 from django.apps import apps
 from django.apps.config import AppConfig
 from django.conf import settings as django_settings
-from django.contrib.auth import get_permission_codename
 from django.core.cache import InvalidCacheBackendError, caches
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.utils.module_loading import import_string
 
-from codemode.config import TLSConfig
+from codemode.config import CEILINGS, ClientConfig, ExecutorConfig, TLSConfig
 from codemode.errors import ConfigurationError
-from codemode.tools import Tool
 from django_codemode.conf import CodemodeSettings, get_settings, problems
 from django_codemode.rates import counts_by_numbers, why_unfit
 from django_codemode.same_name import check_same_name
-from django_codemode.shared import shared
+from django_codemode.tool_checks import check_tools
 
 __all__ = [
-    "broken_tools",
     "check_channels",
     "check_deployment",
     "check_middleware",
     "check_setting",
-    "check_tools",
-    "gaps",
     "register_checks",
 ]
 
 TAG = "codemode"
 _FEW_USERS = 100
+_SHORTEST_KEY = 16
 _OURS = "django_codemode.middleware.CodemodeMiddleware"
 _AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
@@ -55,7 +50,7 @@ def register_checks() -> None:
 def check_setting(
     *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
 ) -> list[CheckMessage]:
-    """Report bad keys (E001) and what they say: E002, E003, E004, E007, E008, W012."""
+    """Report bad keys (E001), and what is wrong with what good ones say."""
     found: list[CheckMessage] = [
         Error(problem, id="django_codemode.E001")
         for problem in problems(getattr(django_settings, "CODEMODE", {}))
@@ -108,28 +103,6 @@ def check_middleware(
     return []
 
 
-def check_tools(
-    *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
-) -> list[CheckMessage]:
-    """Report broken modules (E005) and tools (E006), and what tools lack (W003 and on)."""
-    found = broken_tools()
-    for tool in shared.registry.tools.values():
-        found += gaps(tool)
-    return found
-
-
-def broken_tools() -> list[CheckMessage]:
-    """Return an error for each module or object that gave no tool."""
-    return [
-        Error(
-            str(problem),
-            hint="Mend it. Until then the project executes no code.",
-            id="django_codemode.E005" if problem.of_import else "django_codemode.E006",
-        )
-        for problem in shared.problems
-    ]
-
-
 def check_channels(
     *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
 ) -> list[CheckMessage]:
@@ -179,79 +152,6 @@ def check_deployment(
             )
         )
     return found
-
-
-def gaps(tool: Tool) -> Iterator[CheckMessage]:
-    """Yield a warning for each thing that a model is not told, or nobody can be permitted."""
-    signature = inspect.signature(tool.function)
-    parameters = list(signature.parameters.values())
-    if tool.wants_context:
-        del parameters[0]
-    untyped = [one.name for one in parameters if one.annotation is one.empty]
-    if untyped:
-        yield Warning(
-            f"Tool {tool.name!r}: {', '.join(untyped)} without a type, so that arguments are not "
-            "checked and a model has to guess.",
-            hint="Annotate the parameters.",
-            obj=tool.origin,
-            id="django_codemode.W003",
-        )
-    if signature.return_annotation is inspect.Signature.empty:
-        yield Warning(
-            f"Tool {tool.name!r} has no return type, so that a model does not know what it gets.",
-            hint="Annotate what it returns, such as -> list[dict[str, str]].",
-            obj=tool.origin,
-            id="django_codemode.W004",
-        )
-    if not tool.description:
-        yield Warning(
-            f"Tool {tool.name!r} has no description: a model has nothing but its name to go by.",
-            hint="Give it a docstring, or @tool a description.",
-            obj=tool.origin,
-            id="django_codemode.W006",
-        )
-    for permission in _unknown_permissions(tool):
-        close = get_close_matches(permission, _known_permissions(), n=1)
-        yield Warning(
-            f"Tool {tool.name!r} needs {permission!r}, which no model of the project has: only "
-            "superusers may call it.",
-            hint=f"Did you mean {close[0]!r}?"
-            if close
-            else "Correct it, or add it to the Meta.permissions of a model.",
-            obj=tool.origin,
-            id="django_codemode.W010",
-        )
-
-
-def _unknown_permissions(tool: Tool) -> list[str]:
-    permission = tool.permission
-    if permission is None or callable(permission) or not _permissions_are_of_models():
-        return []
-    needed = [permission] if isinstance(permission, str) else permission
-    return [one for one in needed if one not in _known_permissions()]
-
-
-def _permissions_are_of_models() -> bool:
-    """Tell whether no other backend than Django's own may know further permissions."""
-    if not apps.is_installed("django.contrib.auth"):
-        return False
-    from django.contrib.auth.backends import ModelBackend  # imports models of that app
-
-    with suppress(ImportError):
-        backends = [import_string(path) for path in django_settings.AUTHENTICATION_BACKENDS]
-        return all(issubclass(backend, ModelBackend) for backend in backends)
-    return False
-
-
-def _known_permissions() -> set[str]:
-    return {
-        f"{model._meta.app_label}.{codename}"
-        for model in apps.get_models()
-        for codename in (
-            *(get_permission_codename(one, model._meta) for one in model._meta.default_permissions),
-            *(codename for codename, _name in model._meta.permissions),
-        )
-    }
 
 
 def _unreadable_files(tls: TLSConfig | None) -> Iterator[CheckMessage]:
@@ -311,8 +211,10 @@ def _wrong_connection(settings: CodemodeSettings) -> Iterator[CheckMessage]:
             id="django_codemode.E007",
         )
         return
+    yield from _refused_limits(config)
     if config.executor_url is None:
         return
+    yield from _short_key(config)
     # Brings gRPC with it, which a project with the embedded default need not load here.
     from codemode.core.channels import metadata_of, parse_target
 
@@ -321,6 +223,38 @@ def _wrong_connection(settings: CodemodeSettings) -> Iterator[CheckMessage]:
         metadata_of(config.executor_api_key)
     except ConfigurationError as error:
         yield Error(f"CODEMODE: {error}", id="django_codemode.E003")
+
+
+def _refused_limits(config: ClientConfig) -> Iterator[CheckMessage]:
+    """Warn of limits above what an executor grants, which refuses each run that asks for them."""
+    ceilings = CEILINGS
+    if config.executor_url is None:
+        try:
+            ceilings = ExecutorConfig.from_env().ceilings
+        except ConfigurationError:
+            return  # The embedded executor says so when it starts.
+    for name, asked in config.limits.model_dump(exclude_unset=True).items():
+        ceiling = getattr(ceilings, name)
+        if None not in (asked, ceiling) and asked > ceiling:
+            yield Warning(
+                f"The limit {name} is {asked:,} and an executor grants {ceiling:,} at most, unless "
+                "its own configuration says otherwise: it refuses each run.",
+                hint=f"Lower it (EXECUTION_TIMEOUT, LIMITS or CODEMODE_LIMITS__{name.upper()}), or "
+                f"raise the executor's ceiling (CODEMODE_EXECUTOR_CEILINGS__{name.upper()}).",
+                id="django_codemode.W013",
+            )
+
+
+def _short_key(config: ClientConfig) -> Iterator[CheckMessage]:
+    key = config.executor_api_key
+    if key is not None and len(key.get_secret_value()) < _SHORTEST_KEY:
+        yield Warning(
+            f"The API key has fewer than {_SHORTEST_KEY} characters: it can be guessed, and an "
+            "executor does not start with it.",
+            hint="Make one by python -c 'import secrets; print(secrets.token_urlsafe())', and give "
+            "it to the executor and to the project.",
+            id="django_codemode.W017",
+        )
 
 
 def _wrong_rate_cache(settings: CodemodeSettings) -> Iterator[CheckMessage]:

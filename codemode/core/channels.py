@@ -38,6 +38,7 @@ _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
+_SCHEMES = {"dns", "google-c2p", "ipv4", "ipv6", "unix", "unix-abstract", "vsock", "xds"}
 # The key and the code are not for a proxy that the environment happens to name.
 _PLAINTEXT_OPTIONS = (*_OPTIONS, ("grpc.enable_http_proxy", 0))
 
@@ -86,12 +87,22 @@ def parse_target(url: str, tls: TLSConfig | None) -> Target:
             )
         host = f"[{host}]" if ":" in host else host
         return Target(f"{host}:{port or (443 if secure else 80)}", secure=secure)
-    if not url.strip() or url != url.strip() or scheme.lower() in ("http", "https"):
+    if not _is_grpc_target(url):
         raise ConfigurationError(
             f"executor_url {url!r} is not http://host:port, https://host:port, unix:/path or "
             "another gRPC target"
         )
     return Target(url, secure=tls is not None)
+
+
+def _is_grpc_target(url: str) -> bool:
+    scheme, _, rest = url.partition(":")
+    if scheme.lower() in _SCHEMES:
+        return bool(rest.strip("/")) and url == url.strip()
+    # A host and a port, then: gRPC would take any other text for a name to look up.
+    return (
+        bool(url) and not set(url) & set("/@?# \t\r\n") and scheme.lower() not in ("http", "https")
+    )
 
 
 class Channels:

@@ -11,6 +11,7 @@ import pytest
 from django.contrib.auth.backends import BaseBackend, ModelBackend
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core.checks import run_checks
+from django.db.models import QuerySet
 from django.test import modify_settings, override_settings
 
 from codemode import tool
@@ -20,11 +21,13 @@ from django_codemode.checks import (
     check_deployment,
     check_middleware,
     check_setting,
-    check_tools,
     register_checks,
 )
 from django_codemode.middleware import CodemodeMiddleware
 from django_codemode.shared import shared
+from django_codemode.tool_checks import check_tools
+from shop.models import Merchant
+from tests.testapp import codemode_tools as testapp_tools
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = "django_codemode.middleware.CodemodeMiddleware"
@@ -84,9 +87,20 @@ class Derived(AuthenticationMiddleware):
         ({"EXECUTOR_URL": "http://host:8001/path"}, ["E003"]),
         ({"EXECUTOR_URL": "http://host:port"}, ["E003"]),
         ({"EXECUTOR_URL": ""}, ["E003"]),
-        ({"EXECUTOR_URL": "ftp host", "CONTEXT_PROVIDER": "no.such"}, ["E002"]),
+        ({"EXECUTOR_URL": "ftp host", "CONTEXT_PROVIDER": "no.such"}, ["E002", "E003"]),
+        ({"EXECUTOR_URL": "redis://cache:6379"}, ["E003"]),
+        ({"EXECUTOR_URL": "/run/codemode.sock"}, ["E003"]),
+        ({"EXECUTOR_URL": "executor:8001"}, []),
+        ({"EXECUTION_TIMEOUT": 600, "LIMITS": {"max_threads": 128}}, []),
+        ({"EXECUTION_TIMEOUT": 601, "LIMITS": {"max_threads": 129}}, ["W013", "W013"]),
+        ({"EXECUTOR_URL": "unix:/s", "EXECUTION_TIMEOUT": 601}, ["W013"]),
+        ({"EXECUTOR_URL": "unix:/s", "EXECUTOR_API_KEY": "k" * 15}, ["W017"]),
+        ({"EXECUTOR_URL": "unix:/s", "EXECUTOR_API_KEY": "k" * 16}, []),
         ({"EXECUTOR_URL": "http://127.0.0.1:1", "MIN_TIER": "B"}, ["E007"]),
-        ({"EXECUTOR_URL": "http://127.0.0.1:1", "EXECUTOR_API_KEY": "key\n"}, ["E003"]),
+        (
+            {"EXECUTOR_URL": "http://127.0.0.1:1", "EXECUTOR_API_KEY": "a key with a line break\n"},
+            ["E003"],
+        ),
         ({"RATE_LIMIT": "60/minute"}, []),
         ({"RATE_LIMIT": "60/minute", "RATE_LIMIT_CACHE": "files"}, ["E008"]),
         ({"RATE_LIMIT_CACHE": "files"}, []),
@@ -107,6 +121,8 @@ def test_a_wrong_setting_is_an_error(setting: Any, expected: list[str]) -> None:
         ("CODEMODE_LIMITS__MAX_THREADS", "none", ["E007"]),
         ("CODEMODE_EXECUTOR_URL", "https://executor:8001", []),
         ("CODEMODE_EXECUTOR_URL", "http://host:8001/path", ["E003"]),
+        ("CODEMODE_LIMITS__EXECUTION_TIMEOUT", "601", ["W013"]),
+        ("CODEMODE_EXECUTOR_CEILINGS__EXECUTION_TIMEOUT", "none", []),
     ],
 )
 def test_a_wrong_environment_variable_is_an_error(
@@ -117,12 +133,23 @@ def test_a_wrong_environment_variable_is_an_error(
         assert ids(check_setting()) == expected
 
 
+def test_a_limit_within_the_ceilings_of_the_environment_is_granted_by_an_embedded_executor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CODEMODE_EXECUTOR_CEILINGS__EXECUTION_TIMEOUT", "1200")
+    with override_settings(CODEMODE={"EXECUTION_TIMEOUT": 1200}):
+        assert ids(check_setting()) == []
+    with override_settings(CODEMODE={"EXECUTION_TIMEOUT": 1201}):
+        (warning,) = check_setting()
+    assert "execution_timeout is 1,201.0 and an executor grants 1,200.0" in warning.msg
+
+
 def test_tls_files_that_cannot_be_read_are_a_warning_at_deployment(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").touch()
     tls = {name: str(tmp_path / f"{name}.pem") for name in ("cert_file", "key_file")}
     setting = {
         "EXECUTOR_URL": "https://executor:8001",
-        "EXECUTOR_API_KEY": "k",
+        "EXECUTOR_API_KEY": "k" * 16,
         "TLS": {**tls, "ca_file": str(tmp_path / "ca.pem")},
     }
     with override_settings(CODEMODE=setting):
@@ -193,6 +220,102 @@ def test_a_permission_that_nobody_can_have_is_a_warning(
             assert ids(check_tools()) == expected
     finally:
         shared.registry.unregister_tool("testapp_guarded")
+
+
+@pytest.mark.parametrize(
+    ("returns", "parameter", "expected"),
+    [
+        (Merchant, int, ["W014"]),
+        (list[Merchant], int, ["W014"]),
+        (dict[str, list[Merchant] | None], int, ["W014"]),
+        (list[dict[str, int]], int, []),
+        (QuerySet, int, []),
+        (int, Merchant, ["W014"]),
+        (int, list[Merchant] | None, ["W014"]),
+    ],
+)
+def test_an_instance_of_a_model_in_a_tools_types_is_a_warning(
+    returns: Any, parameter: Any, expected: list[str]
+) -> None:
+    def typed(value: Any) -> Any:
+        """Do nothing."""
+
+    typed.__annotations__ = {"value": parameter, "return": returns}
+    shared.registry.register_tool("testapp_typed", typed)
+    try:
+        found = check_tools()
+    finally:
+        shared.registry.unregister_tool("testapp_typed")
+    assert ids(found) == expected
+    assert all("Merchant" in message.msg for message in found)
+
+
+@pytest.fixture
+def no_tools(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "_registry", None)
+
+
+@pytest.mark.parametrize(
+    ("installed", "hint"),
+    [
+        (["shop", "tests.testapp"], "the functions in shop.codemode_tools, tests.testapp.codemode"),
+        (["tests.example_project"], "such as tests/example_project/codemode_tools.py, or call"),
+        ([], "codemode_tools.py of an installed app, or call"),
+    ],
+)
+def test_a_project_without_any_tool_is_told_where_to_put_them(
+    no_tools: None, installed: list[str], hint: str
+) -> None:
+    with override_settings(INSTALLED_APPS=["django.contrib.contenttypes", *installed]):
+        (warning,) = check_tools()
+        assert ids([warning]) == ["W015"]
+        assert hint in str(warning.hint)
+        shared.registry.register_tool("one", tool(description="It does nothing.")(nothing))
+        assert check_tools() == []
+
+
+def nothing() -> None:
+    pass
+
+
+def test_a_method_that_tool_decorates_and_nobody_registers_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Shop:
+        @tool
+        def orders(self) -> int:
+            """Count the orders."""
+            return 0
+
+        @staticmethod
+        @tool
+        def rates() -> int:
+            """Count the rates."""
+            return 0
+
+        def helper(self) -> None: ...
+
+    @tool
+    class Refund:
+        @tool
+        def run(self) -> int:
+            """Pay back."""
+            return 0
+
+    for one in (Shop, Refund):
+        one.__module__ = testapp_tools.__name__
+        monkeypatch.setattr(testapp_tools, one.__name__, one, raising=False)
+    found = check_tools()
+    assert ids(found) == ["W016", "W016"]
+    assert "Shop.orders registers nothing" in found[0].msg
+    assert "register_tool(None, Shop(…).orders)" in str(found[0].hint)
+    for method in (Shop().orders, Shop.rates):
+        shared.registry.register_tool(None, method)
+    try:
+        assert check_tools() == []
+    finally:
+        for name in ("orders", "rates"):
+            shared.registry.unregister_tool(name)
 
 
 def test_the_context_of_a_tool_needs_no_type() -> None:
@@ -313,7 +436,7 @@ def test_the_example_is_clean(settings: str, tmp_path: Path) -> None:
             "SECRET_KEY": "k" * 40 + "0123456789",
             "ALLOWED_HOSTS": "shop.example",
             "CODEMODE_EXECUTOR_URL": "https://executor.internal:8001",
-            "CODEMODE_EXECUTOR_API_KEY": "key",
+            "CODEMODE_EXECUTOR_API_KEY": "k" * 16,
         }
         if deploy
         else {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},

@@ -14,7 +14,6 @@ from django.core.management.base import BaseCommand, CommandError
 from codemode.errors import ConfigurationError
 from codemode.tools import Tool, render_stubs
 from codemode.tools.stubs import render_records
-from django_codemode.checks import broken_tools, gaps
 from django_codemode.management.options import (
     HelpFormatter,
     add_context_options,
@@ -23,6 +22,7 @@ from django_codemode.management.options import (
 )
 from django_codemode.payload import tool_as_json
 from django_codemode.shared import shared
+from django_codemode.tool_checks import broken_tools, gaps
 
 __all__ = ["Command", "GapsFoundError"]
 

@@ -46,6 +46,12 @@ from tests.codemode.processes import ExecutorProcess, open_descriptors, wait_unt
         ("unix:///run/codemode.sock", "unix:///run/codemode.sock", False),
         ("dns:///executors:8001", "dns:///executors:8001", False),
         ("executors:8001", "executors:8001", False),
+        ("redis:8001", "redis:8001", False),
+        ("[::1]:8001", "[::1]:8001", False),
+        ("ipv4:10.0.0.1:8001,10.0.0.2:8001", "ipv4:10.0.0.1:8001,10.0.0.2:8001", False),
+        ("unix-abstract:codemode", "unix-abstract:codemode", False),
+        ("vsock:2:8001", "vsock:2:8001", False),
+        ("xds:///executors", "xds:///executors", False),
     ],
 )
 def test_address_is_understood(url: str, address: str, secure: bool) -> None:
@@ -67,6 +73,13 @@ def test_address_is_understood(url: str, address: str, secure: bool) -> None:
         "http://localhost:8001/?key=1",
         "http://user:secret@localhost:8001",
         "http://:8001",
+        "https:executor:8001",
+        "redis://localhost:6379",
+        "/run/codemode.sock",
+        "executor:8001/path",
+        "user@executor:8001",
+        "unix:",
+        "dns:///",
     ],
 )
 def test_malformed_address_is_refused(url: str) -> None:
@@ -87,7 +100,6 @@ def test_plain_http_with_tls_options_is_refused() -> None:
     [
         "unix:/nowhere/at/all",
         "http://127.0.0.1:1",
-        "nosuchscheme:///x",
         "http://no-such-host.invalid:8001",
     ],
 )

@@ -1,0 +1,195 @@
+"""System checks of the tools: what is broken, what is no tool, and what a model is not told."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from types import ModuleType
+from typing import Any, get_args
+
+from django.apps import apps
+from django.apps.config import AppConfig
+from django.conf import settings as django_settings
+from django.contrib.auth import get_permission_codename
+from django.core.checks import CheckMessage, Error, Warning
+from django.db.models import Model
+from django.utils.module_loading import import_string
+
+from codemode.tools import Tool
+from django_codemode.autodiscover import MODULE_NAME
+from django_codemode.shared import shared
+
+__all__ = ["broken_tools", "check_tools", "gaps"]
+
+
+def check_tools(
+    *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
+) -> list[CheckMessage]:
+    """Report broken modules (E005) and tools (E006), what is no tool, and what tools lack."""
+    found = broken_tools()
+    tools = shared.registry.tools.values()
+    if not (found or tools):
+        found.append(_no_tools())
+    for module in _modules():
+        found += _methods_without_effect(module, tools)
+    for tool in tools:
+        found += gaps(tool)
+    return found
+
+
+def broken_tools() -> list[CheckMessage]:
+    """Return an error for each module or object that gave no tool."""
+    return [
+        Error(
+            str(problem),
+            hint="Mend it. Until then the project executes no code.",
+            id="django_codemode.E005" if problem.of_import else "django_codemode.E006",
+        )
+        for problem in shared.problems
+    ]
+
+
+def gaps(tool: Tool) -> Iterator[CheckMessage]:
+    """Yield a warning for each thing that a model is not told, or nobody can be permitted."""
+    signature = inspect.signature(tool.function)
+    parameters = list(signature.parameters.values())
+    if tool.wants_context:
+        del parameters[0]
+    untyped = [one.name for one in parameters if one.annotation is one.empty]
+    if untyped:
+        yield Warning(
+            f"Tool {tool.name!r}: {', '.join(untyped)} without a type, so that arguments are not "
+            "checked and a model has to guess.",
+            hint="Annotate the parameters.",
+            obj=tool.origin,
+            id="django_codemode.W003",
+        )
+    if signature.return_annotation is inspect.Signature.empty:
+        yield Warning(
+            f"Tool {tool.name!r} has no return type, so that a model does not know what it gets.",
+            hint="Annotate what it returns, such as -> list[dict[str, str]].",
+            obj=tool.origin,
+            id="django_codemode.W004",
+        )
+    if models := _models_in(tool.returns):
+        yield Warning(
+            f"Tool {tool.name!r} is annotated to return {models}, and an instance of a model "
+            "cannot travel.",
+            hint="Return .values('id', …) of a QuerySet, or a dict, and annotate that.",
+            obj=tool.origin,
+            id="django_codemode.W014",
+        )
+    for name, parameter in tool.arguments.parameters.items():
+        if models := _models_in(parameter.hint):
+            yield Warning(
+                f"Tool {tool.name!r}: {name} is annotated as {models}, and code has no instance of "
+                "a model to give.",
+                hint="Take the primary key, and get the instance in the tool.",
+                obj=tool.origin,
+                id="django_codemode.W014",
+            )
+    if not tool.description:
+        yield Warning(
+            f"Tool {tool.name!r} has no description: a model has nothing but its name to go by.",
+            hint="Give it a docstring, or @tool a description.",
+            obj=tool.origin,
+            id="django_codemode.W006",
+        )
+    for permission in _unknown_permissions(tool):
+        close = get_close_matches(permission, _known_permissions(), n=1)
+        yield Warning(
+            f"Tool {tool.name!r} needs {permission!r}, which no model of the project has: only "
+            "superusers may call it.",
+            hint=f"Did you mean {close[0]!r}?"
+            if close
+            else "Correct it, or add it to the Meta.permissions of a model.",
+            obj=tool.origin,
+            id="django_codemode.W010",
+        )
+
+
+def _models_in(hint: Any) -> str:
+    """Return the names of the models in a type such as ``list[Order] | None``."""
+    if isinstance(hint, type) and issubclass(hint, Model):
+        return hint.__name__
+    return ", ".join(dict.fromkeys(filter(None, map(_models_in, get_args(hint)))))
+
+
+def _no_tools() -> CheckMessage:
+    empty = [module.__name__ for module in _modules()]
+    hint = "Decorate functions by codemode.tool in the module codemode_tools.py of an installed app"
+    ours = [one.name for one in apps.get_app_configs() if not one.name.startswith("django")]
+    if empty:
+        hint = f"Decorate the functions in {', '.join(empty)} by codemode.tool"
+    elif ours:
+        hint += f", such as {ours[0].replace('.', '/')}/codemode_tools.py"
+    return Warning(
+        "No tool is registered: executed code can call nothing of this project.",
+        hint=f"{hint}, or call django_codemode.register_tool() in the ready() of an AppConfig.",
+        id="django_codemode.W015",
+    )
+
+
+def _methods_without_effect(module: ModuleType, tools: Collection[Tool]) -> Iterator[CheckMessage]:
+    known = {id(_plain(tool.source)) for tool in tools}
+    for kind in vars(module).values():
+        if not inspect.isclass(kind) or kind.__module__ != module.__name__:
+            continue
+        for name, member in vars(kind).items():
+            function = _plain(member)
+            is_marked = "__codemode_tool__" in getattr(function, "__dict__", {})
+            if not is_marked or id(function) in known or "__codemode_tool__" in vars(kind):
+                continue
+            yield Warning(
+                f"@tool on {kind.__qualname__}.{name} registers nothing: only decorated objects in "
+                "the module itself are found, and a method belongs to some instance.",
+                hint=f"Decorate the class, whose run() is then the tool, or register the method of "
+                f"an instance: register_tool(None, {kind.__name__}(…).{name}).",
+                obj=f"{module.__name__}.{kind.__qualname__}.{name}",
+                id="django_codemode.W016",
+            )
+
+
+def _modules() -> list[ModuleType]:
+    """Return the ``codemode_tools`` modules that were found and could be imported."""
+    names = [f"{one.name}.{MODULE_NAME}" for one in apps.get_app_configs()]
+    return [sys.modules[name] for name in names if name in sys.modules]
+
+
+def _plain(member: Any) -> Any:
+    """Return the function of a bound, static or class method."""
+    return getattr(member, "__func__", member)
+
+
+def _unknown_permissions(tool: Tool) -> list[str]:
+    permission = tool.permission
+    if permission is None or callable(permission) or not _permissions_are_of_models():
+        return []
+    needed = [permission] if isinstance(permission, str) else permission
+    return [one for one in needed if one not in _known_permissions()]
+
+
+def _permissions_are_of_models() -> bool:
+    """Tell whether no other backend than Django's own may know further permissions."""
+    if not apps.is_installed("django.contrib.auth"):
+        return False
+    from django.contrib.auth.backends import ModelBackend  # imports models of that app
+
+    with suppress(ImportError):
+        backends = [import_string(path) for path in django_settings.AUTHENTICATION_BACKENDS]
+        return all(issubclass(backend, ModelBackend) for backend in backends)
+    return False
+
+
+def _known_permissions() -> set[str]:
+    return {
+        f"{model._meta.app_label}.{codename}"
+        for model in apps.get_models()
+        for codename in (
+            *(get_permission_codename(one, model._meta) for one in model._meta.default_permissions),
+            *(codename for codename, _name in model._meta.permissions),
+        )
+    }

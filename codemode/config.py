@@ -273,6 +273,7 @@ class ExecutorConfig(_Model):
             max_concurrency_per_key: int | None = None,
             max_queued: int = ...,
             max_queued_bytes: int = ...,
+            max_connections: int = ...,
             pool_size: int | None = None,
             packages: list[str] | list[Path] | tuple[str | Path, ...] = ...,
             warm_profiles: list[str] | tuple[str, ...] = ...,

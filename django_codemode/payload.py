@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
@@ -18,12 +18,13 @@ from codemode.core.events import (
     ToolCallFinished,
     ToolCallStarted,
 )
-from codemode.core.result import ExecutionResult
+from codemode.core.result import ExecutionFailure, ExecutionResult
 from codemode.tools import Tool
-from codemode.values import to_text
+from codemode.values import MAX_BYTES, to_text
 from django_codemode.refusals import RefusalError
 
 __all__ = [
+    "MAX_JSON",
     "ExecutePayload",
     "check_payload",
     "event_as_json",
@@ -44,6 +45,9 @@ class ExecutePayload:
     available_tools: list[str] | None = None
     execution_timeout: float | None = None
 
+
+MAX_JSON = 4 * MAX_BYTES
+"""Characters of a result in an answer."""
 
 _KEYS = ("code", "inputs", "available_tools", "execution_timeout")
 
@@ -96,11 +100,22 @@ def check_payload(data: dict[str, Any]) -> ExecutePayload:
 
 
 def result_as_json(result: ExecutionResult) -> dict[str, Any]:
-    """Return the whole outcome as JSON values, by the rules of ``codemode.values.to_text``."""
+    """Return the whole outcome as JSON values, by the rules of ``codemode.values.to_text``.
+
+    A value whose JSON has more than ``MAX_JSON`` characters is left out, and
+    the status is ``limit``: a character that JSON escapes takes six.
+    """
+    text = result.text
+    size = len(json.dumps(text)) if isinstance(result.value, str) else len(text)
+    if size > MAX_JSON:
+        message = f"the result has {size:,} characters as JSON; at most {MAX_JSON:,} are answered"
+        failure = ExecutionFailure(type="ResultLimit", message=message)
+        result = replace(result, status="limit", value=None, error=failure)
+        text = result.text
     return {
         "status": result.status,
-        "value": _plain(result.value),
-        "text": result.text,
+        "value": result.value if isinstance(result.value, str) else json.loads(text),
+        "text": text,
         "stdout": result.stdout,
         "stderr": result.stderr,
         "error": asdict(result.error) if result.error else None,

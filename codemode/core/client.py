@@ -345,6 +345,7 @@ class ExecutorClient:
             execution_timeout=run.execution_timeout,
             dispatcher=dispatcher,
             max_value_bytes=limits.max_value_bytes,
+            max_output_bytes=limits.max_output_bytes,
         )
 
     def observation(

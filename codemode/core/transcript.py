@@ -40,6 +40,7 @@ class Transcript:
         execution_timeout: float,
         dispatcher: Dispatcher,
         max_value_bytes: int,
+        max_output_bytes: int,
     ) -> None:
         self.execution_id = execution_id
         self.dispatcher = dispatcher
@@ -49,6 +50,8 @@ class Transcript:
         self.final: ExecutionResult | None = None
         self._isolation = "none"
         self._output: dict[str, list[str]] = {"stdout": [], "stderr": []}
+        self._max_output_bytes = max_output_bytes
+        self._printed_characters = 0
         self.chunks = ChunkBuffer()
         self._began = time.monotonic()
 
@@ -62,7 +65,10 @@ class Transcript:
             )
 
     def event(self, message: pb.ExecutorMessage) -> Event | None:
-        """Note a message that needs no answer; return the event that it is, if it is one."""
+        """Note a message that needs no answer; return the event that it is, if it is one.
+
+        Raises ExecutorProtocolError for more than the limits of the run allow.
+        """
         match message.WhichOneof("message"):
             case "output":
                 return self._printed(message.output)
@@ -82,8 +88,15 @@ class Transcript:
 
     def _printed(self, output: pb.Output) -> Event | None:
         name = _STREAMS.get(output.stream)
-        if name is None:
+        if name is None or not output.text:
             return None
+        self._printed_characters += len(output.text)
+        if self._printed_characters > self._max_output_bytes:
+            # A character is at least one of the bytes that the executor counts.
+            raise ExecutorProtocolError(
+                f"the executor sent output above max_output_bytes ({self._max_output_bytes})",
+                result=self.partial(),
+            )
         self._output[name].append(output.text)
         return OutputReceived(stream=cast("Any", name), text=output.text)
 

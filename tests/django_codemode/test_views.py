@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import psutil
@@ -16,6 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from codemode import Codemode, ExecutorClient
 from codemode.core.context import RuntimeContext, get_current_context
+from codemode.core.result import ExecutionResult
 from codemode.errors import (
     ExecutorAuthenticationError,
     ExecutorBusyError,
@@ -25,6 +27,7 @@ from codemode.errors import (
     ExecutorProtocolError,
     ExecutorRequestError,
 )
+from django_codemode.payload import result_as_json
 from django_codemode.refusals import RefusalError
 from django_codemode.shared import shared
 from django_codemode.views import AsyncExecuteView, ExecuteView
@@ -85,6 +88,20 @@ def test_values_that_json_lacks_arrive_as_text_for_a_model_would(client: Client)
     code = "import decimal, datetime, math\n[decimal.Decimal('1.10'), datetime.date(2026, 1, 2), {3}, math.nan]"
     assert run(client, code)["value"] == ["1.10", "2026-01-02", [3], None]
     assert run(client, "'plain'")["value"] == "plain"
+
+
+@pytest.mark.parametrize(
+    "value", ["\0" * 12_000_000, {"a": ["\0" * 12_000_000]}], ids=["str", "dict"]
+)
+def test_a_value_that_json_makes_much_larger_is_left_out(value: Any) -> None:
+    result = ExecutionResult(status="completed", execution_id="e", value=value, stdout="printed")
+    answer = result_as_json(result)
+    assert (answer["status"], answer["value"], answer["text"]) == ("limit", None, "null")
+    assert answer["error"]["type"] == "ResultLimit"
+    assert "characters as JSON; at most 67,108,864" in answer["error"]["message"]
+    assert answer["stdout"] == "printed"
+    honest = replace(result, value=["a" * 16_000_000])
+    assert result_as_json(honest)["value"] == honest.value
 
 
 def test_code_that_fails_is_an_answer_and_no_error_of_the_request(client: Client) -> None:

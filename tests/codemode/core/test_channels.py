@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import os
 import socket
 import threading
@@ -26,6 +27,7 @@ from codemode import (
     ExecutorProtocolError,
     TLSConfig,
 )
+from codemode.config import Limits
 from codemode.core.channels import parse_target
 from codemode.protos import codemode_pb2 as pb
 from codemode.protos import codemode_pb2_grpc
@@ -195,6 +197,23 @@ def test_events_of_a_newer_executor_are_ignored(half: Half) -> None:
     with scripted(lambda _: iter(messages)) as (codemode, _):
         result = half.run(codemode, "1")
         assert (result.value, result.stdout, result.isolation) == (5, "", "A")
+
+
+def test_more_output_than_a_run_may_print_is_not_kept(half: Half) -> None:
+    most = Limits(max_output_bytes=10_000)
+    printed = [pb.ExecutorMessage(output=pb.Output(run_id=1, stream=pb.Output.STREAM_STDOUT, text=text)) for text in (
+        "é" * 9_000, "", "x" * 1_000
+    )]  # fmt: skip
+    with scripted(lambda _: iter([STARTED, *printed, DONE])) as (codemode, _):
+        codemode.client.limits = most
+        assert len(half.run(codemode, "1").stdout) == 10_000
+    without_end = itertools.chain([STARTED], itertools.repeat(printed[0]))
+    with scripted(lambda _: without_end) as (codemode, _):
+        codemode.client.limits = most
+        with pytest.raises(ExecutorProtocolError, match="output above max_output_bytes") as caught:
+            half.run(codemode, "1")
+        assert caught.value.result is not None
+        assert len(caught.value.result.stdout) == 9_000
 
 
 def test_stream_that_ends_without_a_result_is_a_broken_contract(half: Half) -> None:

@@ -332,6 +332,7 @@ def client_side(registry: ComponentRegistry, seed: int) -> int:
         execution_timeout=60,
         dispatcher=dispatcher,
         max_value_bytes=MAX_VALUE,
+        max_output_bytes=MAX_VALUE,
     )
     heard = 0
     for _ in range(mutator.random.randrange(1, 24)):

@@ -23,8 +23,17 @@ _FRAME_SLACK = 64 * 1024
 _FAREWELL_SECONDS = 0.002
 _PROGRESS_COST = 20  # frames: each goes to the client; honest ones come 20 times a second
 
-_FROM_CHILD = frozenset(kind for kind in Frame if kind >= Frame.READY)
-_KINDS = {int(kind): kind for kind in _FROM_CHILD}
+_KINDS = {int(kind): kind for kind in Frame if kind >= Frame.READY}
+# The largest body of each kind that carries no value: what the guest sends, and some room.
+_MOST_BYTES = {
+    Frame.READY: 0,
+    Frame.TAKEN: 0,
+    Frame.STDOUT: 64 * 1024,
+    Frame.STDERR: 64 * 1024,
+    Frame.CANCEL_CALL: 0,
+    Frame.PROGRESS: 8 * 1024,
+    Frame.FAILED: 256 * 1024,
+}
 
 
 class ReceivedFrame(NamedTuple):
@@ -82,6 +91,7 @@ class Child(asyncio.Protocol):
         self.closed = False
         self.killed = False
         self.max_frame_bytes = max_frame_bytes
+        self.stale_calls = 0  # of runs that were over
         self._loop = loop
         self._said_ready = False
         self._buffer = bytearray()
@@ -90,6 +100,8 @@ class Child(asyncio.Protocol):
         self._full = False
         self._allowance = Allowance()
         self._pause: asyncio.TimerHandle | None = None
+        self._raw_allowance = Allowance()
+        self._raw_pause: asyncio.TimerHandle | None = None
         self._farewell: asyncio.TimerHandle | None = None
         self._ended = False
         self._waiter: asyncio.Future[None] | None = None
@@ -104,7 +116,7 @@ class Child(asyncio.Protocol):
         os.set_blocking(raw_fd, False)
         channel.setblocking(False)
         await self._loop.connect_accepted_socket(lambda: self, channel)
-        self._loop.add_reader(raw_fd, self._drain_raw_output)
+        self._read_raw_output()
 
     def set_process(self, pid: int, pidfd: int) -> None:
         """Note which process the zygote has forked for this child."""
@@ -122,32 +134,35 @@ class Child(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         if self._pause is None:
+            self._allowance.begin()
+            self._allowance.use_bytes(len(data))
             self._take_frames()
 
     def _take_frames(self, *, every: bool = False) -> None:
         """Take the frames that are whole, as many as the allowance lets through."""
         buffer = self._buffer
-        self._allowance.begin()
         while len(buffer) >= LENGTH.size + HEADER.size:
             (size,) = LENGTH.unpack_from(buffer)
             number, run, call = HEADER.unpack_from(buffer, LENGTH.size)
             kind = _KINDS.get(number)
             if kind is None:
                 return self._violate(f"a frame of unknown kind {number}")
-            if not HEADER.size <= size <= self.max_frame_bytes + _FRAME_SLACK:
+            most = _MOST_BYTES.get(kind, self.max_frame_bytes + _FRAME_SLACK)
+            if not HEADER.size <= size <= HEADER.size + most:
                 return self._violate(f"a {kind.name} frame of {size} bytes")
+            if run == 0 and kind is not Frame.READY:
+                return self._violate(f"a {kind.name} frame of run 0")
             end = LENGTH.size + size
-            if len(buffer) < end:
+            if len(buffer) < end or (self._allowance.is_used and not every):
                 break
-            cost = _PROGRESS_COST if kind is Frame.PROGRESS else 1
-            if not (self._allowance.take(cost) or every):
-                self._pause = self._loop.call_later(self._allowance.pause(), self._go_on)
-                self._read_on_or_not()
-                break
-            self._take(
-                ReceivedFrame(kind, run, call, bytes(buffer[LENGTH.size + HEADER.size : end]))
-            )
+            self._allowance.use_frames(_PROGRESS_COST if kind is Frame.PROGRESS else 1)
+            with memoryview(buffer) as view:
+                body = bytes(view[LENGTH.size + HEADER.size : end])
+            self._take(ReceivedFrame(kind, run, call, body))
             del buffer[:end]
+        if self._allowance.is_used and not (every or self._ended):
+            self._pause = self._loop.call_later(self._allowance.pause(), self._go_on)
+            self._read_on_or_not()
         self._wake()
 
     def _go_on(self) -> None:
@@ -161,6 +176,19 @@ class Child(asyncio.Protocol):
             self._pause.cancel()
             self._pause = None
             self._allowance.go_on()
+
+    def _read_raw_output(self) -> None:
+        self._raw_pause = None
+        self._raw_allowance.go_on()
+        if self._raw_fd >= 0:
+            self._loop.add_reader(self._raw_fd, self._raw_output_came)
+
+    def _raw_output_came(self) -> None:
+        # Once and again after a pause: a child may write without end.
+        self._loop.remove_reader(self._raw_fd)
+        if self._drain_raw_output():
+            pause = self._raw_allowance.pause()
+            self._raw_pause = self._loop.call_later(pause, self._read_raw_output)
 
     def _read_on_or_not(self) -> None:
         if self._transport is None:
@@ -280,6 +308,9 @@ class Child(asyncio.Protocol):
         self._stop_pausing()
         if self._transport is not None:
             self._transport.abort()
+        if self._raw_pause is not None:
+            self._raw_pause.cancel()
+            self._raw_allowance.go_on()
         if self._raw_fd >= 0:
             self._loop.remove_reader(self._raw_fd)
             os.close(self._raw_fd)
@@ -336,18 +367,18 @@ class Child(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done() and (self._frames or self._ended):
             self._waiter.set_result(None)
 
-    def _drain_raw_output(self) -> None:
-        # Bounded: a child that writes without end must not hold this loop. Twice what a pipe holds.
-        for _ in range(2):
+    def _drain_raw_output(self) -> bool:
+        """Keep the last of what the pipe holds; False when nobody can write to it any more."""
+        for _ in range(2):  # twice what it holds
             try:
                 data = os.read(self._raw_fd, 65536)
             except (BlockingIOError, InterruptedError):
-                return
+                return True
             if not data:
-                self._loop.remove_reader(self._raw_fd)
-                return
+                return False
             self._raw_output += data
             del self._raw_output[:-_RAW_OUTPUT_KEPT]
+        return True
 
 
 class ChildStartError(RuntimeError):

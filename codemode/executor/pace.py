@@ -1,9 +1,10 @@
 """How fast the frames of children are taken, so that the loop which serves all has time for all.
 
-A frame of a few bytes costs the executor more than its sender. Each child may
-send so many in a short while, which is more than honest code does; one that
-sends more is not read until a pause is over. The more children pause at a
-time, the longer each of them does.
+A frame of a few bytes costs the executor more than its sender, and so does a
+large one. Each child may send so many frames and so many bytes in a short
+while, which is more than honest code does; one that sends more is not read
+until a pause is over. The more children pause at a time, the longer each of
+them does.
 """
 
 from __future__ import annotations
@@ -14,30 +15,44 @@ from typing import ClassVar
 __all__ = ["Allowance"]
 
 _FRAMES = 256
+_BYTES = 512 * 1024
+_BURST_BYTES = 2 * 1024 * 1024  # after a while of sending less
 _PAUSE_SECONDS = 0.006
+_RENEWAL_SECONDS = 0.05
 
 
 class Allowance:
-    """Count what one child may still send before it has to pause."""
+    """What one child may still send before it has to pause."""
 
     _pausing: ClassVar[int] = 0  # of this process: one loop serves them all
 
     def __init__(self) -> None:
+        self._frames: float = _FRAMES
+        self._bytes: float = _BURST_BYTES
+        self._renewed = time.monotonic()
         self._pauses = False
-        self._renew(time.monotonic())
+
+    @property
+    def is_used(self) -> bool:
+        """Tell whether nothing is left."""
+        return self._frames <= 0 or self._bytes <= 0
 
     def begin(self) -> None:
-        """Renew the allowance when that was some time ago; before frames that came together."""
+        """Renew the allowance by what time has passed; before frames that came together."""
         now = time.monotonic()
-        if now - self._renewed >= _PAUSE_SECONDS:
-            self._renew(now)
+        # Slowly: who stops short of a pause each time, as many at once may, is not slowed by it.
+        share = (now - self._renewed) / _RENEWAL_SECONDS
+        self._frames = min(_FRAMES, self._frames + share * _FRAMES)
+        self._bytes = min(_BURST_BYTES, self._bytes + share * _BYTES)
+        self._renewed = now
 
-    def take(self, cost: int) -> bool:
-        """Use the allowance; False when there is none left."""
-        if self._left <= 0:
-            return False
-        self._left -= cost
-        return True
+    def use_frames(self, count: int) -> None:
+        """Count frames."""
+        self._frames -= count
+
+    def use_bytes(self, count: int) -> None:
+        """Count bytes."""
+        self._bytes -= count
 
     def pause(self) -> float:
         """Begin a pause; return its seconds."""
@@ -47,12 +62,10 @@ class Allowance:
         return _PAUSE_SECONDS * Allowance._pausing
 
     def go_on(self) -> None:
-        """End the pause."""
+        """End the pause, with an allowance for what comes next."""
         if self._pauses:
             self._pauses = False
             Allowance._pausing -= 1
-            self._renew(time.monotonic())
-
-    def _renew(self, now: float) -> None:
-        self._left = _FRAMES
-        self._renewed = now
+            self._frames = _FRAMES
+            self._bytes = _BYTES
+            self._renewed = time.monotonic()

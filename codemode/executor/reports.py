@@ -19,6 +19,7 @@ __all__ = ["call_of", "failed_of", "output_of", "progress_of"]
 
 # What a child says must fit into one gRPC message, and its texts have no other limit.
 _NAME_CHARACTERS = 1_000
+_NAME_BYTES = 4_000
 _TEXT_CHARACTERS = 64_000
 _OUTPUT_CHARACTERS = CHUNK_BYTES // 4  # none has more than four bytes
 
@@ -35,9 +36,8 @@ def output_of(kind: Frame, data: bytes, run_id: int) -> Iterator[pb.ExecutorMess
 
 def call_of(frame: ReceivedFrame) -> tuple[str, bytes]:
     """Return the name of a tool and its encoded arguments."""
-    (name,), arguments = unpack_texts(frame.body, 1)
-    if len(name) > _NAME_CHARACTERS:
-        raise FrameError(f"a tool name of {len(name)} characters")
+    # Bounded before it is decoded, which takes long where the bytes are no text.
+    (name,), arguments = unpack_texts(frame.body, 1, most_bytes=_NAME_BYTES)
     return name, bytes(arguments)
 
 

@@ -153,7 +153,8 @@ class Run:
     async def _take(self, frame: ReceivedFrame) -> None:
         if frame.run != self.run_id:
             if frame.kind is Frame.CALL and frame.run < self.run_id:
-                await refuse_stale_call(self._child, frame)
+                if not await refuse_stale_call(self._child, frame, self._limits):
+                    self._too_many_calls("calls of runs that are over")
                 return
             raise FrameError(f"a {frame.kind.name} frame of run {frame.run}")
         if frame.kind is Frame.TAKEN:
@@ -211,11 +212,7 @@ class Run:
             raise FrameError(f"a second call {frame.call}")
         self.tool_calls += 1
         if self.tool_calls > self._limits.max_tool_calls:
-            self._stop(
-                "limit",
-                "ToolCallLimit",
-                f"the code made more than max_tool_calls={self._limits.max_tool_calls} calls",
-            )
+            self._too_many_calls("calls")
             return
         # The guest waits by itself; one that does not is not read on.
         while not self._unanswered.has_room(len(arguments)):
@@ -325,6 +322,12 @@ class Run:
             "timeout", "Timeout", f"the code ran longer than execution_timeout={self._timeout:g} s"
         )
 
+    def _too_many_calls(self, which: str) -> None:
+        most = self._limits.max_tool_calls
+        self._stop(
+            "limit", "ToolCallLimit", f"the code made more than max_tool_calls={most} {which}"
+        )
+
     def _violation(self, what: str) -> None:
         self._stop("crashed", "ProtocolError", f"the sandbox broke the protocol: {what}")
 
@@ -338,12 +341,19 @@ class Run:
             asyncio.get_running_loop().call_later(_EXIT_WAIT, self._child.close)
 
 
-async def refuse_stale_call(child: Child, frame: ReceivedFrame) -> None:
-    """Tell a caller in the sandbox that its run is over; drop all else it says."""
+async def refuse_stale_call(child: Child, frame: ReceivedFrame, limits: Limits) -> bool:
+    """Tell a caller in the sandbox that its run is over; drop all else it says.
+
+    Returns False when it has said so as often as an execution may call tools.
+    """
     if frame.kind is Frame.CALL:
+        child.stale_calls += 1
+        if child.stale_calls > limits.max_tool_calls:
+            return False
         await child.send_frame(
             Frame.TOOL_FAILURE,
             frame.run,
             frame.call,
             pack_texts("error", "RunIsOver", "the run that this call belongs to is over"),
         )
+    return True

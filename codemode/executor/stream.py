@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf.message import DecodeError
 
+from codemode.config import Limits
 from codemode.executor.admission import BusyError, Slot
 from codemode.executor.child import Child
 from codemode.executor.events import Client, EventWriter
@@ -245,7 +246,7 @@ class ExecuteStream:
         if not self._runs.empty():
             return self._runs.get_nowait()
         wanted = asyncio.create_task(self._runs.get())
-        leftovers = asyncio.create_task(_refuse_leftovers(child))
+        leftovers = asyncio.create_task(_refuse_leftovers(child, self._limits))
         try:
             await asyncio.wait(
                 (wanted, leftovers), timeout=idle_timeout, return_when=asyncio.FIRST_COMPLETED
@@ -253,7 +254,10 @@ class ExecuteStream:
             if wanted.done():
                 return wanted.result()
             if leftovers.done():
-                raise RequestRefusedError("the session's sandbox has died between two runs")
+                raise RequestRefusedError(
+                    "the session's sandbox has died between two runs, or what a run left behind in "
+                    f"it made more than max_tool_calls={self._limits.max_tool_calls} calls"
+                )
             raise RequestRefusedError(
                 f"the session was idle for longer than its idle_timeout of {idle_timeout:g} s"
             )
@@ -359,8 +363,9 @@ def _is_chunk(message: Any) -> bool:
     return message is not EOF and message.WhichOneof("message") == "chunk"
 
 
-async def _refuse_leftovers(child: Child) -> None:
+async def _refuse_leftovers(child: Child, limits: Limits) -> None:
     """Between two runs: answer the calls of threads and tasks that a run left behind."""
     while frames := await child.frames():
         for frame in frames:
-            await refuse_stale_call(child, frame)
+            if not await refuse_stale_call(child, frame, limits):
+                return

@@ -97,7 +97,7 @@ def _line(error: BaseException, filename: str) -> int | None:
 
 
 def _type(error: BaseException) -> str:
-    return "MemoryLimit" if isinstance(error, MemoryError) else type(error).__name__
+    return "MemoryLimit" if isinstance(error, MemoryError) else _cut(type(error).__name__)
 
 
 def _message(error: BaseException) -> str:

@@ -65,14 +65,21 @@ def pack_texts(*texts: str) -> bytes:
     return b"".join(parts)
 
 
-def unpack_texts(body: bytes | memoryview, count: int) -> tuple[list[str], memoryview]:
-    """Return ``count`` texts and what follows them. Raises FrameError."""
+def unpack_texts(
+    body: bytes | memoryview, count: int, *, most_bytes: int | None = None
+) -> tuple[list[str], memoryview]:
+    """Return ``count`` texts, each of at most ``most_bytes``, and what follows them.
+
+    Raises FrameError.
+    """
     view = memoryview(body)
     texts = []
     for _ in range(count):
         if len(view) < LENGTH.size:
             raise FrameError("a text is missing")
         (size,) = LENGTH.unpack_from(view)
+        if most_bytes is not None and size > most_bytes:
+            raise FrameError(f"a text of {size} bytes")
         if len(view) < LENGTH.size + size:
             raise FrameError(f"a text of {size} bytes is cut short")
         texts.append(str(view[LENGTH.size : LENGTH.size + size], "utf-8", "replace"))

@@ -19,9 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codemode import Limits
+from codemode.executor import pace
 from codemode.executor.child import Child, Exit
 from codemode.executor.events import EventWriter
 from codemode.executor.run import ChildLostError, Run
+from codemode.executor.stream import _refuse_leftovers
 from codemode.protos import codemode_pb2 as pb
 from codemode.sandbox.frames import LENGTH, PROGRESS, Frame, pack, pack_texts
 from codemode.wire import unbatched
@@ -177,10 +179,18 @@ def frame(kind: int, run: int, number: int, body: bytes = b"") -> bytes:
         (struct.pack("!IBII", 2**32 - 1, Frame.STDOUT, RUN, 0), "STDOUT frame of 4294967295"),
         (struct.pack("!IBII", 0, Frame.STDOUT, RUN, 0), "STDOUT frame of 0 bytes"),
         (struct.pack("!IBII", 8, Frame.STDOUT, RUN, 0), "STDOUT frame of 8 bytes"),
+        (frame(Frame.STDOUT, RUN, 0, b"x" * (64 * 1024 + 1)), "STDOUT frame of 65546 bytes"),
+        (frame(Frame.STDERR, RUN, 0, b"x" * (64 * 1024 + 1)), "STDERR frame of 65546 bytes"),
+        (frame(Frame.PROGRESS, RUN, 0, b"x" * (8 * 1024 + 1)), "PROGRESS frame of 8202 bytes"),
+        (frame(Frame.FAILED, RUN, 0, b"x" * (256 * 1024 + 1)), "FAILED frame of 262154 bytes"),
+        (frame(Frame.CANCEL_CALL, RUN, 1, b"x"), "CANCEL_CALL frame of 10 bytes"),
+        (frame(Frame.TAKEN, RUN, 0, b"x"), "TAKEN frame of 10 bytes"),
         (pack(Frame.READY, 0, 0) * 2, "second READY"),
         (TAKEN, "second TAKEN"),
         (pack(Frame.COMPLETED, RUN + 1, 0, b"\x05"), f"COMPLETED frame of run {RUN + 1}"),
         (pack(Frame.PROGRESS, 0, 0, b""), "PROGRESS frame of run 0"),
+        (call(1, run=0), "CALL frame of run 0"),
+        (pack(Frame.CALL, RUN, 1, LENGTH.pack(4_001) + b"\xff" * 4_001), "a text of 4001 bytes"),
         (call(1, run=RUN + 1), f"CALL frame of run {RUN + 1}"),
         (pack(Frame.CALL, RUN, 1, b"\x00"), "a text is missing"),
         (pack(Frame.CALL, RUN, 1, LENGTH.pack(100) + b"x"), "cut short"),
@@ -284,6 +294,56 @@ async def test_calls_beyond_the_budget_end_the_run(puppet: Puppet) -> None:
     assert hearer.messages[-1].failed.type == "ToolCallLimit"
 
 
+async def test_calls_of_earlier_runs_have_a_budget(puppet: Puppet) -> None:
+    data = TAKEN + call(1, run=RUN - 1) * 3 + COMPLETED
+    hearer, survived = await serve(puppet, data, limits=Limits(max_tool_calls=3), hang_up=False)
+    assert survived
+    data = TAKEN + call(1, run=RUN - 1) + COMPLETED
+    hearer, survived = await serve(puppet, data, limits=Limits(max_tool_calls=3), hang_up=False)
+    assert survived is False
+    failed = hearer.messages[-1].failed
+    assert (failed.status, failed.type) == ("limit", "ToolCallLimit")
+    assert "of runs that are over" in failed.message
+
+
+async def test_calls_between_two_runs_have_a_budget() -> None:
+    child = Child(1, MAX_VALUE)
+    limits = Limits(max_tool_calls=3)
+    refusing = asyncio.create_task(_refuse_leftovers(child, limits))
+    child.data_received(call(1) * 3)
+    await asyncio.sleep(0.05)
+    assert not refusing.done()
+    child.data_received(call(1))
+    await asyncio.wait_for(refusing, 60)
+    child.close()
+
+
+async def test_raw_output_without_end_is_read_in_parts(
+    puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "_PAUSE_SECONDS", 1_000)
+    os.set_blocking(puppet.raw_write, False)
+
+    def fill() -> int:
+        """Write until the pipe is full, and return how much it took."""
+        written = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                written += os.write(puppet.raw_write, b"x" * 4096)
+        return written
+
+    held = fill()
+    async with asyncio.timeout(60):
+        while not fill():
+            await asyncio.sleep(0.001)
+    for _ in range(100):
+        await asyncio.sleep(0)
+        assert fill() == 0
+    os.read(puppet.child._raw_fd, held)
+    os.write(puppet.raw_write, b"the end")
+    assert puppet.child.raw_output().endswith("the end")
+
+
 async def test_cancel_of_a_call_that_was_never_made_is_nothing(puppet: Puppet) -> None:
     data = TAKEN + pack(Frame.CANCEL_CALL, RUN, 99) + COMPLETED
     hearer, survived = await serve(puppet, data)
@@ -306,8 +366,8 @@ async def test_broken_text_is_told_as_well_as_it_can_be(puppet: Puppet) -> None:
 
 async def test_output_is_told_in_messages_that_a_client_takes(puppet: Puppet) -> None:
     text = "€" * 1_500_000
-    puppet.child.max_frame_bytes = 8_000_000
-    data = TAKEN + pack(Frame.STDOUT, RUN, 0, text.encode()) + COMPLETED
+    part = pack(Frame.STDOUT, RUN, 0, text[:20_000].encode())
+    data = TAKEN + part * (len(text) // 20_000) + COMPLETED
     hearer, survived = await serve(puppet, data, limits=Limits(max_output_bytes=16_000_000))
     assert survived
     assert "".join(message.output.text for message in hearer.messages) == text

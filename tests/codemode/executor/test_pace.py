@@ -22,6 +22,7 @@ from tests.codemode.executor.test_hostile_child import (
 )
 
 FLOOD = 5_000
+MIB = 1024 * 1024
 TURN = 256
 
 EMPTY_OUTPUT = pack(Frame.STDOUT, RUN, 0)
@@ -106,3 +107,45 @@ async def test_more_that_flood_each_pause_longer() -> None:
         child.close()
     assert len(pauses) == 4
     assert pauses[0] < pauses[1] < pauses[2] < pauses[3]
+
+
+def is_pausing_after(*chunks: bytes) -> bool:
+    child = Child(1, 16 * MIB)
+    for chunk in chunks:
+        child.data_received(chunk)
+    pausing = child._pause is not None
+    child.close()
+    return pausing
+
+
+async def test_bytes_are_counted_as_they_come_and_not_only_with_their_frame() -> None:
+    begun = pack(Frame.CALL, RUN, 1, pack_texts("ping"), b"x" * 15 * MIB)
+    chunks = [begun[start : start + MIB // 4] for start in range(0, 12 * MIB, MIB // 4)]
+    assert is_pausing_after(*chunks)
+    assert not is_pausing_after(*chunks[:7])
+
+
+async def test_a_value_of_a_megabyte_does_not_pause() -> None:
+    assert not is_pausing_after(TAKEN, pack(Frame.COMPLETED, RUN, 0, b"x" * 1_000_000))
+
+
+def test_who_stops_short_of_a_pause_is_not_faster_than_who_pauses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    allowance = Allowance()
+    taken = {"frames": 0, "bytes": 0}
+    for _ in range(1_000):
+        now += 0.006
+        allowance.begin()
+        if allowance._frames > 1 and allowance._bytes > 1024:
+            frames, size = int(allowance._frames) - 1, int(allowance._bytes) - 1024
+            allowance.use_frames(frames)
+            allowance.use_bytes(size)
+            taken["frames"] += frames
+            taken["bytes"] += size
+        assert not allowance.is_used
+    # One that pauses may send 256 frames and 512 KiB in each of these.
+    assert taken["frames"] < 1_000 * 256 / 4
+    assert taken["bytes"] < 1_000 * MIB / 2 / 4

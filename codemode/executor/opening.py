@@ -10,6 +10,7 @@ import cbor2
 from codemode.config import Limits
 from codemode.executor.child import Child
 from codemode.executor.limits import LimitRefusedError
+from codemode.executor.unanswered import most_bytes_in_flight
 from codemode.protos import codemode_pb2 as pb
 from codemode.sandbox.frames import Frame, pack
 
@@ -75,6 +76,7 @@ async def open_sandbox(
             "value_bytes": limits.max_value_bytes,
             "output_bytes": limits.max_output_bytes,
             "tool_calls_in_flight": limits.max_tool_calls_in_flight,
+            "tool_call_bytes_in_flight": most_bytes_in_flight(limits),
         },
     }
     if child.group is not None:

@@ -6,19 +6,24 @@ import asyncio
 
 from codemode.config import Limits
 
-__all__ = ["UnansweredCalls"]
+__all__ = ["UnansweredCalls", "most_bytes_in_flight"]
 
 # What they may carry together, in values of the largest size: the client holds the arguments
 # of each for as long as its tool runs.
 _LARGEST_IN_FLIGHT = 4
 
 
+def most_bytes_in_flight(limits: Limits) -> int:
+    """Return how many bytes of arguments all calls together may have that wait."""
+    return _LARGEST_IN_FLIGHT * limits.max_value_bytes
+
+
 class UnansweredCalls:
-    """Know which calls wait, and when there is room for another one."""
+    """The calls that wait, and whether there is room for another one."""
 
     def __init__(self, limits: Limits) -> None:
         self._most = limits.max_tool_calls_in_flight
-        self._most_bytes = _LARGEST_IN_FLIGHT * limits.max_value_bytes
+        self._most_bytes = most_bytes_in_flight(limits)
         self._sizes: dict[int, int] = {}  # bytes of arguments by call
         self._bytes = 0
         self._changed = asyncio.Event()

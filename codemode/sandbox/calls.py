@@ -24,6 +24,7 @@ class Call(Protocol):
     """A call that somebody waits for."""
 
     run: int
+    size: int  # bytes of arguments
 
     def finish(self, outcome: Outcome) -> None:
         """Give the answer to who waits; only the first answer counts."""
@@ -32,10 +33,11 @@ class Call(Protocol):
 class ThreadCall:
     """A call that a thread waits for."""
 
-    __slots__ = ("answered", "outcome", "run")
+    __slots__ = ("answered", "outcome", "run", "size")
 
-    def __init__(self, run: int) -> None:
+    def __init__(self, run: int, size: int) -> None:
         self.run = run
+        self.size = size
         self.outcome: Outcome | None = None
         self.answered = _allocate_lock()
         self.answered.acquire()
@@ -50,10 +52,11 @@ class ThreadCall:
 class TaskCall:
     """A call that a coroutine waits for."""
 
-    __slots__ = ("future", "loop", "outcome", "run")
+    __slots__ = ("future", "loop", "outcome", "run", "size")
 
-    def __init__(self, run: int, loop: AbstractEventLoop) -> None:
+    def __init__(self, run: int, size: int, loop: AbstractEventLoop) -> None:
         self.run = run
+        self.size = size
         self.loop = loop
         self.future = loop.create_future()
         self.outcome: Outcome | None = None

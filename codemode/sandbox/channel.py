@@ -64,7 +64,7 @@ class Channel:
         self._broken = False
         self._calls: dict[int, Call] = {}
         self._numbers = count(1)
-        self._slots = Slots(1)
+        self._slots = Slots(1, 0)
         self._inbox: deque[tuple[int, int, bytes]] = deque()
         self._inbox_filled = threading.Event()
         self._receiving = False
@@ -88,9 +88,9 @@ class Channel:
     def _after_fork(self) -> None:
         self.forked = True
 
-    def set_calls_in_flight(self, most: int) -> None:
-        """Let that many calls be unanswered at once; more wait."""
-        self._slots = Slots(most)
+    def set_calls_in_flight(self, most: int, most_bytes: int) -> None:
+        """Let that many calls be unanswered at once, with so many bytes; more wait."""
+        self._slots = Slots(most, most_bytes)
 
     # Frames out
 
@@ -205,14 +205,14 @@ class Channel:
 
     # Calls
 
-    def call(self, run: int, *body: bytes) -> Outcome:
+    def call(self, run: int, name: bytes, arguments: bytes) -> Outcome:
         """Send a call and wait in this thread for its answer."""
-        self._slots.take()
+        self._slots.take(len(arguments))
         number = next(self._numbers)
-        call = ThreadCall(run)
+        call = ThreadCall(run, len(arguments))
         self._calls[number] = call
         try:
-            self.send(Frame.CALL, run, number, *body)
+            self.send(Frame.CALL, run, number, name, arguments)
             while call.outcome is None:
                 if self._reading.acquire(blocking=False):
                     try:
@@ -228,15 +228,15 @@ class Channel:
             raise
         return call.outcome
 
-    async def call_async(self, run: int, *body: bytes) -> Outcome:
+    async def call_async(self, run: int, name: bytes, arguments: bytes) -> Outcome:
         """Send a call and await its answer; cancelling cancels the call."""
-        await self._slots.take_async()
+        await self._slots.take_async(len(arguments))
         number = next(self._numbers)
-        call = TaskCall(run, get_running_loop())
+        call = TaskCall(run, len(arguments), get_running_loop())
         self._calls[number] = call
         try:
             self._want_reader()
-            self.send(Frame.CALL, run, number, *body)
+            self.send(Frame.CALL, run, number, name, arguments)
             outcome: Outcome = await call.future
         except BaseException:
             self._give_up(run, number)
@@ -250,15 +250,21 @@ class Channel:
                 call.finish((LOST, b""))
                 self._close(number)
 
-    def _close(self, number: int) -> bool:
-        if self._calls.pop(number, None) is None:
-            return False
-        self._slots.give()
-        return True
+    def _close(self, number: int) -> None:
+        call = self._calls.pop(number, None)
+        if call is not None:
+            self._slots.give(call.size)
 
     def _give_up(self, run: int, number: int) -> None:
-        if self._close(number) and not self.forked and not self.sending_here:
-            self.send(Frame.CANCEL_CALL, run, number)
+        call = self._calls.pop(number, None)
+        if call is None:
+            return
+        try:
+            if not self.forked and not self.sending_here:
+                self.send(Frame.CANCEL_CALL, run, number)
+        finally:
+            # Not before: the executor reads nothing on while another call has no room.
+            self._slots.give(call.size)
 
     # The reader thread
 

@@ -50,7 +50,11 @@ RECURSION_LIMIT = sys.getrecursionlimit()
 _OPENED = {
     "session": True,
     "tools": [],
-    "limits": {"value_bytes": 1024, "tool_calls_in_flight": 1},
+    "limits": {
+        "value_bytes": 1024,
+        "tool_calls_in_flight": 1,
+        "tool_call_bytes_in_flight": 1024,
+    },
 }
 _REHEARSED = (
     pack(Frame.OPEN, 0, 0, dump(_OPENED, max_bytes=1024, path="OPEN")),
@@ -125,7 +129,9 @@ class Guest:
         limits = opened["limits"]
         self._session = opened["session"]
         self._max_bytes = limits["value_bytes"]
-        self._channel.set_calls_in_flight(limits["tool_calls_in_flight"])
+        self._channel.set_calls_in_flight(
+            limits["tool_calls_in_flight"], limits["tool_call_bytes_in_flight"]
+        )
         self._caller.set_max_bytes(limits["value_bytes"])
         self._tools = Tools((ToolSpec(**tool) for tool in opened["tools"]), self._caller)
         names = self._tools.functions()

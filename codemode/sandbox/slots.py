@@ -1,4 +1,4 @@
-"""How many calls may be unanswered at once."""
+"""How many calls may be unanswered at once, and with how many bytes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ _allocate_lock = threading.Lock
 
 
 class _Waiter:
-    __slots__ = ("wake", "woken")
+    __slots__ = ("size", "wake", "woken")
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
+        self.size = size
         self.wake: Callable[[], object]
         self.woken = False
 
 
 class Slots:
-    """Be a semaphore for threads and coroutines of any number of event loops.
+    """A semaphore for threads and coroutines of any number of event loops.
+
+    Where all slots are free, one of any size may be taken; else ``most_bytes``
+    bounds the sizes of those that are taken together, as the executor does.
 
     A waiter is woken and then takes a free slot itself: a slot handed to a
     coroutine would be lost for as long as its loop is blocked, perhaps by a
@@ -29,19 +33,21 @@ class Slots:
     loop the first in line is woken.
     """
 
-    def __init__(self, count: int) -> None:
-        self._free = count
+    def __init__(self, count: int, most_bytes: int) -> None:
+        self._most = self._free = count
+        self._most_bytes = most_bytes
+        self._bytes = 0
         self._queues: dict[AbstractEventLoop | None, deque[_Waiter]] = {None: deque()}
         # Reentrant: a finalizer that calls a tool may run inside the few lines it guards.
         self._lock = threading.RLock()
 
-    def take(self) -> None:
-        """Take a slot, waiting in this thread for one."""
+    def take(self, size: int) -> None:
+        """Take a slot for so many bytes, waiting in this thread for one."""
         with self._lock:
-            if self._free:
-                self._free -= 1
+            if self._has_room(size):
+                self._use(size)
                 return
-            waiter = self._queue(None)
+            waiter = self._queue(None, size)
             awake = _arm(waiter)
         try:
             while True:
@@ -54,14 +60,14 @@ class Slots:
             self._leave(None, waiter)
             raise
 
-    async def take_async(self) -> None:
-        """Take a slot, awaiting one."""
+    async def take_async(self, size: int) -> None:
+        """Take a slot for so many bytes, awaiting one."""
         loop = get_running_loop()
         with self._lock:
-            if self._free and loop not in self._queues:
-                self._free -= 1
+            if loop not in self._queues and self._has_room(size):
+                self._use(size)
                 return
-            waiter = self._queue(loop)
+            waiter = self._queue(loop, size)
             awake = _arm_async(waiter, loop)
             self._wake_first()
         try:
@@ -75,22 +81,32 @@ class Slots:
             self._leave(loop, waiter)
             raise
 
-    def give(self) -> None:
-        """Give a slot back."""
+    def give(self, size: int) -> None:
+        """Give a slot back that was taken for so many bytes."""
         with self._lock:
             self._free += 1
+            self._bytes -= size
             self._wake_first()
 
-    def _queue(self, owner: AbstractEventLoop | None) -> _Waiter:
-        waiter = _Waiter()
+    def _has_room(self, size: int) -> bool:
+        return self._free == self._most or (
+            self._free > 0 and self._bytes + size <= self._most_bytes
+        )
+
+    def _use(self, size: int) -> None:
+        self._free -= 1
+        self._bytes += size
+
+    def _queue(self, owner: AbstractEventLoop | None, size: int) -> _Waiter:
+        waiter = _Waiter(size)
         self._queues.setdefault(owner, deque()).append(waiter)
         return waiter
 
     def _take_woken(self, owner: AbstractEventLoop | None, waiter: _Waiter) -> bool:
         waiter.woken = False
-        if not self._free:
+        if not self._has_room(waiter.size):
             return False
-        self._free -= 1
+        self._use(waiter.size)
         self._leave(owner, waiter)
         return True
 
@@ -108,7 +124,7 @@ class Slots:
         if not self._free:
             return
         for owner, queue in list(self._queues.items()):
-            if not queue or queue[0].woken:
+            if not queue or queue[0].woken or not self._has_room(queue[0].size):
                 continue
             queue[0].woken = True
             try:

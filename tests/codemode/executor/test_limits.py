@@ -133,6 +133,51 @@ def test_calls_in_flight_wait_for_each_other(codemode: Codemode, half: Half) -> 
     assert len(most) == 12
 
 
+@pytest.mark.parametrize("count", [4, 5, 50])
+def test_call_without_room_for_its_arguments_holds_nothing_else_back(
+    codemode: Codemode, half: Half, count: int
+) -> None:
+    started: list[str] = []
+
+    async def slow(data: str) -> None:
+        started.append(data)
+        await asyncio.Event().wait()
+
+    codemode.registry.register_tool("slow", slow)
+    codemode.registry.register_tool("begun", lambda: len(started))
+    codemode.client.limits = Limits(max_value_bytes=1000)
+    code = (
+        "import asyncio\n"
+        f"tasks = [asyncio.create_task(slow(data='x' * 900)) for _ in range({count})]\n"
+        "while begun() < 4: await asyncio.sleep(0.01)\n"
+        "print('cancelling', flush=True)\n"
+        "for task in tasks: task.cancel()\n"
+        "await asyncio.gather(*tasks, return_exceptions=True)\n"
+        "begun()"
+    )
+    result = half.run(codemode, code, execution_timeout=60)
+    assert (result.status, result.value, result.stdout) == ("completed", 4, "cancelling\n")
+
+
+def test_calls_wait_until_there_is_room_for_their_arguments(codemode: Codemode, half: Half) -> None:
+    held: list[int] = []
+    most: list[int] = []
+
+    async def hold(data: str) -> int:
+        held.append(len(data))
+        most.append(sum(held))
+        await asyncio.sleep(0.02)
+        held.remove(len(data))
+        return len(data)
+
+    codemode.registry.register_tool("hold", hold)
+    codemode.client.limits = Limits(max_value_bytes=1000)
+    sizes = [900, 10, 700, 300, 900, 900, 1, 900, 500, 900]
+    code = f"import asyncio\nawait asyncio.gather(*(hold('x' * n) for n in {sizes}))"
+    assert half.run(codemode, code).value == sizes
+    assert max(most) <= 4_000
+
+
 def test_open_files_limit(codemode: Codemode) -> None:
     code = (
         "files = []\ntry:\n    while True: files.append(open('/dev/null'))\n"

@@ -34,6 +34,7 @@ LIMITS = {
     "disk_bytes": 16 * 1024 * 1024,
     "value_bytes": MAX_BYTES,
     "tool_calls_in_flight": 100,
+    "tool_call_bytes_in_flight": 4_000_000,
     "output_bytes": 1024 * 1024,
 }
 

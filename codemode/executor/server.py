@@ -50,6 +50,9 @@ _OPTIONS = (
     ("grpc.http2.lookahead_bytes", 256 * 1024),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # A client looks a name up again only when a connection ends. Without a grace: that one would
+    # end the runs and sessions of the connection, which otherwise go on.
+    ("grpc.max_connection_age_ms", 5 * 60 * 1000),
     # Who vanishes without a word, as by a cut cable, is gone after these two. A
     # server (gRPC 1.85) waits as long as the second says, whatever keepalive_timeout_ms is.
     ("grpc.keepalive_time_ms", 60_000),

@@ -12,14 +12,17 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from codemode import Codemode, __version__
+from codemode.executor import server as executor_server
 from codemode.protos import codemode_pb2 as pb
 from codemode.protos import codemode_pb2_grpc
 from codemode.values import decode, encode
 from codemode.wire import unbatched
+from tests.codemode.executor.test_pool import serving
 from tests.codemode.processes import ExecutorProcess
 
 # Field 1000, length-delimited: of no message that this release knows.
 UNKNOWN_FIELD = b"\xc2\x3e\x03new"
+HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
 
 @pytest.fixture
@@ -408,3 +411,27 @@ async def test_reflection_lists_the_service(channel: grpc.aio.Channel) -> None:
 async def test_stub_of_the_generated_code_serves_too(channel: grpc.aio.Channel) -> None:
     stub: Any = codemode_pb2_grpc.ExecutorServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
     assert (await stub.GetInfo(pb.GetInfoRequest())).protocol_version == 1
+
+
+async def test_connection_that_is_past_its_age_ends_without_what_runs_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Its 5 minutes, which gRPC varies by a tenth, are too long for a test.
+    options = dict(executor_server._OPTIONS)
+    assert options.pop("grpc.max_connection_age_ms") == 300_000
+    short = (*options.items(), ("grpc.max_connection_age_ms", 200))
+    monkeypatch.setattr(executor_server, "_OPTIONS", short)
+    async with serving() as (codemode, server):
+        path = server.addresses[0].removeprefix("unix:")
+        async with codemode.session() as session:
+            assert (await session.run_async("x = 1")).ok
+            running = asyncio.create_task(codemode.run_async("import time\ntime.sleep(2)\n'slept'"))
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(HTTP2_GREETING)
+            # What the executor says when the connection is to take no new streams.
+            await asyncio.wait_for(reader.readuntil(b"max_age"), 60)
+            writer.close()
+            for _ in range(3):
+                assert (await codemode.run_async("1")).ok
+            assert (await session.run_async("x")).value == 1
+            assert (await running).value == "slept"

@@ -27,7 +27,7 @@ _PROBE_TIMEOUT = 20.0
 
 _GAPS_OF_ALL = (
     "a kernel bug that the allowed system calls can reach",
-    "covert channels: timing, the page cache, locks on shared read-only files",
+    "covert channels: timing, the page cache, fcntl locks and futexes on shared read-only files",
     "facts about the machine: its kernel's version, load, memory and free disk space",
 )
 _GAPS_WITHOUT_NAMESPACES = (
@@ -39,7 +39,7 @@ _GAPS_WITHOUT_NAMESPACES = (
 )
 _GAPS_OF_ONE_USER = (
     "all sandboxes run as the executor's own user",
-    "without control groups threads are bounded by memory only",
+    "without control groups one sandbox can take all the threads that the user may have",
 )
 
 GAPS: Mapping[Tier, tuple[str, ...]] = {

@@ -20,6 +20,7 @@ __all__ = [
 ]
 
 _PENDING_SIGNALS = 64
+_COUNTED = ("A", "B")
 
 # Each limit of the wire message; the seconds of a run travel on their own.
 _FIELDS = tuple(field.name for field in pb.Limits.DESCRIPTOR.fields)
@@ -78,17 +79,28 @@ class SandboxSettings:
     @property
     def threads_are_counted(self) -> bool:
         """Tell whether the kernel counts a child's threads apart from other processes'."""
-        return self.tier in ("A", "B")
+        return self.tier in _COUNTED
 
 
 def sandbox_settings(tier: str, ceilings: Limits) -> SandboxSettings:
     """Return the settings of children under these ceilings."""
+    counted = tier in _COUNTED
     return SandboxSettings(
         tier=tier,
-        rlimits=_hard_rlimits(ceilings),
+        rlimits={**_hard_rlimits(ceilings), **({} if counted else _reserve_of_threads())},
         threads=ceilings.max_threads,
         disk_bytes=ceilings.max_disk_bytes,
     )
+
+
+def _reserve_of_threads() -> Mapping[str, int]:
+    """Return a limit of the user's threads that leaves a quarter to others than sandboxes.
+
+    All sandboxes count together there, with the executor and whatever else the
+    user runs: only so do the latter still start something when the former do not.
+    """
+    most, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    return {} if most == resource.RLIM_INFINITY else {"RLIMIT_NPROC": most - most // 4}
 
 
 def _hard_rlimits(ceilings: Limits) -> Mapping[str, int]:

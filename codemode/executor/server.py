@@ -107,7 +107,13 @@ class ExecutorServer:
         )
         _announce(isolation)
         self._cgroups = Cgroups()
-        logger.info("control groups: %s", self._cgroups.detail)
+        bounded = isolation.settings.threads_are_counted or "pids" in self._cgroups.controllers
+        logger.log(
+            logging.INFO if bounded else logging.WARNING,
+            "control groups: %s%s",
+            self._cgroups.detail,
+            "" if bounded else "; one sandbox can take all the threads that this user may have",
+        )
         self._pools = pools = Pools(config, isolation, self._cgroups, self._health_changed.set)
         try:
             await pools.start()

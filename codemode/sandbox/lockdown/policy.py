@@ -9,6 +9,7 @@ __all__ = [
     "ALLOWED",
     "CHECKED",
     "EACCES_CALLS",
+    "ENOLCK_CALLS",
     "ENOSYS_CALLS",
     "ENOTSOCK_CALLS",
     "EOPNOTSUPP_CALLS",
@@ -19,7 +20,7 @@ __all__ = [
 
 ALLOWED = frozenset(
     """
-    read write readv writev pread64 pwrite64 preadv preadv2 pwritev pwritev2 close close_range
+    read write readv writev pread64 pwrite64 preadv preadv2 pwritev pwritev2 close
     fstat stat lstat newfstatat statx lseek
     mmap mprotect munmap mremap brk msync mincore madvise mlock munlock map_shadow_stack membarrier
     rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend
@@ -28,7 +29,7 @@ ALLOWED = frozenset(
     rename renameat renameat2 link linkat symlink symlinkat readlink readlinkat
     chmod fchmod fchmodat fchmodat2 utimensat utimes futimesat utime truncate ftruncate fallocate
     fsync fdatasync getcwd chdir fchdir umask getdents64 statfs fstatfs copy_file_range
-    fadvise64 flock
+    fadvise64
     dup dup2 dup3 pipe pipe2 poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl
     epoll_wait epoll_pwait epoll_pwait2 eventfd eventfd2
     timerfd_create timerfd_settime timerfd_gettime
@@ -45,8 +46,8 @@ ALLOWED = frozenset(
 
 CHECKED = frozenset(
     """
-    clone socketpair sendto recvfrom getsockopt kill tgkill ioctl fcntl prctl prlimit64 setpriority
-    futex
+    clone close_range socketpair sendto recvfrom getsockopt kill tgkill ioctl fcntl prctl prlimit64
+    setpriority futex
     """.split()
 )
 """Calls that are allowed with some arguments; ``seccomp`` knows which."""
@@ -65,6 +66,11 @@ pages of files that all sandboxes share, and what tells which of them are in mem
 
 ENOTSOCK_CALLS = frozenset({"sendfile"})
 """Calls answered with ENOTSOCK, at which ``shutil`` and ``pathlib`` copy in another way."""
+
+ENOLCK_CALLS = frozenset({"flock"})
+"""Calls answered as by a file system without locks: two sandboxes could signal to each other by an
+exclusive one on a file that both may only read. SQLite and its like lock by ``fcntl``.
+"""
 
 EOPNOTSUPP_CALLS = frozenset(
     """

@@ -49,8 +49,12 @@ _X32_BIT = 0x40000000
 _SECCOMP_SET_MODE_FILTER = 1
 _FILTER_FLAG_SPEC_ALLOW = 4
 
-_CLONE_THREAD = 0x00010000 | 0x00000100  # CLONE_THREAD | CLONE_VM
-_CLONE_NEW = 0x7E020080  # every CLONE_NEW* flag
+# VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, SETTLS, PARENT_SETTID, CHILD_CLEARTID: all of what glibc
+# and musl make threads with, and nothing else. A thread without CLONE_FILES would have descriptors
+# of its own, and each such table a limit of its own.
+_CLONE_FOR_THREADS = 0x003D0F00
+_CLONE_DETACHED = 0x00400000  # which does nothing, and which musl gives
+_CLOSE_RANGE_FLAGS = (0, 4)  # 4 is CLOEXEC; not 2, UNSHARE, which makes such a table as well
 
 _FICLONE = 0x40049409  # where the file system cannot, pathlib expects to hear so from it
 _IOCTLS = (
@@ -183,6 +187,7 @@ def _verdicts(
     verdicts |= dict.fromkeys(policy.ALLOWED, _answer(ALLOW))
     verdicts |= dict.fromkeys(policy.ENOSYS_CALLS, _answer(ERRNO | errno.ENOSYS))
     verdicts |= dict.fromkeys(policy.ENOTSOCK_CALLS, _answer(ERRNO | errno.ENOTSOCK))
+    verdicts |= dict.fromkeys(policy.ENOLCK_CALLS, _answer(ERRNO | errno.ENOLCK))
     verdicts |= dict.fromkeys(policy.EOPNOTSUPP_CALLS, _answer(ERRNO | errno.EOPNOTSUPP))
     verdicts |= dict.fromkeys(policy.EACCES_CALLS, _answer(ERRNO | errno.EACCES))
     verdicts |= dict.fromkeys(policy.TRIPWIRES, _answer(KILL))
@@ -199,7 +204,11 @@ def _checks(own_pid: int) -> dict[str, tuple[list[_Word], int]]:
     not_urgent = _Word(3, (0,), mask=socket.MSG_OOB)
     return {
         # Threads, but no processes and no namespaces.
-        "clone": ([_Word(0, (_CLONE_THREAD,), mask=_CLONE_THREAD | _CLONE_NEW)], errno.EPERM),
+        "clone": (
+            [_Word(0, (_CLONE_FOR_THREADS,), mask=0xFFFFFFFF & ~_CLONE_DETACHED)],
+            errno.EPERM,
+        ),
+        "close_range": ([_Word(2, _CLOSE_RANGE_FLAGS)], errno.EINVAL),
         # asyncio's own pair; a datagram pair could send to any socket's path.
         "socketpair": (
             [_Word(0, (socket.AF_UNIX,)), _Word(1, (socket.SOCK_STREAM,), mask=0xF)],

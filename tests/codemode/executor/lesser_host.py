@@ -4,7 +4,8 @@ SPEC is a JSON object: ``answers`` maps system calls to the errno they are
 answered with, ``refused_limits`` are resource limits that cannot be set,
 ``only`` are the numbers of those that are allowed at all,
 ``no_new_namespaces`` refuses clone with namespace flags as container runtimes
-do, ``capabilities`` are those that stay, ``uid`` is who to be.
+do, ``capabilities`` are those that stay, ``uid`` is who to be, ``threads`` how
+many that user may have.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import struct
 import sys
 from pathlib import Path
@@ -64,6 +66,8 @@ def main() -> None:
         code.append((_RETURN, 0, 0, _ERRNO | errno.EPERM))
     else:
         code.append((_RETURN, 0, 0, _ALLOW))
+    if "threads" in spec:
+        resource.setrlimit(resource.RLIMIT_NPROC, (spec["threads"], spec["threads"]))
     # Only root has any to give up.
     if "capabilities" in spec and os.geteuid() == 0:
         for capability in set(range(41)) - set(spec["capabilities"]):

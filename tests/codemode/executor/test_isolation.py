@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 import codemode as package
-from codemode import ClientConfig, Codemode
+from codemode import ClientConfig, Codemode, ExecutionResult
 from codemode.config import CEILINGS, Tier
 from codemode.errors import ConfigurationError
 from codemode.executor.isolation import GAPS, SECCOMP_PROFILE, TIERS, choose
@@ -86,7 +86,16 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-def start(folder: Path, spec: Mapping[str, Any], *options: str) -> Outcome:
+def ask(codemode: Codemode) -> ExecutionResult:
+    return codemode.run("import os\n(sum(range(10)), os.getuid())")
+
+
+def start(
+    folder: Path,
+    spec: Mapping[str, Any],
+    *options: str,
+    use: Callable[[Codemode], ExecutionResult] = ask,
+) -> Outcome:
     """Start an executor on a lesser host, run something in it, stop it; it must leave nothing."""
     if "uid" in spec:
         os.chown(folder, spec["uid"], spec["uid"])
@@ -115,7 +124,7 @@ def start(folder: Path, spec: Mapping[str, Any], *options: str) -> Outcome:
             if pipe.read(5) != b"ready":
                 return Outcome(process.wait(60), log_path.read_text(), "", None)
         with Codemode.from_client_config(ClientConfig(executor_url=address)) as codemode:
-            result = codemode.run("import os\n(sum(range(10)), os.getuid())")
+            result = use(codemode)
         return Outcome(None, log_path.read_text(), result.isolation, result.value)
     finally:
         below = descendants(process.pid)
@@ -231,6 +240,37 @@ def test_namespaces_without_mounts_are_no_tier_a(folder: Path, missing: str) -> 
     assert outcome.isolation in {"B", "C"}
     assert f"not A: prepare: [Errno 13] {missing}" in outcome.log
     assert "AppArmor or another security module forbids it" in outcome.log
+
+
+HOG = """
+import _thread, time
+_thread.stack_size(32768)
+try:
+    while True:
+        _thread.start_new_thread(time.sleep, (600,))
+except RuntimeError:
+    result = others()
+"""
+
+
+@needs_root
+def test_sandbox_that_takes_the_users_threads_leaves_some_to_start_others(folder: Path) -> None:
+    needs_tier("C")
+
+    def use(codemode: Codemode) -> ExecutionResult:
+        def others() -> list[str]:
+            return [codemode.run("1").status for _ in range(4)]
+
+        codemode.registry.register_tool("others", others)
+        return codemode.run(HOG)
+
+    # A user that nobody else is, and who has no control groups.
+    spec = {"uid": 54_321, "threads": 200}
+    outcome = start(folder, spec, "--tier", "C", "--min-tier", "C", use=use)
+    assert outcome.value == ["completed"] * 4, outcome.log
+    (warning,) = [line for line in outcome.log.splitlines() if "control groups:" in line]
+    assert " WARNING " in warning
+    assert warning.endswith("; one sandbox can take all the threads that this user may have")
 
 
 DISPENSABLE = {

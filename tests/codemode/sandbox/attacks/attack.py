@@ -95,7 +95,7 @@ semget 64 190, msgget 68 186, mq_open 240 180, sched_setscheduler 144 119,
 sched_setaffinity 203 122, settimeofday 164 170, clock_settime 227 112, kexec_load 246 104,
 init_module 175 105, reboot 169 142, memfd_create 319 279, memfd_secret 447 447,
 openat2 437 437, getpid 39 172, socket 41 198, gettid 186 178, setpriority 141 140,
-futex 202 98, tee 276 77, cachestat 451 451
+futex 202 98, tee 276 77, cachestat 451 451, close_range 436 436, flock 73 32
 """
 
 

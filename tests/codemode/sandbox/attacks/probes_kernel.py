@@ -69,6 +69,22 @@ ATTACKS = (
         expected="EPERM",
     ),
     Attack(
+        number=53,
+        name="have a second table of descriptors",
+        code="""
+            shared = 0x3d0f00  # a thread's flags, all of which it must have
+            return each(lambda: call('clone', shared & ~0x400, 0, 0, 0, 0),
+                        lambda: call('close_range', 100, 101, 2), lambda: call('close_range', 100, 101, 6))
+        """,
+        expected="EPERM EINVAL",
+    ),
+    Attack(
+        number=97,
+        name="lock a file that all may read",
+        code="return each(*(lambda how=how: call('flock', os.open(os.__file__, os.O_RDONLY), how) for how in (1, 2, 6, 8)))",
+        expected="ENOLCK",
+    ),
+    Attack(
         number=25,
         name="clone3",
         code="return call('clone3', ctypes.create_string_buffer(88), 88)",

@@ -33,9 +33,9 @@ DOCUMENTED = {
     45: "a library that the code writes can be loaded into its own process",
     50: _SUMS,
     51: _SUMS,
-    55: "without control groups threads are bounded by memory only",
+    55: "without control groups one sandbox can take all the threads that the user may have",
     96: "packages installed for the whole system can be read",
-    97: "covert channels: timing, the page cache, locks on shared read-only files",
+    97: "covert channels: timing, the page cache, fcntl locks and futexes on shared read-only files",
 }
 
 

@@ -268,3 +268,50 @@ def test_a_zygote_with_namespaces_is_under_the_filter_as_well() -> None:
             assert max(seen) == filters(guardian) + 2
 
     asyncio.run(look())
+
+
+_SIGNALS = f"""
+{program(Attack(number=97, name="", code="", expected="")).partition("def attack")[0]}
+import fcntl, mmap, struct, threading
+shared = open(os.__file__, 'rb')
+libc.mmap.restype = ctypes.c_void_p
+page = libc.mmap(None, ctypes.c_long(4096), mmap.PROT_READ, mmap.MAP_SHARED, shared.fileno(), ctypes.c_long(0))
+word = ctypes.c_uint.from_address(page).value
+"""
+_SENDER = (
+    _SIGNALS
+    + """
+fcntl.lockf(shared, fcntl.LOCK_SH)
+wait = lambda: libc.syscall(ctypes.c_long(NUMBERS['futex']), ctypes.c_void_p(page), 0, word, None)
+threading.Thread(target=wait, daemon=True).start()
+await meet('victim', {'stage': 1})
+await meet('victim', {'stage': 2})
+"""
+)
+_RECEIVER = (
+    _SIGNALS
+    + """
+await meet('attacker', {'stage': 1})
+asked = struct.pack('hhqqi4x', fcntl.F_WRLCK, 0, 0, 0, 0)
+locked = struct.unpack('hhqqi4x', fcntl.fcntl(shared, fcntl.F_GETLK, asked))[0] != fcntl.F_UNLCK
+wake = lambda: libc.syscall(ctypes.c_long(NUMBERS['futex']), ctypes.c_void_p(page), 1, 1)
+woken = any(wake() == 1 for _ in range(10**6))
+await meet('attacker', {'stage': 2})
+result = [locked, woken]
+"""
+)
+
+
+def test_siblings_can_signal_by_files_that_both_may_read(tier: Tier) -> None:
+    """Show that this gap is one; by ``flock`` they cannot, which is among the attacks."""
+
+    async def play() -> Any:
+        meeting = Meeting()
+        async with serving(tier) as (codemode, _):
+            codemode.registry.register_tool("meet", meeting.meet)
+            _, received = await asyncio.gather(
+                codemode.run_async(_SENDER), codemode.run_async(_RECEIVER)
+            )
+        return received.value
+
+    assert asyncio.run(play()) == [True, True]

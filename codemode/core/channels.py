@@ -14,6 +14,7 @@ import grpc.aio
 from pydantic import SecretStr
 
 from codemode.config import TLSConfig
+from codemode.core.apart import call_apart
 from codemode.core.forking import (
     GRPC,
     ForkSafeStub,
@@ -155,7 +156,7 @@ class Channels:
             sync, self._sync = self._sync, None
             by_loop, self._by_loop = self._by_loop, {}
         if sync is not None:
-            sync.close()
+            call_apart(sync.close)
         for loop, channel in by_loop.items():
             if loop.is_running():
                 closing = channel.close(None)

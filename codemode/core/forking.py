@@ -23,6 +23,7 @@ import grpc.aio
 import grpc.experimental.gevent
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # has no stubs for it
 
+from codemode.core.apart import call_apart
 from codemode.errors import ConfigurationError
 
 if sys.platform != "win32":
@@ -120,9 +121,13 @@ class ForkSafeStub:
 
     def GetInfo(self, request: Any, **options: Any) -> Any:  # noqa: N802 - the service's
         """Ask, and wait outside of gRPC, not on the stack of the caller's thread."""
-        with stacks():
-            future = self._stub.GetInfo.future(request, **options)
-        return future.result()
+
+        def ask() -> Any:
+            with stacks():
+                future = self._stub.GetInfo.future(request, **options)
+            return future.result()
+
+        return call_apart(ask)
 
 
 def grpc_of_this_process() -> GRPC:

@@ -1,21 +1,24 @@
 """The sync half: an execution that is carried by the caller's own thread.
 
-Messages are read and sync tools run in the thread that called. The first async
-tool starts a loop for this execution, in a thread of its own.
+Sync tools run in the thread that called; a thread of the stream reads what
+comes for it. The first async tool starts a loop for this execution, in a thread
+of its own.
 """
 
 from __future__ import annotations
 
-import threading
+import contextvars
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from queue import SimpleQueue
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import grpc
 
+from codemode.core.apart import begin_apart, take
 from codemode.core.dispatch import Dispatcher, ToolCall, ToolOutcome
 from codemode.core.events import (
     Event,
@@ -36,7 +39,14 @@ _READ_AHEAD = 8
 
 
 class SyncLink:
-    """Be one open stream to one sandbox, carried by one thread at a time."""
+    """One open stream to one sandbox, for one thread at a time.
+
+    An exception of a signal handler may come between any two steps of the
+    caller's thread. Within gRPC it would leave a lock held for ever, so that
+    thread only uses queues, whose steps are whole; others call gRPC for it.
+    """
+
+    _tools: ToolLoop | None = None
 
     def __init__(
         self,
@@ -51,14 +61,28 @@ class SyncLink:
         self.closing = False
         self.inherited = False
         self.overdue = False
+        self.idle = False  # the last run has ended, by the executor's own word
+        self.inbox: SimpleQueue[Any] = SimpleQueue()
+        """All that the caller's thread has to do."""
         self._outgoing: SimpleQueue[Sequence[pb.ClientMessage] | None] = SimpleQueue()
         self._outgoing.put(messages)
+        self._room: SimpleQueue[None] = SimpleQueue()
+        for _ in range(_READ_AHEAD):
+            self._room.put(None)
         self._unread: deque[pb.ExecutorMessage] = deque()
-        self._inbox: SimpleQueue[Any] | None = None
-        self._room = threading.Semaphore(_READ_AHEAD)
-        self._tools: ToolLoop | None = None
         self._ended = False
-        self._call = stub.Execute(self._requests(), metadata=metadata, timeout=timeout)
+        # In the caller's context, to which instrumentation of gRPC looks for its spans.
+        in_context = contextvars.copy_context().run
+        execute = partial(stub.Execute, metadata=metadata, timeout=timeout)
+        carry = partial(in_context, _carry, execute, self._outgoing, self.inbox, self._room)
+        try:
+            begin_apart(carry)
+            self._call, refusal = take(self.inbox)
+        except BaseException:
+            self._outgoing.put(None)
+            raise
+        if refusal is not None:
+            raise refusal
 
     def send(self, messages: Sequence[pb.ClientMessage]) -> None:
         """Queue messages that belong together. Safe from any thread."""
@@ -69,27 +93,14 @@ class SyncLink:
         if self.inherited:
             raise inherited_stream(self.url)
         while not self._unread:
-            item = next(self._call, None) if self._inbox is None else self._inbox.get()
+            item = take(self.inbox)
             if isinstance(item, BaseException):
                 raise item
             if not isinstance(item, pb.ExecutorMessage):
                 return item
-            if self._inbox is not None:
-                self._room.release()
+            self._room.put(None)
             self._unread.extend(unbatched(item))
         return self._unread.popleft()
-
-    @property
-    def inbox(self) -> SimpleQueue[Any]:
-        """Return the queue of all that the caller's thread has to do.
-
-        Until something runs beside the caller's thread there is none, and
-        messages are read without the detour over a thread.
-        """
-        if self._inbox is None:
-            self._inbox = SimpleQueue()
-            threading.Thread(target=self._pump, name="codemode-stream", daemon=True).start()
-        return self._inbox
 
     @property
     def tools(self) -> ToolLoop:
@@ -112,22 +123,28 @@ class SyncLink:
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
         """Give up the stream when the block takes longer."""
-        clock = threading.Timer(seconds, self._give_up)
-        clock.daemon = True
-        clock.start()
+        in_time: SimpleQueue[None] = SimpleQueue()
+
+        def clock() -> None:
+            try:
+                in_time.get(timeout=seconds)
+            except Empty:
+                self.overdue = True
+                self._call.cancel()
+
         try:
+            begin_apart(clock)
             yield
         finally:
-            clock.cancel()
-
-    def _give_up(self) -> None:
-        self.overdue = True
-        self._call.cancel()
+            in_time.put(None)
 
     def abort(self) -> None:
         """Cancel the stream from another thread: the client is being closed."""
         self.closing = True
-        self._call.cancel()
+        self._cancel()
+
+    def _cancel(self) -> None:
+        begin_apart(self._call.cancel)
 
     def forget(self) -> None:
         """Leave the stream, in a forked child, to the parent."""
@@ -137,39 +154,64 @@ class SyncLink:
         """End the stream, by which the sandbox dies, and what runs for it here. Idempotent."""
         if self._ended:
             return
-        self._ended = True
         self._outgoing.put(None)
-        self._call.cancel()
-        self._room.release()  # the pump may wait for a reader who has left
+        self._ended = True
+        self._room.put(None)  # the reader may wait for a caller who has left
+        if not self.idle:
+            self._cancel()
         if self._tools is not None:
             self._tools.stop()
 
-    def _requests(self) -> Iterator[pb.ClientMessage]:
-        outgoing: deque[pb.ClientMessage] = deque()
-        while (messages := self._outgoing.get()) is not None:
-            outgoing.extend(messages)
-            while outgoing and self._outgoing.empty():
-                yield next_message(outgoing)
+    def __del__(self) -> None:
+        # An interrupt may have kept close(), or __init__(), from any of their steps.
+        if hasattr(self, "_outgoing"):
+            self._outgoing.put(None)
+        if self._tools is not None:
+            self._tools.abandon()
 
-    def _pump(self) -> None:
-        inbox = self._inbox
-        assert inbox is not None
-        try:
-            for message in self._call:
-                # A slow reader of the events holds back the sandbox, not memory.
-                self._room.acquire()
-                if self._ended:
-                    return
-                inbox.put(message)
-            inbox.put(None)
-        except grpc.RpcError as error:
-            inbox.put(error)
+
+def _carry(
+    execute: Callable[[Iterator[pb.ClientMessage]], Any],
+    outgoing: SimpleQueue[Sequence[pb.ClientMessage] | None],
+    inbox: SimpleQueue[Any],
+    room: SimpleQueue[None],
+) -> None:
+    """Open the stream, and put it and all that comes on it into the inbox."""
+    opened: SimpleQueue[Any] = SimpleQueue()
+    try:
+        call = execute(_requests(outgoing, opened))
+    except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
+        inbox.put((None, error))
+        return
+    opened.put(call)
+    inbox.put((call, None))
+    try:
+        for message in call:
+            # A slow reader of the events holds back the sandbox, not memory.
+            room.get()
+            inbox.put(message)
+        inbox.put(None)
+    except grpc.RpcError as error:
+        inbox.put(error)
+
+
+def _requests(
+    queued: SimpleQueue[Sequence[pb.ClientMessage] | None], opened: SimpleQueue[Any]
+) -> Iterator[pb.ClientMessage]:
+    """Give gRPC's own thread what to send, and cancel the stream from there at its end."""
+    outgoing: deque[pb.ClientMessage] = deque()
+    while (messages := queued.get()) is not None:
+        outgoing.extend(messages)
+        while outgoing and queued.empty():
+            yield next_message(outgoing)
+    opened.get().cancel()
 
 
 def drive(link: SyncLink, transcript: Transcript, run_id: int) -> Generator[Event, None, None]:
     """Carry one run to its end, telling each event. Raises ExecutorClientError."""
     dispatcher = transcript.dispatcher
     running: dict[int, ToolCall] = {}
+    link.idle = False
     try:
         while True:
             item = link.receive()
@@ -207,10 +249,12 @@ def drive(link: SyncLink, transcript: Transcript, run_id: int) -> Generator[Even
                         if cancelled := running.pop(item.tool_call_cancelled.call_id, None):
                             link.cancel_call(cancelled)
                     case "completed":
+                        link.idle = True
                         link.end_run(dispatcher)
                         yield ExecutionCompleted(result=transcript.complete(item.completed))
                         return
                     case "failed":
+                        link.idle = True
                         link.end_run(dispatcher)
                         yield ExecutionCompleted(result=transcript.fail(item.failed))
                         return

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from asgiref.sync import ThreadSensitiveContext
 
+from codemode.core.apart import call_apart
 from codemode.core.dispatch import Dispatcher, ToolCall, ToolOutcome, cancel_once
 from codemode.core.threads import UNWIND_SECONDS, adopt_locals
 
@@ -111,7 +112,11 @@ class ToolLoop:
             name="codemode-tools",
             daemon=True,
         )
-        self._thread.start()
+        try:
+            call_apart(self._thread.start)
+        except BaseException:
+            self.abandon()
+            raise
 
     def start(self, call: ToolCall, dispatcher: Dispatcher) -> None:
         """Run a tool, from the thread that carries the execution."""
@@ -173,6 +178,11 @@ class ToolLoop:
                 kept.append(item)
         for item in kept:
             self._inbox.put(item)
+
+    def abandon(self) -> None:
+        """Stop without waiting, for a caller that was kept from ``stop()``."""
+        with contextlib.suppress(RuntimeError):  # it has stopped
+            self._loop.call_soon_threadsafe(self._loop.stop)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
@@ -27,6 +30,7 @@ __all__ = [
     "is_running",
     "open_descriptors",
     "process_named",
+    "threads_of_executions",
     "wait_until",
 ]
 
@@ -38,6 +42,7 @@ WHO = (
 says nothing."""
 
 
+_OF_THE_CLIENT = re.compile(r"codemode/core/(apart|sync_half|tool_loop)\.py")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 
@@ -128,6 +133,16 @@ class ExecutorProcess:
 
     def __exit__(self, *exc_info: object) -> None:
         assert self.stop() in (0, -signal.SIGKILL)
+
+
+def threads_of_executions() -> list[str]:
+    """Return the stacks of the threads that the client has beside those of its callers."""
+    stacks = [
+        traceback.format_stack(frame)
+        for thread, frame in sys._current_frames().items()
+        if thread != threading.get_ident()
+    ]
+    return ["".join(stack) for stack in stacks if _OF_THE_CLIENT.search("".join(stack[:3]))]
 
 
 def descendants(pid: int) -> list[int]:

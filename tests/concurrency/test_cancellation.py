@@ -22,7 +22,7 @@ from codemode import ClientConfig, Codemode, ExecutionResult, tool
 from codemode.core.events import ExecutionCompleted, OutputReceived
 from codemode.core.pool_share import MAX_SHARE_THREADS
 from codemode.core.threads import MAX_POOL_THREADS, tool_pool
-from tests.codemode.processes import ExecutorProcess, wait_until
+from tests.codemode.processes import ExecutorProcess, threads_of_executions, wait_until
 from tests.concurrency.deaths import PROMISED_SECONDS, STATES, Sandbox, best_of
 from tests.concurrency.watchdog import DEADLINES, PATIENCE
 
@@ -266,12 +266,8 @@ def end(trial: Trial, ending: str) -> float | None:
             assert asyncio.run(trial.codemode.execute_async("6 * 7")) == "42"
     finally:
         trial.codemode.close()
-    assert wait_until(lambda: not _threads_of_executions())
+    assert wait_until(lambda: not threads_of_executions())
     return seconds
-
-
-def _threads_of_executions() -> list[threading.Thread]:
-    return [t for t in threading.enumerate() if t.name in {"codemode-stream", "codemode-tools"}]
 
 
 @pytest.mark.parametrize("half", ["sync", "async"])

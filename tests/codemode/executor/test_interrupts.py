@@ -17,6 +17,7 @@ import codemode.core.request as request_module
 from codemode import ClientConfig, Codemode, ExecutorConnectionError, ExecutorDeadlineError
 from tests.codemode.conftest import Half
 from tests.codemode.processes import WHO, ExecutorProcess, is_running, wait_until
+from tests.support.marks import deep_except
 
 
 def script(executor: ExecutorProcess, body: str) -> list[str]:
@@ -57,6 +58,72 @@ def test_interrupt_ends_the_client_and_the_sandbox(
     assert "KeyboardInterrupt" in said
     assert client.returncode in (1, 130, -signal.SIGINT)
     assert wait_until(lambda: not is_running(name))
+
+
+INTERRUPTED = """
+    import random, signal, time
+    from tests.codemode.processes import threads_of_executions, wait_until
+
+    class SoftLimitError(Exception):
+        pass
+
+    def over(*_):
+        raise {error}
+
+    async def answer():
+        return 42
+
+    codemode.registry.register_tool("answer", answer)
+    signal.signal(signal.SIGALRM, over)
+    random.seed(7)
+
+    def once():
+        if {session}:
+            with codemode.session() as session:
+                session.run("x = 1")
+                return session.run({code!r}, execution_timeout=600)
+        return codemode.run({code!r}, execution_timeout=600)
+
+    interrupts = 0
+    {warm_up}
+    for _ in range(150):
+        try:
+            # Again after 2 s: what is raised while an object is deleted, Python drops.
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0002, 0.02), 2)
+            once()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except {error}:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            interrupts += 1
+    assert interrupts > 20, interrupts
+    assert codemode.run("6 * 7").value == 42
+    assert wait_until(lambda: not threads_of_executions()), threads_of_executions()
+"""
+
+
+@pytest.mark.parametrize(
+    "error, code",
+    [
+        ("KeyboardInterrupt", "here('a') or here('b')"),
+        ("KeyboardInterrupt", "await answer() + await answer()"),
+        ("KeyboardInterrupt", CODE.format("time.sleep(600)")),
+        ("SoftLimitError", "for i in range(20): print(i, flush=True)"),
+        ("SoftLimitError", "import time\ntime.sleep(600)"),
+    ],
+)
+@pytest.mark.parametrize("session", deep_except([False, True], False))
+def test_what_a_signal_handler_raises_passes_through_wherever_it_hits(
+    executor: ExecutorProcess, error: str, code: str, session: bool
+) -> None:
+    """The client goes on afterwards: no lock of gRPC stays held, no thread and no sandbox."""
+    warm_up = "" if "600" in code else "once()"
+    body = INTERRUPTED.format(error=error, code=code, session=session, warm_up=warm_up)
+    client = subprocess.run(
+        script(executor, body), capture_output=True, text=True, timeout=110, check=False
+    )
+    assert client.returncode == 0, client.stderr
+    names = [name for name in client.stdout.split() if len(name) > 1]
+    assert wait_until(lambda: not any(map(is_running, names)))
 
 
 def test_client_works_on_both_sides_of_a_fork(executor: ExecutorProcess) -> None:

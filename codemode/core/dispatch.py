@@ -28,11 +28,10 @@ from codemode.core.perform import CANCELLED, Performer, refuse
 from codemode.core.pool_share import PoolShare
 from codemode.core.registry import ComponentRegistry
 from codemode.core.result import ToolCallRecord
-from codemode.core.threads import UNWIND_SECONDS, adopt_locals, on_sync_thread
+from codemode.core.threads import adopt_locals, on_sync_thread, sync_code_here
 from codemode.tools.tool import Tool
 
 __all__ = [
-    "UNWIND_SECONDS",
     "Dispatcher",
     "ToolCall",
     "ToolFailure",
@@ -211,7 +210,8 @@ class Dispatcher:
         call.stop = _canceller()
         try:
             if tool.asynchronous:
-                return await self._performer.perform_async(call, tool)
+                async with sync_code_here():
+                    return await self._performer.perform_async(call, tool)
             if tool.thread_sensitive:
                 return await on_sync_thread(self._performer.perform, call, tool)
             return await self._pool_from_loop(call, tool)

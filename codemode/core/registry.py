@@ -21,7 +21,7 @@ from codemode.core.context import (
 )
 from codemode.core.observers import ExecutionObserver
 from codemode.core.plain import call_plain, check_plain
-from codemode.core.threads import on_sync_thread, sync_thread_waits_here
+from codemode.core.threads import on_sync_thread
 from codemode.errors import ConfigurationError, ToolRegistrationError
 from codemode.tools.build import default_name, make_tool, same_source
 from codemode.tools.errors import ToolCallRefused
@@ -190,9 +190,8 @@ class ComponentRegistry:
             load()
 
     async def load_async(self, context: RuntimeContext | None) -> None:
-        """Do as ``load`` on the thread for sync code, unless that one waits for this very loop."""
-        load = self._loader_of(context)
-        if load is not None and not sync_thread_waits_here():
+        """Do as ``load`` on the thread for sync code."""
+        if (load := self._loader_of(context)) is not None:
             await on_sync_thread(load)
 
     def add_hook(self, hook: ToolHook) -> None:

@@ -7,13 +7,17 @@ import contextvars
 import logging
 import os
 import threading
+from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 from asgiref import sync as asgiref_sync
+from asgiref.current_thread_executor import CurrentThreadExecutor
 from asgiref.local import Local
-from asgiref.sync import AsyncToSync, SyncToAsync, sync_to_async
+from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext, sync_to_async
 
 __all__ = [
     "MAX_POOL_THREADS",
@@ -22,7 +26,7 @@ __all__ = [
     "call_each",
     "off_loop",
     "on_sync_thread",
-    "sync_thread_waits_here",
+    "sync_code_here",
     "tool_pool",
 ]
 
@@ -78,19 +82,81 @@ async def off_loop[R](function: Callable[..., R], *args: Any) -> R:
 async def on_sync_thread[R](function: Callable[..., R], *args: Any) -> R:
     """Call a function on the thread for sync code, from a task.
 
-    Raises RuntimeError where that thread waits for this very loop.
+    Where ``asyncio.run()`` in sync code has made that thread run this very loop,
+    the function is called at once, and the loop waits.
     """
-    if sync_thread_waits_here():
-        raise RuntimeError(
-            "sync code would wait for ever here: its thread runs this event loop, started by "
-            "asyncio.run() in a sync view or by sync_to_async(); call execute() there, or "
-            "async_to_sync(codemode.execute_async)(...)"
-        )
+    if _sync_thread_is_here():
+        return _without_loop(function, *args)
     return await _sync_call(function, *args)
 
 
-def sync_thread_waits_here() -> bool:
-    """Tell whether the thread for sync code is this very one, and so waits for this loop."""
+def sync_code_here() -> AbstractAsyncContextManager[object]:
+    """Return a block for a task of the project's, in which its sync code finds its thread.
+
+    asgiref would let it wait for ever where that thread runs this very loop.
+    """
+    if _sync_thread_is_here():
+        return ThreadSensitiveContext(executor=_HereExecutor())
+    return nullcontext()
+
+
+class _HereExecutor(Executor):
+    """Run what is submitted in the thread of the running loop, which waits meanwhile."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._outer = getattr(SyncToAsync.threadlocal, "main_event_loop", None)
+
+    def submit[**P, R](self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        future: Future[R] = Future()
+        function: Callable[[], R] = partial(self._on_outer_loop(fn), *args, **kwargs)
+        if threading.get_ident() == self._thread:
+            _fulfil(future, function)
+        else:
+            self._loop.call_soon_threadsafe(_fulfil, future, function)
+        return future
+
+    def _on_outer_loop[**P, R](self, handler: Callable[P, R]) -> Callable[P, R]:
+        """Return what asgiref submits, with the loop that goes on in place of the one that waits.
+
+        Its first argument is the loop to which async_to_sync() in the sync code will go.
+        """
+        if isinstance(handler, partial) and handler.args[:1] == (self._loop,) and self._outer:
+            return partial(handler.func, self._outer, *handler.args[1:], **handler.keywords)
+        return handler
+
+
+def _fulfil[R](future: Future[R], function: Callable[[], R]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = _without_loop(function)
+    except BaseException as error:  # noqa: BLE001 - it is the future's
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+def _without_loop[**P, R](function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call sync code in the thread of a running loop as if none ran there.
+
+    Django, asgiref and asyncio refuse sync code in a thread whose loop runs,
+    for that loop stands still. Here it would wait in any case: for this thread.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    if task is not None:
+        _leave_task(loop, task)
+    asyncio._set_running_loop(None)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        asyncio._set_running_loop(loop)
+        if task is not None:
+            _enter_task(loop, task)
+
+
+def _sync_thread_is_here() -> bool:
     return threading.current_thread() in _sync_threads()
 
 
@@ -108,8 +174,10 @@ def _sync_threads() -> Collection[threading.Thread]:
             executor = SyncToAsync.single_thread_executor
         else:
             executor = SyncToAsync.context_to_thread_executor.get(request)
+    if isinstance(executor, CurrentThreadExecutor):
+        return (executor._work_thread,)
     if not isinstance(executor, ThreadPoolExecutor):
-        return ()  # those of other kinds serve from where they were made
+        return ()  # ours, which know how to get to their thread
     # A thread is started before it is noted; whoever starts it holds the lock until it is.
     with executor._shutdown_lock:
         return tuple(executor._threads)

@@ -370,7 +370,7 @@ NOTICED = [
     ),
     (
         "sync_code_never_waits_for_its_own_thread",
-        "concurrency/test_pitfalls.py::test_asyncio_run_on_the_thread_for_sync_code_fails_at_once_instead_of_waiting_for_itself",
+        "concurrency/test_pitfalls.py::test_asyncio_run_on_the_thread_for_sync_code_runs_it_there_instead_of_waiting_for_itself",
     ),
     (
         "each_loop_has_a_channel",

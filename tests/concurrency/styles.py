@@ -199,7 +199,24 @@ async def aview(request: HttpRequest) -> JsonResponse:
     return JsonResponse(asdict(await avisit(request.headers["X-Tenant-ID"], request.body.decode())))
 
 
-urlpatterns = [path("view/", view), path("aview/", aview)]
+@csrf_exempt
+def loop_view(request: HttpRequest) -> JsonResponse:
+    """Execute code in a loop of the view's own, in the thread for sync code."""
+    place = here()
+
+    async def main() -> Visit:
+        result = await get_codemode().run_async(request.body.decode())
+        tenant = request.headers["X-Tenant-ID"]
+        return Visit.of(tenant, place, id(asyncio.get_running_loop()), result)
+
+    return JsonResponse(asdict(asyncio.run(main())))
+
+
+urlpatterns = [
+    path("view/", view),
+    path("aview/", aview),
+    path("loop-view/", loop_view),
+]
 
 
 def answered(answer: httpx.Response) -> Visit:
@@ -247,13 +264,15 @@ class Style:
 
     ``half`` says who carries the execution: the caller's thread, the caller's
     loop, or a worker thread because a loop runs in the caller's. ``beats``
-    says whether the caller has a loop that must live or is blocked by design.
+    says whether the caller has a loop that must live or is blocked by design,
+    ``outer`` that this is not the one that carries the execution.
     """
 
     name: str
     half: Literal["sync", "async", "worker"]
     beats: bool | None
     visit_all: Callable[[list[str], str], list[Visit]]
+    outer: bool = False
 
 
 STYLES = [
@@ -261,6 +280,13 @@ STYLES = [
     Style(name="async view, WSGI", half="async", beats=None, visit_all=wsgi("/aview/")),
     Style(name="sync view, ASGI", half="sync", beats=True, visit_all=asgi("/view/")),
     Style(name="async view, ASGI", half="async", beats=True, visit_all=asgi("/aview/")),
+    Style(
+        name="asyncio.run, ASGI",
+        half="async",
+        beats=True,
+        outer=True,
+        visit_all=asgi("/loop-view/"),
+    ),
     Style(name="asgiref's shared thread", half="sync", beats=True, visit_all=shared_thread),
     Style(name="plain threads", half="sync", beats=None, visit_all=plain_threads),
     Style(name="thread pool", half="sync", beats=None, visit_all=thread_pool),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,11 @@ from codemode import ClientConfig, Codemode, ExecutionResult, tool
 from django_codemode.telling import atell
 from tests.concurrency.watchdog import bounded
 
-WHERE = {"in a request": ThreadSensitiveContext, "on the shared thread": contextlib.AsyncExitStack}
+WHERE = {
+    "in a request": ThreadSensitiveContext,
+    "on the shared thread": contextlib.AsyncExitStack,
+    "below async_to_sync": contextlib.AsyncExitStack,
+}
 
 
 def on_a_sync_thread(view: Callable[[], Any], where: str) -> Any:
@@ -26,31 +31,84 @@ def on_a_sync_thread(view: Callable[[], Any], where: str) -> Any:
         async with WHERE[where]():
             return await sync_to_async(view)()
 
+    if where == "below async_to_sync":
+        return bounded(lambda: async_to_sync(main)())
     return bounded(lambda: asyncio.run(main()))
 
 
+class Everybody:
+    """Be an observer, a hook and a permission checker, and note whoever is asked where."""
+
+    def __init__(self) -> None:
+        self.threads: dict[str, int] = {}
+
+    def note(self, who: str) -> None:
+        with pytest.raises(RuntimeError):  # what Django asks before it lets sync code pass
+            asyncio.get_running_loop()
+        self.threads[who] = threading.get_ident()
+
+    def execution_started(self, *args: Any) -> None:
+        self.note("begin")
+
+    def execution_finished(self, *args: Any) -> None:
+        self.note("end")
+
+    def before_call(self, call: Any) -> None:
+        self.note(f"before {call.name}")
+
+    def after_call(self, call: Any, outcome: Any) -> None:
+        self.note(f"after {call.name}")
+
+    def allows(self, *args: Any) -> bool:
+        self.note("permission")
+        return True
+
+
 @pytest.mark.parametrize("where", WHERE)
-def test_asyncio_run_on_the_thread_for_sync_code_fails_at_once_instead_of_waiting_for_itself(
-    codemode: Codemode, where: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    codemode.registry.register_tool("one", lambda: 1)
-
-    def view() -> ExecutionResult:
-        return asyncio.run(codemode.run_async("one()"))
-
-    # What waits for itself does so for ever: longer than it is watched.
-    result = on_a_sync_thread(view, where)
-
-    assert result.status == "failed"
-    assert [call.outcome for call in result.tool_calls] == ["failed"]
-    assert "async_to_sync(codemode.execute_async)" in result.error.message
-    assert "Tool one failed in execution" in caplog.text
-
-
-@pytest.mark.parametrize("where", WHERE)
-def test_what_needs_no_sync_code_works_there_and_so_does_async_to_sync(
+def test_asyncio_run_on_the_thread_for_sync_code_runs_it_there_instead_of_waiting_for_itself(
     codemode: Codemode, where: str
 ) -> None:
+    everybody = Everybody()
+
+    async def awhere() -> int:
+        async def back() -> int:
+            await asyncio.sleep(0)
+            return await sync_to_async(threading.get_ident)()
+
+        one = await sync_to_async(threading.get_ident)()
+        assert one == await sync_to_async(async_to_sync(back))()
+        assert one == await asyncio.to_thread(asyncio.run, sync_to_async(threading.get_ident)())
+        assert asyncio.current_task() is not None
+        return one
+
+    registry = codemode.registry
+    registry.register_tool("where", tool(permission="app.it")(lambda: threading.get_ident()))
+    registry.register_tool("awhere", awhere)
+    registry.register_tool("three", tool(thread_sensitive=False)(lambda: 3))
+    registry.permission_checker = everybody
+    registry.context_loader = lambda context: lambda: everybody.note("context")
+    registry.add_observer(everybody)
+    registry.add_hook(everybody)
+
+    def view() -> tuple[int, ExecutionResult]:
+        with registry.context(user="of the request"):
+            result = asyncio.run(codemode.run_async("[where(), await awhere(), three()]"))
+        return threading.get_ident(), result
+
+    # What waits for itself does so for ever: longer than it is watched.
+    thread, result = on_a_sync_thread(view, where)
+
+    assert result.error is None
+    assert result.value == [thread, thread, 3]
+    names = ("where", "awhere", "three")
+    assert everybody.threads == {
+        **dict.fromkeys(("context", "permission", "begin", "end"), thread),
+        **{f"{when} {name}": thread for when in ("before", "after") for name in names},
+    }
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_other_ways_to_execute_code_work_there(codemode: Codemode, where: str) -> None:
     async def two() -> int:
         await asyncio.sleep(0)
         return 2
@@ -58,25 +116,30 @@ def test_what_needs_no_sync_code_works_there_and_so_does_async_to_sync(
     codemode.registry.register_tool("one", lambda: 1)
     codemode.registry.register_tool("two", two)
     codemode.registry.register_tool("three", tool(thread_sensitive=False)(lambda: 3))
-    code = "[await two(), three()]"
-    assert on_a_sync_thread(lambda: asyncio.run(codemode.run_async(code)), where).value == [2, 3]
     code = "[one(), await two(), three()]"
     by_bridge = async_to_sync(codemode.run_async)
     assert on_a_sync_thread(lambda: by_bridge(code), where).value == [1, 2, 3]
     assert on_a_sync_thread(lambda: codemode.run(code), where).value == [1, 2, 3]
 
 
-@pytest.mark.parametrize("where", WHERE)
-def test_observers_that_could_never_be_told_are_an_error_of_the_caller(
-    codemode: Codemode, where: str
-) -> None:
-    class Observer:
-        def execution_started(self, *args: Any) -> None: ...
-        def execution_finished(self, *args: Any) -> None: ...
+@pytest.mark.parametrize("inner", ["run", "run_async"])
+def test_tools_execute_code_there(codemode: Codemode, inner: str) -> None:
+    def nested() -> Any:
+        if inner == "run":
+            return codemode.run("[one(), await two()]").value
+        return async_to_sync(codemode.run_async)("[one(), await two()]").value
 
-    codemode.registry.add_observer(Observer())
-    with pytest.raises(RuntimeError, match="call execute.. there"):
-        on_a_sync_thread(lambda: asyncio.run(codemode.run_async("1")), where)
+    async def two() -> int:
+        return await sync_to_async(lambda: 2)()
+
+    codemode.registry.register_tool("one", lambda: 1)
+    codemode.registry.register_tool("two", two)
+    codemode.registry.register_tool("nested", nested)
+
+    def view() -> ExecutionResult:
+        return asyncio.run(codemode.run_async("nested()"))
+
+    assert on_a_sync_thread(view, "in a request").value == [1, 2]
 
 
 def test_that_holds_for_a_thread_that_has_only_just_been_started(
@@ -97,8 +160,7 @@ def test_that_holds_for_a_thread_that_has_only_just_been_started(
     monkeypatch.setattr("asgiref.sync.ThreadPoolExecutor", LatePool)
     codemode.registry.register_tool("one", lambda: 1)
     result = on_a_sync_thread(lambda: asyncio.run(codemode.run_async("one()")), "in a request")
-    assert result.error is not None
-    assert "async_to_sync(codemode.execute_async)" in result.error.message
+    assert result.value == 1
 
 
 async def test_the_default_executor_of_a_loop_is_left_to_the_project(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from codemode.core.calls import ToolCall, ToolFailure, ToolHook, ToolOutcome, failure_of
+from codemode.core.interrupts import is_interrupt
 from codemode.core.plain import call_plain
 from codemode.core.registry import ComponentRegistry
 from codemode.errors import ValueDecodingError
@@ -34,7 +35,9 @@ def decode_arguments(data: bytes, *, max_bytes: int) -> dict[str, Any] | ToolFai
         arguments = decode(data, max_bytes=max_bytes)
     except ValueDecodingError as error:
         problem = str(error)
-    except Exception:
+    except Exception as error:
+        if is_interrupt(error):
+            raise
         logger.exception("The arguments of a tool call could not be decoded")
         problem = "they could not be decoded"
     else:
@@ -59,7 +62,9 @@ def permit(registry: ComponentRegistry, call: ToolCall, tool: Tool) -> ToolFailu
         allowed = call_plain(checker.allows, tool, call.runtime_context)
     except ToolCallRefused as refusal:
         return failure_of(refusal)
-    except Exception:
+    except Exception as error:
+        if is_interrupt(error):
+            raise
         logger.exception("The permission check of tool %s failed; the call is refused", tool.name)
         return _denied(f"{tool.name} is not permitted: the permission could not be checked")
     return None if allowed else _denied(f"{tool.name} is not permitted for this caller")
@@ -72,6 +77,8 @@ def validate(call: ToolCall, tool: Tool) -> ToolFailure | None:
     except ToolCallRefused as refusal:
         return failure_of(refusal)
     except Exception as error:
+        if is_interrupt(error):
+            raise
         logger.exception("A validator of tool %s failed; the call is refused", tool.name)
         return failure_of(error)
     return None
@@ -84,7 +91,9 @@ def run_before_hooks(hooks: tuple[ToolHook, ...], call: ToolCall) -> ToolFailure
             call_plain(hook.before_call, call)
         except ToolCallRefused as refusal:
             return failure_of(refusal)
-        except Exception:
+        except Exception as error:
+            if is_interrupt(error):
+                raise
             logger.exception("A hook before tool %s failed; the call is refused", call.name)
             return ToolFailure(
                 kind="error",
@@ -97,12 +106,18 @@ def run_before_hooks(hooks: tuple[ToolHook, ...], call: ToolCall) -> ToolFailure
 
 def run_after_hooks(call: ToolCall, outcome: ToolOutcome) -> None:
     """Show the outcome to the hooks that let the call through, the last one first."""
+    interrupt: BaseException | None = None
     while call.passed_hooks:
         hook = call.passed_hooks.pop()
         try:
             call_plain(hook.after_call, call, outcome)
-        except Exception:
-            logger.exception("A hook after tool %s failed; its outcome stands", call.name)
+        except BaseException as error:
+            if is_interrupt(error):
+                interrupt = error  # after the others have seen it
+            else:
+                logger.exception("A hook after tool %s failed; its outcome stands", call.name)
+    if interrupt is not None:
+        raise interrupt
 
 
 def unknown_tool(name: str, tools: Mapping[str, Tool], *, search: bool) -> ToolFailure:

@@ -24,6 +24,7 @@ from codemode.core.context import (
     get_current_execution,
 )
 from codemode.core.greenlets import why_not_async
+from codemode.core.interrupts import is_interrupt
 from codemode.core.perform import CANCELLED, Performer, refuse
 from codemode.core.pool_share import PoolShare
 from codemode.core.registry import ComponentRegistry
@@ -160,8 +161,8 @@ class Dispatcher:
     def call_sync(self, call: ToolCall) -> ToolOutcome:
         """Run a sync tool in this thread, which must be the one that ``captured`` is of.
 
-        Only what is no ordinary failure gets out, such as KeyboardInterrupt;
-        the call is on record by then. Raises TypeError for an async tool.
+        Only interrupts get out, and the call is on record by then. Raises
+        TypeError for an async tool.
         """
         if call.failure is not None or call.tool is None:
             return ToolOutcome(failure=call.failure)
@@ -169,6 +170,10 @@ class Dispatcher:
         call.started = True
         try:
             return call.context.run(self._performer.perform, call, tool)
+        except BaseException:
+            if call.outcome is None:
+                refuse(call, CANCELLED)
+            raise
         finally:
             self._close(call)
 
@@ -224,7 +229,10 @@ class Dispatcher:
             if call.passed_hooks and (tool.asynchronous or not tool.thread_sensitive):
                 await on_sync_thread(run_after_hooks, call, outcome)
             raise
-        except Exception as error:  # noqa: BLE001 - logged and sent: the way to the tool is barred
+        except Exception as error:
+            if is_interrupt(error):
+                raise
+            # Logged and sent: the way to the tool is barred.
             return self._performer.fail(call, tool, error)
         finally:
             self._close(call)

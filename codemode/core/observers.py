@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from codemode.core import logs
 from codemode.core.context import RuntimeContext
+from codemode.core.interrupts import is_interrupt
 from codemode.core.plain import call_plain
 from codemode.core.result import ExecutionFailure, ExecutionResult
 from codemode.core.threads import UNWIND_SECONDS, on_sync_thread
@@ -77,6 +78,7 @@ class Observation:
 
     def __init__(self, observers: Sequence[ExecutionObserver], execution: Execution) -> None:
         self._observers = observers
+        self._told: list[ExecutionObserver] = []
         self._execution = execution
         self._began = 0.0
         self._pid = os.getpid()
@@ -84,7 +86,11 @@ class Observation:
 
     def __enter__(self) -> Self:
         self._began = logs.execution_began(self._execution)
-        self._start()
+        try:
+            self._start()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
         return self
 
     def __exit__(
@@ -102,7 +108,7 @@ class Observation:
             telling = _Telling(self._start)
             try:
                 await telling
-            except asyncio.CancelledError as error:
+            except BaseException as error:
                 if telling.withdraw():
                     self._outcome(error)
                 else:
@@ -127,17 +133,27 @@ class Observation:
 
     def _start(self) -> None:
         for observer in self._observers:
+            self._told.append(observer)
             try:
                 call_plain(observer.execution_started, self._execution)
-            except Exception:
+            except Exception as error:
+                if is_interrupt(error):
+                    raise
                 logger.exception("An observer failed; execution %s goes on", self._id)
 
     def _finish(self, result: ExecutionResult | None, error: BaseException | None) -> None:
-        for observer in reversed(self._observers):
+        interrupt: BaseException | None = None
+        while self._told:
+            observer = self._told.pop()
             try:
                 call_plain(observer.execution_finished, self._execution, result, error)
-            except Exception:
-                logger.exception("An observer failed; the result of %s stands", self._id)
+            except BaseException as problem:
+                if is_interrupt(problem):
+                    interrupt = problem  # after the others know of the end
+                else:
+                    logger.exception("An observer failed; the result of %s stands", self._id)
+        if interrupt is not None:
+            raise interrupt
 
     def _outcome(
         self, error: BaseException | None
@@ -175,7 +191,7 @@ def _given_up(error: BaseException | None) -> str | None:
         return "the stream was closed before its end"
     if isinstance(error, asyncio.CancelledError):
         return "the task that executed it was cancelled"
-    return "the caller was interrupted" if isinstance(error, KeyboardInterrupt) else None
+    return "the caller was interrupted" if error is not None and is_interrupt(error) else None
 
 
 class _Telling:

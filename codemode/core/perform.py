@@ -11,6 +11,7 @@ from typing import Any
 
 from codemode.core.calls import OFF_LOOP_BYTES, ToolCall, ToolFailure, ToolOutcome, failure_of
 from codemode.core.checks import permit, run_after_hooks, run_before_hooks, validate
+from codemode.core.interrupts import is_interrupt
 from codemode.core.registry import ComponentRegistry
 from codemode.core.threads import adopt_locals, call_each, off_loop, on_sync_thread
 from codemode.errors import ValueEncodingError
@@ -63,13 +64,10 @@ class Performer:
 
     def perform(self, call: ToolCall, tool: Tool, *, permitted: bool = False) -> ToolOutcome:
         """Take a sync tool's call all the way."""
-        outcome = self.admit(call, tool, permitted=permitted)
-        if outcome is None:
-            try:
-                outcome = self.run(call, tool)
-            finally:
-                run_after_hooks(call, call.outcome or ToolOutcome(failure=CANCELLED))
-        return outcome
+        try:
+            return self.admit(call, tool, permitted=permitted) or self.run(call, tool)
+        finally:
+            run_after_hooks(call, call.outcome or ToolOutcome(failure=CANCELLED))
 
     async def perform_async(self, call: ToolCall, tool: Tool) -> ToolOutcome:
         """Take an asynchronous tool's call all the way, checks and hooks on the sync thread."""
@@ -91,11 +89,10 @@ class Performer:
                     raise
                 # Something within the tool was cancelled, not the call.
                 outcome = self.fail(call, tool, error)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - logged and sent
-                outcome = self.fail(call, tool, error)
             except BaseException as error:
-                self.fail(call, tool, error)
-                raise
+                outcome = self.fail(call, tool, error)
+                if is_interrupt(error):
+                    raise
             if call.passed_hooks:
                 await on_sync_thread(run_after_hooks, call, outcome)
         return outcome
@@ -113,11 +110,11 @@ class Performer:
                     "declare it with async def"
                 )
             return self._succeed(call, tool, value)
-        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - as above
-            return self.fail(call, tool, error)
         except BaseException as error:
-            self.fail(call, tool, error)
-            raise
+            outcome = self.fail(call, tool, error)
+            if is_interrupt(error):
+                raise
+            return outcome
 
     def in_pool(
         self, step: Callable[[ToolCall, Tool], ToolOutcome], call: ToolCall, tool: Tool

@@ -19,6 +19,7 @@ from codemode.core.context import (
     set_current_context,
     use_context,
 )
+from codemode.core.interrupts import is_interrupt
 from codemode.core.observers import ExecutionObserver
 from codemode.core.plain import call_plain, check_plain
 from codemode.core.threads import on_sync_thread
@@ -264,7 +265,9 @@ class ComponentRegistry:
             return bool(call_plain(self.permission_checker.allows, tool, context))
         except ToolCallRefused:
             return False
-        except Exception:
+        except Exception as error:
+            if is_interrupt(error):
+                raise
             logger.exception("Permission for tool %s could not be checked: refused", tool.name)
             return False
 

@@ -23,6 +23,7 @@ from asgiref.sync import ThreadSensitiveContext
 
 from codemode.core.apart import call_apart
 from codemode.core.dispatch import Dispatcher, ToolCall, ToolOutcome, cancel_once
+from codemode.core.interrupts import is_interrupt
 from codemode.core.threads import UNWIND_SECONDS, adopt_locals
 
 __all__ = ["Finished", "ToolLoop", "Work"]
@@ -56,7 +57,7 @@ class Work:
             result = self._function()
         except BaseException as error:
             self.future.set_exception(error)
-            if isinstance(error, KeyboardInterrupt):
+            if is_interrupt(error):
                 raise
         else:
             self.future.set_result(result)

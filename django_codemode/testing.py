@@ -92,6 +92,26 @@ class CodemodeTester:
             execution_timeout=execution_timeout,
         )
 
+    def run_ok(
+        self,
+        code: str,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        available_tools: Iterable[str] | None = None,
+        execution_timeout: float | None = None,
+    ) -> Any:
+        """Execute code and return its value; raise AssertionError unless it completed."""
+        __tracebackhide__ = True
+        result = self.run(
+            code,
+            inputs=inputs,
+            available_tools=available_tools,
+            execution_timeout=execution_timeout,
+        )
+        if not result.ok:
+            raise AssertionError(f"the code did not complete; {_outcome(result)}{_frames(result)}")
+        return result.value
+
     async def run_async(
         self,
         code: str,
@@ -118,6 +138,7 @@ class CodemodeTester:
 
         A call is a name, or a name and all of its arguments.
         """
+        __tracebackhide__ = True
         made = [
             call.name if isinstance(one, str) else (call.name, call.arguments)
             for call, one in zip(self.calls, expected, strict=False)
@@ -139,6 +160,7 @@ class CodemodeTester:
         Of ``arguments`` those that are given must be equal. ``times`` asks for
         so many fitting calls exactly.
         """
+        __tracebackhide__ = True
         wanted = dict(arguments or {})
         fitting = [
             call
@@ -160,6 +182,7 @@ class CodemodeTester:
 
     def assert_not_called(self, name: str) -> None:
         """Raise AssertionError when a tool was called."""
+        __tracebackhide__ = True
         if any(call.name == name for call in self.calls):
             raise AssertionError(f"expected no call of {name!r}; {self._told()}")
 
@@ -268,8 +291,16 @@ class CodemodeTester:
         return replacement
 
     def _told(self) -> str:
-        made = [f"{call.name}({call.arguments}): {call.outcome}" for call in self.calls]
-        return "made were " + ("; ".join(made) or "none")
+        made = [
+            f"{call.name}({call.arguments}): {call.outcome}"
+            + (f" ({call.error})" if call.error else "")
+            for call in self.calls
+        ]
+        runs = "".join(
+            f"\n  run {number}: {_outcome(result)}"
+            for number, result in enumerate(self.results, start=1)
+        )
+        return f"made were {'; '.join(made) or 'none'}{runs or '; no code was executed'}"
 
 
 class Replacement:
@@ -321,6 +352,20 @@ def _address() -> str:
             tier = settings.min_tier or (None if given else "C")
             _executor = EmbeddedExecutor(log_file=settings.executor_log_file, min_tier=tier)
         return _executor.address()
+
+
+def _outcome(result: ExecutionResult) -> str:
+    """Return how an execution ended, in a line."""
+    error = result.error
+    if error is None:
+        return result.status
+    line = "" if error.line is None else f" (line {error.line})"
+    return f"{result.status}: {error.type}: {error.message}{line}"
+
+
+def _frames(result: ExecutionResult) -> str:
+    traceback = result.error.traceback.rstrip() if result.error else ""
+    return f"\n{traceback}" if traceback else ""
 
 
 def _of_kind(tool: Tool, function: Callable[..., Any]) -> Callable[..., Any]:

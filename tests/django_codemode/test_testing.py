@@ -211,6 +211,52 @@ class TestCalls:
             codemode.assert_called(**arguments)
         assert message in str(caught.value)
 
+    def test_what_became_of_each_run_is_told_as_well(
+        self, codemode: CodemodeTester, steady: None
+    ) -> None:
+        with pytest.raises(AssertionError, match="made were none; no code was executed"):
+            codemode.assert_called("double")
+        codemode.run("double(1)")
+        codemode.run("tools['doubel'].run(number=2)")
+        codemode.run("double('many')")
+        with pytest.raises(AssertionError) as caught:
+            codemode.assert_called("triple")
+        told = str(caught.value)
+        assert "double({'number': 1}): completed; double({'number': 'many'}): refused (" in told
+        assert "\n  run 1: completed\n  run 2: failed: UnknownToolError: " in told
+        assert "must be a whole number" in told.partition("\n  run 3: failed: ")[2]
+
+    def test_run_ok_returns_the_value_or_fails_with_the_error_of_the_code(
+        self, codemode: CodemodeTester, steady: None
+    ) -> None:
+        assert codemode.run_ok("double(number)", inputs={"number": 4}) == 8
+        with pytest.raises(AssertionError) as caught:
+            codemode.run_ok("x = 1\n1/0")
+        told = str(caught.value)
+        assert "did not complete; failed: ZeroDivisionError: division by zero (line 2)" in told
+        assert "1/0" in told.partition("(line 2)")[2]
+        with pytest.raises(AssertionError, match="timeout: Timeout: the code ran longer than"):
+            codemode.run_ok("while True: pass", execution_timeout=0.2)
+        assert [result.status for result in codemode.results] == ["completed", "failed", "timeout"]
+
+    @pytest.mark.parametrize(
+        ("method", "argument"),
+        [
+            ("assert_calls", "refund"),
+            ("assert_called", "refund"),
+            ("assert_not_called", "double"),
+            ("run_ok", "1/0"),
+        ],
+    )
+    def test_a_failure_points_at_the_test_and_not_into_the_kit(
+        self, method: str, argument: str, codemode: CodemodeTester, steady: None
+    ) -> None:
+        codemode.run("double(1)")
+        with pytest.raises(AssertionError) as caught:
+            getattr(codemode, method)(argument)
+        shown = caught.traceback.filter(caught)
+        assert {Path(entry.path) for entry in shown} == {Path(__file__)}
+
     def test_a_call_that_must_not_be_fails(self, codemode: CodemodeTester, steady: None) -> None:
         codemode.run("double(1)")
         with pytest.raises(AssertionError, match="expected no call of 'double'; made were double"):

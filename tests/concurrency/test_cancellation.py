@@ -365,7 +365,7 @@ def test_nobody_waits_twice_for_a_tool_that_goes_on(
         assert result.status == "timeout"
     finally:
         go.set()
-    assert wait_until(lambda: not _threads_of_executions())
+    assert wait_until(lambda: not threads_of_executions())
 
 
 def come_to_rest() -> None:

@@ -26,7 +26,7 @@ def refuse_other_package() -> None:
 def check_same_name(
     *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
 ) -> list[CheckMessage]:
-    """Report another package of the same name elsewhere on the path (W020)."""
+    """Report another package of the same name elsewhere on the path (W018)."""
     from codemode.installed import OTHER, other_package
 
     if (folder := other_package()) is None:
@@ -36,6 +36,6 @@ def check_same_name(
             f"{OTHER} is installed as well and has a package codemode too, in {folder}: which of "
             "the two is imported depends on the order of sys.path.",
             hint=f"Uninstall {OTHER}, or give it an environment of its own.",
-            id="django_codemode.W020",
+            id="django_codemode.W018",
         )
     ]

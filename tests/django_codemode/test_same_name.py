@@ -92,4 +92,4 @@ def test_another_package_that_ours_hides_is_a_warning(tmp_path: Path) -> None:
     ended = run(CHECK, ROOT, tmp_path)
 
     assert ended.returncode == 0, ended.stderr
-    assert "(django_codemode.W020) opencodemode is installed as well" in ended.stderr
+    assert "(django_codemode.W018) opencodemode is installed as well" in ended.stderr

@@ -76,7 +76,6 @@ def use(url: str, key: str) -> None:
         CODEMODE={"EXECUTOR_URL": url, "EXECUTOR_API_KEY": key},
     )
     django.setup()
-    django.core.management.call_command("check")
     for module in ("asgi", "consumers", "middleware", "signals", "testing", "urls", "views"):
         importlib.import_module(f"django_codemode.{module}")
 
@@ -85,9 +84,11 @@ def use(url: str, key: str) -> None:
     facade = get_codemode()
 
     async def double(number: int) -> int:
+        """Return twice a number."""
         return 2 * number
 
     facade.registry.register_tool("double", double)
+    django.core.management.call_command("check")
     with facade:
         print(facade.execute("await double(21)"))
         print(asyncio.run(facade.execute_async("await double(22)")))

@@ -46,7 +46,7 @@ execute        | miss    | miss    | miss     | miss   | miss    | miss      | m
 execute, tool  | call    | call    | call     | call   | call    | call      | call  | call  | call  | call
 both, no staff | call    | call    | call     | call   | call    | call      | call  | 403   | 403   | 403
 superuser      | call    | call    | call     | call   | call    | call      | call  | call  | call  | call
-system         | call    | call    | call     | call   | call    | miss      | call  | call  | call  | call
+system         | call    | call    | call     | call   | call    | call      | call  | call  | call  | call
 """
 
 CODE = """

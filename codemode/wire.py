@@ -12,8 +12,10 @@ from grpc.aio import EOF  # type: ignore[attr-defined]  # the stubs leave it out
 from codemode.protos import codemode_pb2_grpc
 
 __all__ = [
+    "BATCHES",
     "CHUNK_BYTES",
     "EOF",
+    "FEATURES",
     "PROTOCOL_VERSION",
     "ChunkBuffer",
     "make_stub",
@@ -23,6 +25,10 @@ __all__ = [
 ]
 
 PROTOCOL_VERSION = 1
+BATCHES = "batches"
+FEATURES = (BATCHES,)
+"""What an executor announces that it takes beyond the first form of the protocol."""
+
 CHUNK_BYTES = 128 * 1024
 """The most bytes of a value that one message carries.
 

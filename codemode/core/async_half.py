@@ -52,6 +52,7 @@ class AsyncLink:
         self.closing = False
         self.inherited = False
         self.overdue = False
+        self.batches = False  # the executor takes them
         self.idle = False  # the last run has ended, by the executor's own word
         self.loop = asyncio.get_running_loop()
         self._writing = asyncio.Lock()
@@ -78,7 +79,7 @@ class AsyncLink:
             while self._outgoing:
                 if self.closing or self.inherited or self._call.done():
                     return
-                if not await self._write(next_message(self._outgoing)):
+                if not await self._write(next_message(self._outgoing, batches=self.batches)):
                     return
 
     async def _write(self, message: pb.ClientMessage) -> bool:
@@ -333,6 +334,7 @@ async def drive(
                     return
                 case _:
                     if (event := transcript.event(item)) is not None:
+                        link.batches = transcript.batches
                         yield event
     except grpc.RpcError as error:
         await link.end_run(dispatcher)

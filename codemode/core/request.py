@@ -152,8 +152,10 @@ def result_messages(run_id: int, call_id: int, outcome: ToolOutcome) -> list[pb.
     return [*chunks, pb.ClientMessage(tool_result=answer)]
 
 
-def next_message(outgoing: deque[pb.ClientMessage]) -> pb.ClientMessage:
-    """Take what is to be sent next: one message, or several as a batch."""
+def next_message(outgoing: deque[pb.ClientMessage], *, batches: bool) -> pb.ClientMessage:
+    """Take what is to be sent next: one message, or several where the executor takes batches."""
+    if not batches:
+        return outgoing.popleft()
     taken: list[pb.ClientMessage] = take_batch(outgoing)
     if len(taken) == 1:
         return taken[0]

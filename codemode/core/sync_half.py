@@ -35,6 +35,9 @@ from codemode.wire import unbatched
 
 __all__ = ["SyncLink", "drive"]
 
+type _Outgoing = SimpleQueue[tuple[Sequence[pb.ClientMessage], bool] | None]
+"""Messages that belong together and whether they may go as a batch; None at the end."""
+
 _READ_AHEAD = 8
 
 
@@ -61,11 +64,12 @@ class SyncLink:
         self.closing = False
         self.inherited = False
         self.overdue = False
+        self.batches = False  # the executor takes them
         self.idle = False  # the last run has ended, by the executor's own word
         self.inbox: SimpleQueue[Any] = SimpleQueue()
         """All that the caller's thread has to do."""
-        self._outgoing: SimpleQueue[Sequence[pb.ClientMessage] | None] = SimpleQueue()
-        self._outgoing.put(messages)
+        self._outgoing: _Outgoing = SimpleQueue()
+        self.send(messages)
         self._room: SimpleQueue[None] = SimpleQueue()
         for _ in range(_READ_AHEAD):
             self._room.put(None)
@@ -86,7 +90,7 @@ class SyncLink:
 
     def send(self, messages: Sequence[pb.ClientMessage]) -> None:
         """Queue messages that belong together. Safe from any thread."""
-        self._outgoing.put(messages)
+        self._outgoing.put((messages, self.batches))
 
     def receive(self) -> Any:
         """Return the next thing to do: a message, or an item of ``inbox``. None is the end."""
@@ -172,7 +176,7 @@ class SyncLink:
 
 def _carry(
     execute: Callable[[Iterator[pb.ClientMessage]], Any],
-    outgoing: SimpleQueue[Sequence[pb.ClientMessage] | None],
+    outgoing: _Outgoing,
     inbox: SimpleQueue[Any],
     room: SimpleQueue[None],
 ) -> None:
@@ -195,15 +199,14 @@ def _carry(
         inbox.put(error)
 
 
-def _requests(
-    queued: SimpleQueue[Sequence[pb.ClientMessage] | None], opened: SimpleQueue[Any]
-) -> Iterator[pb.ClientMessage]:
+def _requests(queued: _Outgoing, opened: SimpleQueue[Any]) -> Iterator[pb.ClientMessage]:
     """Give gRPC's own thread what to send, and cancel the stream from there at its end."""
     outgoing: deque[pb.ClientMessage] = deque()
-    while (messages := queued.get()) is not None:
+    while (item := queued.get()) is not None:
+        messages, batches = item
         outgoing.extend(messages)
         while outgoing and queued.empty():
-            yield next_message(outgoing)
+            yield next_message(outgoing, batches=batches)
     opened.get().cancel()
 
 
@@ -260,6 +263,7 @@ def drive(link: SyncLink, transcript: Transcript, run_id: int) -> Generator[Even
                         return
                     case _:
                         if (event := transcript.event(item)) is not None:
+                            link.batches = transcript.batches
                             yield event
     except grpc.RpcError as error:
         link.end_run(dispatcher)

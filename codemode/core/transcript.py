@@ -22,7 +22,7 @@ from codemode.core.result import (
 from codemode.errors import ExecutorProtocolError, ValueDecodingError
 from codemode.protos import codemode_pb2 as pb
 from codemode.values import decode
-from codemode.wire import ChunkBuffer
+from codemode.wire import BATCHES, ChunkBuffer
 
 __all__ = ["Transcript", "call_finished"]
 
@@ -47,6 +47,7 @@ class Transcript:
         self._execution_timeout = execution_timeout
         self.max_value_bytes = max_value_bytes
         self.started = False
+        self.batches = False  # the executor takes them
         self.final: ExecutionResult | None = None
         self._isolation = "none"
         self._output: dict[str, list[str]] = {"stdout": [], "stderr": []}
@@ -78,6 +79,7 @@ class Transcript:
                 return ProgressReported(done=progress.done, total=total, note=progress.note)
             case "started":
                 self.started = True
+                self.batches = BATCHES in message.started.features
                 self._isolation = message.started.isolation
                 # The time in the queue does not count.
                 self.dispatcher.deadline = time.monotonic() + self._execution_timeout

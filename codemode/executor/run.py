@@ -15,7 +15,7 @@ from codemode.executor.unanswered import UnansweredCalls
 from codemode.protos import codemode_pb2 as pb
 from codemode.sandbox.channel import EXIT_NO_MEMORY
 from codemode.sandbox.frames import Frame, FrameError, pack_texts
-from codemode.wire import PROTOCOL_VERSION
+from codemode.wire import FEATURES, PROTOCOL_VERSION
 
 __all__ = ["ChildLostError", "Run", "refuse_stale_call"]
 
@@ -188,6 +188,7 @@ class Run:
                     isolation=self._isolation,
                     protocol_version=PROTOCOL_VERSION,
                     executor_version=self._version,
+                    features=FEATURES,
                 )
             )
         )

@@ -13,7 +13,7 @@ from codemode.executor.pools import Pools
 from codemode.executor.stream import ExecuteStream
 from codemode.protos import codemode_pb2 as pb
 from codemode.protos import codemode_pb2_grpc
-from codemode.wire import PROTOCOL_VERSION
+from codemode.wire import FEATURES, PROTOCOL_VERSION
 
 __all__ = ["ExecutorService"]
 
@@ -70,4 +70,5 @@ class ExecutorService(codemode_pb2_grpc.ExecutorServiceServicer):
             ],
             max_concurrency=config.concurrency,
             max_queued=config.max_queued,
+            features=FEATURES,
         )

@@ -172,18 +172,20 @@ class Chunk(_message.Message):
     def __init__(self, data: _Optional[bytes] = ...) -> None: ...
 
 class Started(_message.Message):
-    __slots__ = ("run_id", "execution_id", "isolation", "protocol_version", "executor_version")
+    __slots__ = ("run_id", "execution_id", "isolation", "protocol_version", "executor_version", "features")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     ISOLATION_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_VERSION_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
     run_id: int
     execution_id: str
     isolation: str
     protocol_version: int
     executor_version: str
-    def __init__(self, run_id: _Optional[int] = ..., execution_id: _Optional[str] = ..., isolation: _Optional[str] = ..., protocol_version: _Optional[int] = ..., executor_version: _Optional[str] = ...) -> None: ...
+    features: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, run_id: _Optional[int] = ..., execution_id: _Optional[str] = ..., isolation: _Optional[str] = ..., protocol_version: _Optional[int] = ..., executor_version: _Optional[str] = ..., features: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Output(_message.Message):
     __slots__ = ("run_id", "stream", "text")
@@ -286,7 +288,7 @@ class GetInfoRequest(_message.Message):
     def __init__(self, protocol_version: _Optional[int] = ..., client_version: _Optional[str] = ...) -> None: ...
 
 class GetInfoResponse(_message.Message):
-    __slots__ = ("protocol_version", "executor_version", "python_version", "isolation", "isolation_detail", "default_limits", "ceilings", "max_execution_timeout", "profiles", "max_concurrency", "max_queued")
+    __slots__ = ("protocol_version", "executor_version", "python_version", "isolation", "isolation_detail", "default_limits", "ceilings", "max_execution_timeout", "profiles", "max_concurrency", "max_queued", "features")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_VERSION_FIELD_NUMBER: _ClassVar[int]
     PYTHON_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -298,6 +300,7 @@ class GetInfoResponse(_message.Message):
     PROFILES_FIELD_NUMBER: _ClassVar[int]
     MAX_CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
     MAX_QUEUED_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     executor_version: str
     python_version: str
@@ -309,7 +312,8 @@ class GetInfoResponse(_message.Message):
     profiles: _containers.RepeatedCompositeFieldContainer[Profile]
     max_concurrency: int
     max_queued: int
-    def __init__(self, protocol_version: _Optional[int] = ..., executor_version: _Optional[str] = ..., python_version: _Optional[str] = ..., isolation: _Optional[str] = ..., isolation_detail: _Optional[str] = ..., default_limits: _Optional[_Union[Limits, _Mapping]] = ..., ceilings: _Optional[_Union[Limits, _Mapping]] = ..., max_execution_timeout: _Optional[float] = ..., profiles: _Optional[_Iterable[_Union[Profile, _Mapping]]] = ..., max_concurrency: _Optional[int] = ..., max_queued: _Optional[int] = ...) -> None: ...
+    features: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, protocol_version: _Optional[int] = ..., executor_version: _Optional[str] = ..., python_version: _Optional[str] = ..., isolation: _Optional[str] = ..., isolation_detail: _Optional[str] = ..., default_limits: _Optional[_Union[Limits, _Mapping]] = ..., ceilings: _Optional[_Union[Limits, _Mapping]] = ..., max_execution_timeout: _Optional[float] = ..., profiles: _Optional[_Iterable[_Union[Profile, _Mapping]]] = ..., max_concurrency: _Optional[int] = ..., max_queued: _Optional[int] = ..., features: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Profile(_message.Message):
     __slots__ = ("name", "preloaded_modules")

@@ -312,6 +312,8 @@ async def test_batches_go_both_ways_to_a_client_that_accepts_them(
     messages = await read_all(stream)
     kinds = [one.WhichOneof("message") for message in messages for one in unbatched(message)]
     assert kinds == ["started", "output", *["tool_call"] * 10, "completed"]
+    started = next(iter(unbatched(messages[0]))).started
+    assert list(started.features) == ["batches"]
     batched = [message for message in messages if message.WhichOneof("message") == "batch"]
     assert accepts_batches or not batched
 
@@ -410,7 +412,8 @@ async def test_reflection_lists_the_service(channel: grpc.aio.Channel) -> None:
 
 async def test_stub_of_the_generated_code_serves_too(channel: grpc.aio.Channel) -> None:
     stub: Any = codemode_pb2_grpc.ExecutorServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
-    assert (await stub.GetInfo(pb.GetInfoRequest())).protocol_version == 1
+    info = await stub.GetInfo(pb.GetInfoRequest())
+    assert (info.protocol_version, list(info.features)) == (1, ["batches"])
 
 
 async def test_connection_that_is_past_its_age_ends_without_what_runs_on_it(

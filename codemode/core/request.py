@@ -12,6 +12,7 @@ from typing import Any
 from codemode import __version__
 from codemode.config import Limits
 from codemode.core.calls import ToolOutcome
+from codemode.core.context import get_current_execution
 from codemode.errors import InvalidRequestError
 from codemode.protos import codemode_pb2 as pb
 from codemode.tools import Tool
@@ -100,7 +101,8 @@ class SandboxRequest:
     fairness_key: str = ""
 
     def messages(self, run: RunRequest | None) -> list[pb.ClientMessage]:
-        """Return the first messages of a stream."""
+        """Return the first messages of a stream; called in the caller's context."""
+        outer = get_current_execution()
         opening = pb.Open(
             protocol_version=PROTOCOL_VERSION,
             client_version=__version__,
@@ -112,6 +114,7 @@ class SandboxRequest:
             queue_timeout=self.limits.queue_timeout or _AT_ONCE,
             idle_timeout=self.limits.idle_timeout,
             accepts_batches=True,
+            within_execution_id=outer.execution_id if outer is not None else "",
         )
         chunks: list[pb.ClientMessage] = []
         if run is not None:

@@ -29,6 +29,7 @@ class BusyError(RuntimeError):
 class _Turn:
     key: str
     size: int
+    within: str
     admitted: asyncio.Future[bool]  # False: it made room for another key's
 
     @property
@@ -47,18 +48,26 @@ class _Line:
 
 
 class Slot:
-    """Be the right to one sandbox, until ``release()``."""
+    """The right to one sandbox, until ``release()``.
 
-    def __init__(self, admission: Admission, key: str) -> None:
+    ``execution_id`` is what runs in it, and ``within`` the execution whose tool
+    waits for that.
+    """
+
+    def __init__(self, admission: Admission, key: str, within: str) -> None:
+        self.key = key
+        self.within = within
+        self.execution_id = ""
         self._admission: Admission | None = admission
-        self._key = key
         self._since = time.monotonic()
+        admission._holders.add(self)
 
     def release(self) -> None:
         """Give it back, to whoever's turn it is. Idempotent."""
         admission, self._admission = self._admission, None
         if admission is not None:
-            admission._released(self._key, time.monotonic() - self._since)
+            admission._holders.discard(self)
+            admission._released(self.key, time.monotonic() - self._since)
 
 
 class Admission:
@@ -69,6 +78,10 @@ class Admission:
     waiting executions delays another's single one by one slot only. When all
     that may wait do, whoever waits with the most makes room for a key that
     waits with less: nobody is refused because of somebody else's flood.
+
+    An execution of another one's tool is refused where waiting would be in
+    vain: where all that could free a slot for it wait themselves for such
+    executions. Without that all would wait until their time is up.
 
     ``max_queued_bytes`` bounds what the waiting executions carry, and once more
     what those carry that are still arriving; ``slots_per_key`` how many slots
@@ -93,18 +106,26 @@ class Admission:
         self.arriving_bytes = 0
         self._running_of: Counter[str] = Counter()
         self._lines: OrderedDict[str, _Line] = OrderedDict()
+        self._holders: set[Slot] = set()
         self._held: float | None = None
 
-    async def acquire(self, key: str, timeout: float, size: int = 0) -> Slot:
+    async def acquire(self, key: str, timeout: float, size: int = 0, within: str = "") -> Slot:
         """Wait for a slot, at most ``timeout`` seconds, with a request of ``size`` bytes.
 
+        ``within`` is the execution whose tool makes the request, if one does.
         Raises BusyError.
         """
         if not self.would_wait(key):
             self._count(key)
-            return Slot(self, key)
+            return Slot(self, key, within)
+        if within and self._waits_in_vain(key, within):
+            raise BusyError(
+                f"each sandbox of {self._sandboxes()} is held by an execution whose tool waits for "
+                "another execution, as this one's does: raise max_concurrency, or nest less",
+                self.advice(),
+            )
         self._make_room(key, size)
-        turn = _Turn(key, size, asyncio.get_running_loop().create_future())
+        turn = _Turn(key, size, within, asyncio.get_running_loop().create_future())
         self._append(turn)
         try:
             async with asyncio.timeout(timeout):
@@ -118,13 +139,13 @@ class Admission:
                 ) from None
         except asyncio.CancelledError:
             if turn.came:
-                Slot(self, key).release()
+                Slot(self, key, within).release()
             raise
         finally:
             self._leave(turn)
         if not turn.came:
             raise self._full()
-        return Slot(self, key)
+        return Slot(self, key, within)
 
     def would_wait(self, key: str) -> bool:
         """Tell whether another execution of this key would have to wait for a slot.
@@ -132,6 +153,22 @@ class Admission:
         Also while a slot is free: for one of the key's own.
         """
         return self.running >= self.slots or not self._may_hold_more(key)
+
+    def _waits_in_vain(self, key: str, within: str) -> bool:
+        """Tell whether no slot can become free for a request of this execution's tool."""
+        if self.running > len(self._holders):
+            return False  # somebody's turn has come, and is not taken yet
+        stuck = {turn.within for line in self._lines.values() for turn in line.turns} | {within}
+        stuck.discard("")
+        outer = {slot.execution_id: slot.within for slot in self._holders}
+        waiting = list(stuck)
+        while waiting:
+            above = outer.get(waiting.pop())
+            if above and above not in stuck:
+                stuck.add(above)
+                waiting.append(above)
+        free = [slot.key for slot in self._holders if slot.execution_id not in stuck]
+        return not free or (not self._may_hold_more(key) and key not in free)
 
     @contextlib.contextmanager
     def arrival(self) -> Iterator[Callable[[int], None]]:

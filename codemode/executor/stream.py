@@ -132,7 +132,10 @@ class ExecuteStream:
         if opening.HasField("run"):
             self._runs.put_nowait(self._checked_run(opening.run))
         self._slot = await self._service.admission.acquire(
-            opening.fairness_key, queue_timeout, opening.ByteSize()
+            opening.fairness_key,
+            queue_timeout,
+            opening.ByteSize(),
+            opening.within_execution_id,
         )
         reader = asyncio.create_task(self._read_client(session=opening.session))
         try:
@@ -206,6 +209,8 @@ class ExecuteStream:
         tool_calls = 0
         request = await self._next_run(child, idle_timeout)
         while request is not None:
+            assert self._slot is not None
+            self._slot.execution_id = request.execution_id
             self._current = run = Run(
                 request=request,
                 child=child,

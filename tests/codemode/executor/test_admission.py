@@ -310,3 +310,79 @@ def test_nothing_is_lost_whatever_happens() -> None:
     assert (admission.running, admission.queued, admission.queued_bytes) == (0, 0, 0)
     assert not admission._lines
     assert not admission._running_of
+
+
+async def held(admission: Admission, execution: str, *, key: str = "a", within: str = "") -> Slot:
+    slot = await asyncio.wait_for(admission.acquire(key, 60, 0, within), 60)
+    slot.execution_id = execution
+    return slot
+
+
+def queue(admission: Admission, *, key: str = "a", within: str = "") -> asyncio.Task[Slot]:
+    return asyncio.create_task(admission.acquire(key, 60, 0, within))
+
+
+async def refused(admission: Admission, *, key: str = "a", within: str) -> bool:
+    """Tell whether such a request is refused at once; it does not stay in the queue."""
+    waiting = queue(admission, key=key, within=within)
+    await asyncio.sleep(0)
+    if waiting.done():
+        assert isinstance(waiting.exception(), BusyError)
+        return True
+    waiting.cancel()
+    await asyncio.wait((waiting,))
+    return False
+
+
+async def test_request_of_a_tool_that_would_wait_in_vain_is_refused() -> None:
+    admission = make(slots=2)
+    first, second = [await held(admission, name) for name in ("first", "second")]
+    inner = queue(admission, within="first")
+    await asyncio.sleep(0)
+    with pytest.raises(BusyError, match="an execution whose tool waits for another execution"):
+        await admission.acquire("b", 60, 0, "second")
+    # One that was made for something else may still end.
+    assert not await refused(admission, within="first")
+    second.release()
+    (await inner).release()
+    first.release()
+    assert (admission.running, admission.queued) == (0, 0)
+
+
+async def test_request_of_a_tool_waits_for_a_slot_whose_turn_has_come() -> None:
+    admission = make(slots=1)
+    first = await held(admission, "first")
+    waiting = queue(admission)
+    await asyncio.sleep(0)
+    first.release()
+    assert not await refused(admission, within="first")
+    (await waiting).release()
+
+
+async def test_levels_of_requests_are_seen_through() -> None:
+    admission = make(slots=3)
+    await held(admission, "one")
+    await held(admission, "two", within="one")
+    busy = await held(admission, "busy")
+    assert not await refused(admission, within="two")
+    busy.release()
+    await held(admission, "three", within="two")
+    assert await refused(admission, within="three")
+
+
+async def test_a_keys_own_share_may_be_what_a_request_waits_for_in_vain() -> None:
+    admission = make(slots=4, slots_per_key=1)
+    await held(admission, "one", key="a")
+    await held(admission, "other", key="b")
+    assert await refused(admission, key="a", within="one")
+    assert not await refused(admission, key="a", within="other")
+
+
+async def test_an_idle_sandbox_is_waited_for() -> None:
+    admission = make(slots=2)
+    await held(admission, "")
+    await held(admission, "one")
+    plain = queue(admission)
+    assert not await refused(admission, within="one")
+    plain.cancel()
+    await asyncio.wait((plain,))

@@ -32,7 +32,10 @@ KIB = 1024
 MIB = 1024 * KIB
 LEAST_KEY = 16  # characters
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# More than anybody waits, and less than the clocks of gRPC and of the system can count.
+MAX_SECONDS = 365 * 24 * 3600
+
+Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0, lt=2**31)]
 Bytes = Annotated[int, Field(gt=0, lt=2**50)]
 
@@ -65,11 +68,17 @@ def _configuration_error(model: type[BaseModel], error: ValidationError) -> Conf
             known = ", ".join(sorted(owner.model_fields))
             parts.append(f"{key!r} is not a setting of {owner.__name__}; it takes: {known}")
         else:
-            # A value may be a secret: only harmless kinds are shown.
-            shown = problem["input"]
-            value = f" (got {shown!r})" if isinstance(shown, int | float | bool) else ""
-            parts.append(f"{key}: {problem['msg']}{value}")
+            parts.append(f"{key}: {problem['msg']}{_shown(problem['input'])}")
     return ConfigurationError("; ".join(parts))
+
+
+def _shown(value: Any) -> str:
+    """Say what was given, if that is of a harmless kind: a value may be a secret."""
+    if not isinstance(value, int | float | bool):
+        return ""
+    if isinstance(value, int) and value.bit_length() > 64:  # Python writes no integer of any size
+        return f" (got an integer of {value.bit_length()} bits)"
+    return f" (got {value!r})"
 
 
 def _owner(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
@@ -99,7 +108,7 @@ class Limits(_Model):
     """
 
     execution_timeout: Seconds = 30.0
-    queue_timeout: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
+    queue_timeout: Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)] = 30.0
     idle_timeout: Seconds = 300.0
     max_cpu_seconds: Seconds | None = None
     max_memory_bytes: Bytes = 512 * MIB

@@ -18,6 +18,7 @@ from asgiref.sync import sync_to_async
 import codemode.core.inside_loop as inside_loop
 from codemode import (
     Codemode,
+    ConfigurationError,
     ExecutionResult,
     InvalidRequestError,
     Limits,
@@ -25,7 +26,9 @@ from codemode import (
     get_current_execution,
     tool,
 )
+from codemode.config import MAX_SECONDS
 from codemode.core.pool_share import MAX_SHARE_THREADS
+from codemode.errors import ExecutorRequestError
 from tests.codemode.conftest import Half
 
 
@@ -450,3 +453,37 @@ async def test_a_large_result_becomes_text_beside_the_loop(
     monkeypatch.setattr(ExecutionResult, "text", property(text))
     assert await codemode.execute_async("list(range(3))") == "[0, 1, 2]"
     assert threads != [threading.get_ident()]
+
+
+TIMES = ("execution_timeout", "queue_timeout", "idle_timeout")
+
+
+def with_time(codemode: Codemode, half: Half, name: str, seconds: float) -> ExecutionResult:
+    codemode.client.limits = Limits.parse({name: seconds})
+    return half.run(codemode, "1")
+
+
+@pytest.mark.parametrize("name", TIMES)
+@pytest.mark.parametrize("seconds", [9.3e9, 1e19, 1e300, 10**400, 10**5000], ids="abcde")
+def test_a_time_that_no_clock_can_count_is_refused_at_once(
+    codemode: Codemode, half: Half, name: str, seconds: float
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name}: ") as caught:
+        with_time(codemode, half, name, seconds)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_the_longest_time_is_for_the_executor_to_refuse(
+    codemode: Codemode, half: Half, name: str
+) -> None:
+    with pytest.raises(ExecutorRequestError, match=f"{name}=.* above this executor's ceiling"):
+        with_time(codemode, half, name, MAX_SECONDS)
+
+
+def test_the_longest_time_is_for_the_executor_to_refuse_in_a_session(codemode: Codemode) -> None:
+    with (
+        codemode.session() as session,
+        pytest.raises(ExecutorRequestError, match="above this executor's ceiling"),
+    ):
+        session.run("1", execution_timeout=MAX_SECONDS)

@@ -267,11 +267,6 @@ class TestContextLoader:
 
         assert self.threads == [await sync_to_async(threading.get_ident)()]
 
-    async def test_it_is_left_where_that_thread_waits_for_the_loop(self) -> None:
-        await sync_to_async(lambda: asyncio.run(self.registry.load_async(self.context)))()
-
-        assert not self.threads
-
 
 class Hook:
     def before_call(self, call: Any) -> None: ...

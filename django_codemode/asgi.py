@@ -14,6 +14,7 @@ from django.http.request import split_domain_port, validate_host
 from codemode.core.context import RuntimeContext, use_context
 from django_codemode.conf import get_settings
 from django_codemode.context import aprovide, as_context, call_provider, request_id_from
+from django_codemode.sockets import own_thread
 
 __all__ = [
     "CodemodeASGIMiddleware",
@@ -68,7 +69,8 @@ class CodemodeASGIMiddleware:
         if self.provider is not None:
             return as_context(await call_provider(self.provider, scope), self.provider)
         if scope["type"] == "websocket" and get_settings().context_provider is not None:
-            return await aprovide(handshake_request(scope, scope.get("user")))
+            async with own_thread():  # or a connection of a shared one would stay open
+                return await aprovide(handshake_request(scope, scope.get("user")))
         # Reads the scope and nothing else: no thread is needed.
         return as_context(default_scope_provider(scope), default_scope_provider)
 

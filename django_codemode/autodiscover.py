@@ -15,7 +15,7 @@ from django.utils.module_loading import module_has_submodule
 from codemode.core.registry import ComponentRegistry
 from codemode.errors import ToolRegistrationError
 
-__all__ = ["MODULE_NAME", "ToolProblem", "autodiscover", "watch"]
+__all__ = ["MODULE_NAME", "ToolProblem", "autodiscover", "is_decorated", "watch"]
 
 MODULE_NAME = "codemode_tools"
 
@@ -68,7 +68,7 @@ def autodiscover(registry: ComponentRegistry) -> tuple[ToolProblem, ...]:
         except Exception as error:  # noqa: BLE001  # whatever it is, it is told and logged
             problems.append(ToolProblem(module=name, error=error))
             continue
-        for candidate in filter(_is_decorated, found):
+        for candidate in filter(is_decorated, found):
             try:
                 registry.register_tool(None, candidate)
             except ToolRegistrationError as error:
@@ -85,7 +85,8 @@ def watch(reloader: Any, problems: tuple[ToolProblem, ...]) -> None:
             reloader.watch_dir(file.parent, file.name)
 
 
-def _is_decorated(candidate: object) -> bool:
+def is_decorated(candidate: object) -> bool:
+    """Tell whether ``@tool`` decorates an object of a module."""
     # Its own mark counts, not one inherited from a decorated class. Looking into
     # the object's dict also leaves lazy objects of Django unevaluated.
     try:

@@ -17,7 +17,7 @@ from django.core.cache import InvalidCacheBackendError, caches
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.utils.module_loading import import_string
 
-from codemode.config import CEILINGS, ClientConfig, ExecutorConfig, TLSConfig
+from codemode.config import CEILINGS, LEAST_KEY, ClientConfig, ExecutorConfig, TLSConfig
 from codemode.errors import ConfigurationError
 from django_codemode.conf import CodemodeSettings, get_settings, problems
 from django_codemode.rates import counts_by_numbers, why_unfit
@@ -34,7 +34,6 @@ __all__ = [
 
 TAG = "codemode"
 _FEW_USERS = 100
-_SHORTEST_KEY = 16
 _OURS = "django_codemode.middleware.CodemodeMiddleware"
 _AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
@@ -247,9 +246,9 @@ def _refused_limits(config: ClientConfig) -> Iterator[CheckMessage]:
 
 def _short_key(config: ClientConfig) -> Iterator[CheckMessage]:
     key = config.executor_api_key
-    if key is not None and len(key.get_secret_value()) < _SHORTEST_KEY:
+    if key is not None and len(key.get_secret_value()) < LEAST_KEY:
         yield Warning(
-            f"The API key has fewer than {_SHORTEST_KEY} characters: it can be guessed, and an "
+            f"The API key has fewer than {LEAST_KEY} characters: it can be guessed, and an "
             "executor does not start with it.",
             hint="Make one by python -c 'import secrets; print(secrets.token_urlsafe())', and give "
             "it to the executor and to the project.",

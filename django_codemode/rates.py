@@ -80,16 +80,17 @@ def _count(key: str, *, most: int, lifetime: int) -> bool:
     if (reason := why_unfit(cache)) is not None:
         raise ConfigurationError(f"the cache {alias!r} cannot count executions: {reason}")
     take = _take_number if counts_by_numbers(cache) else _increase
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
         if (taken := take(cache, key, most, lifetime)) is not None:
             return taken
-        time.sleep(random.uniform(0.001, 0.02))  # noqa: S311  # so that rivals part
+        # Of random length, so that rivals part.
+        time.sleep(random.uniform(0, min(0.5, 0.002 * 2**attempt)))  # noqa: S311  # no secret
     raise RuntimeError(f"the cache {alias!r} neither adds nor counts an entry: is it reachable?")
 
 
 def _increase(cache: BaseCache, key: str, most: int, lifetime: int) -> bool | None:
     if cache.add(key, 1, lifetime):
-        return most >= 1
+        return True
     try:
         return cache.incr(key) <= most
     except ValueError:  # The cache has dropped it meanwhile.

@@ -19,10 +19,10 @@ from django.db.models import Model
 from django.utils.module_loading import import_string
 
 from codemode.tools import Tool
-from django_codemode.autodiscover import MODULE_NAME
+from django_codemode.autodiscover import MODULE_NAME, is_decorated
 from django_codemode.shared import shared
 
-__all__ = ["broken_tools", "check_tools", "gaps"]
+__all__ = ["broken_tools", "check_tools", "gaps", "where_tools_go"]
 
 
 def check_tools(
@@ -31,9 +31,8 @@ def check_tools(
     """Report broken modules (E005) and tools (E006), what is no tool, and what tools lack."""
     found = broken_tools()
     tools = shared.registry.tools.values()
-    if not (found or tools):
-        found.append(_no_tools())
     for module in _modules():
+        found += _without_tools(module, tools)
         found += _methods_without_effect(module, tools)
     for tool in tools:
         found += gaps(tool)
@@ -118,17 +117,25 @@ def _models_in(hint: Any) -> str:
     return ", ".join(dict.fromkeys(filter(None, map(_models_in, get_args(hint)))))
 
 
-def _no_tools() -> CheckMessage:
-    empty = [module.__name__ for module in _modules()]
-    hint = "Decorate functions by codemode.tool in the module codemode_tools.py of an installed app"
+def where_tools_go() -> str:
+    """Return what to do in a project that has no tool."""
     ours = [one.name for one in apps.get_app_configs() if not one.name.startswith("django")]
-    if empty:
-        hint = f"Decorate the functions in {', '.join(empty)} by codemode.tool"
-    elif ours:
-        hint += f", such as {ours[0].replace('.', '/')}/codemode_tools.py"
-    return Warning(
-        "No tool is registered: executed code can call nothing of this project.",
-        hint=f"{hint}, or call django_codemode.register_tool() in the ready() of an AppConfig.",
+    example = f", such as {ours[0].replace('.', '/')}/{MODULE_NAME}.py" if ours else ""
+    return (
+        f"Decorate functions by codemode.tool in the module {MODULE_NAME} of an installed app"
+        f"{example}, or call django_codemode.register_tool() in the ready() of an AppConfig."
+    )
+
+
+def _without_tools(module: ModuleType, tools: Collection[Tool]) -> Iterator[CheckMessage]:
+    """Warn of a module of which nothing is a tool, as when the decorator was forgotten."""
+    homes = {getattr(_plain(tool.source), "__module__", None) for tool in tools}
+    if module.__name__ in homes or any(map(is_decorated, vars(module).values())):
+        return
+    yield Warning(
+        f"{module.__name__} gives no tool: nothing in it is decorated by @tool.",
+        hint=where_tools_go(),
+        obj=module.__name__,
         id="django_codemode.W015",
     )
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 from django.conf import settings as django_settings
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponseBase
 from django.http.request import HttpHeaders
 from django.template.loader import render_to_string
@@ -151,6 +152,7 @@ class PlaygroundView(_OfTheAdmin):
                 "scripts": _SCRIPTS,
                 "code": _code_of(request),
                 "stream_url": self.stream_url,
+                "ends_at_once": isinstance(request, ASGIRequest),
                 "csrf_header": HttpHeaders.parse_header_name(django_settings.CSRF_HEADER_NAME),
                 # Several people may share a browser, and one several sites.
                 "history_key": f"django_codemode.playground.{request.path}.{_user_id(request)}",

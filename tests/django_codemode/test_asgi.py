@@ -4,8 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.asgi import get_asgi_application
 from django.core.exceptions import PermissionDenied
+from django.db import connections
 from django.test import override_settings
 
 from codemode.core.context import RuntimeContext, get_current_context
@@ -131,6 +133,21 @@ async def test_the_settings_provider_is_asked_for_websockets_alone() -> None:
             "user": "the user",
         }
         assert (await context_in(type="websocket"))["user"] is None
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_settings_provider_may_query_and_leaves_no_connection() -> None:
+    used: list[Any] = []
+
+    def from_database(request: Any) -> dict[str, Any]:
+        users = User.objects.count()
+        used.append(connections["default"])
+        return {"users": users, "connected": used[0].connection is not None}
+
+    with override_settings(CODEMODE={"CONTEXT_PROVIDER": from_database}):
+        context = await context_in(type="websocket")
+    assert dict(context) == {"users": 0, "connected": True}
+    assert used[0].connection is None
 
 
 async def test_a_provider_that_denies_a_websocket_refuses_its_handshake() -> None:

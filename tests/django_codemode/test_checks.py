@@ -5,9 +5,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.backends import BaseBackend, ModelBackend
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core.checks import run_checks
@@ -250,32 +252,28 @@ def test_an_instance_of_a_model_in_a_tools_types_is_a_warning(
     assert all("Merchant" in message.msg for message in found)
 
 
-@pytest.fixture
-def no_tools(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared, "_registry", None)
-
-
-@pytest.mark.parametrize(
-    ("installed", "hint"),
-    [
-        (["shop", "tests.testapp"], "the functions in shop.codemode_tools, tests.testapp.codemode"),
-        (["tests.example_project"], "such as tests/example_project/codemode_tools.py, or call"),
-        ([], "codemode_tools.py of an installed app, or call"),
-    ],
-)
-def test_a_project_without_any_tool_is_told_where_to_put_them(
-    no_tools: None, installed: list[str], hint: str
+def test_a_module_in_which_nothing_is_decorated_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with override_settings(INSTALLED_APPS=["django.contrib.contenttypes", *installed]):
+    def forgotten() -> int:
+        """Count."""
+        return 0
+
+    forgotten.__module__ = "tests.example_project.codemode_tools"
+    module = ModuleType(forgotten.__module__)
+    vars(module)["forgotten"] = forgotten
+    with override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, "tests.example_project"]):
+        # As if the app had been found with it.
+        monkeypatch.setitem(sys.modules, module.__name__, module)
         (warning,) = check_tools()
         assert ids([warning]) == ["W015"]
-        assert hint in str(warning.hint)
-        shared.registry.register_tool("one", tool(description="It does nothing.")(nothing))
-        assert check_tools() == []
-
-
-def nothing() -> None:
-    pass
+        assert "tests.example_project.codemode_tools gives no tool" in warning.msg
+        assert "register_tool() in the ready()" in str(warning.hint)
+        shared.registry.register_tool("testapp_forgotten", forgotten)
+        try:
+            assert check_tools() == []
+        finally:
+            shared.registry.unregister_tool("testapp_forgotten")
 
 
 def test_a_method_that_tool_decorates_and_nobody_registers_is_a_warning(

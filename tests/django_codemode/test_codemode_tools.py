@@ -9,6 +9,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 
 from codemode import tool
+from codemode.core.registry import ComponentRegistry
 from django_codemode.shared import shared
 from tests.django_codemode import commands
 
@@ -43,6 +44,17 @@ def test_it_lists_signatures_texts_and_permissions() -> None:
     listed = [line.partition("(")[0].removeprefix("await ") for line in out.splitlines()]
     names = [name for name in listed if not name.startswith(" ")]
     assert names == sorted(shared.registry.tools)
+
+
+def test_a_project_without_any_tool_is_told_where_to_put_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shared, "_registry", ComponentRegistry())
+    status, out, err = call()
+    assert (status, out) == (0, "")
+    assert "No tool is registered. Decorate functions by codemode.tool in the module" in err
+    assert ", such as shop/codemode_tools.py, or call django_codemode.register_tool()" in err
+    assert call("--json")[1:] == ("[]\n", "")
 
 
 def test_tools_that_are_named_are_shown_whole(register: Callable[..., None]) -> None:

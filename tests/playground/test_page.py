@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import pytest
 from selenium.webdriver.common.by import By
@@ -36,6 +37,19 @@ def test_a_tool_call_that_was_cancelled_is_shown_as_such(page: Page) -> None:
     page.part("cancel").click()
     page.wait_for_end()
     assert page.texts(".codemode-call-outcome") == ["cancelled"]
+
+
+def test_under_wsgi_a_run_that_is_left_is_not_said_to_have_ended(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with Site("wsgi", tmp_path) as site, browser.visit(site, "coder") as page:
+        page.start("await wait.a(60)")
+        wait_until(lambda: page.texts(".codemode-call-outcome") == ["running"])
+        page.part("cancel").click()
+        assert page.wait_for_end() == (
+            "Left. The code ends at its next output or tool call, or at its time limit"
+        )
+        assert page.texts(".codemode-call-outcome") == ["not known"]
 
 
 def test_an_error_is_shown_with_its_line_which_can_be_gone_to(page: Page) -> None:

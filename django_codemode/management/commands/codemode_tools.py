@@ -22,7 +22,7 @@ from django_codemode.management.options import (
 )
 from django_codemode.payload import tool_as_json
 from django_codemode.shared import shared
-from django_codemode.tool_checks import broken_tools, gaps
+from django_codemode.tool_checks import broken_tools, gaps, where_tools_go
 
 __all__ = ["Command", "GapsFoundError"]
 
@@ -98,6 +98,8 @@ class Command(BaseCommand):
             self.stdout.write(render_stubs(tools), ending="")
         else:
             self._show(tools, whole=bool(names))
+            if not shared.registry.tools:
+                self.stderr.write(f"No tool is registered. {where_tools_go()}")
 
     def _show(self, tools: Iterable[Tool], *, whole: bool) -> None:
         for number, tool in enumerate(tools):

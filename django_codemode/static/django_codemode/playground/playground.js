@@ -19,6 +19,8 @@
     clear: find("history-clear"),
     choose: (code) => (editor.value = code),
   });
+  // A WSGI server learns that the browser has left when it next writes to it.
+  const endsAtOnce = root.dataset.endsAtOnce === "true";
   let running = null; // the AbortController of the present run
 
   function say(text, kind = "") {
@@ -50,8 +52,8 @@
     say("Starting…");
   }
 
-  function end() {
-    timeline.end();
+  function end(isKnown) {
+    timeline.end(isKnown ? "cancelled" : "not known");
     run.disabled = false;
     if (document.activeElement === cancel) run.focus();
     cancel.disabled = true;
@@ -162,12 +164,13 @@
       if (signal.aborted) {
         ended = "cancelled";
         progress.hidden = true;
-        say("Cancelled");
+        say(endsAtOnce ? "Cancelled" : "Left. The code ends at its next output or tool call, or at its time limit");
       } else {
         refuse(error.message);
       }
     } finally {
-      end();
+      // Of calls that have not been told to end.
+      end(ended === "cancelled" ? endsAtOnce : ended !== "interrupted");
     }
     history.add({ code, status: ended, at: Date.now() });
   }

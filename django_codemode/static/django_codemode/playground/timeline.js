@@ -58,11 +58,11 @@ class CodemodeTimeline {
     this.#tell(call, outcome, duration, error);
   }
 
-  /* End the run; what has not finished by now was stopped with it. */
-  end() {
+  /* End the run; the outcome is that of the calls that have not finished by now. */
+  end(outcome) {
     clearInterval(this.#timer);
     for (const call of this.#calls.values()) {
-      if (call.duration === null) this.#tell(call, "cancelled", performance.now() - this.#began - call.start, null);
+      if (call.duration === null) this.#tell(call, outcome, performance.now() - this.#began - call.start, null);
     }
     this.#draw();
   }

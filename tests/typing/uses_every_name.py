@@ -63,7 +63,7 @@ from codemode.tools import (
     render_stubs,
 )
 from codemode.values import decode, encode, register_converter, to_text
-from django_codemode import SYSTEM, get_codemode, register_tool
+from django_codemode import SYSTEM, get_codemode, register_tool, run_atomic
 from django_codemode.asgi import CodemodeASGIMiddleware
 from django_codemode.consumers import CodemodeConsumer
 from django_codemode.middleware import CodemodeMiddleware
@@ -338,6 +338,7 @@ def answer(request: HttpRequest) -> HttpResponse:
         return HttpResponse(get_codemode().execute("1"))
 
 
+assert_type(run_atomic("1", using="default", inputs={"x": 1}), ExecutionResult)
 CodemodeMiddleware(answer)
 register_tool("price", price)
 

@@ -28,6 +28,7 @@ from codemode.core import (
     inside_loop,
     perform,
     registry,
+    request,
     sync_half,
     threads,
     tool_loop,
@@ -317,6 +318,11 @@ def the_deadline_is_that_of_the_code() -> None:
 
 
 @mutation
+def an_execution_says_whose_tool_it_is_of() -> None:
+    put(request, "get_current_execution", nothing)
+
+
+@mutation
 def a_tool_knows_the_time_that_is_left() -> None:
     put(context.CurrentExecution, "deadline", property(lambda self: 30.0))
 
@@ -325,6 +331,7 @@ STYLES = "concurrency/test_calling_styles.py"
 GUARANTEES = "concurrency/test_guarantees.py"
 CLOSE = "concurrency/test_close.py"
 CANCELLATION = "concurrency/test_cancellation.py"
+NESTING = "concurrency/test_nesting.py"
 
 # Each mechanism, and a test that fails without it.
 NOTICED = [
@@ -430,6 +437,10 @@ NOTICED = [
     (
         "the_deadline_is_that_of_the_code",
         "concurrency/test_deadlines.py::test_time_in_the_queue_of_the_executor_is_not_the_codes",
+    ),
+    (
+        "an_execution_says_whose_tool_it_is_of",
+        f"{NESTING}::test_runs_that_fill_the_executor_and_wait_for_nested_ones_end_as_busy[sync]",
     ),
     (
         "a_tool_knows_the_time_that_is_left",

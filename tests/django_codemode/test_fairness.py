@@ -33,9 +33,9 @@ async def test_a_tenants_flood_does_not_refuse_another_tenant(
     keys: list[str] = []
     acquire = Admission.acquire
 
-    async def watched(self: Admission, key: str, timeout: float, size: int = 0) -> Slot:
+    async def watched(self: Admission, key: str, *more: Any) -> Slot:
         keys.append(key)
-        return await acquire(self, key, timeout, size)
+        return await acquire(self, key, *more)
 
     monkeypatch.setattr(Admission, "acquire", watched)
     async with serving(max_concurrency=1, max_queued=5) as (plain, server):

@@ -1,4 +1,4 @@
-"""Control groups: memory and number of processes of each sandbox, bounded by the kernel in sum.
+"""Control groups: memory and processes of each sandbox, bounded in sum, and its share of the CPU.
 
 They need folders of the cgroup file system that this process may write to: as
 root outside of containers, or delegated, such as by systemd's ``Delegate=yes``.
@@ -25,10 +25,16 @@ __all__ = ["Cgroup", "Cgroups"]
 
 logger = logging.getLogger(__name__)
 
-_WANTED = ("memory", "pids")
+_WANTED = ("memory", "pids", "cpu")
 _PREFIX = "codemode-"
 _EXECUTOR = "executor"
 _REMOVE_SECONDS = 2.0
+
+# What one thread weighs against a group: cpu.shares and cpu.weight.
+_THREAD_SHARES = 1024
+_THREAD_WEIGHT = 100
+_EXECUTOR_WEIGHT = 10 * _THREAD_WEIGHT
+_MOST_WEIGHT = 10_000
 
 _made = itertools.count(1)
 
@@ -116,15 +122,16 @@ class Cgroups:
         self._free: list[Cgroup] = []
         self._all: list[Cgroup] = []
         self._numbers = itertools.count(1)
-        try:
-            hierarchies = list(_hierarchies(wanted))
-            if not hierarchies:
-                raise OSError("no cgroup file system with these controllers is mounted")
-            for hierarchy in hierarchies:
-                self._enter(hierarchy)
-        except OSError as error:
-            self.close()
-            self.reason = str(error)
+        # The bounds matter more than the shares, which a host may grant less readily.
+        for names in (wanted, [name for name in wanted if name != "cpu"]):
+            try:
+                self._enter_all(names)
+            except OSError as error:
+                self.close()
+                self.reason = str(error)
+            else:
+                self.reason = ""
+                break
 
     @property
     def controllers(self) -> tuple[str, ...]:
@@ -171,6 +178,13 @@ class Cgroups:
             os.close(descriptor)
         self._all, self._free, self._folders, self._claims, self._moved = [], [], [], [], []
 
+    def _enter_all(self, wanted: Collection[str]) -> None:
+        hierarchies = list(_hierarchies(wanted))
+        if not hierarchies:
+            raise OSError("no cgroup file system with these controllers is mounted")
+        for hierarchy in hierarchies:
+            self._enter(hierarchy)
+
     def _enter(self, hierarchy: _Hierarchy) -> None:
         """Make the folder of this executor, below the group that it runs in."""
         for left in abandoned(hierarchy.base, _PREFIX):
@@ -181,6 +195,22 @@ class Cgroups:
         self._claims.append(claim(top))
         if hierarchy.version == 2:
             self._distribute(hierarchy, top)
+        if "cpu" in hierarchy.controllers:
+            self._weigh(hierarchy, top)
+
+    def _weigh(self, hierarchy: _Hierarchy, top: str) -> None:
+        """Share the CPU: by sandbox, however many threads each has, and with the executor first.
+
+        Groups have equal weights to begin with. All sandboxes together weigh as one
+        thread for each core, or, beside the group of the executor, a tenth of it each.
+        """
+        cores = os.cpu_count() or 1
+        if hierarchy.version == 1:
+            _write(top, "cpu.shares", _THREAD_SHARES * cores)
+        elif hierarchy in self._moved:
+            _write(os.path.join(top, _EXECUTOR), "cpu.weight", _EXECUTOR_WEIGHT)
+        else:
+            _write(top, "cpu.weight", min(_THREAD_WEIGHT * cores, _MOST_WEIGHT))
 
     def _distribute(self, hierarchy: _Hierarchy, top: str) -> None:
         """Hand the controllers down to the groups of sandboxes.

@@ -58,12 +58,14 @@ class ExecutorProcess:
         *options: str,
         listen: str | None = None,
         environment: Mapping[str, str] | None = None,
+        group: Path | None = None,
     ) -> None:
         # Not tmp_path: its name is too long for a socket.
         self.folder = Path(tempfile.mkdtemp(prefix="cm-test-"))
         self.url = listen or f"unix:{self.folder / 'socket'}"
         self.log_path = self.folder / "log"
         self._options = options
+        self._group = group
         self._environment = environment or {}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -90,9 +92,11 @@ class ExecutorProcess:
     def start(self) -> Self:
         ready, ready_write = os.pipe()
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("CODEMODE_")}
+        enter = ("sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(self._group))
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [
+                    *(enter if self._group else ()),
                     *(sys.executable, "-m", "codemode.executor", "--min-tier", "unsafe"),
                     *("--tier", os.environ.get("CODEMODE_TEST_TIER", "unsafe")),
                     *("--listen", self.url, "--ready-fd", str(ready_write), *self._options),

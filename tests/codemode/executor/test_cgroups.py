@@ -8,7 +8,10 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +210,66 @@ def populated(folder: Path) -> bool:
         return False
 
 
+_BURN = """
+import hashlib, threading, time
+def burn():
+    while True:
+        hashlib.pbkdf2_hmac('sha256', b'x', b'y', 100_000)  # without the GIL
+for _ in range({threads}):
+    threading.Thread(target=burn, daemon=True).start()
+begin()
+began = time.process_time()
+end()
+time.process_time() - began
+"""
+
+
+@pytest.fixture
+def cpu_group() -> Iterator[Path]:
+    """Give a group of version 1 to start an executor in: as in a container, without autogroups."""
+    root = Path("/sys/fs/cgroup/cpu")
+    if "cpu" not in delegated() or not root.exists():
+        pytest.skip("no control group of version 1 for the CPU is delegated here")
+    group = root / f"cm-test-{os.getpid()}"
+    group.mkdir()
+    yield group
+    assert wait_until(lambda: not populated(group))
+    group.rmdir()
+
+
+def test_cpu_is_shared_by_sandbox_however_many_threads_each_has(cpu_group: Path) -> None:
+    few = os.cpu_count() or 1
+    many = 8 * few
+    wide = {"max_threads": many + 8}
+    meeting = threading.Barrier(2, timeout=100)
+
+    def begin() -> None:
+        meeting.wait()
+
+    def end() -> None:
+        meeting.wait()
+        time.sleep(3)  # in which both are counted
+        meeting.wait()
+
+    with (
+        ExecutorProcess("--tier", "unsafe", group=cpu_group) as executor,
+        Codemode.from_client_config(ClientConfig(executor_url=executor.url)) as codemode,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        for tool in (begin, end):
+            codemode.registry.register_tool(tool.__name__, tool)
+
+        def burn(count: int) -> float:
+            code = _BURN.format(threads=count)
+            result = codemode.client.execute(code, config=wide, execution_timeout=300)
+            assert result.ok, result.error
+            seconds: float = result.value
+            return seconds
+
+        ours, theirs = threads.map(burn, (few, many))
+    assert theirs / ours < 3, "it has eight times as many threads"
+
+
 def test_executor_says_what_is_bounded(executor: ExecutorProcess) -> None:
     said = ", ".join(delegated()) or "none ("
     assert f"control groups: {said}" in executor.log
@@ -292,3 +355,20 @@ def test_missing_controllers_are_named() -> None:
     cgroups = Cgroups(["no such controller"])
     assert cgroups.take() is None
     assert "no cgroup file system with these controllers is mounted" in cgroups.detail
+
+
+@needs_memory
+@needs_pids
+def test_bounds_do_not_need_the_controller_of_the_cpu() -> None:
+    root = Path("/sys/fs/cgroup/cpu")
+    if "cpu" not in delegated() or not root.exists() or os.geteuid():
+        pytest.skip("needs root and control groups of version 1")
+    command = f"mount -o remount,bind,ro {root} && exec {sys.executable} -c"
+    code = "from codemode.executor.cgroups import Cgroups as C\nc = C()\nprint(c.detail)\nc.close()"
+    said = subprocess.check_output(
+        ["unshare", "--mount", "sh", "-c", f'{command} "$0"', code],
+        text=True,
+        timeout=100,
+        cwd=CHECKOUT,
+    )
+    assert said == "memory, pids (version 1)\n"

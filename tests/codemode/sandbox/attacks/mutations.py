@@ -334,6 +334,13 @@ MUTATIONS = (
         through="1000",
     ),
     Mutation(
+        layer="low_priority",
+        tiers="ABC",
+        trial=_code("return each(lambda: os.nice(0) >= 5, lambda: os.nice(-1))"),
+        held="True EPERM",
+        through="False EPERM",
+    ),
+    Mutation(
         layer="small_stacks",
         tiers="ABC",
         trial=_code(_THREADS_IN_LITTLE_MEMORY, max_memory_bytes=160 * 1024 * 1024),

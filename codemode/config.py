@@ -103,8 +103,9 @@ class Limits(_Model):
     over the whole session.
 
     Seconds and bytes throughout. ``max_cpu_seconds=None`` follows
-    ``execution_timeout``. ``max_value_bytes`` bounds the result, the inputs
-    and each tool's arguments and result, encoded.
+    ``execution_timeout``, and with ``max_threads=None`` the executor chooses: 32, or fewer
+    where all threads of the host share its CPU alike. ``max_value_bytes`` bounds the result,
+    the inputs and each tool's arguments and result, encoded.
     """
 
     execution_timeout: Seconds = 30.0
@@ -112,7 +113,7 @@ class Limits(_Model):
     idle_timeout: Seconds = 300.0
     max_cpu_seconds: Seconds | None = None
     max_memory_bytes: Bytes = 512 * MIB
-    max_threads: Count = 32
+    max_threads: Count | None = None
     max_open_files: Count = 64
     max_disk_bytes: Bytes = 16 * MIB
     max_output_bytes: Bytes = 1 * MIB

@@ -18,10 +18,11 @@ import signal
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from codemode.executor.claims import abandoned, claim
 
-__all__ = ["Cgroup", "Cgroups"]
+__all__ = ["Cgroup", "Cgroups", "cpu_is_shared_by_session"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ _THREAD_SHARES = 1024
 _THREAD_WEIGHT = 100
 _EXECUTOR_WEIGHT = 10 * _THREAD_WEIGHT
 _MOST_WEIGHT = 10_000
+
+_FIRST_NAMESPACE = "cgroup:[4026531835]"  # PROC_CGROUP_INIT_INO in linux/proc_ns.h
 
 _made = itertools.count(1)
 
@@ -242,6 +245,26 @@ class Cgroups:
         _write(hierarchy.base, "cgroup.procs", os.getpid())
         os.rmdir(os.path.join(top, _EXECUTOR))
         os.rmdir(top)
+
+
+def cpu_is_shared_by_session() -> bool:
+    """Tell whether the kernel groups this process's children by session; each sandbox is one.
+
+    It does so only for what is in the root group of the controller ``cpu``; see sched(7).
+    """
+    try:
+        enabled = _read("/proc/sys/kernel", "sched_autogroup_enabled").strip() == "1"
+        outermost = os.readlink("/proc/self/ns/cgroup") == _FIRST_NAMESPACE
+    except OSError:
+        return False
+    return enabled and outermost and not any(map(_is_below_root, _hierarchies(["cpu"])))
+
+
+def _is_below_root(hierarchy: _Hierarchy) -> bool:
+    if hierarchy.version == 1:
+        return os.path.exists(os.path.join(hierarchy.base, "..", "cpu.shares"))
+    groups = (Path(hierarchy.base), *Path(hierarchy.base).parents)
+    return any((group / "cpu.weight").exists() for group in groups)
 
 
 def _hierarchies(wanted: Collection[str]) -> Iterator[_Hierarchy]:

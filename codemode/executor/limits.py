@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import math
+import os
 import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from codemode.config import Limits
+from codemode.config import ExecutorConfig, Limits
 from codemode.protos import codemode_pb2 as pb
 
 __all__ = [
+    "DEFAULT_THREADS",
     "LimitRefusedError",
     "SandboxSettings",
     "resolve_limits",
     "resolve_seconds",
     "sandbox_settings",
     "to_message",
+    "with_threads",
 ]
 
 _PENDING_SIGNALS = 64
 _COUNTED = ("A", "B")
+
+DEFAULT_THREADS = 32
+"""How many threads a sandbox may have that asks for no number."""
+
+# asyncio's pool of threads has four more than there are cores; the guest needs some of its own.
+_THREADS_BEYOND_CORES = 8
 
 # Each limit of the wire message; the seconds of a run travel on their own.
 _FIELDS = tuple(field.name for field in pb.Limits.DESCRIPTOR.fields)
@@ -38,6 +47,23 @@ def resolve_limits(asked: pb.Limits, config_limits: Limits, ceilings: Limits) ->
         if value:
             values[name] = _checked(name, value, getattr(ceilings, name))
     return config_limits.model_copy(update=values)
+
+
+def with_threads(config: ExecutorConfig, *, cpu_by_sandbox: bool) -> ExecutorConfig:
+    """Return the configuration with a number of threads for whoever asks for none.
+
+    It is smaller where each thread, and not each sandbox, has its share of the CPU.
+    """
+    most = config.ceilings.max_threads or DEFAULT_THREADS
+    threads = config.limits.max_threads or min(most, DEFAULT_THREADS)
+    if config.limits.max_threads is None and not cpu_by_sandbox:
+        threads = min(threads, (os.cpu_count() or 1) + _THREADS_BEYOND_CORES)
+    return config.model_copy(
+        update={
+            "limits": config.limits.model_copy(update={"max_threads": threads}),
+            "ceilings": config.ceilings.model_copy(update={"max_threads": most}),
+        }
+    )
 
 
 def resolve_seconds(name: str, asked: float, default: float, ceiling: float) -> float:
@@ -88,7 +114,7 @@ def sandbox_settings(tier: str, ceilings: Limits) -> SandboxSettings:
     return SandboxSettings(
         tier=tier,
         rlimits={**_hard_rlimits(ceilings), **({} if counted else _reserve_of_threads())},
-        threads=ceilings.max_threads,
+        threads=ceilings.max_threads or DEFAULT_THREADS,
         disk_bytes=ceilings.max_disk_bytes,
     )
 

@@ -9,7 +9,7 @@ import cbor2
 
 from codemode.config import Limits
 from codemode.executor.child import Child
-from codemode.executor.limits import LimitRefusedError
+from codemode.executor.limits import DEFAULT_THREADS, LimitRefusedError
 from codemode.executor.unanswered import most_bytes_in_flight
 from codemode.protos import codemode_pb2 as pb
 from codemode.sandbox.frames import Frame, pack
@@ -54,6 +54,7 @@ async def open_sandbox(
     ``threads_are_counted`` tells whether the kernel counts its threads apart
     from other processes', so that their limit can be set.
     """
+    threads = limits.max_threads or DEFAULT_THREADS
     opening = {
         "session": session,
         "tools": [
@@ -70,7 +71,7 @@ async def open_sandbox(
         "limits": {
             "memory_bytes": limits.max_memory_bytes,
             "cpu_seconds": math.ceil(cpu_seconds),
-            "threads": limits.max_threads if threads_are_counted else None,
+            "threads": threads if threads_are_counted else None,
             "open_files": limits.max_open_files,
             "disk_bytes": limits.max_disk_bytes,
             "value_bytes": limits.max_value_bytes,
@@ -82,6 +83,6 @@ async def open_sandbox(
     if child.group is not None:
         child.group.limit(
             memory_bytes=limits.max_memory_bytes + limits.max_disk_bytes + _GROUP_SLACK_BYTES,
-            processes=limits.max_threads,
+            processes=threads,
         )
     await child.send(pack(Frame.OPEN, 0, 0, cbor2.dumps(opening)))

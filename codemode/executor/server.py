@@ -17,9 +17,10 @@ from grpc_reflection.v1alpha import reflection
 from codemode.config import ExecutorConfig
 from codemode.errors import ConfigurationError
 from codemode.executor.access import KeyInterceptor
-from codemode.executor.cgroups import Cgroups
+from codemode.executor.cgroups import Cgroups, cpu_is_shared_by_session
 from codemode.executor.health import Health
 from codemode.executor.isolation import Isolation, choose
+from codemode.executor.limits import with_threads
 from codemode.executor.memory import give_back_memory
 from codemode.executor.pools import Pools, exposed_folders
 from codemode.executor.service import ExecutorService
@@ -114,6 +115,10 @@ class ExecutorServer:
             self._cgroups.detail,
             "" if bounded else "; one sandbox can take all the threads that this user may have",
         )
+        by_sandbox = "cpu" in self._cgroups.controllers or cpu_is_shared_by_session()
+        self.config = config = with_threads(config, cpu_by_sandbox=by_sandbox)
+        if not by_sandbox:
+            logger.info("the CPU is shared by thread: max_threads=%s", config.limits.max_threads)
         self._pools = pools = Pools(config, isolation, self._cgroups, self._health_changed.set)
         try:
             await pools.start()

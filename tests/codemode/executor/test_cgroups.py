@@ -21,6 +21,7 @@ import codemode as package
 from codemode import ClientConfig, Codemode, ExecutorConfig
 from codemode.config import Tier
 from codemode.executor import cgroups, opening
+from codemode.executor import server as server_module
 from codemode.executor.cgroups import Cgroups
 from codemode.executor.server import ExecutorServer
 from tests.codemode.processes import ExecutorProcess, wait_until
@@ -372,3 +373,34 @@ def test_bounds_do_not_need_the_controller_of_the_cpu() -> None:
         cwd=CHECKOUT,
     )
     assert said == "memory, pids (version 1)\n"
+
+
+_ASK = "from codemode.executor.cgroups import cpu_is_shared_by_session as c\nprint(c())"
+
+
+def test_only_what_is_in_no_group_shares_the_cpu_by_session(cpu_group: Path) -> None:
+    enabled = Path("/proc/sys/kernel/sched_autogroup_enabled")
+    by_session = enabled.exists() and enabled.read_text() == "1\n"
+    enter = f"echo $$ > {cpu_group}/cgroup.procs; "
+    # In a namespace of control groups the group looks like the root.
+    for before, around, expected in (
+        ("", (), by_session),
+        (enter, (), False),
+        (enter, ("unshare", "--cgroup"), False),
+    ):
+        command = ("sh", "-c", f'{before}exec "$0" "$@"', *around, sys.executable, "-c", _ASK)
+        said = subprocess.check_output(command, text=True, timeout=100, cwd=CHECKOUT)
+        assert said == f"{expected}\n"
+
+
+@pytest.mark.parametrize("by_session", [False, True])
+async def test_fewer_threads_are_given_unasked_where_each_has_its_share(
+    by_session: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "cpu_is_shared_by_session", lambda: by_session)
+    monkeypatch.setattr(server_module, "Cgroups", lambda: Cgroups(["none"]))
+    async with serving("unsafe") as (codemode, _):
+        info = await codemode.client.info_async()
+        few = min(32, (os.cpu_count() or 1) + 8)
+        assert info.default_limits["max_threads"] == (32 if by_session else few)
+        assert info.ceilings["max_threads"] == 128

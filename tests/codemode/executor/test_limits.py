@@ -200,7 +200,8 @@ def test_disk_limit(codemode: Codemode) -> None:
 
 
 def test_thread_limit(codemode: Codemode) -> None:
-    if codemode.client.info().isolation in ("C", "none") and "pids" not in delegated():
+    info = codemode.client.info()
+    if info.isolation in ("C", "none") and "pids" not in delegated():
         pytest.skip("tiers C and unsafe bound threads by a control group only: none is delegated")
     code = (
         "import threading, time\nthreads = []\n"
@@ -210,6 +211,8 @@ def test_thread_limit(codemode: Codemode) -> None:
         "except RuntimeError:\n    pass\nresult = len(threads)"
     )
     assert limited(codemode, code, max_threads=8).value < 8
+    most = info.default_limits["max_threads"]
+    assert most - 4 <= codemode.run(code).value < most, "who asks for nothing gets the default"
 
 
 def test_limits_reach_the_clients_own_defaults(codemode: Codemode) -> None:

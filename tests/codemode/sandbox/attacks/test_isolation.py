@@ -102,8 +102,8 @@ def test_each_gets_its_share_whatever_the_other_takes(tier: Tier) -> None:
     async def both() -> list[Any]:
         async with serving(tier) as (codemode, _):
             codemode.registry.register_tool("meet", Meeting().meet)
-            runs = (codemode.run_async(code, execution_timeout=90) for code in (_VICTIM, attacker))
-            return await asyncio.gather(*runs)
+            codemode.client.limits = Limits(max_threads=32, execution_timeout=90)
+            return await asyncio.gather(*map(codemode.run_async, (_VICTIM, attacker)))
 
     victim, attack = asyncio.run(both())
     assert attack.error is None

@@ -181,9 +181,10 @@ class ToolLoop:
             self._inbox.put(item)
 
     def abandon(self) -> None:
-        """Stop without waiting, for a caller that was kept from ``stop()``."""
+        """Do as ``stop()`` without waiting, for a caller that was kept from it."""
+        self._caller.leave()
         with contextlib.suppress(RuntimeError):  # it has stopped
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop.call_soon_threadsafe(self._cancel_and_stop)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -232,6 +233,11 @@ class ToolLoop:
             cancel_once(task)
         if tasks:
             await asyncio.wait(tasks)
+
+    def _cancel_and_stop(self) -> None:
+        for task in self._tasks.values():
+            cancel_once(task)
+        self._stop()
 
     def _stop(self) -> None:
         self._stopping = True

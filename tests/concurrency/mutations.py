@@ -26,7 +26,9 @@ from codemode.core import (
     context,
     dispatch,
     inside_loop,
+    observers,
     perform,
+    pool_share,
     registry,
     request,
     sync_half,
@@ -157,6 +159,17 @@ def execute_in_a_loop_has_a_thread() -> None:
 @mutation
 def sync_code_never_waits_for_its_own_thread() -> None:
     put(threads, "_sync_threads", tuple)
+
+
+@mutation
+def the_default_executor_is_left_to_the_project() -> None:
+    for module in (async_half, codemode, perform):
+        put(module, "off_loop", asyncio.to_thread)
+
+
+@mutation
+def each_depth_of_nesting_has_a_pool() -> None:
+    put(pool_share, "tool_pool", lambda depth: threads.tool_pool(0))
 
 
 @mutation
@@ -307,6 +320,25 @@ def tools_that_are_cancelled_may_unwind() -> None:
 
 
 @mutation
+def a_task_does_not_wait_for_a_thread_that_its_tool_holds() -> None:
+    put(observers, "UNWIND_SECONDS", 600.0)
+    put(observers.Observation, "_left_a_tool", lambda self: False)
+
+
+@mutation
+def nobody_waits_for_a_tool_that_blocks_its_loop() -> None:
+    def serve_until(self: Any, ended: Any) -> None:
+        ended.result()
+
+    put(tool_loop.ToolLoop, "_serve_until", serve_until)
+
+
+@mutation
+def interrupts_pass_through_tools() -> None:
+    put(perform, "is_interrupt", lambda error: isinstance(error, KeyboardInterrupt))
+
+
+@mutation
 def a_tool_that_nobody_waits_for_does_not_begin() -> None:
     put(dispatch.Dispatcher, "cancel_all", nothing)
 
@@ -380,6 +412,14 @@ NOTICED = [
         "concurrency/test_pitfalls.py::test_asyncio_run_on_the_thread_for_sync_code_runs_it_there_instead_of_waiting_for_itself",
     ),
     (
+        "the_default_executor_is_left_to_the_project",
+        "concurrency/test_pitfalls.py::test_the_default_executor_of_a_loop_is_left_to_the_project",
+    ),
+    (
+        "each_depth_of_nesting_has_a_pool",
+        "concurrency/test_nesting.py::test_pooled_tools_that_fill_the_pool_and_execute_code_do_not_starve_its_tools[sync]",
+    ),
+    (
         "each_loop_has_a_channel",
         f"{STYLES}::test_tools_run_where_the_caller_is[asyncio.run again and again-async tool]",
     ),
@@ -429,6 +469,18 @@ NOTICED = [
     (
         "tools_that_are_cancelled_may_unwind",
         f"{CANCELLATION}::test_a_sandbox_ends_with_its_execution[async: task.cancel()-async tool]",
+    ),
+    (
+        "a_task_does_not_wait_for_a_thread_that_its_tool_holds",
+        "codemode/core/test_observers.py::TestAThreadForSyncCodeThatIsHeld::test_by_a_tool_of_the_execution_the_end_is_told_later[cancelled]",
+    ),
+    (
+        "nobody_waits_for_a_tool_that_blocks_its_loop",
+        "codemode/core/test_tool_loop.py::test_a_tool_that_blocks_its_loop_does_not_hold_up_the_caller",
+    ),
+    (
+        "interrupts_pass_through_tools",
+        "codemode/core/test_interrupts.py::test_a_signal_ends_the_execution_through_a_sync_tool",
     ),
     (
         "a_tool_that_nobody_waits_for_does_not_begin",

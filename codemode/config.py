@@ -189,10 +189,12 @@ class ClientConfig(_Model):
     ``executor_url`` is ``http://host:port``, ``https://host:port``,
     ``unix:/path`` or any gRPC target; None starts an executor of this process
     on first use, which serves from isolation tier ``min_tier`` upwards (None: C).
+    ``connect_timeout`` is how many seconds an execution waits for a connection.
     """
 
     executor_url: str | None = None
     executor_api_key: SecretStr | None = None
+    connect_timeout: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
     limits: Limits = Limits()
     tls: TLSConfig | None = None
     profile: str = "default"
@@ -357,6 +359,7 @@ class _ClientEnvironment(BaseSettings):
     limits: dict[str, Any] | None = None
     tls: dict[str, Any] | None = None
     profile: str | None = None
+    connect_timeout: float | None = None
     executor_log_file: Path | None = None
 
 

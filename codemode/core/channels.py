@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import threading
 import weakref
@@ -24,6 +25,7 @@ from codemode.core.forking import (
 )
 from codemode.core.greenlets import prepare_grpc
 from codemode.errors import ConfigurationError
+from codemode.protos import codemode_pb2 as pb
 from codemode.wire import make_stub
 
 __all__ = ["Channels", "Target", "metadata_of", "parse_target"]
@@ -37,11 +39,26 @@ _OPTIONS = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 5_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+)
+_SERVICE = pb.DESCRIPTOR.services_by_name["ExecutorService"].full_name
+# The executors of one name take turns, but for those that say they do not serve. A
+# Unix socket has one, where a watch of its health would only be another stream.
+_SEVERAL = (
+    (
+        "grpc.service_config",
+        json.dumps(
+            {
+                "loadBalancingConfig": [{"round_robin": {}}],
+                "healthCheckConfig": {"serviceName": _SERVICE},
+            }
+        ),
+    ),
+    ("grpc.dns_min_time_between_resolutions_ms", 5_000),
 )
 _SCHEMES = {"dns", "google-c2p", "ipv4", "ipv6", "unix", "unix-abstract", "vsock", "xds"}
 # The key and the code are not for a proxy that the environment happens to name.
-_PLAINTEXT_OPTIONS = (*_OPTIONS, ("grpc.enable_http_proxy", 0))
+_PLAINTEXT = (("grpc.enable_http_proxy", 0),)
 
 
 class Target:
@@ -50,6 +67,11 @@ class Target:
     def __init__(self, address: str, *, secure: bool) -> None:
         self.address = address
         self.secure = secure
+        self.options: tuple[tuple[str, Any], ...] = _OPTIONS
+        if not address.startswith(("unix:", "unix-abstract:")):
+            self.options += _SEVERAL
+        if not secure:
+            self.options += _PLAINTEXT
 
 
 def metadata_of(api_key: str | SecretStr | None) -> tuple[tuple[str, str], ...]:
@@ -131,8 +153,7 @@ class Channels:
                 own = grpc_of_this_process()
                 prepare_grpc(own)
                 credentials = self._credentials(own)
-                options = _PLAINTEXT_OPTIONS if credentials is None else _OPTIONS
-                self._sync = own.channel(self._target.address, options, credentials)
+                self._sync = own.channel(self._target.address, self._target.options, credentials)
             return ForkSafeStub(make_stub(self._sync))
 
     def async_stub(self) -> Any:
@@ -148,6 +169,23 @@ class Channels:
                     channel = self._open_async(own)
                 self._by_loop[loop] = channel
         return make_stub(channel)
+
+    def connected(self) -> bool:
+        """Tell whether the channel for threads is connected, and have it connect if not.
+
+        True where there is none: the next call says why.
+        """
+        channel = self._sync
+        return channel is None or grpc_of_this_process().connected(channel)
+
+    def connected_async(self) -> bool:
+        """Tell the same of the channel for the running loop."""
+        channel = self._by_loop.get(asyncio.get_running_loop())
+        if channel is None or channel.get_state() is grpc.ChannelConnectivity.READY:
+            return True
+        with stacks():
+            channel.get_state(try_to_connect=True)
+        return False
 
     def close(self) -> None:
         """Close what can be closed from this thread; loops close their own channel."""
@@ -178,9 +216,11 @@ class Channels:
         credentials = self._credentials(own)
         channel: grpc.aio.Channel
         if credentials is None:
-            channel = own.aio.insecure_channel(self._target.address, _PLAINTEXT_OPTIONS)
+            channel = own.aio.insecure_channel(self._target.address, self._target.options)
         else:
-            channel = own.aio.secure_channel(self._target.address, credentials, _OPTIONS)
+            channel = own.aio.secure_channel(
+                self._target.address, credentials, self._target.options
+            )
         return channel
 
     def _check_open(self) -> None:

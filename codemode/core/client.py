@@ -49,7 +49,10 @@ class ExecutorClient:
     its own on first use, one per process.
 
     ``timeout`` is the default ``execution_timeout`` in seconds; ``limits``
-    holds all defaults. Raises ConfigurationError for a malformed URL.
+    holds all defaults. ``connect_timeout`` is how many seconds an execution
+    waits for a connection to the executor, such as while that starts again.
+
+    Raises ConfigurationError for a malformed URL.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class ExecutorClient:
         registry: ComponentRegistry | None = None,
         timeout: float | None = None,
         tls: TLSConfig | None = None,
+        connect_timeout: float = 10.0,
         limits: Limits | None = None,
         profile: str = "default",
         min_tier: str | None = None,
@@ -74,6 +78,7 @@ class ExecutorClient:
             executor_url,
             api_key,
             tls=tls,
+            connect_timeout=connect_timeout,
             min_tier=min_tier,
             executor_log_file=executor_log_file,
         )
@@ -92,6 +97,7 @@ class ExecutorClient:
             config.executor_api_key,
             registry=registry,
             tls=config.tls,
+            connect_timeout=config.connect_timeout,
             limits=config.limits,
             profile=config.profile,
             min_tier=config.min_tier,
@@ -200,13 +206,14 @@ class ExecutorClient:
         sandbox = self.sandbox_request(limits, tools, listed, context, profile=profile)
         run = RunRequest(code=code, inputs=inputs or {}, execution_timeout=limits.execution_timeout)
         with self.observation(sandbox, run, context) as observation:
+            waits = self.connection.waits()
             for pause in _PAUSES:
                 transcript = observation.transcript = self.transcript(sandbox, run, context)
                 if (refusal := too_large(run, limits, transcript)) is not None:
                     yield refusal
                     return
                 link = self.connection.open_sync(
-                    sandbox.messages(run), timeout=sandbox.deadline(run)
+                    sandbox.messages(run), timeout=sandbox.deadline(run), waited=waits
                 )
                 try:
                     yield from sync_half.drive(link, transcript, run.run_id)
@@ -242,13 +249,14 @@ class ExecutorClient:
         sandbox = self.sandbox_request(limits, tools, listed, context, profile=profile)
         run = RunRequest(code=code, inputs=inputs or {}, execution_timeout=limits.execution_timeout)
         async with self.observation(sandbox, run, context) as observation:
+            waits = self.connection.waits()
             for pause in _PAUSES:
                 transcript = observation.transcript = self.transcript(sandbox, run, context)
                 if (refusal := too_large(run, limits, transcript)) is not None:
                     yield refusal
                     return
                 link = await self.connection.open_async(
-                    sandbox.messages(run), timeout=sandbox.deadline(run)
+                    sandbox.messages(run), timeout=sandbox.deadline(run), waited=waits
                 )
                 try:
                     async for event in async_half.drive(link, transcript, run.run_id):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,6 +33,8 @@ from codemode.wire import PROTOCOL_VERSION
 __all__ = ["Connection"]
 
 _INFO_TIMEOUT = 10.0
+_LEAST_WAIT = 0.001
+_LONGEST_WAIT = 0.05
 
 
 class Connection:
@@ -47,11 +50,13 @@ class Connection:
         api_key: str | SecretStr | None,
         *,
         tls: TLSConfig | None,
+        connect_timeout: float,
         min_tier: str | None,
         executor_log_file: Path | None,
     ) -> None:
         self.url = executor_url or "embedded"
         self.embedded: EmbeddedExecutor | None = None
+        self._connect_timeout = connect_timeout
         self._metadata = metadata_of(api_key)
         self._lock = threading.Lock()
         self._closed = False
@@ -65,17 +70,41 @@ class Connection:
             self._channels = Channels(parse_target(executor_url, tls), tls)
         _all_connections.add(self)
 
+    def waits(self) -> Iterator[float]:
+        """Give the pauses in which an execution waits for a connection.
+
+        One iterator for all attempts of an execution bounds them together. None for
+        an embedded executor, which is there once it is started, or never again.
+        """
+        if self.embedded is not None:
+            return
+        until, pause = time.monotonic() + self._connect_timeout, _LEAST_WAIT
+        while time.monotonic() < until:
+            yield pause
+            pause = min(2 * pause, _LONGEST_WAIT)
+
     def check_open(self) -> None:
         """Raise ClientClosedError after close()."""
         if self._closed:
             raise ClientClosedError
 
-    def open_sync(self, messages: Sequence[pb.ClientMessage], *, timeout: float | None) -> SyncLink:
-        """Open a stream from a thread."""
+    def open_sync(
+        self,
+        messages: Sequence[pb.ClientMessage],
+        *,
+        timeout: float | None,
+        waited: Iterator[float] | None = None,
+    ) -> SyncLink:
+        """Open a stream from a thread, once there is a connection or ``waited`` is over."""
         channels = self._connect()
         with self._open_channel():
+            stub = channels.stub()
+            for pause in self.waits() if waited is None else waited:
+                if channels.connected():
+                    break
+                time.sleep(pause)
             link = SyncLink(
-                channels.stub(),
+                stub,
                 messages,
                 url=self.url,
                 metadata=self._metadata,
@@ -85,14 +114,21 @@ class Connection:
         return link
 
     async def open_async(
-        self, messages: Sequence[pb.ClientMessage], *, timeout: float | None
+        self,
+        messages: Sequence[pb.ClientMessage],
+        *,
+        timeout: float | None,
+        waited: Iterator[float] | None = None,
     ) -> AsyncLink:
-        """Open a stream from a task."""
+        """Open a stream from a task, once there is a connection or ``waited`` is over."""
         channels = await self._channels_async()
         with self._open_channel():
-            link = AsyncLink(
-                channels.async_stub(), url=self.url, metadata=self._metadata, timeout=timeout
-            )
+            stub = channels.async_stub()
+            for pause in self.waits() if waited is None else waited:
+                if channels.connected_async():
+                    break
+                await asyncio.sleep(pause)
+            link = AsyncLink(stub, url=self.url, metadata=self._metadata, timeout=timeout)
         self._keep(link)
         try:
             await link.send(messages)

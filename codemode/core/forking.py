@@ -67,6 +67,19 @@ class GRPC:
         self._core.fork_unregister_channel(channel)
         return channel
 
+    def connected(self, channel: grpc.Channel) -> bool:
+        """Tell whether a channel for threads is connected, and have it connect if not."""
+        check = channel._channel.check_connectivity_state  # type: ignore[attr-defined]  # left out of the stubs
+        if check(False) == self._core.ConnectivityState.ready:
+            return True
+
+        def connect() -> None:
+            with stacks():
+                check(True)
+
+        call_apart(connect)
+        return False
+
     def ssl_credentials(
         self, ca: bytes | None, key: bytes | None, certificate: bytes | None
     ) -> grpc.ChannelCredentials:

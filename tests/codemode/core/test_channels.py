@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import gc
 import itertools
@@ -33,7 +34,9 @@ from codemode.protos import codemode_pb2 as pb
 from codemode.protos import codemode_pb2_grpc
 from codemode.values import encode
 from tests.codemode.conftest import Half
-from tests.codemode.processes import ExecutorProcess, open_descriptors, wait_until
+from tests.codemode.processes import ExecutorProcess, free_port, open_descriptors, wait_until
+
+KEY = "a key of sixteen letters"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +109,8 @@ def test_plain_http_with_tls_options_is_refused() -> None:
     ],
 )
 def test_no_executor_is_named_soon(url: str, half: Half) -> None:
-    with Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode:
+    config = ClientConfig(executor_url=url, connect_timeout=0.2)
+    with Codemode.from_client_config(config) as codemode:
         with pytest.raises(ExecutorConnectionError, match="cannot be reached") as caught:
             half.run(codemode, "1", execution_timeout=600)
         with pytest.raises(ExecutorConnectionError):
@@ -145,7 +149,9 @@ def answering(answer: bytes) -> Iterator[str]:
 def test_another_protocol_is_named_soon(answer: bytes, half: Half) -> None:
     with (
         answering(answer) as url,
-        Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode,
+        Codemode.from_client_config(
+            ClientConfig(executor_url=url, connect_timeout=0.2)
+        ) as codemode,
         pytest.raises(ExecutorConnectionError, match="cannot be reached"),
     ):
         half.run(codemode, "1", execution_timeout=600)
@@ -330,23 +336,62 @@ def test_calls_that_nobody_made_are_refused(half: Half) -> None:
     assert all(kinds)
 
 
-async def test_executor_that_comes_up_late_is_found(
-    executor: ExecutorProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = executor.folder / "late"
-    attempts: list[int] = []
-    async with ExecutorClient(f"unix:{path}") as client:
-        open_async = client.connection.open_async
+async def test_an_executor_that_starts_again_is_waited_for() -> None:
+    """By runs of both halves that had not begun; none is lost to the time without an executor."""
+    with ExecutorProcess() as executor:
+        config = ClientConfig(executor_url=executor.url, connect_timeout=100)
+        async with Codemode.from_client_config(config) as codemode:
+            assert await codemode.execute_async("1") == await asyncio.to_thread(
+                codemode.execute, "1"
+            )
+            executor.kill()
+            waiting = [asyncio.to_thread(codemode.run, "6 * 7") for _ in range(3)]
+            waiting += [codemode.run_async("6 * 7") for _ in range(3)]
+            tasks = [asyncio.ensure_future(one) for one in waiting]
+            await asyncio.sleep(0.7)  # longer than the attempts of a single run take
+            assert not any(task.done() for task in tasks)
+            await asyncio.to_thread(executor.start)
+            assert [result.value for result in await asyncio.gather(*tasks)] == [42] * 6
+            async with codemode.session() as session:
+                assert (await session.run_async("1")).value == 1
 
-        async def opened(*arguments: Any, **options: Any) -> Any:
-            attempts.append(1)
-            if len(attempts) == 3:
-                os.link(executor.url.removeprefix("unix:"), path)
-            return await open_async(*arguments, **options)
 
-        monkeypatch.setattr(client.connection, "open_async", opened)
-        assert (await client.execute_async("1")).value == 1
-    assert len(attempts) >= 3
+@contextlib.contextmanager
+def executors(count: int) -> Iterator[tuple[str, list[ExecutorProcess]]]:
+    """Give one target for several executors, and them."""
+    with contextlib.ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                ExecutorProcess(
+                    listen=f"127.0.0.1:{free_port()}",
+                    environment={"CODEMODE_EXECUTOR_API_KEY": KEY},
+                )
+            )
+            for _ in range(count)
+        ]
+        yield "ipv4:" + ",".join(process.url for process in processes), processes
+
+
+def test_executions_are_spread_over_the_executors_of_one_target(half: Half) -> None:
+    """Evenly, and one that has gone costs no run that had not begun."""
+    code = "import os\nos.getppid()"  # in tier unsafe: the zygote's
+    with executors(2) as (url, (first, _)), contextlib.ExitStack() as stack:
+        config = ClientConfig(executor_url=url, executor_api_key=KEY)
+        codemode = stack.enter_context(Codemode.from_client_config(config))
+        seen: collections.Counter[int] = collections.Counter()
+
+        def both_were_used() -> bool:
+            seen[half.run(codemode, code).value] += 1
+            return len(seen) == 2
+
+        # The first ones go where the first connection leads.
+        assert wait_until(both_were_used)
+        if half.name == "sync":
+            turns = collections.Counter(half.run(codemode, code).value for _ in range(20))
+            assert sorted(turns.values()) == [10, 10]
+        first.kill()
+        results = [half.run(codemode, code) for _ in range(10)]
+        assert len({result.value for result in results}) == 1
 
 
 def test_channels_of_closed_loops_are_dropped(codemode: Codemode) -> None:

@@ -110,7 +110,7 @@ def test_a_run_that_is_given_up_or_lost_has_an_end_too(
     assert re.search(r"Execution \w+ cancelled in .* after 1 tool calls: Cancelled", log.text)
 
     log.clear()
-    config = ClientConfig(executor_url="unix:/nowhere/at/all")
+    config = ClientConfig(executor_url="unix:/nowhere/at/all", connect_timeout=0.2)
     with Codemode.from_client_config(config) as lost, pytest.raises(ExecutorConnectionError):
         lost.run("1")
     assert re.search(r"Execution \w+ ended in .*: ExecutorConnectionError", log.text)

@@ -130,7 +130,8 @@ def test_code_that_is_too_large_begins_and_ends(
 
 def test_what_fails_outside_the_code_is_told(half: Half) -> None:
     watcher = Watcher()
-    with Codemode.from_client_config(ClientConfig(executor_url="http://127.0.0.1:1")) as codemode:
+    config = ClientConfig(executor_url="http://127.0.0.1:1", connect_timeout=0.2)
+    with Codemode.from_client_config(config) as codemode:
         codemode.registry.add_observer(watcher)
         with pytest.raises(ExecutorConnectionError) as caught:
             half.run(codemode, "1")

@@ -421,7 +421,7 @@ def test_encrypted_connection(
     with ExecutorClient(url, KEY, tls=TLSConfig(ca_file=ca, **pair)) as client:
         assert client.execute("1 + 1").value == 2
         assert asyncio.run(client.execute_async("1 + 1")).value == 2
-    with ExecutorClient(url, KEY, tls=TLSConfig(ca_file=ca)) as client:
+    with ExecutorClient(url, KEY, tls=TLSConfig(ca_file=ca), connect_timeout=0.5) as client:
         if mutual:
             with pytest.raises(ExecutorConnectionError):
                 client.execute("1")
@@ -475,7 +475,7 @@ def test_unknown_authority_fails_clearly_and_soon(
     process, _ = encrypted
     for tls in (None, TLSConfig(ca_file=certificates.path("client.pem"))):
         with (
-            ExecutorClient(f"https://{process.url}", KEY, tls=tls) as client,
+            ExecutorClient(f"https://{process.url}", KEY, tls=tls, connect_timeout=0.5) as client,
             pytest.raises(ExecutorConnectionError, match="(?i)certificate|ssl|tls"),
         ):
             client.execute("1", config={"execution_timeout": 600})
@@ -486,7 +486,7 @@ def test_plain_client_of_an_encrypted_executor_fails_soon(
 ) -> None:
     process, _ = encrypted
     with (
-        ExecutorClient(f"http://{process.url}", KEY) as client,
+        ExecutorClient(f"http://{process.url}", KEY, connect_timeout=0.5) as client,
         pytest.raises(ExecutorConnectionError),
     ):
         client.execute("1", config={"execution_timeout": 600})

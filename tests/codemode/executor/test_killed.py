@@ -202,11 +202,11 @@ def test_an_executor_that_stands_still_is_given_up(
     own_executor: ExecutorProcess, half: Half, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patience = {"grpc.keepalive_time_ms", "grpc.http2.ping_timeout_ms"}
-    options = channels._PLAINTEXT_OPTIONS
+    options = channels._OPTIONS
     # gRPC's own patience is a minute, or has no end.
     assert patience <= dict(options).keys()
-    impatient = [(name, n // 10 if name in patience else n) for name, n in options]
-    monkeypatch.setattr(channels, "_PLAINTEXT_OPTIONS", impatient)
+    impatient = tuple((name, n // 10 if name in patience else n) for name, n in options)
+    monkeypatch.setattr(channels, "_OPTIONS", impatient)
     config = ClientConfig(executor_url=own_executor.url)
     with Codemode.from_client_config(config) as codemode:
 

@@ -49,7 +49,7 @@ class AsyncLink:
         timeout: float | None,
     ) -> None:
         self.url = url
-        self.closing = False
+        self.closing = ""  # why the stream is cancelled from this side
         self.inherited = False
         self.overdue = False
         self.batches = False  # the executor takes them
@@ -188,12 +188,12 @@ class AsyncLink:
             clock.cancel()
 
     def _give_up(self) -> None:
-        self.overdue = self.closing = True
+        self.overdue, self.closing = True, "no answer in time"
         self._cancel()
 
-    def abort(self) -> None:
-        """Cancel the stream: the client is being closed. Safe from any thread."""
-        self.closing = True
+    def abort(self, why: str) -> None:
+        """Cancel the stream, from any thread; the run ends as ``cancelled``."""
+        self.closing = why
         try:
             running = asyncio.get_running_loop() is self.loop
         except RuntimeError:
@@ -358,7 +358,7 @@ def _given_up(link: AsyncLink, transcript: Transcript) -> ExecutionCompleted:
     """Return the end of a run whose stream was cancelled here. Raises ExecutorDeadlineError."""
     if link.overdue:
         raise overdue(link.url, transcript.partial())
-    return ExecutionCompleted(result=transcript.cancelled("the client has been closed"))
+    return ExecutionCompleted(result=transcript.cancelled(link.closing))
 
 
 def _value_at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -6,7 +6,8 @@ import asyncio
 import contextvars
 import copy
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +19,7 @@ from codemode.core import async_half, sync_half
 from codemode.core.connection import Connection
 from codemode.core.context import RuntimeContext, get_current_context
 from codemode.core.dispatch import Dispatcher
+from codemode.core.event_stream import Cancellation, last_result, last_result_async
 from codemode.core.events import Event, ExecutionCompleted
 from codemode.core.info import ExecutorInfo
 from codemode.core.inside_loop import call_outside_loop
@@ -192,11 +194,14 @@ class ExecutorClient:
         execution_timeout: float | None = None,
         context: RuntimeContext | None = None,
         profile: str | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Generator[Event, None, None]:
         """Execute code from a thread and give the events as they happen.
 
-        Closing the generator before its end kills the sandbox.
+        Closing the generator before its end kills the sandbox; ``cancellation``
+        ends the run from elsewhere.
         """
+        cancellation = cancellation or Cancellation()
         self.connection.check_open()
         limits = limits_from(self.limits, config, execution_timeout)
         context = context if context is not None else get_current_context()
@@ -206,15 +211,16 @@ class ExecutorClient:
         sandbox = self.sandbox_request(limits, tools, listed, context, profile=profile)
         run = RunRequest(code=code, inputs=inputs or {}, execution_timeout=limits.execution_timeout)
         with self.observation(sandbox, run, context) as observation:
-            waits = self.connection.waits()
+            waits = takewhile(lambda _: not cancellation.why, self.connection.waits())
             for pause in _PAUSES:
                 transcript = observation.transcript = self.transcript(sandbox, run, context)
-                if (refusal := too_large(run, limits, transcript)) is not None:
+                if (refusal := refused(run, limits, transcript, cancellation)) is not None:
                     yield refusal
                     return
                 link = self.connection.open_sync(
                     sandbox.messages(run), timeout=sandbox.deadline(run), waited=waits
                 )
+                cancellation.watch(link)
                 try:
                     yield from sync_half.drive(link, transcript, run.run_id)
                     return
@@ -222,6 +228,7 @@ class ExecutorClient:
                     if transcript.started or pause is None:
                         raise
                 finally:
+                    cancellation.watch(None)
                     link.close()
                 time.sleep(pause)
 
@@ -235,11 +242,13 @@ class ExecutorClient:
         execution_timeout: float | None = None,
         context: RuntimeContext | None = None,
         profile: str | None = None,
+        cancellation: Cancellation | None = None,
     ) -> AsyncGenerator[Event, None]:
         """Execute code from a task and give the events as they happen.
 
         Closing the generator (``aclose``) before its end kills the sandbox.
         """
+        cancellation = cancellation or Cancellation()
         self.connection.check_open()
         limits = limits_from(self.limits, config, execution_timeout)
         context = context if context is not None else get_current_context()
@@ -249,15 +258,16 @@ class ExecutorClient:
         sandbox = self.sandbox_request(limits, tools, listed, context, profile=profile)
         run = RunRequest(code=code, inputs=inputs or {}, execution_timeout=limits.execution_timeout)
         async with self.observation(sandbox, run, context) as observation:
-            waits = self.connection.waits()
+            waits = takewhile(lambda _: not cancellation.why, self.connection.waits())
             for pause in _PAUSES:
                 transcript = observation.transcript = self.transcript(sandbox, run, context)
-                if (refusal := too_large(run, limits, transcript)) is not None:
+                if (refusal := refused(run, limits, transcript, cancellation)) is not None:
                     yield refusal
                     return
                 link = await self.connection.open_async(
                     sandbox.messages(run), timeout=sandbox.deadline(run), waited=waits
                 )
+                cancellation.watch(link)
                 try:
                     async for event in async_half.drive(link, transcript, run.run_id):
                         yield event
@@ -266,6 +276,7 @@ class ExecutorClient:
                     if transcript.started or pause is None:
                         raise
                 finally:
+                    cancellation.watch(None)
                     await link.close()
                 await asyncio.sleep(pause)
 
@@ -372,28 +383,12 @@ class ExecutorClient:
         return Observation(self.registry.observers, execution)
 
 
-def last_result(events: Iterable[Event]) -> ExecutionResult:
-    """Consume a run's events and return its result."""
-    result = None
-    for event in events:
-        if isinstance(event, ExecutionCompleted):
-            result = event.result
-    assert result is not None, "a stream ends with its result or raises"
-    return result
-
-
-async def last_result_async(events: AsyncIterable[Event]) -> ExecutionResult:
-    """Do as ``last_result`` in a task."""
-    result = None
-    async for event in events:
-        if isinstance(event, ExecutionCompleted):
-            result = event.result
-    assert result is not None, "a stream ends with its result or raises"
-    return result
-
-
-def too_large(run: RunRequest, limits: Limits, transcript: Transcript) -> ExecutionCompleted | None:
-    """Return the end of a run whose code is too large to be sent, or None."""
+def refused(
+    run: RunRequest, limits: Limits, transcript: Transcript, cancellation: Cancellation
+) -> ExecutionCompleted | None:
+    """Return the end of a run that is not sent: it was cancelled, or its code is too large."""
+    if cancellation.why:
+        return ExecutionCompleted(result=transcript.cancelled(cancellation.why))
     size = run.code_bytes()
     if size <= limits.max_code_bytes:
         return None

@@ -33,6 +33,7 @@ from codemode.wire import PROTOCOL_VERSION
 __all__ = ["Connection"]
 
 _INFO_TIMEOUT = 10.0
+_CLOSED = "the client has been closed"
 _LEAST_WAIT = 0.001
 _LONGEST_WAIT = 0.05
 
@@ -234,7 +235,7 @@ class Connection:
             self._links.add(link)
             closed = self._closed
         if closed:
-            link.abort()
+            link.abort(_CLOSED)
 
     @contextlib.contextmanager
     def _closing(self) -> Iterator[bool]:
@@ -246,7 +247,7 @@ class Connection:
         try:
             if mine:
                 for link in links:
-                    link.abort()
+                    link.abort(_CLOSED)
             yield mine
         except BaseException:
             self._closer = False

@@ -2,47 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+)
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
-from codemode.core.events import Event
+from codemode.core.events import Event, ExecutionCompleted
+from codemode.core.result import ExecutionResult
 
-__all__ = ["EventStream"]
+__all__ = ["Cancellation", "EventStream", "last_result", "last_result_async"]
+
+_WHY = "the stream was cancelled"
+
+
+class Abortable(Protocol):
+    """A stream to a sandbox."""
+
+    def abort(self, why: str) -> None: ...
+
+
+class Cancellation:
+    """The end of one execution, as decided anywhere, at any of its stages.
+
+    It has no lock, which a signal handler might find taken: each side first
+    says its part and then looks for the other's.
+    """
+
+    def __init__(self) -> None:
+        self.why = ""
+        self._link: Abortable | None = None
+
+    def cancel(self) -> None:
+        """Cancel the execution, or what will be one. Idempotent, safe from any thread."""
+        self.why = _WHY
+        if (link := self._link) is not None:
+            link.abort(_WHY)
+
+    def watch(self, link: Abortable | None) -> None:
+        """Note what carries the execution, or that nothing does any more."""
+        self._link = link
+        if self.why and link is not None:
+            link.abort(_WHY)
 
 
 class EventStream:
-    """Be the events of one execution, started by the first step of ``for`` or ``async for``."""
+    """The events of one execution, which the first step of ``for`` or ``async for`` starts."""
 
     def __init__(
         self,
-        events: Callable[[], Generator[Event, None, None]],
-        events_async: Callable[[], AsyncGenerator[Event, None]],
+        events: Callable[..., Generator[Event, None, None]],
+        events_async: Callable[..., AsyncGenerator[Event, None]],
     ) -> None:
         self._events = events
         self._events_async = events_async
         self._sync: Generator[Event, None, None] | None = None
         self._async: AsyncGenerator[Event, None] | None = None
+        self._cancellation = Cancellation()
 
     def __iter__(self) -> Iterator[Event]:
         self._start_once()
-        self._sync = self._events()
+        self._sync = self._events(cancellation=self._cancellation)
         return self._sync
 
     def __aiter__(self) -> AsyncIterator[Event]:
         self._start_once()
-        self._async = self._events_async()
+        self._async = self._events_async(cancellation=self._cancellation)
         return self._async
 
+    def cancel(self) -> None:
+        """Cancel the execution, from any thread, task or signal handler; do not wait.
+
+        Whoever reads the events gets a last one, whose result is ``cancelled``.
+        Does nothing once the execution has ended. Before its first step, it
+        keeps the code from being sent.
+        """
+        self._cancellation.cancel()
+
     def close(self) -> None:
-        """End the execution, if it has not ended. Idempotent."""
-        if self._sync is not None:
+        """End the execution, if it has not ended. Idempotent.
+
+        Where another thread waits for its next event, or a task has read them,
+        cancel it instead.
+        """
+        if self._sync is None:
+            self.cancel()
+            return
+        try:
             self._sync.close()
+        except ValueError as error:
+            if "already executing" not in str(error):
+                raise
+            self.cancel()
 
     async def aclose(self) -> None:
-        """End the execution from a task, if it has not ended. Idempotent."""
-        if self._async is not None:
+        """End the execution from a task; otherwise as ``close``."""
+        if self._async is None:
+            self.cancel()
+            return
+        try:
             await self._async.aclose()
+        except RuntimeError as error:
+            if "already running" not in str(error):
+                raise
+            self.cancel()
 
     def __enter__(self) -> Self:
         return self
@@ -71,3 +140,23 @@ class EventStream:
             raise RuntimeError(
                 "this stream was iterated already; each stream() is one execution: call it again"
             )
+
+
+def last_result(events: Iterable[Event]) -> ExecutionResult:
+    """Consume a run's events and return its result."""
+    result = None
+    for event in events:
+        if isinstance(event, ExecutionCompleted):
+            result = event.result
+    assert result is not None, "a stream ends with its result or raises"
+    return result
+
+
+async def last_result_async(events: AsyncIterable[Event]) -> ExecutionResult:
+    """Do as ``last_result`` in a task."""
+    result = None
+    async for event in events:
+        if isinstance(event, ExecutionCompleted):
+            result = event.result
+    assert result is not None, "a stream ends with its result or raises"
+    return result

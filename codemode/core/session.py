@@ -10,9 +10,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from codemode.core import async_half, sync_half
-from codemode.core.client import ExecutorClient, last_result, last_result_async, too_large
+from codemode.core.client import ExecutorClient, refused
 from codemode.core.context import RuntimeContext, get_current_context
-from codemode.core.event_stream import EventStream
+from codemode.core.event_stream import (
+    Cancellation,
+    EventStream,
+    last_result,
+    last_result_async,
+)
 from codemode.core.events import Event, ExecutionCompleted
 from codemode.core.observers import Observation
 from codemode.core.request import RunRequest, SandboxRequest, limits_from, run_messages
@@ -97,20 +102,24 @@ class Session:
         inputs: Mapping[str, Any] | None,
         execution_timeout: float | None,
         method: str,
+        *,
+        cancellation: Cancellation | None = None,
     ) -> Generator[Event, None, None]:
+        cancellation = cancellation or Cancellation()
         link = self._open_link(sync_half.SyncLink, "with", method)
         with self._one_at_a_time():
             run, transcript, observation = self._begin(code, inputs, execution_timeout)
             with observation:
-                if (refusal := too_large(run, self._limits, transcript)) is not None:
+                if (refusal := refused(run, self._limits, transcript, cancellation)) is not None:
                     yield refusal
                     return
                 messages = run_messages(run, self._limits)
+                cancellation.watch(link)
                 try:
                     with link.within(self._deadline(run)):
                         link.send(messages)
                         for event in sync_half.drive(link, transcript, run.run_id):
-                            self._note(event)
+                            self._note(event, cancellation)
                             yield event
                 except BaseException as error:
                     if transcript.final is None:
@@ -124,20 +133,24 @@ class Session:
         inputs: Mapping[str, Any] | None,
         execution_timeout: float | None,
         method: str,
+        *,
+        cancellation: Cancellation | None = None,
     ) -> AsyncGenerator[Event, None]:
+        cancellation = cancellation or Cancellation()
         link = self._open_link(async_half.AsyncLink, "async with", method)
         with self._one_at_a_time():
             run, transcript, observation = self._begin(code, inputs, execution_timeout)
             async with observation:
-                if (refusal := too_large(run, self._limits, transcript)) is not None:
+                if (refusal := refused(run, self._limits, transcript, cancellation)) is not None:
                     yield refusal
                     return
                 messages = run_messages(run, self._limits)
+                cancellation.watch(link)
                 try:
                     with link.within(self._deadline(run)):
                         await link.send(messages)
                         async for event in async_half.drive(link, transcript, run.run_id):
-                            self._note(event)
+                            self._note(event, cancellation)
                             yield event
                 except BaseException as error:
                     if transcript.final is None:
@@ -248,7 +261,9 @@ class Session:
         assert self._sandbox is not None
         return self._sandbox.deadline(run)
 
-    def _note(self, event: Event) -> None:
+    def _note(self, event: Event, cancellation: Cancellation) -> None:
+        if isinstance(event, ExecutionCompleted):
+            cancellation.watch(None)  # the stream is the session's again
         survives = ("completed", "failed")
         if isinstance(event, ExecutionCompleted) and event.result.status not in survives:
             self._ended = f"its last run ended with status {event.result.status!r}"

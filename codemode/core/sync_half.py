@@ -61,7 +61,7 @@ class SyncLink:
         timeout: float | None,
     ) -> None:
         self.url = url
-        self.closing = False
+        self.closing = ""  # why the stream is cancelled from this side
         self.inherited = False
         self.overdue = False
         self.batches = False  # the executor takes them
@@ -142,9 +142,9 @@ class SyncLink:
         finally:
             in_time.put(None)
 
-    def abort(self) -> None:
-        """Cancel the stream from another thread: the client is being closed."""
-        self.closing = True
+    def abort(self, why: str) -> None:
+        """Cancel the stream, from any thread; the run ends as ``cancelled``."""
+        self.closing = why
         self._cancel()
 
     def _cancel(self) -> None:
@@ -271,7 +271,7 @@ def drive(link: SyncLink, transcript: Transcript, run_id: int) -> Generator[Even
             raise overdue(link.url, transcript.partial()) from error
         if not link.closing:
             raise client_error(error, link.url, transcript.partial()) from error
-        yield ExecutionCompleted(result=transcript.cancelled("the client has been closed"))
+        yield ExecutionCompleted(result=transcript.cancelled(link.closing))
     finally:
         # Also when the caller leaves: a tool that waits for a thread must not run any more.
         if not link.inherited:

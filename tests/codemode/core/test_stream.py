@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from codemode import Codemode
+from codemode import Codemode, ExecutionResult, ExecutorClientError
 from codemode.core.events import Event, ExecutionCompleted, ExecutionStarted, OutputReceived
 from codemode.tools import tool
 from tests.codemode.conftest import Half
@@ -242,6 +242,100 @@ def test_early_close_of_a_flooding_run_leaves_no_thread(codemode: Codemode) -> N
     assert wait_until(
         lambda: not [t for t in set(threading.enumerate()) - before if "codemode" in t.name]
     ), threading.enumerate()
+
+
+def cancelled(result: ExecutionResult) -> bool:
+    assert result.error is not None
+    return (result.status, result.error.message) == ("cancelled", "the stream was cancelled")
+
+
+@pytest.mark.parametrize("end", ["cancel", "close"])
+def test_a_stream_that_is_being_read_is_cancelled_by_another_thread(
+    codemode: Codemode, end: str
+) -> None:
+    """While its reader waits for the next event, and gets a last one."""
+    names: list[str] = []
+    stream = codemode.stream(ENDLESS.format(more=""), execution_timeout=600)
+
+    def end_it() -> None:
+        assert wait_until(lambda: bool(getattr(stream._sync, "gi_running", False)))
+        getattr(stream, end)()
+
+    ender = threading.Thread(target=end_it)
+    for event in stream:
+        if isinstance(event, OutputReceived):
+            names.append(event.text.strip())
+            ender.start()
+    assert isinstance(event, ExecutionCompleted)
+    assert cancelled(event.result)
+    ender.join()
+    assert wait_until(lambda: not is_running(names[0]))
+    assert wait_until(lambda: not threads_of_executions())
+    stream.cancel()
+
+
+@pytest.mark.parametrize("end", ["cancel", "aclose"])
+async def test_a_stream_that_is_being_read_is_cancelled_by_another_task(
+    codemode: Codemode, end: str
+) -> None:
+    names: list[str] = []
+    stream = codemode.stream(ENDLESS.format(more=""), execution_timeout=600)
+
+    async def read() -> Any:
+        async for event in stream:
+            if isinstance(event, OutputReceived):
+                names.append(event.text.strip())
+        return event
+
+    reading = asyncio.create_task(read())
+    while not names:
+        await asyncio.sleep(0.01)
+    await asyncio.to_thread(stream.cancel) if end == "cancel" else await stream.aclose()
+    assert cancelled((await reading).result)
+    assert await asyncio.to_thread(wait_until, lambda: not is_running(names[0]))
+
+
+def test_a_stream_that_is_cancelled_before_its_first_step_sends_nothing(
+    codemode: Codemode, half: Half
+) -> None:
+    calls: list[int] = []
+    codemode.registry.register_tool("note", lambda: calls.append(1))
+    stream = codemode.stream("note()")
+    stream.cancel()
+
+    async def read() -> list[Event]:
+        return [event async for event in stream]
+
+    (event,) = list(stream) if half.name == "sync" else asyncio.run(read())
+    assert isinstance(event, ExecutionCompleted)
+    assert cancelled(event.result)
+    assert calls == []
+
+
+async def test_a_block_of_one_half_ends_what_the_other_half_reads(codemode: Codemode) -> None:
+    names: list[str] = []
+    with codemode.stream(ENDLESS.format(more=""), execution_timeout=600) as stream:
+        async for event in stream:
+            if isinstance(event, OutputReceived):
+                names.append(event.text.strip())
+                break
+    assert await asyncio.to_thread(wait_until, lambda: not is_running(names[0]))
+
+
+def test_a_run_of_a_session_is_cancelled_by_another_thread(codemode: Codemode) -> None:
+    """With the session; once the run has ended, nothing is left to be cancelled."""
+    with codemode.session() as session:
+        done = session.stream("x = 1")
+        list(done)
+        done.cancel()
+        stream = session.stream(f"x\n{ENDLESS.format(more='')}", execution_timeout=600)
+        for event in stream:
+            if isinstance(event, OutputReceived):
+                threading.Thread(target=stream.cancel).start()
+        assert isinstance(event, ExecutionCompleted)
+        assert cancelled(event.result)
+        with pytest.raises(ExecutorClientError, match="the session has ended"):
+            session.run("1")
 
 
 def test_stream_is_one_execution(codemode: Codemode) -> None:

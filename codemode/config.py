@@ -208,6 +208,7 @@ class ClientConfig(_Model):
             *,
             executor_url: str | None = None,
             executor_api_key: str | SecretStr | None = None,
+            connect_timeout: float = ...,
             limits: Limits | Mapping[str, Any] = ...,
             tls: TLSConfig | None = None,
             profile: str = ...,

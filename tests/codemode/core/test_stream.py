@@ -14,7 +14,7 @@ from codemode import Codemode, ExecutionResult, ExecutorClientError
 from codemode.core.events import Event, ExecutionCompleted, ExecutionStarted, OutputReceived
 from codemode.tools import tool
 from tests.codemode.conftest import Half
-from tests.codemode.processes import WHO, is_running, wait_until
+from tests.codemode.processes import WHO, is_running, threads_of_executions, wait_until
 
 
 def collect(codemode: Codemode, half: Half, code: str, **options: Any) -> list[Event]:

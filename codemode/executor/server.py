@@ -108,7 +108,7 @@ class ExecutorServer:
         )
         _announce(isolation)
         self._cgroups = Cgroups()
-        bounded = isolation.settings.threads_are_counted or "pids" in self._cgroups.controllers
+        bounded = isolation.tier != "C" or "pids" in self._cgroups.controllers
         logger.log(
             logging.INFO if bounded else logging.WARNING,
             "control groups: %s%s",

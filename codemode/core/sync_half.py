@@ -70,9 +70,9 @@ class SyncLink:
         """All that the caller's thread has to do."""
         self._outgoing: _Outgoing = SimpleQueue()
         self.send(messages)
-        self._room: SimpleQueue[None] = SimpleQueue()
+        self._room: SimpleQueue[bool] = SimpleQueue()
         for _ in range(_READ_AHEAD):
-            self._room.put(None)
+            self._room.put(True)
         self._unread: deque[pb.ExecutorMessage] = deque()
         self._ended = False
         # In the caller's context, to which instrumentation of gRPC looks for its spans.
@@ -102,7 +102,7 @@ class SyncLink:
                 raise item
             if not isinstance(item, pb.ExecutorMessage):
                 return item
-            self._room.put(None)
+            self._room.put(True)
             self._unread.extend(unbatched(item))
         return self._unread.popleft()
 
@@ -160,7 +160,7 @@ class SyncLink:
             return
         self._outgoing.put(None)
         self._ended = True
-        self._room.put(None)  # the reader may wait for a caller who has left
+        self._room.put(False)
         if not self.idle:
             self._cancel()
         if self._tools is not None:
@@ -168,8 +168,9 @@ class SyncLink:
 
     def __del__(self) -> None:
         # An interrupt may have kept close(), or __init__(), from any of their steps.
-        if hasattr(self, "_outgoing"):
+        if hasattr(self, "_room"):
             self._outgoing.put(None)
+            self._room.put(False)
         if self._tools is not None:
             self._tools.abandon()
 
@@ -178,7 +179,7 @@ def _carry(
     execute: Callable[[Iterator[pb.ClientMessage]], Any],
     outgoing: _Outgoing,
     inbox: SimpleQueue[Any],
-    room: SimpleQueue[None],
+    room: SimpleQueue[bool],
 ) -> None:
     """Open the stream, and put it and all that comes on it into the inbox."""
     opened: SimpleQueue[Any] = SimpleQueue()
@@ -192,7 +193,8 @@ def _carry(
     try:
         for message in call:
             # A slow reader of the events holds back the sandbox, not memory.
-            room.get()
+            if not room.get():
+                return  # nobody reads any more
             inbox.put(message)
         inbox.put(None)
     except grpc.RpcError as error:

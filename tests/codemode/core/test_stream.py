@@ -233,15 +233,12 @@ def test_early_close_of_a_flooding_run_leaves_no_thread(codemode: Codemode) -> N
         "import sys\nfor n in range(1000):\n    print(n)\n    print(n, file=sys.stderr)\n"
         "await asyncio.sleep(600)"
     )
-    before = set(threading.enumerate())
     with codemode.stream(code, execution_timeout=600) as events:
         for event in events:
             if event.type == "output":
                 time.sleep(0.3)
                 break
-    assert wait_until(
-        lambda: not [t for t in set(threading.enumerate()) - before if "codemode" in t.name]
-    ), threading.enumerate()
+    assert wait_until(lambda: not threads_of_executions()), threads_of_executions()
 
 
 def cancelled(result: ExecutionResult) -> bool:

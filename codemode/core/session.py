@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping
@@ -175,7 +176,7 @@ class Session:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._ended = self._ended or "its block has ended"
+        self._end()
         if isinstance(self._link, sync_half.SyncLink):
             self._link.close()
 
@@ -198,9 +199,15 @@ class Session:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._ended = self._ended or "its block has ended"
+        self._end()
         if isinstance(self._link, async_half.AsyncLink):
             await self._link.close()
+
+    def _end(self) -> None:
+        self._ended = self._ended or "its block has ended"
+        if self._busy.locked() and self._link is not None:
+            # Another thread or task has a run in it, which is told why it ends.
+            self._link.abort("the session was closed")
 
     def _begin_session(self) -> RuntimeContext | None:
         if self._link is not None:
@@ -219,6 +226,12 @@ class Session:
         if not isinstance(self._link, kind):
             raise ExecutorClientError(
                 f"{method}() needs a session opened by `{block} codemode.session() as session:`"
+            )
+        loop = getattr(self._link, "loop", None)
+        if loop is not None and loop is not asyncio.get_running_loop():
+            raise ExecutorClientError(
+                "the session belongs to the event loop that opened it, and this is another one: "
+                "open a session here"
             )
         return self._link
 

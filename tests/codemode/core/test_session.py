@@ -362,6 +362,39 @@ def test_session_may_be_used_from_thread_to_thread(codemode: Codemode) -> None:
     assert values == [0, 1, 2]
 
 
+def test_session_of_another_loop_is_refused_and_goes_on(codemode: Codemode) -> None:
+    loop = asyncio.new_event_loop()
+    session = codemode.session()
+    try:
+        loop.run_until_complete(session.__aenter__())
+        assert loop.run_until_complete(session.run_async("x = 1\nx")).value == 1
+        with pytest.raises(ExecutorClientError, match="belongs to the event loop that opened it"):
+            asyncio.run(session.run_async("x"))
+        assert loop.run_until_complete(session.run_async("x")).value == 1
+    finally:
+        loop.run_until_complete(session.__aexit__(None, None, None))
+        loop.close()
+
+
+def test_run_of_a_session_that_another_thread_closes_is_cancelled(codemode: Codemode) -> None:
+    running = threading.Event()
+    codemode.registry.register_tool("running", running.set)
+    session = codemode.session()
+    session.__enter__()
+
+    def close() -> None:
+        assert running.wait(60)
+        session.__exit__(None, None, None)
+
+    closer = threading.Thread(target=close)
+    closer.start()
+    result = session.run("import time\nrunning()\ntime.sleep(600)", execution_timeout=600)
+    closer.join()
+    assert result.status == "cancelled"
+    assert result.error is not None
+    assert result.error.message == "the session was closed"
+
+
 def test_code_over_its_limit_keeps_the_session(notebook: Notebook) -> None:
     notebook.run("x = 1")
     assert notebook.run("#" * 300_000).status == "limit"

@@ -19,6 +19,7 @@ from django_codemode.telling import Describe, Message, atell, tell
 __all__ = ["HEARTBEAT_SECONDS", "stream_response"]
 
 HEARTBEAT_SECONDS = 15.0
+_HEARTBEAT_SECONDS_OF_WSGI = 2.0
 _READ_AHEAD = 16
 _HEARTBEAT = b": still running\n\n"
 
@@ -33,17 +34,18 @@ def stream_response(
     """Answer with the events of ``Codemode.stream()`` as server-sent events.
 
     The code begins to run when the body is sent, in the context that is current
-    here. Under ASGI the body is asynchronous, has a comment every ``heartbeat``
-    seconds in which nothing happens, and ends the sandbox as soon as the client
-    leaves. Under WSGI it is synchronous, without such comments, and the sandbox
-    ends when the server notices that it cannot write.
+    here. The body has a comment every ``heartbeat`` seconds in which nothing
+    happens. Under ASGI it is asynchronous, and ends the sandbox as soon as the
+    client leaves. Under WSGI it is synchronous, and the sandbox ends when the
+    server notices that it cannot write: there a comment comes every 2 seconds at
+    least, except while a sync tool is at work.
     """
     context = get_current_context()
     body: AsyncIterator[bytes] | Iterator[bytes]
     if isinstance(request, ASGIRequest):
         body = _aframes(events, context, heartbeat, describe)
     else:
-        body = _frames(events, context, describe)
+        body = _frames(events, context, min(heartbeat, _HEARTBEAT_SECONDS_OF_WSGI), describe)
     return StreamingHttpResponse(
         body,
         content_type="text/event-stream; charset=utf-8",
@@ -57,15 +59,20 @@ def stream_response(
 
 
 def _frames(
-    events: EventStream, context: RuntimeContext | None, describe: Describe
+    events: EventStream, context: RuntimeContext | None, heartbeat: float, describe: Describe
 ) -> Iterator[bytes]:
-    with closing(tell(events, describe)) as messages:
+    number = 0
+    with closing(tell(events, describe, pause_seconds=heartbeat)) as messages:
         # The run captures its context at its first step. Between steps the server's
         # own code runs in this thread.
         with use_context(context):
             first = next(messages)
-        for number, message in enumerate(chain([first], messages), start=1):
-            yield _frame(number, message)
+        for message in chain([first], messages):
+            if message is None:
+                yield _HEARTBEAT
+            else:
+                number += 1
+                yield _frame(number, message)
 
 
 async def _aframes(

@@ -53,12 +53,20 @@ class Message:
         return await off_loop(function, *args) if self.is_large else function(*args)
 
 
-def tell(events: EventStream, describe: Describe = event_as_json) -> Generator[Message, None, None]:
-    """Give the messages of an execution from a thread; closing it kills the sandbox."""
+def tell(
+    events: EventStream, describe: Describe = event_as_json, *, pause_seconds: float
+) -> Generator[Message | None, None, None]:
+    """Give the messages of an execution from a thread; closing it kills the sandbox.
+
+    None stands for ``pause_seconds`` without any.
+    """
     try:
         with closing(events):
-            for event in events:
-                yield Message(event=event.type, data=describe(event))
+            for event in events.with_pauses(pause_seconds):
+                if event is None:
+                    yield None
+                else:
+                    yield Message(event=event.type, data=describe(event))
     except Exception as error:  # noqa: BLE001  # the answer has begun: this is how it is told
         yield error_message(error)
 

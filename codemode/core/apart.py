@@ -8,6 +8,8 @@ gRPC's locks held, and whoever takes one next would wait for ever.
 from __future__ import annotations
 
 import _thread
+import math
+import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -44,13 +46,16 @@ def call_apart[T](function: Callable[[], T]) -> T:
     return returned
 
 
-def take(queue: SimpleQueue[Any]) -> Any:
+def take(queue: SimpleQueue[Any], *, within: float = math.inf) -> Any:
     """Return the next item of a queue, waiting so that signal handlers get their turn.
 
     One that arrives just before a thread begins to wait does not end the waiting.
+    Raises Empty where no item comes ``within`` so many seconds.
     """
+    until = time.monotonic() + within
     while True:
         try:
-            return queue.get(timeout=_SIGNAL_SECONDS)
+            return queue.get(timeout=min(_SIGNAL_SECONDS, max(0.0, until - time.monotonic())))
         except Empty:
-            continue
+            if time.monotonic() >= until:
+                raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import copy
+import math
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from itertools import takewhile
@@ -195,11 +196,13 @@ class ExecutorClient:
         context: RuntimeContext | None = None,
         profile: str | None = None,
         cancellation: Cancellation | None = None,
+        pause_seconds: float = math.inf,
     ) -> Generator[Event, None, None]:
         """Execute code from a thread and give the events as they happen.
 
         Closing the generator before its end kills the sandbox; ``cancellation``
-        ends the run from elsewhere.
+        ends the run from elsewhere. ``pause_seconds`` is for
+        ``EventStream.with_pauses``.
         """
         cancellation = cancellation or Cancellation()
         self.connection.check_open()
@@ -220,6 +223,7 @@ class ExecutorClient:
                 link = self.connection.open_sync(
                     sandbox.messages(run), timeout=sandbox.deadline(run), waited=waits
                 )
+                link.pause_seconds = pause_seconds
                 cancellation.watch(link)
                 try:
                     yield from sync_half.drive(link, transcript, run.run_id)

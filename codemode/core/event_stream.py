@@ -12,12 +12,15 @@ from collections.abc import (
     Iterator,
 )
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from codemode.core.events import Event, ExecutionCompleted
 from codemode.core.result import ExecutionResult
 
-__all__ = ["Cancellation", "EventStream", "last_result", "last_result_async"]
+__all__ = ["PAUSE", "Cancellation", "EventStream", "last_result", "last_result_async"]
+
+PAUSE: Any = object()
+"""What stands among the events for a time in which none came, where that was asked for."""
 
 _WHY = "the stream was cancelled"
 
@@ -75,6 +78,16 @@ class EventStream:
         self._start_once()
         self._async = self._events_async(cancellation=self._cancellation)
         return self._async
+
+    def with_pauses(self, seconds: float) -> Iterator[Event | None]:
+        """Iterate as by ``for``, with a None after ``seconds`` in which no event came.
+
+        It lets the reading thread look after something else, such as whether
+        anybody still waits. None comes while a sync tool is at work in it.
+        """
+        self._start_once()
+        self._sync = self._events(cancellation=self._cancellation, pause_seconds=seconds)
+        return (None if event is PAUSE else event for event in self._sync)
 
     def cancel(self) -> None:
         """Cancel the execution, from any thread, task or signal handler; do not wait.

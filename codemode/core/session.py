@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping
 from functools import partial
@@ -105,6 +106,7 @@ class Session:
         method: str,
         *,
         cancellation: Cancellation | None = None,
+        pause_seconds: float = math.inf,
     ) -> Generator[Event, None, None]:
         cancellation = cancellation or Cancellation()
         link = self._open_link(sync_half.SyncLink, "with", method)
@@ -115,6 +117,7 @@ class Session:
                     yield refusal
                     return
                 messages = run_messages(run, self._limits)
+                link.pause_seconds = pause_seconds
                 cancellation.watch(link)
                 try:
                     with link.within(self._deadline(run)):

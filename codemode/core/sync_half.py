@@ -8,6 +8,7 @@ of its own.
 from __future__ import annotations
 
 import contextvars
+import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
@@ -20,6 +21,7 @@ import grpc
 
 from codemode.core.apart import begin_apart, take
 from codemode.core.dispatch import Dispatcher, ToolCall, ToolOutcome
+from codemode.core.event_stream import PAUSE
 from codemode.core.events import (
     Event,
     ExecutionCompleted,
@@ -66,6 +68,7 @@ class SyncLink:
         self.overdue = False
         self.batches = False  # the executor takes them
         self.idle = False  # the last run has ended, by the executor's own word
+        self.pause_seconds = math.inf  # of waiting, after which there is a PAUSE
         self.inbox: SimpleQueue[Any] = SimpleQueue()
         """All that the caller's thread has to do."""
         self._outgoing: _Outgoing = SimpleQueue()
@@ -97,7 +100,10 @@ class SyncLink:
         if self.inherited:
             raise inherited_stream(self.url)
         while not self._unread:
-            item = take(self.inbox)
+            try:
+                item = take(self.inbox, within=self.pause_seconds)
+            except Empty:
+                return PAUSE
             if isinstance(item, BaseException):
                 raise item
             if not isinstance(item, pb.ExecutorMessage):
@@ -220,7 +226,9 @@ def drive(link: SyncLink, transcript: Transcript, run_id: int) -> Generator[Even
     try:
         while True:
             item = link.receive()
-            if isinstance(item, Work):
+            if item is PAUSE:
+                yield PAUSE
+            elif isinstance(item, Work):
                 item.run()
             elif isinstance(item, Finished):
                 if running.pop(item.call.call_id, None) is item.call:

@@ -305,6 +305,33 @@ def test_a_silent_run_has_a_heartbeat_under_asgi(coder: User) -> None:
     ]
 
 
+def test_a_silent_run_has_a_heartbeat_under_wsgi(coder: User) -> None:
+    beats = 0
+
+    async def testapp_wait() -> None:
+        """Wait until two have been seen."""
+        while beats < 2:
+            await asyncio.sleep(0.01)
+
+    request = RequestFactory().post(
+        URL, '{"code": "await testapp_wait()"}', content_type="application/json"
+    )
+    request.user = coder
+    shared.registry.register_tool("testapp_wait", testapp_wait)
+    parts = b""
+    try:
+        response: Any = FastHeartView.as_view()(request)
+        for part in response:
+            beats += part == HEARTBEAT
+            parts += part
+    finally:
+        shared.registry.unregister_tool("testapp_wait")
+
+    assert [name for _, name, _ in parse(parts.decode())] == [
+        *("started", "tool_call_started", "tool_call_finished", "completed")
+    ]
+
+
 def test_a_function_of_the_project_streams_its_own_code() -> None:
     def view(request: HttpRequest) -> HttpResponseBase:
         return stream_response(request, shared.codemode.stream("result = 6 * 7"))
@@ -433,10 +460,12 @@ async def test_a_client_that_leaves_ends_the_sandbox_under_asgi(
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_client_that_leaves_ends_the_sandbox_at_the_next_write_under_wsgi(
-    coder_headers: dict[str, str], sandboxes: Sandboxes
+@pytest.mark.parametrize("doing", ENDINGS)
+async def test_a_client_that_leaves_ends_the_sandbox_under_wsgi(
+    coder_headers: dict[str, str], sandboxes: Sandboxes, endless_tool: list[str], doing: str
 ) -> None:
-    body = {"code": ENDLESS + "while True:\n    time.sleep(0.05)\n    print('x' * 100)"}
+    """The server notices when it writes, which is a heartbeat where the code is silent."""
+    body = {"code": ENDLESS + ENDINGS[doing]}
     with wsgi_serves(get_wsgi_application()) as address:
         async with httpx.AsyncClient(headers=coder_headers) as client:
             async with client.stream("POST", f"http://{address}{URL}", json=body) as answer:
@@ -447,6 +476,8 @@ async def test_a_client_that_leaves_ends_the_sandbox_at_the_next_write_under_wsg
                 assert is_running(sandboxes.pids[0])
             gone = await asyncio.to_thread(wait_until, lambda: not is_running(sandboxes.pids[0]))
         assert gone
+        if doing == "in an async tool":
+            assert await asyncio.to_thread(wait_until, lambda: endless_tool == ["finally"])
 
 
 @pytest.mark.django_db(transaction=True)

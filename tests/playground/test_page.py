@@ -47,7 +47,7 @@ def test_under_wsgi_a_run_that_is_left_is_not_said_to_have_ended(
         wait_until(lambda: page.texts(".codemode-call-outcome") == ["running"])
         page.part("cancel").click()
         assert page.wait_for_end() == (
-            "Left. The code ends at its next output or tool call, or at its time limit"
+            "Left. The code ends within seconds, or when the tool at work has ended"
         )
         assert page.texts(".codemode-call-outcome") == ["not known"]
 

@@ -164,7 +164,7 @@
       if (signal.aborted) {
         ended = "cancelled";
         progress.hidden = true;
-        say(endsAtOnce ? "Cancelled" : "Left. The code ends at its next output or tool call, or at its time limit");
+        say(endsAtOnce ? "Cancelled" : "Left. The code ends within seconds, or when the tool at work has ended");
       } else {
         refuse(error.message);
       }

@@ -47,6 +47,7 @@ _OF_THE_CLIENT = (
     "executor_url",
     "executor_api_key",
     "executor_log_file",
+    "connect_timeout",
     "tls",
     "profile",
     "min_tier",
@@ -70,6 +71,7 @@ class CodemodeSettings(BaseModel):
     executor_url: str | None = None
     executor_api_key: SecretStr | None = None
     executor_log_file: Path | None = None
+    connect_timeout: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
     execution_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     limits: Limits | None = None
     tls: TLSConfig | None = None

@@ -132,7 +132,9 @@ class TestExitStatus:
         assert "there is no profile 'science'" in err
 
     def test_no_executor_is_3(self) -> None:
-        with override_settings(CODEMODE={"EXECUTOR_URL": "http://127.0.0.1:1"}):
+        with override_settings(
+            CODEMODE={"EXECUTOR_URL": "http://127.0.0.1:1", "CONNECT_TIMEOUT": 0}
+        ):
             status, out, err = call("1")
         assert (status, out) == (3, "")
         assert "http://127.0.0.1:1 cannot be reached" in err

@@ -47,7 +47,9 @@ class TestPipe:
         assert next(seen) == "b\n"
 
     def test_no_executor_is_3(self) -> None:
-        with override_settings(CODEMODE={"EXECUTOR_URL": "http://127.0.0.1:1"}):
+        with override_settings(
+            CODEMODE={"EXECUTOR_URL": "http://127.0.0.1:1", "CONNECT_TIMEOUT": 0}
+        ):
             status, _, err = call("codemode_exec", "--session", "1")
         assert status == 3
         assert "cannot be reached" in err
@@ -167,6 +169,7 @@ class TestTerminal:
             "codemode_exec",
             "--session",
             CODEMODE_EXECUTOR_URL="http://127.0.0.1:1",
+            CODEMODE_CONNECT_TIMEOUT="0",
             HOME=str(tmp_path),
         ) as terminal:
             for _again in range(2):

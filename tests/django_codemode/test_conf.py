@@ -78,11 +78,19 @@ def test_a_setting_beats_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("CODEMODE_EXECUTOR_API_KEY", "from-environment")
     monkeypatch.setenv("CODEMODE_LIMITS__MAX_TOOL_CALLS", "7")
     monkeypatch.setenv("CODEMODE_LIMITS__MAX_THREADS", "8")
+    monkeypatch.setenv("CODEMODE_CONNECT_TIMEOUT", "4")
 
     config = parse(
-        {"EXECUTOR_URL": "http://setting:1", "EXECUTION_TIMEOUT": 3, "LIMITS": {"max_threads": 9}}
+        {
+            "EXECUTOR_URL": "http://setting:1",
+            "CONNECT_TIMEOUT": 0.5,
+            "EXECUTION_TIMEOUT": 3,
+            "LIMITS": {"max_threads": 9},
+        }
     ).client_config()
 
+    assert parse({}).client_config().connect_timeout == 4
+    assert config.connect_timeout == 0.5
     assert config.executor_url == "http://setting:1"
     assert config.executor_api_key is not None
     assert config.executor_api_key.get_secret_value() == "from-environment"

@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,16 +101,13 @@ class Connection:
         channels = self._connect()
         with self._open_channel():
             stub = channels.stub()
-            for pause in self.waits() if waited is None else waited:
-                if channels.connected():
-                    break
-                time.sleep(pause)
             link = SyncLink(
                 stub,
                 messages,
                 url=self.url,
                 metadata=self._metadata,
                 timeout=timeout,
+                wait=partial(_wait, channels, self.waits() if waited is None else waited),
             )
         self._keep(link)
         return link
@@ -260,6 +258,13 @@ class Connection:
             link.forget()
             keep_for_ever(link)
         self._links = weakref.WeakSet()
+
+
+def _wait(channels: Channels, pauses: Iterator[float]) -> None:
+    for pause in pauses:
+        if channels.connected():
+            break
+        time.sleep(pause)
 
 
 def _in_thread(function: Callable[[], None]) -> Future[None]:

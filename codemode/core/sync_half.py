@@ -61,6 +61,7 @@ class SyncLink:
         url: str,
         metadata: tuple[tuple[str, str], ...],
         timeout: float | None,
+        wait: Callable[[], None],
     ) -> None:
         self.url = url
         self.closing = ""  # why the stream is cancelled from this side
@@ -81,11 +82,18 @@ class SyncLink:
         # In the caller's context, to which instrumentation of gRPC looks for its spans.
         in_context = contextvars.copy_context().run
         execute = partial(stub.Execute, metadata=metadata, timeout=timeout)
-        carry = partial(in_context, _carry, execute, self._outgoing, self.inbox, self._room)
+        left: list[bool] = []
+
+        def open_stream(requests: Iterator[pb.ClientMessage]) -> Any:
+            wait()
+            return None if left else execute(requests)
+
+        carry = partial(in_context, _carry, open_stream, self._outgoing, self.inbox, self._room)
         try:
             begin_apart(carry)
             self._call, refusal = take(self.inbox)
         except BaseException:
+            left.append(True)
             self._outgoing.put(None)
             raise
         if refusal is not None:
@@ -194,6 +202,8 @@ def _carry(
     except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
         inbox.put((None, error))
         return
+    if call is None:
+        return  # the caller has left before
     opened.put(call)
     inbox.put((call, None))
     try:

@@ -206,7 +206,8 @@ def test_executor_that_hangs_is_given_up(
 
 
 def test_terminated_executor_lets_its_runs_finish(own_executor: ExecutorProcess) -> None:
-    config = ClientConfig(executor_url=own_executor.url)
+    # No waiting for another executor, since this one waits 5 seconds for its runs.
+    config = ClientConfig(executor_url=own_executor.url, connect_timeout=0)
     with (
         Codemode.from_client_config(config) as codemode,
         Codemode.from_client_config(config) as other,

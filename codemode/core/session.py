@@ -230,7 +230,7 @@ class Session:
             raise ExecutorClientError(
                 f"{method}() needs a session opened by `{block} codemode.session() as session:`"
             )
-        loop = getattr(self._link, "loop", None)
+        loop = None if self._link.inherited else getattr(self._link, "loop", None)
         if loop is not None and loop is not asyncio.get_running_loop():
             raise ExecutorClientError(
                 "the session belongs to the event loop that opened it, and this is another one: "

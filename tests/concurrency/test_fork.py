@@ -388,7 +388,8 @@ def use():
         await codemode.close_async()
         assert (await stopped).status == "cancelled"
     asyncio.run(main())
-    return [thread.name for thread in threading.enumerate() if "codemode" in thread.name]
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if "codemode" in name and "codemode-values" not in name]
 async def main():
     await codemode.run_async("1")
     return in_child(use)

@@ -363,6 +363,7 @@ def executors(count: int) -> Iterator[tuple[str, list[ExecutorProcess]]]:
         processes = [
             stack.enter_context(
                 ExecutorProcess(
+                    *("--tier", "unsafe"),
                     listen=f"127.0.0.1:{free_port()}",
                     environment={"CODEMODE_EXECUTOR_API_KEY": KEY},
                 )
@@ -374,7 +375,7 @@ def executors(count: int) -> Iterator[tuple[str, list[ExecutorProcess]]]:
 
 def test_executions_are_spread_over_the_executors_of_one_target(half: Half) -> None:
     """Evenly, and one that has gone costs no run that had not begun."""
-    code = "import os\nos.getppid()"  # in tier unsafe: the zygote's
+    code = "import os\nos.getppid()"  # the zygote's, where the code sees it
     with executors(2) as (url, (first, _)), contextlib.ExitStack() as stack:
         config = ClientConfig(executor_url=url, executor_api_key=KEY)
         codemode = stack.enter_context(Codemode.from_client_config(config))

@@ -23,7 +23,7 @@ from django_codemode.shared import shared
             "CODEMODE['EXECUTER_URL'] is no setting; did you mean 'EXECUTOR_URL'?",
         ),
         ({"max_rows": 5}, "CODEMODE['max_rows'] is no setting; did you mean 'MAX_ROWS'?"),
-        ({"ZZZ": 5}, "CODEMODE['ZZZ'] is no setting; expected one of CONTEXT_PROVIDER, "),
+        ({"ZZZ": 5}, "CODEMODE['ZZZ'] is no setting; expected one of CONNECT_TIMEOUT, "),
         ({3: 5}, "CODEMODE"),
         ({"MAX_ROWS": 0}, "CODEMODE['MAX_ROWS']: Input should be greater than 0 (got 0)"),
         ({"MAX_ROWS": "many"}, "CODEMODE['MAX_ROWS']: Input should be a valid integer"),

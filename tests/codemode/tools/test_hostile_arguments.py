@@ -263,8 +263,8 @@ def test_a_guarded_validator_has_the_rules_of_its_hint(name: str) -> None:
     def outcome(validate: Callable[[Any], Any], value: Any) -> Any:
         try:
             return validate(value)
-        except pydantic.ValidationError as error:
-            return type(error)
+        except (pydantic.ValidationError, TypeError) as error:
+            return type(error)  # TypeError is what older ones make of a Fraction of a list
 
     taken = 0
     for shape in HONEST.values():
@@ -272,7 +272,7 @@ def test_a_guarded_validator_has_the_rules_of_its_hint(name: str) -> None:
         expected = outcome(adapter.validate_python, value)
         found = outcome(guarded.validate_python, value)
         assert (type(found), found) == (type(expected), expected)
-        taken += expected is not pydantic.ValidationError
+        taken += expected not in (pydantic.ValidationError, TypeError)
     assert taken
 
 

@@ -35,8 +35,8 @@ settings.register_profile("deep", max_examples=1_500, deadline=None)
 settings.register_profile("everyday", max_examples=150, deadline=None)
 settings.load_profile("everyday")
 
-# Tests that start executors, servers or type checkers again and again: a third of the time
-# that all take.
+# Tests that start executors, servers or type checkers again and again, or measure for long: a
+# third of the time that all take.
 SLOW = (
     "codemode/executor/test_access.py",
     "codemode/executor/test_canaries.py",
@@ -54,6 +54,7 @@ SLOW = (
     "codemode/executor/test_profiles.py",
     "codemode/executor/test_zygotes.py",
     "codemode/sandbox/attacks",
+    "codemode/tools/test_hostile_arguments.py",
     "concurrency/test_cancellation_of_processes.py",
     "concurrency/test_fork.py",
     "django_codemode/test_codemode_executor.py",

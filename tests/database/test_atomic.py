@@ -124,7 +124,7 @@ class TestRunAtomic:
         assert not connection.in_atomic_block
 
     def test_it_is_taken_back_when_the_executor_fails(self, settings: Any) -> None:
-        settings.CODEMODE = {"EXECUTOR_URL": "unix:/nonexistent/socket"}
+        settings.CODEMODE = {"EXECUTOR_URL": "unix:/nonexistent/socket", "CONNECT_TIMEOUT": 0}
         from codemode.errors import ExecutorClientError
 
         with transaction.atomic():

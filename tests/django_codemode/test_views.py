@@ -315,7 +315,8 @@ class TestTokens:
 class TestExecutorFailures:
     @pytest.fixture
     def unreachable(self) -> Iterator[None]:
-        with override_settings(CODEMODE={"EXECUTOR_URL": "http://127.0.0.1:1"}):
+        unreachable = {"EXECUTOR_URL": "http://127.0.0.1:1", "CONNECT_TIMEOUT": 0}
+        with override_settings(CODEMODE=unreachable):
             yield
 
     @pytest.mark.usefixtures("unreachable")

@@ -95,7 +95,8 @@ async def test_cancelled_while_it_waits_for_the_connection_leaves_nothing(kind: 
 
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"http://127.0.0.1:{mute.getsockname()[1]}"
-        async with Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode:
+        config = ClientConfig(executor_url=url, connect_timeout=0.1)
+        async with Codemode.from_client_config(config) as codemode:
             tasks = [asyncio.create_task(begin()) for _ in range(5)]
             while len(codemode.client.connection._links) < len(tasks):
                 await asyncio.sleep(0.01)

@@ -5,7 +5,7 @@ what comes of it is compared with the ``text``. The blocks of a page share their
 variables. One that begins with ``# sandbox`` is code as a model writes it: it
 goes to the page's ``codemode``, and ``=>`` or ``!!`` shows its value or error.
 
-``python -m tests.test_docs docs/values.md`` writes fresh outputs into a page.
+``python -m tests.test_docs docs/reference/values.md`` writes fresh outputs into a page.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ from django_codemode import signals, testing
 from django_codemode.conf import CodemodeSettings
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NAMED = {path.name: path for path in PAGES}
 LINES = r"((?:(?!```).*\n)*)"
 EXAMPLES = re.compile(rf"^```python\n{LINES}```\n\n?```text\n{LINES}```$", re.MULTILINE)
 PAGES_WITH_EXAMPLES = [path for path in PAGES if EXAMPLES.search(path.read_text("utf-8"))]
@@ -118,7 +119,7 @@ def anchors(path: Path) -> set[str]:
 
 def shows(page: str, names: Iterable[str]) -> list[str]:
     """Return those of the names that a page does not show as code."""
-    text = (ROOT / "docs" / page).read_text("utf-8")
+    text = NAMED[page].read_text("utf-8")
     code = " ".join(FENCED.findall(text) + re.findall(r"`[^`\n]+`", FENCED.sub("", text)))
     return [name for name in names if not re.search(rf"(?<![\w-]){re.escape(name)}(?!\w)", code)]
 
@@ -170,7 +171,7 @@ def test_proofs_are_tests_that_exist(path: Path) -> None:
 
 
 def test_the_guarantees_have_proofs() -> None:
-    page = (ROOT / "docs" / "concurrency.md").read_text("utf-8")
+    page = NAMED["concurrency.md"].read_text("utf-8")
     table = page.partition("## Guarantees")[2].partition("```")[0]
     rows = re.findall(r"^\| \*\*.*$", table, re.MULTILINE)
     assert len(rows) > 10
@@ -178,9 +179,13 @@ def test_the_guarantees_have_proofs() -> None:
 
 
 def test_the_index_leads_to_every_page() -> None:
-    index = (ROOT / "docs" / "index.md").read_text("utf-8")
-    left_out = [path.name for path in PAGES[1:] if f"({path.name})" not in index]
-    assert left_out == ["index.md"]
+    index = NAMED["index.md"].read_text("utf-8")
+    pages = [path.relative_to(ROOT / "docs").as_posix() for path in PAGES[1:]]
+    assert [page for page in pages if f"({page})" not in index] == ["index.md"]
+
+
+def test_every_page_has_a_name_of_its_own() -> None:
+    assert len(NAMED) == len(PAGES)
 
 
 def test_every_setting_of_the_client_is_documented() -> None:
@@ -209,7 +214,7 @@ def test_every_option_of_a_command_is_documented(command: str) -> None:
     ours = {option for one in parser._actions for option in one.option_strings}
     of_all = BaseCommand().create_parser("manage.py", command)
     options = ours - {option for one in of_all._actions for option in one.option_strings}
-    page = (ROOT / "docs" / "commands.md").read_text("utf-8")
+    page = NAMED["commands.md"].read_text("utf-8")
     section = page.partition(f"## {command}\n")[2].partition("\n## ")[0]
     assert options
     assert [one for one in sorted(options) if f"`{one}" not in section] == []
@@ -226,9 +231,7 @@ def test_every_exception_is_documented() -> None:
 def test_every_setting_of_the_app_is_documented() -> None:
     fields = [name.upper() for name in CodemodeSettings.model_fields]
     assert shows("settings.md", fields) == []
-    rows = re.findall(
-        r"^\| `([A-Z_]+)` \|", (ROOT / "docs/settings.md").read_text("utf-8"), re.MULTILINE
-    )
+    rows = re.findall(r"^\| `([A-Z_]+)` \|", NAMED["settings.md"].read_text("utf-8"), re.MULTILINE)
     assert sorted(rows) == sorted(fields)
 
 

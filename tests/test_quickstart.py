@@ -19,7 +19,7 @@ import pytest
 from tests.codemode.processes import free_port, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "quickstart.md"
+PAGE = ROOT / "docs" / "start" / "quickstart.md"
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SERVERS = ("python manage.py runserver", "codemode-executor ")
 
@@ -50,8 +50,8 @@ def steps() -> Iterator[Command | File]:
 
 
 def shown_tests(name: str) -> str:
-    """Return the block of docs/testing.md that has a test of this name."""
-    page = (ROOT / "docs" / "testing.md").read_text("utf-8")
+    """Return the block of docs/guides/testing.md that has a test of this name."""
+    page = (ROOT / "docs" / "guides" / "testing.md").read_text("utf-8")
     (block,) = (text for _, text in BLOCK.findall(page) if name in text)
     return str(block)
 

@@ -24,7 +24,7 @@ HARMLESS = ("fork_posix.cc", "Executing <")
 OLD_GRPC = tuple(map(int, grpc.__version__.split(".")[:2])) < (1, 82)
 
 # Where threads and loops never pause, gRPC's own fork handlers may harm either side; without
-# them, which is the support "0", nobody is harmed: docs/forking.md.
+# them, which is the support "0", nobody is harmed: docs/operations/forking.md.
 BUSY_STATES = ["threads_at_work", "loops_at_work", "all_at_work"]
 CALM_STATES = [state for state in STATES if state not in BUSY_STATES]
 SURE = [

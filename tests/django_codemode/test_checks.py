@@ -410,7 +410,7 @@ def given_ids() -> set[str]:
 
 
 def test_every_id_is_documented_and_every_documented_id_exists() -> None:
-    page = (ROOT / "docs" / "checks.md").read_text("utf-8")
+    page = (ROOT / "docs" / "reference" / "checks.md").read_text("utf-8")
     assert sorted(given_ids()) == re.findall(
         r"^\| `django_codemode\.([EW]\d{3})` \|", page, re.MULTILINE
     )

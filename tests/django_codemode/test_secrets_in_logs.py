@@ -173,7 +173,7 @@ def loggers_of_the_code() -> set[str]:
 
 
 def test_every_logger_is_documented_and_every_documented_one_exists() -> None:
-    page = (ROOT / "docs" / "signals.md").read_text("utf-8").partition("## Logs")[2]
+    page = (ROOT / "docs" / "reference" / "signals.md").read_text("utf-8").partition("## Logs")[2]
     documented = set(re.findall(r"^\| `([a-z_.]+)` \|", page, re.MULTILINE)) - {"django.dispatch"}
     used = loggers_of_the_code()
 

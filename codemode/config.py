@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from codemode.errors import ConfigurationError
+from codemode.errors.base import ConfigurationError
 
 __all__ = ["CEILINGS", "ClientConfig", "ExecutorConfig", "Limits", "TLSConfig", "Tier"]
 

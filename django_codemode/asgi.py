@@ -12,9 +12,9 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http.request import split_domain_port, validate_host
 
 from codemode.core.context import RuntimeContext, use_context
+from django_codemode._streams.sockets import own_thread
 from django_codemode.conf import get_settings
 from django_codemode.context import aprovide, as_context, call_provider, request_id_from
-from django_codemode.sockets import own_thread
 
 __all__ = [
     "CodemodeASGIMiddleware",

@@ -19,8 +19,8 @@ from django.utils.module_loading import import_string
 
 from codemode.config import CEILINGS, LEAST_KEY, ClientConfig, ExecutorConfig, TLSConfig
 from codemode.errors import ConfigurationError
+from django_codemode._requests.rates import counts_by_numbers, why_unfit
 from django_codemode.conf import CodemodeSettings, get_settings, problems
-from django_codemode.rates import counts_by_numbers, why_unfit
 from django_codemode.same_name import check_same_name
 from django_codemode.tool_checks import check_tools
 
@@ -215,7 +215,7 @@ def _wrong_connection(settings: CodemodeSettings) -> Iterator[CheckMessage]:
         return
     yield from _short_key(config)
     # Brings gRPC with it, which a project with the embedded default need not load here.
-    from codemode.core.channels import metadata_of, parse_target
+    from codemode.core._grpc.channels import metadata_of, parse_target
 
     try:
         parse_target(config.executor_url, config.tls)

@@ -27,7 +27,7 @@ from pydantic_core import ErrorDetails
 from codemode.config import ClientConfig, Limits, Tier, TLSConfig
 from codemode.core.context import RuntimeContext
 from codemode.errors import ConfigurationError
-from django_codemode.lazy_users import is_unloaded
+from django_codemode._requests.lazy_users import is_unloaded
 
 __all__ = [
     "CodemodeSettings",

@@ -17,23 +17,23 @@ from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.core.exceptions import PermissionDenied
 
+from codemode.core._dispatch.plain_functions import call_plain
 from codemode.core.codemode import Codemode
 from codemode.core.context import RuntimeContext, use_context
-from codemode.core.plain import call_plain
 from codemode.errors import ConfigurationError
+from django_codemode._requests.execution import Execution, prepare_execution
+from django_codemode._requests.origins import origin_is_allowed
+from django_codemode._requests.rates import count_execution
+from django_codemode._streams.broadcast import Broadcasts, Watch, Watcher, while_permitted
+from django_codemode._streams.sockets import Line, name_in, own_thread, what_to_watch
+from django_codemode._streams.telling import atell, error_message
 from django_codemode.asgi import default_scope_provider, handshake_request
-from django_codemode.broadcast import Broadcasts, Watch, Watcher, while_permitted
 from django_codemode.conf import get_settings
 from django_codemode.context import as_context, provide
-from django_codemode.execution import Execution, prepare_execution
-from django_codemode.origins import origin_is_allowed
 from django_codemode.payload import check_payload, load_json, refusal_as_json
 from django_codemode.permissions import has_permission, reload_user, require_permission
-from django_codemode.rates import count_execution
 from django_codemode.refusals import RefusalError, not_configured
 from django_codemode.shared import get_codemode
-from django_codemode.sockets import Line, name_in, own_thread, what_to_watch
-from django_codemode.telling import atell, error_message
 
 __all__ = ["CodemodeConsumer"]
 

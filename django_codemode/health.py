@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from weakref import WeakKeyDictionary
 
 from codemode.core.codemode import Codemode
-from codemode.core.info import ExecutorInfo
+from codemode.core.executor_info import ExecutorInfo
 from codemode.errors import CodemodeError
 
 __all__ = ["executor_info"]

@@ -14,7 +14,7 @@ from codemode.config import ClientConfig
 from codemode.core.registry import ComponentRegistry
 from codemode.errors import ConfigurationError
 from django_codemode import conf
-from django_codemode.lazy_users import user_loader
+from django_codemode._requests.lazy_users import user_loader
 from django_codemode.permissions import DjangoPermissionChecker
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.dispatch import Signal
 
-from codemode.core.calls import ToolCall, ToolOutcome
+from codemode.core.hooks import ToolCall, ToolOutcome
 from codemode.core.observers import Execution
 from codemode.core.result import ExecutionResult
 from codemode.tools import Tool

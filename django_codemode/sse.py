@@ -13,8 +13,8 @@ from django.http import HttpRequest, StreamingHttpResponse
 
 from codemode.core.codemode import EventStream
 from codemode.core.context import RuntimeContext, get_current_context, use_context
+from django_codemode._streams.telling import Describe, Message, atell, tell
 from django_codemode.payload import event_as_json
-from django_codemode.telling import Describe, Message, atell, tell
 
 __all__ = ["HEARTBEAT_SECONDS", "stream_response"]
 

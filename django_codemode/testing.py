@@ -17,7 +17,7 @@ from typing import Any, Self
 from codemode.core.observers import Execution
 from codemode.core.registry import ContextBlock
 from codemode.core.result import ExecutionResult, ToolCallOutcome, ToolCallRecord
-from codemode.executor.embedded import EmbeddedExecutor
+from codemode.embedded.executor import EmbeddedExecutor
 from codemode.tools import Tool
 from django_codemode.conf import get_settings
 from django_codemode.shared import get_codemode, shared

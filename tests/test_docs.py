@@ -32,8 +32,8 @@ from django.core.management.base import BaseCommand
 import codemode
 from codemode import errors
 from codemode.config import ClientConfig, ExecutorConfig, Limits, TLSConfig
-from codemode.executor.command import build_parser
-from codemode.executor.isolation import TIERS
+from codemode.executor.host.isolation import TIERS
+from codemode.executor.serving.command import build_parser
 from django_codemode import signals, testing
 from django_codemode.conf import CodemodeSettings
 

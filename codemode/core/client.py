@@ -16,21 +16,21 @@ from typing import Any, Self
 from pydantic import SecretStr
 
 from codemode.config import ClientConfig, Limits, TLSConfig
-from codemode.core import async_half, sync_half
-from codemode.core.connection import Connection
+from codemode.core._dispatch.dispatcher import Dispatcher
+from codemode.core._link import async_carrier, sync_carrier
+from codemode.core._link.connection import Connection
+from codemode.core._link.inside_loop import call_outside_loop
+from codemode.core._link.request import RunRequest, SandboxRequest, limits_from
+from codemode.core._link.transcript import Transcript
 from codemode.core.context import RuntimeContext, get_current_context
-from codemode.core.dispatch import Dispatcher
 from codemode.core.event_stream import Cancellation, last_result, last_result_async
 from codemode.core.events import Event, ExecutionCompleted
-from codemode.core.info import ExecutorInfo
-from codemode.core.inside_loop import call_outside_loop
+from codemode.core.executor_info import ExecutorInfo
 from codemode.core.observers import Execution, Observation
 from codemode.core.registry import ComponentRegistry
-from codemode.core.request import RunRequest, SandboxRequest, limits_from
 from codemode.core.result import ExecutionResult
-from codemode.core.transcript import Transcript
+from codemode.embedded.executor import EmbeddedExecutor
 from codemode.errors import ExecutorConnectionError
-from codemode.executor.embedded import EmbeddedExecutor
 from codemode.tools import Tool
 
 __all__ = ["ExecutorClient"]
@@ -226,7 +226,7 @@ class ExecutorClient:
                 link.pause_seconds = pause_seconds
                 cancellation.watch(link)
                 try:
-                    yield from sync_half.drive(link, transcript, run.run_id)
+                    yield from sync_carrier.drive(link, transcript, run.run_id)
                     return
                 except ExecutorConnectionError:
                     if transcript.started or pause is None:
@@ -273,7 +273,7 @@ class ExecutorClient:
                 )
                 cancellation.watch(link)
                 try:
-                    async for event in async_half.drive(link, transcript, run.run_id):
+                    async for event in async_carrier.drive(link, transcript, run.run_id):
                         yield event
                     return
                 except ExecutorConnectionError:

@@ -8,13 +8,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from codemode.config import ClientConfig
+from codemode.core._dispatch.threads import off_loop
 from codemode.core.client import ExecutorClient, FairnessKey
 from codemode.core.context import RuntimeContext
 from codemode.core.event_stream import EventStream
 from codemode.core.registry import ComponentRegistry
 from codemode.core.result import ExecutionResult
 from codemode.core.session import Session
-from codemode.core.threads import off_loop
 from codemode.errors import ExecutionError
 
 __all__ = ["Codemode", "EventStream"]

@@ -13,15 +13,15 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from codemode.core import logs
+from codemode.core._dispatch import logs
+from codemode.core._dispatch.interrupts import is_interrupt
+from codemode.core._dispatch.plain_functions import call_plain
+from codemode.core._dispatch.threads import UNWIND_SECONDS, on_sync_thread
 from codemode.core.context import RuntimeContext
-from codemode.core.interrupts import is_interrupt
-from codemode.core.plain import call_plain
 from codemode.core.result import ExecutionFailure, ExecutionResult
-from codemode.core.threads import UNWIND_SECONDS, on_sync_thread
 
 if TYPE_CHECKING:
-    from codemode.core.transcript import Transcript
+    from codemode.core._link.transcript import Transcript
     from codemode.tools.tool import Tool
 
 __all__ = ["Execution", "ExecutionObserver", "Observation"]

@@ -12,17 +12,17 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType, TracebackType
 from typing import Any, Protocol, TypeVar
 
-from codemode.core.calls import ToolHook
+from codemode.core._dispatch.interrupts import is_interrupt
+from codemode.core._dispatch.plain_functions import call_plain, check_plain
+from codemode.core._dispatch.threads import on_sync_thread
 from codemode.core.context import (
     RuntimeContext,
     get_current_context,
     set_current_context,
     use_context,
 )
-from codemode.core.interrupts import is_interrupt
+from codemode.core.hooks import ToolHook
 from codemode.core.observers import ExecutionObserver
-from codemode.core.plain import call_plain, check_plain
-from codemode.core.threads import on_sync_thread
 from codemode.errors import ConfigurationError, ToolRegistrationError
 from codemode.tools.build import default_name, make_tool, same_source
 from codemode.tools.errors import ToolCallRefused

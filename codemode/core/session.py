@@ -11,7 +11,9 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from codemode.core import async_half, sync_half
+from codemode.core._link import async_carrier, sync_carrier
+from codemode.core._link.request import RunRequest, SandboxRequest, limits_from, run_messages
+from codemode.core._link.transcript import Transcript
 from codemode.core.client import ExecutorClient, refused
 from codemode.core.context import RuntimeContext, get_current_context
 from codemode.core.event_stream import (
@@ -22,9 +24,7 @@ from codemode.core.event_stream import (
 )
 from codemode.core.events import Event, ExecutionCompleted
 from codemode.core.observers import Observation
-from codemode.core.request import RunRequest, SandboxRequest, limits_from, run_messages
 from codemode.core.result import ExecutionResult
-from codemode.core.transcript import Transcript
 from codemode.errors import ConfigurationError, ExecutorClientError
 
 __all__ = ["Session"]
@@ -56,7 +56,7 @@ class Session:
         self._limits = limits_from(client.limits, config, execution_timeout)
         self._context: RuntimeContext | None = None
         self._sandbox: SandboxRequest | None = None
-        self._link: sync_half.SyncLink | async_half.AsyncLink | None = None
+        self._link: sync_carrier.SyncLink | async_carrier.AsyncLink | None = None
         self._runs = 0
         self._ended = ""
         self._busy = threading.Lock()
@@ -109,7 +109,7 @@ class Session:
         pause_seconds: float = math.inf,
     ) -> Generator[Event, None, None]:
         cancellation = cancellation or Cancellation()
-        link = self._open_link(sync_half.SyncLink, "with", method)
+        link = self._open_link(sync_carrier.SyncLink, "with", method)
         with self._one_at_a_time():
             run, transcript, observation = self._begin(code, inputs, execution_timeout)
             with observation:
@@ -122,7 +122,7 @@ class Session:
                 try:
                     with link.within(self._deadline(run)):
                         link.send(messages)
-                        for event in sync_half.drive(link, transcript, run.run_id):
+                        for event in sync_carrier.drive(link, transcript, run.run_id):
                             self._note(event, cancellation)
                             yield event
                 except BaseException as error:
@@ -141,7 +141,7 @@ class Session:
         cancellation: Cancellation | None = None,
     ) -> AsyncGenerator[Event, None]:
         cancellation = cancellation or Cancellation()
-        link = self._open_link(async_half.AsyncLink, "async with", method)
+        link = self._open_link(async_carrier.AsyncLink, "async with", method)
         with self._one_at_a_time():
             run, transcript, observation = self._begin(code, inputs, execution_timeout)
             async with observation:
@@ -153,7 +153,7 @@ class Session:
                 try:
                     with link.within(self._deadline(run)):
                         await link.send(messages)
-                        async for event in async_half.drive(link, transcript, run.run_id):
+                        async for event in async_carrier.drive(link, transcript, run.run_id):
                             self._note(event, cancellation)
                             yield event
                 except BaseException as error:
@@ -180,7 +180,7 @@ class Session:
         traceback: TracebackType | None,
     ) -> None:
         self._end()
-        if isinstance(self._link, sync_half.SyncLink):
+        if isinstance(self._link, sync_carrier.SyncLink):
             self._link.close()
 
     async def __aenter__(self) -> Self:
@@ -203,7 +203,7 @@ class Session:
         traceback: TracebackType | None,
     ) -> None:
         self._end()
-        if isinstance(self._link, async_half.AsyncLink):
+        if isinstance(self._link, async_carrier.AsyncLink):
             await self._link.close()
 
     def _end(self) -> None:

@@ -16,7 +16,7 @@ if sys.platform != "linux":
 # tool call takes a fifth longer. Set here, for gRPC reads it when it is imported.
 os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
 
-from codemode.executor.command import main
+from codemode.executor.serving.command import main
 
 __all__ = ["main"]
 

@@ -15,9 +15,9 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from codemode.sandbox.frames import Frame, pack
-from codemode.sandbox.guest import Guest
+from codemode.sandbox.guest.runtime import Guest
 from codemode.sandbox.lockdown.layers import CHANNEL_FD, LAYERS, Boot
+from codemode.wire.frames import Frame, pack
 
 __all__ = ["start"]
 

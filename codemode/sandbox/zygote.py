@@ -30,7 +30,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from codemode.sandbox.guest import Guest
+    from codemode.sandbox.guest.runtime import Guest
     from codemode.sandbox.lockdown.boot import Prepared
     from codemode.sandbox.lockdown.layers import Boot
 
@@ -47,7 +47,7 @@ _MOST_FDS = 8
 
 def main(control_fd: int, settings: Mapping[str, Any]) -> NoReturn:
     """Serve the executor until its end of the control socket closes."""
-    from codemode.sandbox.packages import expose
+    from codemode.sandbox.imports import expose
 
     control = socket.socket(fileno=control_fd)
     control.set_inheritable(False)
@@ -59,7 +59,7 @@ def main(control_fd: int, settings: Mapping[str, Any]) -> NoReturn:
     threads = len(os.listdir("/proc/self/task"))
     if threads != 1:
         raise RuntimeError(f"a preloaded module started {threads - 1} threads; forks need one")
-    from codemode.sandbox.guest import Guest
+    from codemode.sandbox.guest.runtime import Guest
     from codemode.sandbox.lockdown.boot import prepare
     from codemode.sandbox.sharing import share_objects
 
@@ -217,7 +217,7 @@ if __name__ == "__main__":
     _paths = list(sys.path)
     sys.path += _settings["import_path"]
     importlib.import_module("codemode.sandbox.child")
-    importlib.import_module("codemode.sandbox.packages")
+    importlib.import_module("codemode.sandbox.imports")
     _main = importlib.import_module("codemode.sandbox.zygote").main
     sys.path[:] = _paths
     _main(int(sys.argv[1]), _settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codemode.catalogue.stubs import render_stubs
 from codemode.tools.build import make_tool
 from codemode.tools.decorator import tool
 from codemode.tools.errors import (
@@ -10,7 +11,6 @@ from codemode.tools.errors import (
     ToolError,
     ToolPermissionDenied,
 )
-from codemode.tools.stubs import render_stubs
 from codemode.tools.tool import Tool
 
 __all__ = [

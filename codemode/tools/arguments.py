@@ -18,7 +18,7 @@ from pydantic.errors import (
 )
 from pydantic_core import SchemaValidator
 
-from codemode.errors import ToolRegistrationError
+from codemode.errors.base import ToolRegistrationError
 from codemode.tools.bounds import out_of_bounds
 from codemode.tools.complaints import explain, shorten
 from codemode.tools.errors import InvalidArguments

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from codemode.errors import ToolRegistrationError
+from codemode.errors.base import ToolRegistrationError
 from codemode.tools.arguments import build_arguments
 from codemode.tools.decorator import ToolOptions, inherited_options, options_of
 from codemode.tools.docstring import argument_docs, first_paragraph

@@ -7,7 +7,7 @@ import inspect
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, overload
 
-from codemode.errors import ToolRegistrationError
+from codemode.errors.base import ToolRegistrationError
 
 __all__ = ["MARK", "ToolOptions", "inherited_options", "options_of", "tool"]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, get_args
 
-from codemode.errors import CodemodeError
+from codemode.errors.base import CodemodeError
 
 __all__ = [
     "FailureKind",

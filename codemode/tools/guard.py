@@ -26,7 +26,7 @@ from pydantic_core import (
     core_schema,
 )
 
-from codemode.errors import ValueDecodingError
+from codemode.errors.base import ValueDecodingError
 from codemode.values.floods import check_list
 
 __all__ = ["guarded_validator", "kinds_of"]

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from codemode.errors import ToolRegistrationError
+from codemode.errors.base import ToolRegistrationError
 
 __all__ = ["check_name", "check_namespaces", "snake_case"]
 

@@ -53,7 +53,8 @@ from __future__ import annotations
 from codemode.values.convert import register_converter
 from codemode.values.decoding import decode
 from codemode.values.encoding import encode
-from codemode.values.limits import (
+from codemode.values.text import to_text
+from codemode.values.wire_format import (
     MAX_BYTES,
     MAX_DECIMAL_DIGITS,
     MAX_DECIMAL_EXPONENT,
@@ -61,7 +62,6 @@ from codemode.values.limits import (
     MAX_INT_BITS,
     MAX_ITEMS,
 )
-from codemode.values.text import to_text
 
 __all__ = [
     "MAX_BYTES",

@@ -12,8 +12,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from codemode.values.advice import advice
-from codemode.values.limits import KEY_TYPES
 from codemode.values.refusal import RefusalError
+from codemode.values.wire_format import KEY_TYPES
 
 __all__ = ["convert", "convert_key", "register_converter"]
 

@@ -12,9 +12,10 @@ from uuid import UUID
 
 import cbor2
 
-from codemode.errors import ValueDecodingError
+from codemode.errors.base import ValueDecodingError
 from codemode.values.floods import NUMBERED, check_dict, check_set
-from codemode.values.limits import (
+from codemode.values.scan import scan
+from codemode.values.wire_format import (
     KEY_TYPES,
     MAX_BYTES,
     MAX_DECIMAL_DIGITS,
@@ -33,7 +34,6 @@ from codemode.values.limits import (
     TAG_TIMEDELTA,
     TAG_UUID,
 )
-from codemode.values.scan import scan
 
 __all__ = ["decode"]
 

@@ -10,9 +10,10 @@ from uuid import UUID
 
 import cbor2
 
-from codemode.errors import ValueEncodingError
+from codemode.errors.base import ValueEncodingError
 from codemode.values.convert import convert, convert_key
-from codemode.values.limits import (
+from codemode.values.refusal import RefusalError, shown
+from codemode.values.wire_format import (
     KEY_TYPES,
     MAX_BYTES,
     MAX_DECIMAL_DIGITS,
@@ -29,7 +30,6 @@ from codemode.values.limits import (
     TAG_TIMEDELTA,
     TAG_UUID,
 )
-from codemode.values.refusal import RefusalError, shown
 
 __all__ = ["encode"]
 

@@ -27,7 +27,7 @@ from operator import eq
 from typing import Any, Final
 from uuid import UUID
 
-from codemode.errors import ValueDecodingError
+from codemode.errors.base import ValueDecodingError
 
 __all__ = ["NUMBERED", "check_dict", "check_list", "check_set"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from codemode.errors import ValueDecodingError
-from codemode.values.limits import MAX_ITEMS, TAG_DATETIME, TAG_TIME, TAG_TIMEDELTA
+from codemode.errors.base import ValueDecodingError
+from codemode.values.wire_format import MAX_ITEMS, TAG_DATETIME, TAG_TIME, TAG_TIMEDELTA
 
 __all__ = ["scan"]
 

@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from codemode.errors import ValueEncodingError
-from codemode.values.limits import MAX_DEPTH
+from codemode.errors.base import ValueEncodingError
+from codemode.values.wire_format import MAX_DEPTH
 
 __all__ = ["to_text"]
 

@@ -15,13 +15,13 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.utils.translation import get_language, override
 
+from codemode.core._dispatch.plain_functions import call_plain
 from codemode.core.context import RuntimeContext, use_context
 from codemode.core.events import Event, ExecutionCompleted, ExecutionStarted
-from codemode.core.plain import call_plain
 from codemode.core.result import ExecutionResult
 from codemode.errors import ConfigurationError, ExecutorClientError, ValueEncodingError
+from django_codemode._requests.execution import Execution
 from django_codemode.conf import get_settings
-from django_codemode.execution import Execution
 from django_codemode.payload import ExecutePayload, check_payload
 from django_codemode.playground.csp import allow_data_pictures
 from django_codemode.playground.presentation import present

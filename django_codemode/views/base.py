@@ -10,16 +10,16 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.http.request import UnreadablePostError
 from django.views import View
 
+from codemode.core._dispatch.plain_functions import call_plain
 from codemode.core.codemode import Codemode
 from codemode.core.context import RuntimeContext
-from codemode.core.plain import call_plain
 from codemode.errors import ConfigurationError
+from django_codemode._requests.execution import Execution, prepare_execution
+from django_codemode._requests.rates import count_execution
 from django_codemode.conf import get_settings
 from django_codemode.context import as_context, provide
-from django_codemode.execution import Execution, prepare_execution
 from django_codemode.payload import ExecutePayload, parse_payload, result_as_json
 from django_codemode.permissions import require_permission
-from django_codemode.rates import count_execution
 from django_codemode.refusals import RefusalError, not_configured
 from django_codemode.shared import get_codemode
 

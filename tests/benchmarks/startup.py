@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from codemode import Codemode
 from codemode.config import ClientConfig
-from codemode.executor.embedded import EmbeddedExecutor
+from codemode.embedded.executor import EmbeddedExecutor
 from tests.benchmarks.figure import Figure, Series
 from tests.benchmarks.floors import python_starts
 from tests.benchmarks.subjects import TRIVIAL

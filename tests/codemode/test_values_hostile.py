@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from codemode.errors import ValueDecodingError, ValueEncodingError
 from codemode.values import MAX_BYTES, MAX_DECIMAL_EXPONENT, MAX_INT_BITS, MAX_ITEMS, decode, encode
-from codemode.values.limits import (
+from codemode.values.wire_format import (
     TAG_DATE,
     TAG_DATETIME,
     TAG_DECIMAL,

@@ -18,23 +18,14 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from codemode.core import (
-    async_half,
-    channels,
-    codemode,
-    connection,
-    context,
-    dispatch,
-    inside_loop,
-    observers,
-    perform,
-    pool_share,
-    registry,
-    request,
-    sync_half,
-    threads,
-    tool_loop,
-)
+from codemode.core import codemode, context, observers, registry
+from codemode.core._dispatch import dispatcher as dispatch
+from codemode.core._dispatch import performer as perform
+from codemode.core._dispatch import pool_share, threads
+from codemode.core._grpc import channels
+from codemode.core._link import async_carrier as async_half
+from codemode.core._link import connection, inside_loop, request, tool_loop
+from codemode.core._link import sync_carrier as sync_half
 from codemode.tools.build import make_tool
 
 __all__ = ["MUTATIONS", "NOTICED"]

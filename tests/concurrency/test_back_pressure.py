@@ -15,9 +15,9 @@ import pytest
 from asgiref.sync import ThreadSensitiveContext
 
 from codemode import ClientConfig, Codemode, tool
+from codemode.core._dispatch.pool_share import MAX_SHARE_THREADS
+from codemode.core._dispatch.threads import MAX_POOL_THREADS
 from codemode.core.events import Event, ExecutionCompleted, OutputReceived
-from codemode.core.pool_share import MAX_SHARE_THREADS
-from codemode.core.threads import MAX_POOL_THREADS
 from tests.codemode.processes import ExecutorProcess, wait_until
 from tests.support.marks import deep_except
 

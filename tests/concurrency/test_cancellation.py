@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 
 from codemode import ClientConfig, Codemode, ExecutionResult, tool
+from codemode.core._dispatch.pool_share import MAX_SHARE_THREADS
+from codemode.core._dispatch.threads import MAX_POOL_THREADS, tool_pool
 from codemode.core.events import ExecutionCompleted, OutputReceived
-from codemode.core.pool_share import MAX_SHARE_THREADS
-from codemode.core.threads import MAX_POOL_THREADS, tool_pool
 from tests.codemode.processes import ExecutorProcess, threads_of_executions, wait_until
 from tests.concurrency.deaths import PROMISED_SECONDS, STATES, Sandbox, best_of
 from tests.concurrency.watchdog import DEADLINES, PATIENCE

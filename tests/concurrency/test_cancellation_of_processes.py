@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from codemode import ExecutorConfig
-from codemode.executor import server
+from codemode.executor.serving import server
 from tests.codemode.processes import ExecutorProcess, is_running, wait_until
 from tests.concurrency.deaths import (
     PROMISED_SECONDS,

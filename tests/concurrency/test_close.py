@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from codemode import ClientClosedError, ClientConfig, Codemode, ExecutorClientError, tool
-from codemode.core import connection
+from codemode.core._link import connection
 from codemode.core.events import ExecutionCompleted
 from tests.codemode.executor.embedded_host import all_gone, family, leftovers
 from tests.codemode.processes import ExecutorProcess, is_running, wait_until
@@ -321,9 +321,9 @@ def test_close_async_that_is_cancelled_closes_all_the_same(
 @pytest.mark.parametrize(
     "where",
     [
-        "codemode.core.channels.Channels.close",
-        "codemode.core.async_half.AsyncLink.abort",
-        "codemode.executor.spawned.SpawnedExecutor._end",
+        "codemode.core._grpc.channels.Channels.close",
+        "codemode.core._link.async_carrier.AsyncLink.abort",
+        "codemode.embedded.process.SpawnedExecutor._end",
     ],
 )
 def test_close_that_was_interrupted_is_completed_by_the_next(

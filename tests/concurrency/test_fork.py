@@ -219,7 +219,7 @@ print(in_child(lambda: (codemode.run("2").value, cores())))
 
 def test_a_fork_while_grpc_starts_threads_leaves_the_childs_threads_their_stacks() -> None:
     source = """
-from codemode.core.forking import stacks
+from codemode.core._grpc.forking import stacks
 threading.stack_size(4 << 20)
 starts, goes_on = threading.Event(), threading.Event()
 def start():
@@ -244,7 +244,7 @@ def test_a_child_of_a_process_where_another_library_used_grpc(
     source = f"""{CLIENT}{CORES}
 import grpc
 from codemode.protos import codemode_pb2 as pb
-from codemode.wire import make_stub
+from codemode.wire.protobuf import make_stub
 channel = grpc.insecure_channel(sys.argv[1])
 ask = lambda: make_stub(channel).GetInfo(pb.GetInfoRequest(protocol_version=1)).isolation
 before = ask()
@@ -259,7 +259,7 @@ def test_what_callers_compare_and_catch_is_the_same_in_every_grpc(
 ) -> None:
     source = f"""{CLIENT}
 import grpc, grpc.aio
-from codemode.core.forking import grpc_of_this_process
+from codemode.core._grpc.forking import grpc_of_this_process
 async def read_after_the_end():
     channel = grpc_of_this_process().aio.insecure_channel(sys.argv[1])
     call = channel.unary_stream("/none/None")(b"")

@@ -19,8 +19,8 @@ from codemode import (
     tool,
 )
 from codemode.config import Limits
-from codemode.core.pool_share import MAX_SHARE_THREADS
-from codemode.core.threads import MAX_POOL_THREADS
+from codemode.core._dispatch.pool_share import MAX_SHARE_THREADS
+from codemode.core._dispatch.threads import MAX_POOL_THREADS
 from tests.codemode.processes import ExecutorProcess, is_running, wait_until
 from tests.concurrency.watchdog import DEADLINES, PATIENCE, bounded
 

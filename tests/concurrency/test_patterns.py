@@ -18,7 +18,8 @@ from fastapi import FastAPI, Request, Response
 
 from codemode import Codemode, ExecutorClient, ExecutorClientError, tool
 from codemode.config import ClientConfig
-from codemode.core import ComponentRegistry, inside_loop
+from codemode.core import ComponentRegistry
+from codemode.core._link import inside_loop
 from codemode.core.registry import RuntimeContext, get_current_context
 from tests.codemode.processes import ExecutorProcess, free_port, wait_until
 

@@ -16,7 +16,7 @@ from django.db import connection, connections
 from django.test import TestCase, TransactionTestCase
 
 from codemode import ExecutionResult, tool
-from codemode.core import threads
+from codemode.core._dispatch import threads
 from django_codemode import get_codemode
 from django_codemode.database import release_connections
 from shop.models import Merchant

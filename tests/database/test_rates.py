@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import override_settings
 
-from django_codemode.rates import count_execution
+from django_codemode._requests.rates import count_execution
 from django_codemode.refusals import RefusalError
 
 pytestmark = pytest.mark.django_db(transaction=True)

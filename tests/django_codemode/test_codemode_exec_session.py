@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.test import override_settings
 
-from codemode.sandbox.frames import Frame
+from codemode.wire.frames import Frame
 from django_codemode.management.console import cells, is_whole
 from tests.codemode.processes import ExecutorProcess
 from tests.django_codemode.commands import FOR_ALL, call, run

@@ -588,7 +588,9 @@ async def test_an_id_may_be_used_again_before_the_watch_that_had_it_is_gone(code
 async def test_of_two_watches_of_a_run_by_one_socket_one_may_be_left(
     coder: User, register: Register, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("django_codemode.broadcast.ASK_SECONDS", 600)  # or it would ask again
+    monkeypatch.setattr(
+        "django_codemode._streams.broadcast.ASK_SECONDS", 600
+    )  # or it would ask again
     left = threading.Event()
     register("testapp_wait", lambda: left.wait(60))
     async with in_process(APP, user=coder) as host, in_process(APP, user=coder) as watcher:
@@ -629,7 +631,7 @@ class TestAPermissionThatEndsWhileWatching:
 
     @pytest.fixture
     def steps(self, register: Register, monkeypatch: pytest.MonkeyPatch) -> Steps:
-        monkeypatch.setattr("django_codemode.broadcast.CHECK_AGAIN_SECONDS", 0)
+        monkeypatch.setattr("django_codemode._streams.broadcast.CHECK_AGAIN_SECONDS", 0)
         steps = Steps()
         register("testapp_step", steps)
         return steps
@@ -698,7 +700,7 @@ class TestAPermissionThatEndsWhileWatching:
     async def test_the_database_is_not_asked_for_each_event(
         self, coder: User, other: User, steps: Steps, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("django_codemode.broadcast.CHECK_AGAIN_SECONDS", 600)
+        monkeypatch.setattr("django_codemode._streams.broadcast.CHECK_AGAIN_SECONDS", 600)
         asked = 0
 
         class CountingConsumer(CodemodeConsumer):

@@ -9,7 +9,7 @@ import pytest
 from django.test import override_settings
 
 from codemode import ExecutorBusyError
-from codemode.executor.admission import Admission, Slot
+from codemode.executor.streams.admission import Admission, Slot
 from django_codemode import get_codemode
 from tests.codemode.executor.test_flood import Callers
 from tests.codemode.executor.test_pool import serving

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.test import Client, RequestFactory, override_settings
 
 from codemode import Codemode, ExecutorClient
-from codemode.core.info import ExecutorInfo
+from codemode.core.executor_info import ExecutorInfo
 from codemode.errors import ExecutorConnectionError
 from django_codemode import health
 from django_codemode.health import executor_info

@@ -18,8 +18,8 @@ from django.http import HttpRequest
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 
 from codemode.errors import ConfigurationError
+from django_codemode._requests.rates import count_execution
 from django_codemode.conf import parse
-from django_codemode.rates import count_execution
 from django_codemode.refusals import RefusalError
 from django_codemode.views import ExecuteView
 

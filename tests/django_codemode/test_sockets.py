@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_codemode.sockets import own_thread
+from django_codemode._streams.sockets import own_thread
 
 
 def connected() -> BaseDatabaseWrapper:

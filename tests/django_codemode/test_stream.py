@@ -21,12 +21,12 @@ from django.urls import path
 
 from codemode import Codemode, ExecutorClient
 from codemode.errors import ExecutorBusyError, ExecutorClientError
+from django_codemode._streams.telling import Message
 from django_codemode.asgi import CodemodeASGIMiddleware
 from django_codemode.consumers import CodemodeConsumer
 from django_codemode.playground.views import PlaygroundStreamView
 from django_codemode.shared import shared
 from django_codemode.sse import stream_response
-from django_codemode.telling import Message
 from django_codemode.views import StreamView
 from tests.codemode.processes import is_running, wait_until
 from tests.django_codemode.conftest import Sandboxes

@@ -19,7 +19,7 @@ from django.contrib.sessions.models import Session
 from django.test import override_settings
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from django_codemode.broadcast import Watch, Watcher
+from django_codemode._streams.broadcast import Watch, Watcher
 from django_codemode.refusals import RefusalError
 from django_codemode.shared import shared
 from shop.models import Merchant
@@ -386,7 +386,7 @@ class DeafLayer:
 
 
 async def test_a_watcher_asks_again_and_gives_up_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_codemode.broadcast.ASK_SECONDS", 0.01)
+    monkeypatch.setattr("django_codemode._streams.broadcast.ASK_SECONDS", 0.01)
     watcher = Watcher(user="1", tenant=None)
     layer = DeafLayer()
     watch = Watch(layer, "channel", name="w", execution_id="e")

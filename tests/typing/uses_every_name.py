@@ -51,7 +51,7 @@ from codemode.core.events import (
     ToolCallFinished,
     ToolCallStarted,
 )
-from codemode.core.info import ExecutorInfo
+from codemode.core.executor_info import ExecutorInfo
 from codemode.core.result import ExecutionFailure, ExecutionStatus, ToolCallRecord, Usage
 from codemode.core.session import Session
 from codemode.tools import (

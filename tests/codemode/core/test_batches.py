@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from codemode import Codemode
-from codemode.core.request import next_message
+from codemode.core._link.request import next_message
 from codemode.protos import codemode_pb2 as pb
 from codemode.values import decode, encode
-from codemode.wire import CHUNK_BYTES, unbatched
+from codemode.wire.protobuf import CHUNK_BYTES, unbatched
 from tests.codemode.conftest import Half
 from tests.codemode.core.test_channels import DONE, scripted
 

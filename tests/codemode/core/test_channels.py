@@ -29,7 +29,7 @@ from codemode import (
     TLSConfig,
 )
 from codemode.config import Limits
-from codemode.core.channels import parse_target
+from codemode.core._grpc.channels import parse_target
 from codemode.protos import codemode_pb2 as pb
 from codemode.protos import codemode_pb2_grpc
 from codemode.values import encode

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from asgiref.sync import sync_to_async
 
-import codemode.core.inside_loop as inside_loop
+import codemode.core._link.inside_loop as inside_loop
 from codemode import (
     Codemode,
     ConfigurationError,
@@ -27,7 +27,7 @@ from codemode import (
     tool,
 )
 from codemode.config import MAX_SECONDS
-from codemode.core.pool_share import MAX_SHARE_THREADS
+from codemode.core._dispatch.pool_share import MAX_SHARE_THREADS
 from codemode.errors import ExecutorRequestError
 from tests.codemode.conftest import Half
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from codemode.core.dispatch import ToolOutcome
-from codemode.core.threads import tool_pool
+from codemode.core._dispatch.dispatcher import ToolOutcome
+from codemode.core._dispatch.threads import tool_pool
 from codemode.tools import ToolError, tool
 from codemode.values import encode
 from tests.codemode.core.dispatch_host import Host, add, failure_of, slow_add, value_of

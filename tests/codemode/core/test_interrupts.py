@@ -14,7 +14,7 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 
 from codemode import Codemode, ExecutionResult, tool
-from codemode.core.interrupts import is_interrupt
+from codemode.core._dispatch.interrupts import is_interrupt
 from tests.codemode.core.test_observers import Watcher
 
 Handler = Callable[[int, FrameType | None], Any]

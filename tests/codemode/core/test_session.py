@@ -19,7 +19,7 @@ from codemode import (
     ExecutionResult,
     ExecutorClientError,
 )
-from codemode.core import request
+from codemode.core._link import request
 from codemode.core.session import Session
 from codemode.errors import ExecutorDeadlineError, ExecutorRequestError, ValueEncodingError
 from tests.codemode.processes import WHO, ExecutorProcess, is_running, wait_until

@@ -42,7 +42,7 @@ def begun(codemode: Codemode, tool: str) -> EventStream:
 def test_a_tool_that_blocks_its_loop_does_not_hold_up_the_caller(
     codemode: Codemode, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("codemode.core.tool_loop.UNWIND_SECONDS", 0.1)
+    monkeypatch.setattr("codemode.core._link.tool_loop.UNWIND_SECONDS", 0.1)
     go = threading.Event()
     ended = []
 
@@ -65,7 +65,7 @@ def test_a_tool_that_blocks_its_loop_does_not_hold_up_the_caller(
 def test_a_tool_that_goes_on_gets_no_thread_of_a_caller_who_has_left(
     codemode: Codemode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codemode.core.tool_loop.UNWIND_SECONDS", 0.1)
+    monkeypatch.setattr("codemode.core._link.tool_loop.UNWIND_SECONDS", 0.1)
     go = threading.Event()
     refused: list[str] = []
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from codemode import Codemode
-from codemode.executor.embedded import EmbeddedExecutor
+from codemode.embedded.executor import EmbeddedExecutor
 from tests.codemode.processes import descendants, is_running, wait_until
 
 __all__ = [

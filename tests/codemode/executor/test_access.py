@@ -31,11 +31,11 @@ from codemode import (
     TLSConfig,
 )
 from codemode.config import ExecutorConfig
-from codemode.executor import access
-from codemode.executor.access import _RefusalLog
-from codemode.executor.command import EXIT_CANNOT_SERVE, main
-from codemode.executor.server import ExecutorServer, _most_connections
-from codemode.executor.sockets import SocketFile
+from codemode.executor.serving import api_keys as access
+from codemode.executor.serving.api_keys import _RefusalLog
+from codemode.executor.serving.command import EXIT_CANNOT_SERVE, main
+from codemode.executor.serving.server import ExecutorServer, _most_connections
+from codemode.executor.serving.socket_files import SocketFile
 from tests.codemode.processes import ExecutorProcess, free_port
 
 KEY = "correct-horse-battery"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from codemode.executor.admission import Admission, BusyError, Slot
+from codemode.executor.streams.admission import Admission, BusyError, Slot
 
 MUCH = 10**9
 

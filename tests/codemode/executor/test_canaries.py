@@ -17,10 +17,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from codemode import ClientConfig, Codemode, ExecutorConfig, ExecutorConnectionError
 from codemode.config import Tier
-from codemode.executor import canary
-from codemode.executor import zygote as zygotes
-from codemode.executor.pool import BrokenWallError, Pool
-from codemode.executor.server import ExecutorServer
+from codemode.executor.pool import zygotes
+from codemode.executor.pool.pool import BrokenWallError, Pool
+from codemode.executor.serving.server import ExecutorServer
+from codemode.executor.streams import canaries as canary
 from tests.codemode.executor.gate import Gate
 from tests.codemode.processes import is_running
 from tests.codemode.sandbox.lockdown.hosts import needs_tier
@@ -130,7 +130,7 @@ async def test_weaker_zygote_does_not_serve_at_the_start(
     def weaker(*, sandbox: Any, **options: Any) -> Any:
         return made(sandbox=dataclasses.replace(sandbox, without=(WALLS[tier],)), **options)
 
-    monkeypatch.setattr("codemode.executor.pool.Zygote", weaker)
+    monkeypatch.setattr("codemode.executor.pool.pool.Zygote", weaker)
     with pytest.raises(
         BrokenWallError, match="(a file outside cannot be read|no network): got 'it worked'"
     ):
@@ -150,7 +150,7 @@ async def test_no_code_runs_while_a_zygote_is_being_proved(
         return await real(*arguments)
 
     async with serving(tier) as served:
-        monkeypatch.setattr("codemode.executor.pool.run_canaries", held)
+        monkeypatch.setattr("codemode.executor.pool.pool.run_canaries", held)
         os.kill(served.pool.zygote_pids()[0], signal.SIGKILL)
         await asyncio.wait_for(proving.wait(), 60)
         assert await served.health_becomes(NOT_SERVING)

@@ -20,10 +20,11 @@ import pytest
 import codemode as package
 from codemode import ClientConfig, Codemode, ExecutorConfig
 from codemode.config import Tier
-from codemode.executor import cgroups, opening
-from codemode.executor import server as server_module
-from codemode.executor.cgroups import Cgroups
-from codemode.executor.server import ExecutorServer
+from codemode.executor.host import control_groups as cgroups
+from codemode.executor.host.control_groups import Cgroups
+from codemode.executor.serving import server as server_module
+from codemode.executor.serving.server import ExecutorServer
+from codemode.executor.streams import sandbox_opening as opening
 from tests.codemode.processes import ExecutorProcess, wait_until
 from tests.codemode.sandbox.lockdown.hosts import delegated, needs_tier
 from tests.support.marks import deep_except
@@ -283,7 +284,7 @@ def enter(): open(f"{base}/cgroup.procs", "w").write(str(os.getpid()))
 enter()
 if not alone:
     other = subprocess.Popen(["sleep", "100"])
-from codemode.executor.cgroups import Cgroups
+from codemode.executor.host.control_groups import Cgroups
 cgroups = Cgroups([controller])
 print(cgroups.detail)
 if alone:
@@ -365,7 +366,7 @@ def test_bounds_do_not_need_the_controller_of_the_cpu() -> None:
     if "cpu" not in delegated() or not root.exists() or os.geteuid():
         pytest.skip("needs root and control groups of version 1")
     command = f"mount -o remount,bind,ro {root} && exec {sys.executable} -c"
-    code = "from codemode.executor.cgroups import Cgroups as C\nc = C()\nprint(c.detail)\nc.close()"
+    code = "from codemode.executor.host.control_groups import Cgroups as C\nc = C()\nprint(c.detail)\nc.close()"
     said = subprocess.check_output(
         ["unshare", "--mount", "sh", "-c", f'{command} "$0"', code],
         text=True,
@@ -375,7 +376,7 @@ def test_bounds_do_not_need_the_controller_of_the_cpu() -> None:
     assert said == "memory, pids (version 1)\n"
 
 
-_ASK = "from codemode.executor.cgroups import cpu_is_shared_by_session as c\nprint(c())"
+_ASK = "from codemode.executor.host.control_groups import cpu_is_shared_by_session as c\nprint(c())"
 
 
 def test_only_what_is_in_no_group_shares_the_cpu_by_session(cpu_group: Path) -> None:

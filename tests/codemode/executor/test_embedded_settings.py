@@ -11,7 +11,7 @@ import pytest
 
 from codemode import ClientConfig, Codemode, ExecutorConnectionError
 from codemode.config import ExecutorConfig
-from codemode.executor.interpreter import InterpreterNotFoundError, find_python
+from codemode.interpreter import InterpreterNotFoundError, find_python
 from tests.codemode.executor.embedded_host import (
     embedded,
     family,

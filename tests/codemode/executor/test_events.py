@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from codemode.executor.events import EventWriter
+from codemode.executor.streams.event_writer import EventWriter
 from codemode.protos import codemode_pb2 as pb
-from codemode.wire import CHUNK_BYTES, unbatched
+from codemode.wire.protobuf import CHUNK_BYTES, unbatched
 
 
 class Writes:

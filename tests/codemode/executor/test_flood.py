@@ -13,8 +13,8 @@ import pytest
 
 from codemode import ClientConfig, Codemode, ExecutorBusyError, RuntimeContext
 from codemode.config import CEILINGS
-from codemode.executor import stream as executor_stream
-from codemode.executor.command import _config, build_parser
+from codemode.executor.serving.command import _config, build_parser
+from codemode.executor.streams import execute_stream as executor_stream
 from codemode.protos import codemode_pb2 as pb
 from tests.codemode.executor.gate import Gate
 from tests.codemode.executor.test_pool import serving

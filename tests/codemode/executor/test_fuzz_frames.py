@@ -21,16 +21,16 @@ import pytest
 from google.protobuf.message import DecodeError
 
 from codemode import Limits
-from codemode.core.dispatch import Dispatcher
+from codemode.core._dispatch.dispatcher import Dispatcher
+from codemode.core._link.transcript import Transcript
 from codemode.core.registry import ComponentRegistry
-from codemode.core.transcript import Transcript
 from codemode.errors import ExecutorProtocolError, ValueDecodingError
-from codemode.executor.child import Child, Exit, ReceivedFrame
-from codemode.executor.events import EventWriter
-from codemode.executor.run import ChildLostError, Run
+from codemode.executor.pool.children import Child, Exit, ReceivedFrame
+from codemode.executor.streams.event_writer import EventWriter
+from codemode.executor.streams.run import ChildLostError, Run
 from codemode.protos import codemode_pb2 as pb
-from codemode.sandbox.frames import PROGRESS, Frame, pack, pack_texts
 from codemode.values import decode, encode
+from codemode.wire.frames import PROGRESS, Frame, pack, pack_texts
 from tests.codemode.executor.test_hostile_child import Hearer
 from tests.codemode.value_strategies import identity
 

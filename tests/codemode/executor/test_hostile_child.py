@@ -19,14 +19,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codemode import Limits
-from codemode.executor import pace
-from codemode.executor.child import Child, Exit
-from codemode.executor.events import EventWriter
-from codemode.executor.run import ChildLostError, Run
-from codemode.executor.stream import _refuse_leftovers
+from codemode.executor.pool import frame_allowance as pace
+from codemode.executor.pool.children import Child, Exit
+from codemode.executor.streams.event_writer import EventWriter
+from codemode.executor.streams.execute_stream import _refuse_leftovers
+from codemode.executor.streams.run import ChildLostError, Run
 from codemode.protos import codemode_pb2 as pb
-from codemode.sandbox.frames import LENGTH, PROGRESS, Frame, pack, pack_texts
-from codemode.wire import unbatched
+from codemode.wire.frames import LENGTH, PROGRESS, Frame, pack, pack_texts
+from codemode.wire.protobuf import unbatched
 
 RUN = 7
 MAX_VALUE = 100_000

@@ -14,10 +14,10 @@ import pytest
 
 from codemode import Codemode
 from codemode.errors import ExecutorConnectionError
-from codemode.executor import opening
-from codemode.executor import stream as executor_stream
-from codemode.executor.child import Child
-from codemode.executor.run import Run
+from codemode.executor.pool.children import Child
+from codemode.executor.streams import execute_stream as executor_stream
+from codemode.executor.streams import sandbox_opening as opening
+from codemode.executor.streams.run import Run
 from codemode.protos import codemode_pb2 as pb
 from tests.codemode.executor.gate import Gate
 from tests.codemode.executor.test_hostile_child import (
@@ -34,14 +34,14 @@ MUCH = b"x" * 4_000_000
 # From the end of its run on, the sandbox reads nothing any more.
 DEAF = """
 import threading
-from codemode.sandbox.channel import Channel
+from codemode.sandbox.guest.frame_socket import Channel
 Channel.receive = lambda channel: threading.Event().wait()
 """
 
 # The sandbox ends when it gets its next run, before it says that it has taken it.
 FORGER = """
 import os
-from codemode.sandbox.channel import Channel
+from codemode.sandbox.guest.frame_socket import Channel
 receive = Channel.receive
 Channel.receive = lambda channel: os._exit(len(receive(channel)))
 os.write(2, b"2026-01-01 CRITICAL codemode.executor: a forged line\\n")

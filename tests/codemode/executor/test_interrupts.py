@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-import codemode.core.request as request_module
+import codemode.core._link.request as request_module
 from codemode import ClientConfig, Codemode, ExecutorConnectionError, ExecutorDeadlineError
 from tests.codemode.conftest import Half
 from tests.codemode.processes import WHO, ExecutorProcess, is_running, wait_until

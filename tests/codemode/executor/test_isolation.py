@@ -23,7 +23,7 @@ import codemode as package
 from codemode import ClientConfig, Codemode, ExecutionResult
 from codemode.config import CEILINGS, Tier
 from codemode.errors import ConfigurationError
-from codemode.executor.isolation import GAPS, SECCOMP_PROFILE, TIERS, choose
+from codemode.executor.host.isolation import GAPS, SECCOMP_PROFILE, TIERS, choose
 from codemode.sandbox.lockdown import policy
 from codemode.sandbox.lockdown.syscall_numbers import NUMBERS
 from tests.codemode.processes import descendants, is_running, wait_until

@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 
 from codemode import ClientConfig, Codemode, ExecutionResult, ExecutorConnectionError
-from codemode.core import channels
+from codemode.core._grpc import channels
 from tests.codemode.conftest import Half
 from tests.codemode.processes import (
     WHO,

@@ -12,8 +12,8 @@ import pytest
 
 from codemode import ClientConfig, Codemode
 from codemode.errors import ExecutorConnectionError
-from codemode.executor import cgroups
-from codemode.executor.cgroups import Cgroups
+from codemode.executor.host import control_groups as cgroups
+from codemode.executor.host.control_groups import Cgroups
 from tests.codemode.executor.test_cgroups import folders
 from tests.codemode.processes import ExecutorProcess, is_running, wait_until
 from tests.codemode.sandbox.attacks.battlefield import serving

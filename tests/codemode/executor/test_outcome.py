@@ -9,10 +9,10 @@ from typing import cast
 import pytest
 
 from codemode import Limits
-from codemode.executor.child import Child, Exit
-from codemode.executor.events import EventWriter
-from codemode.executor.outcome import ending_of_exit
-from codemode.executor.run import Run
+from codemode.executor.pool.children import Child, Exit
+from codemode.executor.streams.endings import ending_of_exit
+from codemode.executor.streams.event_writer import EventWriter
+from codemode.executor.streams.run import Run
 from codemode.protos import codemode_pb2 as pb
 
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from codemode.executor.child import Child
-from codemode.executor.pace import Allowance
-from codemode.sandbox.frames import PROGRESS, Frame, pack, pack_texts
+from codemode.executor.pool.children import Child
+from codemode.executor.pool.frame_allowance import Allowance
+from codemode.wire.frames import PROGRESS, Frame, pack, pack_texts
 from tests.codemode.executor.test_hostile_child import (
     COMPLETED,
     MAX_VALUE,

@@ -9,8 +9,8 @@ import grpc
 import pytest
 
 from codemode import Codemode
-from codemode.executor import child as child_module
-from codemode.executor.child import Child
+from codemode.executor.pool import children as child_module
+from codemode.executor.pool.children import Child
 from tests.codemode.executor.test_pool import serving
 from tests.codemode.executor.test_wire import RawStream, opening
 

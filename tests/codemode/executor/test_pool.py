@@ -17,10 +17,10 @@ import pytest
 
 from codemode import ClientConfig, Codemode, ExecutorConfig, ExecutorConnectionError
 from codemode.config import Limits, Tier
-from codemode.executor.opening import open_sandbox
-from codemode.executor.server import ExecutorServer
-from codemode.executor.workfolder import WorkFolder
-from codemode.sandbox.frames import Frame, pack_texts
+from codemode.executor.host.work_folders import WorkFolder
+from codemode.executor.serving.server import ExecutorServer
+from codemode.executor.streams.sandbox_opening import open_sandbox
+from codemode.wire.frames import Frame, pack_texts
 from tests.codemode.executor.gate import Gate
 from tests.codemode.processes import (
     ExecutorProcess,

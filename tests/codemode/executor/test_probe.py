@@ -13,9 +13,9 @@ import pytest
 
 import codemode as package
 from codemode.config import ExecutorConfig
-from codemode.executor.canary import CANARIES
-from codemode.executor.isolation import GAPS
-from codemode.executor.probe import ProbeReport, probe
+from codemode.executor.host.isolation import GAPS
+from codemode.executor.serving.probe import ProbeReport, probe
+from codemode.executor.streams.canaries import CANARIES
 from codemode.sandbox.lockdown.layers import LAYERS
 from tests.codemode.sandbox.lockdown.hosts import needs_tier
 from tests.support.marks import deep_except

@@ -16,9 +16,9 @@ from codemode import ClientConfig, Codemode, ConfigurationError, ExecutorConfig
 from codemode.config import Tier
 from codemode.core.events import ExecutionCompleted
 from codemode.errors import ExecutorConnectionError, ExecutorRequestError
-from codemode.executor import profiles
-from codemode.executor.profiles import PROFILES, Profile
-from codemode.executor.server import ExecutorServer
+from codemode.executor.pool import profiles
+from codemode.executor.pool.profiles import PROFILES, Profile
+from codemode.executor.serving.server import ExecutorServer
 from tests.codemode.processes import ExecutorProcess, ending_all_it_starts
 from tests.codemode.sandbox.lockdown.hosts import needs_tier
 from tests.support.marks import deep_except

@@ -17,7 +17,7 @@ from codemode import (
     ExecutorBusyError,
     RuntimeContext,
 )
-from codemode.executor.admission import Admission
+from codemode.executor.streams.admission import Admission
 from tests.codemode.executor.gate import Gate
 from tests.codemode.executor.test_pool import serving
 

@@ -12,11 +12,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from codemode import Codemode, __version__
-from codemode.executor import server as executor_server
+from codemode.executor.serving import server as executor_server
 from codemode.protos import codemode_pb2 as pb
 from codemode.protos import codemode_pb2_grpc
 from codemode.values import decode, encode
-from codemode.wire import unbatched
+from codemode.wire.protobuf import unbatched
 from tests.codemode.executor.test_pool import serving
 from tests.codemode.processes import ExecutorProcess
 

@@ -17,15 +17,15 @@ import pytest
 
 from codemode import ClientConfig, Codemode, ExecutorBusyError, ExecutorConfig
 from codemode.config import Tier
-from codemode.executor import pool as pools
-from codemode.executor import stream as streams
-from codemode.executor import zygote as zygotes
-from codemode.executor.interpreter import InterpreterNotFoundError, find_python
-from codemode.executor.pool import Pool, PoolUnavailableError
-from codemode.executor.server import ExecutorServer
-from codemode.executor.slots import USERS, SlotNumbers
-from codemode.executor.workfolder import WorkFolder
-from codemode.executor.zygote import Zygote, ZygoteStartError
+from codemode.executor.host.work_folders import WorkFolder
+from codemode.executor.pool import pool as pools
+from codemode.executor.pool import zygotes
+from codemode.executor.pool.pool import Pool, PoolUnavailableError
+from codemode.executor.pool.sandbox_numbers import USERS, SlotNumbers
+from codemode.executor.pool.zygotes import Zygote, ZygoteStartError
+from codemode.executor.serving.server import ExecutorServer
+from codemode.executor.streams import execute_stream as streams
+from codemode.interpreter import InterpreterNotFoundError, find_python
 from tests.codemode.processes import ExecutorProcess, ending_all_it_starts, open_descriptors
 from tests.codemode.sandbox.lockdown.hosts import needs_tier
 from tests.support.marks import deep_except

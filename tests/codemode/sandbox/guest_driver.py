@@ -22,8 +22,8 @@ from typing import Any, Self
 
 import cbor2
 
-from codemode.sandbox.frames import HEADER, LENGTH, PROGRESS, Frame, pack, pack_texts, unpack_texts
 from codemode.values import decode, encode
+from codemode.wire.frames import HEADER, LENGTH, PROGRESS, Frame, pack, pack_texts, unpack_texts
 
 MAX_BYTES = 16 * 1024 * 1024
 LIMITS = {

@@ -16,7 +16,7 @@ import sys
 
 def main() -> None:
     sys.path[:] = [*sys.argv[2].split(os.pathsep), *sys.path]
-    from codemode.sandbox import guest
+    from codemode.sandbox.guest import runtime as guest
 
     control = socket.socket(fileno=int(sys.argv[1]))
     served = guest.Guest()

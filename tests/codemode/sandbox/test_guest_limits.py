@@ -98,7 +98,7 @@ def test_limit_above_the_hard_limit_stays_below_it() -> None:
         "import resource, sys\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (40, 50))\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2**29, 2**29))\n"
-        "from codemode.sandbox.limits import lower\n"
+        "from codemode.sandbox.lockdown.run_limits import lower\n"
         "lower({'memory_bytes': 2**40, 'cpu_seconds': 0.5, 'open_files': 999, 'disk_bytes': 1, 'threads': None}, raw_memory_base=5)\n"
         "print(resource.getrlimit(resource.RLIMIT_NOFILE), resource.getrlimit(resource.RLIMIT_AS), resource.getrlimit(resource.RLIMIT_CPU))"
     )
@@ -108,7 +108,7 @@ def test_limit_above_the_hard_limit_stays_below_it() -> None:
 
 def test_memory_base_may_be_given_where_proc_is_missing() -> None:
     code = (
-        "import resource\nfrom codemode.sandbox.limits import lower\n"
+        "import resource\nfrom codemode.sandbox.lockdown.run_limits import lower\n"
         "lower({'memory_bytes': 2**30, 'cpu_seconds': 5, 'open_files': 64, 'disk_bytes': 1, 'threads': None}, raw_memory_base=2**28)\n"
         "print(resource.getrlimit(resource.RLIMIT_AS))"
     )

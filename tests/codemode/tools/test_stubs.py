@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal, NewType, NotRequired, TypedDict
 import pytest
 from pydantic import BaseModel, Field
 
+from codemode.catalogue.stubs import render_stubs
 from codemode.tools import Tool, make_tool
-from codemode.tools.stubs import render_stubs
 
 type Tree = dict[str, Tree | int]
 OrderId = NewType("OrderId", int)

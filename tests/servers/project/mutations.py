@@ -6,9 +6,13 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from codemode.core import channels, connection, dispatch, threads
+from codemode.core._dispatch import dispatcher as dispatch
+from codemode.core._dispatch import threads
+from codemode.core._grpc import channels
+from codemode.core._link import connection
 from codemode.core.context import RuntimeContext, set_current_context
-from codemode.executor import embedded, spawned
+from codemode.embedded import executor as embedded
+from codemode.embedded import process as spawned
 from django_codemode import asgi, middleware, shared
 
 __all__ = ["MUTATIONS"]

@@ -18,10 +18,12 @@ from unittest import mock
 
 from codemode import ClientConfig, Codemode, ExecutorConfig, Limits
 from codemode.config import CEILINGS, Tier
-from codemode.executor import isolation, pool, server
-from codemode.executor.cgroups import Cgroups
-from codemode.executor.server import ExecutorServer
-from codemode.executor.zygote import CLEAN_ENVIRONMENT
+from codemode.executor.host import isolation
+from codemode.executor.host.control_groups import Cgroups
+from codemode.executor.pool import pool
+from codemode.executor.pool.zygotes import CLEAN_ENVIRONMENT
+from codemode.executor.serving import server
+from codemode.executor.serving.server import ExecutorServer
 from codemode.sandbox.lockdown import view
 from tests.codemode.processes import descendants, ending_all_it_starts
 from tests.codemode.sandbox.attacks.attack import Attack, batch, outcome_of, program

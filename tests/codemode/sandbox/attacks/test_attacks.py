@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from codemode.config import Tier
-from codemode.executor.isolation import GAPS
+from codemode.executor.host.isolation import GAPS
 from tests.codemode.sandbox.attacks.attack import Attack
 from tests.codemode.sandbox.attacks.battlefield import Bait, attack_all, serving
 from tests.codemode.sandbox.attacks.catalogue import ATTACKS, ELSEWHERE

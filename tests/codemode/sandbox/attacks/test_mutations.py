@@ -11,9 +11,9 @@ import pytest
 
 from codemode.config import CEILINGS, Tier
 from codemode.errors import ExecutorConnectionError
-from codemode.executor import limits
-from codemode.executor.limits import sandbox_settings
-from codemode.executor.zygote import ZygoteStartError
+from codemode.executor.host import limits
+from codemode.executor.host.limits import sandbox_settings
+from codemode.executor.pool.zygotes import ZygoteStartError
 from codemode.sandbox.lockdown.boot import SHARED_LAYERS
 from codemode.sandbox.lockdown.layers import LAYERS
 from tests.codemode.sandbox.attacks.battlefield import Bait, serving

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from codemode import ClientConfig, Codemode
-from codemode.executor.interpreter import find_python
-from codemode.executor.zygote import CLEAN_ENVIRONMENT
+from codemode.executor.pool.zygotes import CLEAN_ENVIRONMENT
+from codemode.interpreter import find_python
 from tests.codemode.processes import ExecutorProcess
 from tests.codemode.sandbox.corpus import concurrency, data, files, language, library
 from tests.codemode.sandbox.corpus.program import Program

@@ -11,8 +11,8 @@ import pytest
 
 from codemode.config import CEILINGS, Tier
 from codemode.errors import ConfigurationError
-from codemode.executor.cgroups import Cgroups
-from codemode.executor.isolation import choose
+from codemode.executor.host.control_groups import Cgroups
+from codemode.executor.host.isolation import choose
 
 __all__ = ["delegated", "needs_tier", "offered"]
 

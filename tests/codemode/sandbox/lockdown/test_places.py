@@ -17,8 +17,8 @@ import pytest
 
 import codemode as package
 from codemode.config import Tier
-from codemode.executor.packages import installed
-from codemode.executor.profiles import PROFILES
+from codemode.executor.pool.packages import installed
+from codemode.executor.pool.profiles import PROFILES
 from tests.codemode.sandbox.lockdown.hosts import needs_tier
 
 CHECKOUT = Path(package.__file__).parent.parent

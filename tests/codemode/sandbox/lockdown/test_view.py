@@ -20,7 +20,7 @@ import pytest
 import codemode as package
 from codemode import ClientConfig, Codemode
 from codemode.config import CEILINGS
-from codemode.executor.zygote import CLEAN_ENVIRONMENT, import_path
+from codemode.executor.pool.zygotes import CLEAN_ENVIRONMENT, import_path
 from tests.codemode.processes import ExecutorProcess, wait_until
 from tests.codemode.sandbox.lockdown.hosts import needs_tier
 

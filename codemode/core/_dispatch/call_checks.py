@@ -1,0 +1,139 @@
+"""What a call must pass before its tool runs, and who looks on afterwards."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from codemode.core._dispatch.interrupts import is_interrupt
+from codemode.core._dispatch.plain_functions import call_plain
+from codemode.core.hooks import ToolCall, ToolFailure, ToolHook, ToolOutcome, failure_of
+from codemode.core.registry import ComponentRegistry
+from codemode.errors import ValueDecodingError
+from codemode.tools.complaints import shorten
+from codemode.tools.errors import ToolCallRefused
+from codemode.tools.tool import Tool
+from codemode.values import decode
+
+__all__ = [
+    "decode_arguments",
+    "permit",
+    "run_after_hooks",
+    "run_before_hooks",
+    "unknown_tool",
+    "validate",
+]
+
+logger = logging.getLogger("codemode.tools")
+
+
+def decode_arguments(data: bytes, *, max_bytes: int) -> dict[str, Any] | ToolFailure:
+    """Return the arguments that executed code passed, or what is wrong with them."""
+    try:
+        arguments = decode(data, max_bytes=max_bytes)
+    except ValueDecodingError as error:
+        problem = str(error)
+    except Exception as error:
+        if is_interrupt(error):
+            raise
+        logger.exception("The arguments of a tool call could not be decoded")
+        problem = "they could not be decoded"
+    else:
+        if isinstance(arguments, dict) and all(isinstance(key, str) for key in arguments):
+            return arguments
+        problem = "expected a map of names to values"
+    return ToolFailure(
+        kind="invalid_arguments",
+        type="InvalidArguments",
+        message=f"the arguments are not usable: {problem}",
+    )
+
+
+def permit(registry: ComponentRegistry, call: ToolCall, tool: Tool) -> ToolFailure | None:
+    """Return why the caller may not use the tool, or None. May use the database."""
+    if tool.permission is None:
+        return None
+    checker = registry.permission_checker
+    if checker is None:
+        return _denied(f"{tool.name} is not permitted: no permission checker is installed")
+    try:
+        allowed = call_plain(checker.allows, tool, call.runtime_context)
+    except ToolCallRefused as refusal:
+        return failure_of(refusal)
+    except Exception as error:
+        if is_interrupt(error):
+            raise
+        logger.exception("The permission check of tool %s failed; the call is refused", tool.name)
+        return _denied(f"{tool.name} is not permitted: the permission could not be checked")
+    return None if allowed else _denied(f"{tool.name} is not permitted for this caller")
+
+
+def validate(call: ToolCall, tool: Tool) -> ToolFailure | None:
+    """Set the call's validated arguments; return what is wrong with them, or None."""
+    try:
+        call.validated = tool.validate(call.arguments)
+    except ToolCallRefused as refusal:
+        return failure_of(refusal)
+    except Exception as error:
+        if is_interrupt(error):
+            raise
+        logger.exception("A validator of tool %s failed; the call is refused", tool.name)
+        return failure_of(error)
+    return None
+
+
+def run_before_hooks(hooks: tuple[ToolHook, ...], call: ToolCall) -> ToolFailure | None:
+    """Show the call to each hook; return the first refusal, or None."""
+    for hook in hooks:
+        try:
+            call_plain(hook.before_call, call)
+        except ToolCallRefused as refusal:
+            return failure_of(refusal)
+        except Exception as error:
+            if is_interrupt(error):
+                raise
+            logger.exception("A hook before tool %s failed; the call is refused", call.name)
+            return ToolFailure(
+                kind="error",
+                type="ToolCallRefused",
+                message=f"{call.name} was refused: a check before the call failed",
+            )
+        call.passed_hooks.append(hook)
+    return None
+
+
+def run_after_hooks(call: ToolCall, outcome: ToolOutcome) -> None:
+    """Show the outcome to the hooks that let the call through, the last one first."""
+    interrupt: BaseException | None = None
+    while call.passed_hooks:
+        hook = call.passed_hooks.pop()
+        try:
+            call_plain(hook.after_call, call, outcome)
+        except BaseException as error:
+            if is_interrupt(error):
+                interrupt = error  # after the others have seen it
+            else:
+                logger.exception("A hook after tool %s failed; its outcome stands", call.name)
+    if interrupt is not None:
+        raise interrupt
+
+
+def unknown_tool(name: str, tools: Mapping[str, Tool], *, search: bool) -> ToolFailure:
+    """Return the failure for a name that no tool in ``tools`` has, with the nearest ones.
+
+    Looking for near names takes time, so ``search`` lets a caller do without.
+    """
+    message = f"there is no tool {shorten(name)}"
+    close = difflib.get_close_matches(name[:100], tools, n=3) if search else []
+    if close:
+        message += f"; did you mean {', or '.join(tools[one].signature for one in close)}?"
+    elif search:
+        names = ", ".join(sorted(tools)[:20]) or "none"
+        message += f"; the tools are: {names}" + (", ..." if len(tools) > 20 else "")
+    return ToolFailure(kind="unknown_tool", type="UnknownTool", message=message)
+
+
+def _denied(message: str) -> ToolFailure:
+    return ToolFailure(kind="permission_denied", type="ToolPermissionDenied", message=message)

@@ -1,0 +1,357 @@
+"""The only door between executed code and the tools."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import functools
+import threading
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+from codemode.core._dispatch import logs
+from codemode.core._dispatch.call_checks import (
+    decode_arguments,
+    permit,
+    run_after_hooks,
+    unknown_tool,
+)
+from codemode.core._dispatch.call_log import CallEntry, CallLog
+from codemode.core._dispatch.interrupts import is_interrupt
+from codemode.core._dispatch.performer import CANCELLED, Performer, refuse
+from codemode.core._dispatch.pool_share import PoolShare
+from codemode.core._dispatch.threads import adopt_locals, on_sync_thread, sync_code_here
+from codemode.core._grpc.greenlets import why_not_async
+from codemode.core.context import (
+    CurrentExecution,
+    RuntimeContext,
+    bind_tool,
+    get_current_execution,
+)
+from codemode.core.hooks import ToolCall, ToolFailure, ToolOutcome
+from codemode.core.registry import ComponentRegistry
+from codemode.core.result import ToolCallRecord
+from codemode.tools.tool import Tool
+
+__all__ = [
+    "Dispatcher",
+    "ToolCall",
+    "ToolFailure",
+    "ToolOutcome",
+    "cancel_once",
+]
+
+# Looking for near names costs time in this process, and the code decides how often.
+_MAX_SEARCHES = 50
+_CANCELLED = ToolOutcome(failure=CANCELLED)
+
+
+class Dispatcher:
+    """Run the tool calls of one run: allow-list, budget, permission, checks, hooks, record.
+
+    ``tools`` is what the run may call, of which ``listed`` was shown to the
+    model (None: all of them); errors name no other tool. ``deadline``, an
+    instant of ``time.monotonic()``, may be set anew when the code starts
+    later than was thought; no tool starts after it. Each tool runs in its
+    own copy of ``captured``, the caller's context at the start of the run.
+
+    Make it in the caller's thread or task. The sync half calls ``call_sync``
+    and ``run_in_pool`` from there; where there is a loop, a task made with
+    ``context=call.context`` awaits ``call_in_async_half``.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: ComponentRegistry,
+        tools: Mapping[str, Tool],
+        execution_id: str,
+        max_calls: int,
+        max_value_bytes: int,
+        deadline: float,
+        captured: contextvars.Context,
+        runtime_context: RuntimeContext | None,
+        listed: Collection[str] | None = None,
+    ) -> None:
+        self._registry = registry
+        self._tools = tools
+        self._listed = {
+            name: tool for name, tool in tools.items() if listed is None or name in listed
+        }
+        self._execution_id = execution_id
+        self._max_calls = max_calls
+        self._max_value_bytes = max_value_bytes
+        self._captured = captured
+        self._thread = threading.get_ident()
+        self._runtime_context = runtime_context
+        self._performer = Performer(
+            registry=registry, max_value_bytes=max_value_bytes, deadline=deadline
+        )
+        outer = captured.run(get_current_execution)
+        self._depth = 0 if outer is None else outer.depth + 1
+        self._pool = PoolShare(self._depth)
+        # In its own thread as well: the collector of garbage may end the run anywhere.
+        self._lock = threading.RLock()
+        self._log = CallLog()
+        self._begun = 0
+        self._searches = 0
+        self._cancelled = False
+        self._open: dict[int, ToolCall] = {}
+        self._left: ToolCall | None = None
+
+    @property
+    def deadline(self) -> float:
+        """Return the instant of ``time.monotonic()`` after which no tool starts."""
+        return self._performer.deadline
+
+    @deadline.setter
+    def deadline(self, instant: float) -> None:
+        self._performer.deadline = instant
+
+    @property
+    def holds_sync_thread(self) -> bool:
+        """Tell whether a tool that nobody waits for any more is at work on the sync thread."""
+        return self._left is not None and self._left.outcome is None
+
+    def begin(self, call_id: int, name: str, arguments: bytes) -> ToolCall:
+        """Take a call in: count it, decode its arguments and find its tool.
+
+        Never raises for what executed code may send; such a call comes back
+        with its ``failure`` set. Safe from any thread. Takes time in
+        proportion to the arguments.
+        """
+        with self._lock:
+            self._begun += 1
+            begun, cancelled = self._begun, self._cancelled
+        # Of the calls beyond the budget one is recorded: the code decides how many there are.
+        entry = self._log.begin(call_id, name) if begun <= self._max_calls + 1 else None
+        call = ToolCall(
+            call_id=call_id,
+            name=name,
+            execution_id=self._execution_id,
+            tool=None,
+            arguments={},
+            failure=None,
+            context=self._context_for(call_id, name),
+            runtime_context=self._runtime_context or RuntimeContext(),
+            entry=entry or CallEntry(call_id, name),
+            size=len(arguments),
+        )
+        failure: ToolFailure | None
+        if begun > self._max_calls:
+            failure = _failure(
+                "limit", "ToolCallLimit", f"the run may make at most {self._max_calls} tool calls"
+            )
+        elif entry is None:
+            failure = _failure("error", "ProtocolError", f"call id {call_id} was used before")
+        elif cancelled:
+            failure = CANCELLED
+        else:
+            failure = self._decode(call, arguments) or self._find(call)
+        if entry is not None:
+            logs.call_began(call)
+        if failure is None:
+            with self._lock:
+                self._open[call_id] = call
+        else:
+            refuse(call, failure)
+            if entry is not None:
+                logs.call_ended(call)
+        return call
+
+    def call_sync(self, call: ToolCall) -> ToolOutcome:
+        """Run a sync tool in this thread, which must be the one that ``captured`` is of.
+
+        Only interrupts get out, and the call is on record by then. Raises
+        TypeError for an async tool.
+        """
+        if call.failure is not None or call.tool is None:
+            return ToolOutcome(failure=call.failure)
+        tool = _sync_tool(call, call.tool)
+        call.started = True
+        try:
+            return call.context.run(self._performer.perform, call, tool)
+        except BaseException:
+            if call.outcome is None:
+                refuse(call, CANCELLED)
+            raise
+        finally:
+            self._close(call)
+
+    def run_in_pool(self, call: ToolCall) -> Future[ToolOutcome]:
+        """Run a sync tool in the pool's threads, its permission checked in this one.
+
+        Raises TypeError for an async tool.
+        """
+        done: Future[ToolOutcome] = Future()
+        if call.failure is not None or call.tool is None:
+            done.set_result(ToolOutcome(failure=call.failure))
+            return done
+        tool = _sync_tool(call, call.tool)
+        call.started = True
+        denied = call.context.run(permit, self._registry, call, tool)
+        if denied is not None:
+            done.set_result(refuse(call, denied))
+            self._close(call)
+            return done
+        perform = functools.partial(self._performer.perform, permitted=True)
+        future = self._pool.submit(call.context.run, self._performer.in_pool, perform, call, tool)
+        call.stop = future.cancel
+        future.add_done_callback(lambda one: self._pool_ended(call, one.cancelled()))
+        return future
+
+    async def call_in_async_half(self, call: ToolCall) -> ToolOutcome:
+        """Run any tool from the current task, which was made with ``call.context``.
+
+        Asynchronous tools are awaited here; sync ones run on the thread for
+        sync code, or in the pool when they are not thread-sensitive. Raises
+        CancelledError when the task is cancelled; the call is on record by then.
+        """
+        tool = call.tool
+        if call.failure is not None or tool is None:
+            return ToolOutcome(failure=call.failure)
+        if threading.get_ident() != self._thread:
+            adopt_locals()
+        call.started = True
+        call.stop = _canceller()
+        try:
+            if tool.asynchronous:
+                async with sync_code_here():
+                    return await self._performer.perform_async(call, tool)
+            if tool.thread_sensitive:
+                return await on_sync_thread(self._performer.perform, call, tool)
+            return await self._pool_from_loop(call, tool)
+        except asyncio.CancelledError:
+            # A sync tool that is at work goes on, and its record says how it ends.
+            if call.at_work and not tool.asynchronous and tool.thread_sensitive:
+                self._left = call
+            outcome = call.outcome or (_CANCELLED if call.at_work else refuse(call, CANCELLED))
+            # A sync tool's own thread, once it ran, calls the hooks itself.
+            if call.passed_hooks and (tool.asynchronous or not tool.thread_sensitive):
+                await on_sync_thread(run_after_hooks, call, outcome)
+            raise
+        except Exception as error:
+            if is_interrupt(error):
+                raise
+            # Logged and sent: the way to the tool is barred.
+            return self._performer.fail(call, tool, error)
+        finally:
+            self._close(call)
+
+    def cancel_all(self) -> None:
+        """Cancel the open calls and refuse those still to come, once the run has ended.
+
+        A sync tool that runs already is not stopped, and stays ``running`` on
+        record until it ends.
+        """
+        with self._lock:
+            self._cancelled = True
+            open_calls = list(self._open.values())
+        for call in open_calls:
+            call.cancelled = True
+            stop = call.stop
+            if stop is not None:
+                stop()
+            elif not call.started:
+                # Its task may have been cancelled before it took a step.
+                refuse(call, CANCELLED)
+                self._close(call)
+
+    def records(self) -> tuple[ToolCallRecord, ...]:
+        """Return the records of all calls so far, in order, those still running included."""
+        return self._log.records()
+
+    def _context_for(self, call_id: int, name: str) -> contextvars.Context:
+        context = self._captured.copy()
+        execution = CurrentExecution(
+            execution_id=self._execution_id,
+            tool=name,
+            call_id=call_id,
+            expires_at=self.deadline,
+            depth=self._depth,
+        )
+        context.run(bind_tool, self._runtime_context, execution)
+        return context
+
+    def _decode(self, call: ToolCall, data: bytes) -> ToolFailure | None:
+        arguments = decode_arguments(data, max_bytes=self._max_value_bytes)
+        if isinstance(arguments, ToolFailure):
+            return arguments
+        call.arguments = arguments
+        self._log.keep_arguments(call.entry, arguments, data)
+        return None
+
+    def _find(self, call: ToolCall) -> ToolFailure | None:
+        call.tool = self._tools.get(call.name)
+        if call.tool is not None:
+            return _unable(call.tool)
+        with self._lock:
+            self._searches += 1
+            search = self._searches <= _MAX_SEARCHES
+        return unknown_tool(call.name, self._listed, search=search)
+
+    async def _pool_from_loop(self, call: ToolCall, tool: Tool) -> ToolOutcome:
+        performer = self._performer
+        pool: Any = self._pool  # asgiref only submits to it, whatever its annotation says
+        in_pool: Callable[..., Awaitable[ToolOutcome]] = sync_to_async(
+            performer.in_pool, thread_sensitive=False, executor=pool
+        )
+        if not performer.needs_sync_thread(tool):
+            return await in_pool(performer.perform, call, tool)
+        outcome = await on_sync_thread(performer.admit, call, tool)
+        if outcome is None:
+            outcome = await in_pool(performer.run, call, tool)
+            await on_sync_thread(run_after_hooks, call, outcome)
+        return outcome
+
+    def _pool_ended(self, call: ToolCall, cancelled: bool) -> None:
+        if cancelled:
+            refuse(call, CANCELLED)
+        self._close(call)
+
+    def _close(self, call: ToolCall) -> None:
+        call.stop = None
+        with self._lock:
+            was_open = self._open.pop(call.call_id, None) is not None
+        if was_open:
+            logs.call_ended(call)
+
+
+def cancel_once(task: asyncio.Task[Any]) -> None:
+    """Cancel a task, unless it unwinds already: a second time would break off its ``finally``."""
+    if not task.cancelling():
+        task.cancel()
+
+
+def _canceller() -> Callable[[], object]:
+    """Return what cancels the current task, from any thread."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def cancel() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing runs any more
+            loop.call_soon_threadsafe(cancel_once, task)
+
+    return cancel
+
+
+def _unable(tool: Tool) -> ToolFailure | None:
+    """Return why this process cannot run a tool."""
+    if not tool.asynchronous:
+        return None
+    reason = why_not_async(f"the tool {tool.name!r}", "make it a plain function")
+    return None if reason is None else _failure("error", "ConfigurationError", reason)
+
+
+def _failure(kind: Any, type_name: str, message: str) -> ToolFailure:
+    return ToolFailure(kind=kind, type=type_name, message=message)
+
+
+def _sync_tool(call: ToolCall, tool: Tool) -> Tool:
+    if tool.asynchronous:
+        raise TypeError(f"tool {call.name!r} is asynchronous; use call_in_async_half()")
+    return tool

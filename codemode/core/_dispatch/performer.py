@@ -1,0 +1,168 @@
+"""One call from its checks to its outcome, on whatever thread or task it was brought to."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from codemode.core._dispatch.call_checks import permit, run_after_hooks, run_before_hooks, validate
+from codemode.core._dispatch.interrupts import is_interrupt
+from codemode.core._dispatch.threads import adopt_locals, call_each, off_loop, on_sync_thread
+from codemode.core.hooks import OFF_LOOP_BYTES, ToolCall, ToolFailure, ToolOutcome, failure_of
+from codemode.core.registry import ComponentRegistry
+from codemode.errors import ValueEncodingError
+from codemode.tools.errors import ToolError
+from codemode.tools.tool import Tool
+from codemode.values import encode
+
+__all__ = ["CANCELLED", "Performer", "refuse"]
+
+logger = logging.getLogger("codemode.tools")
+
+CANCELLED = ToolFailure(kind="cancelled", type="Cancelled", message="the call was cancelled")
+
+
+def refuse(call: ToolCall, failure: ToolFailure) -> ToolOutcome:
+    """Put on record that the tool has not run, and return the outcome that says so."""
+    call.failure = failure
+    call.outcome = ToolOutcome(failure=failure)
+    error = f"{failure.type}: {failure.message}"
+    call.entry.end("cancelled" if failure.kind == "cancelled" else "refused", error)
+    return call.outcome
+
+
+class Performer:
+    """Take calls through permission, validation, hooks, tool and encoding.
+
+    Everything happens in the current thread and context, unless it says otherwise.
+    """
+
+    def __init__(
+        self, *, registry: ComponentRegistry, max_value_bytes: int, deadline: float
+    ) -> None:
+        self._registry = registry
+        self._max_value_bytes = max_value_bytes
+        self.deadline = deadline
+
+    def admit(self, call: ToolCall, tool: Tool, *, permitted: bool = False) -> ToolOutcome | None:
+        """Check a call and show it to the hooks; return the outcome of a refused one."""
+        failure = (
+            self._in_time(call)
+            or (None if permitted else permit(self._registry, call, tool))
+            or validate(call, tool)
+            or run_before_hooks(self._registry.hooks, call)
+        )
+        if failure is None:
+            return None
+        outcome = refuse(call, failure)
+        run_after_hooks(call, outcome)
+        return outcome
+
+    def perform(self, call: ToolCall, tool: Tool, *, permitted: bool = False) -> ToolOutcome:
+        """Take a sync tool's call all the way."""
+        try:
+            return self.admit(call, tool, permitted=permitted) or self.run(call, tool)
+        finally:
+            run_after_hooks(call, call.outcome or ToolOutcome(failure=CANCELLED))
+
+    async def perform_async(self, call: ToolCall, tool: Tool) -> ToolOutcome:
+        """Take an asynchronous tool's call all the way, checks and hooks on the sync thread."""
+        hops = self.needs_sync_thread(tool)
+        outcome: ToolOutcome | None
+        if hops:
+            outcome = await on_sync_thread(self.admit, call, tool)
+        elif call.size > OFF_LOOP_BYTES:
+            outcome = await off_loop(self.admit, call, tool)
+        else:
+            outcome = self.admit(call, tool)
+        if outcome is None:
+            try:
+                value = await tool.call(call.runtime_context, call.validated)
+                outcome = self._succeed(call, tool, value)
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                # Something within the tool was cancelled, not the call.
+                outcome = self.fail(call, tool, error)
+            except BaseException as error:
+                outcome = self.fail(call, tool, error)
+                if is_interrupt(error):
+                    raise
+            if call.passed_hooks:
+                await on_sync_thread(run_after_hooks, call, outcome)
+        return outcome
+
+    def run(self, call: ToolCall, tool: Tool) -> ToolOutcome:
+        """Run an admitted call of a sync tool and encode its value."""
+        call.at_work = True
+        try:
+            value = tool.call(call.runtime_context, call.validated)
+            if inspect.isawaitable(value):
+                if inspect.iscoroutine(value):
+                    value.close()
+                raise TypeError(
+                    f"{tool.name} returned an awaitable though it is not async; "
+                    "declare it with async def"
+                )
+            return self._succeed(call, tool, value)
+        except BaseException as error:
+            outcome = self.fail(call, tool, error)
+            if is_interrupt(error):
+                raise
+            return outcome
+
+    def in_pool(
+        self, step: Callable[[ToolCall, Tool], ToolOutcome], call: ToolCall, tool: Tool
+    ) -> ToolOutcome:
+        """Do ``run`` or ``perform`` in this thread of the pool, and keep the thread tidy."""
+        adopt_locals()
+        # Before it as well: the thread may have been idle for hours.
+        call_each(self._registry.pool_housekeeping)
+        try:
+            return step(call, tool)
+        finally:
+            call_each(self._registry.pool_housekeeping)
+
+    def needs_sync_thread(self, tool: Tool) -> bool:
+        """Tell whether the checks of a call run code that may use the database."""
+        return tool.permission is not None or bool(self._registry.hooks)
+
+    def _in_time(self, call: ToolCall) -> ToolFailure | None:
+        if call.cancelled:
+            return CANCELLED
+        if time.monotonic() >= self.deadline:
+            return ToolFailure(
+                kind="limit",
+                type="ExecutionTimeout",
+                message=f"the execution's time was over before {call.name} could run",
+            )
+        return None
+
+    def _succeed(self, call: ToolCall, tool: Tool, value: Any) -> ToolOutcome:
+        data = encode(value, max_bytes=self._max_value_bytes, path=f"{tool.name}()")
+        call.entry.end("completed")
+        call.outcome = ToolOutcome(value=data)
+        return call.outcome
+
+    def fail(self, call: ToolCall, tool: Tool, error: BaseException) -> ToolOutcome:
+        """Put on record that the tool has failed, and return the outcome that says so."""
+        failure = failure_of(error)
+        if isinstance(error, ValueEncodingError):
+            logger.warning(
+                "Tool %s returned what cannot travel, in execution %s: %s",
+                tool.name,
+                call.execution_id,
+                failure.message,
+            )
+        elif not isinstance(error, ToolError):
+            logger.error(
+                "Tool %s failed in execution %s", tool.name, call.execution_id, exc_info=error
+            )
+        call.entry.end("failed", f"{failure.type}: {failure.message}")
+        call.outcome = ToolOutcome(failure=failure)
+        return call.outcome

@@ -1,0 +1,291 @@
+"""The gRPC of this process: a forked child gets one of its own, for none survives a fork."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import grpc
+import grpc._channel
+import grpc.aio
+import grpc.experimental.gevent
+from grpc._cython import cygrpc  # type: ignore[attr-defined]  # has no stubs for it
+
+from codemode.core._grpc.apart import call_apart
+from codemode.errors import ConfigurationError
+
+if sys.platform != "win32":
+    import resource
+
+__all__ = ["GRPC", "ForkSafeStub", "grpc_of_this_process", "keep_for_ever", "stacks"]
+
+_CORE = "grpc._cython.cygrpc"
+# What callers compare or catch, and so has to be the same in every gRPC of the process.
+_SHARED = ("EOF", "UsageError")
+
+_KIB = 1024
+_UNLIMITED_STACK = 2048 * _KIB  # what glibc gives a thread where the limit is none
+_LEAST_STACK = 512 * _KIB
+_STACK_STEP = 64 * _KIB
+
+# The beginnings of the names of gRPC's own threads, while it is at work.
+_GRPC_THREADS = ("event_engine", "grpc_", "lifeguard")
+
+
+class GRPC:
+    """Be as much of gRPC as a client uses."""
+
+    def __init__(self, modules: dict[str, ModuleType]) -> None:
+        self.aio: Any = modules["grpc.aio"]
+        self.gevent: Any = modules["grpc.experimental.gevent"]
+        self._threads: Any = modules["grpc._channel"]
+        self._core: Any = modules[_CORE]
+
+    def channel(
+        self,
+        address: str,
+        options: tuple[tuple[str, Any], ...],
+        credentials: grpc.ChannelCredentials | None,
+    ) -> grpc.Channel:
+        """Return a channel for threads, without encryption where there are no credentials."""
+        inner = credentials._credentials if credentials else None  # type: ignore[attr-defined]  # left out of the stubs
+        channel: grpc.Channel = self._threads.Channel(address, options, inner, None)
+        # With its fork support set to 1, gRPC would cancel the channel's calls in a forked
+        # child. It takes a lock for that, and waits for ever where another thread held it.
+        self._core.fork_unregister_channel(channel)
+        return channel
+
+    def connected(self, channel: grpc.Channel) -> bool:
+        """Tell whether a channel for threads is connected, and have it connect if not."""
+        check = channel._channel.check_connectivity_state  # type: ignore[attr-defined]  # left out of the stubs
+        if check(False) == self._core.ConnectivityState.ready:
+            return True
+
+        def connect() -> None:
+            with stacks():
+                check(True)
+
+        call_apart(connect)
+        return False
+
+    def ssl_credentials(
+        self, ca: bytes | None, key: bytes | None, certificate: bytes | None
+    ) -> grpc.ChannelCredentials:
+        """Return credentials for channels of either kind."""
+        inner = self._core.SSLChannelCredentials(ca, key, certificate)
+        return grpc.ChannelCredentials(inner)  # type: ignore[call-arg]  # left out of the stubs
+
+
+@contextlib.contextmanager
+def stacks() -> Iterator[None]:
+    """Let gRPC start threads on stacks that no thread of a forked child gets.
+
+    A thread that waits within gRPC leaves a record of itself on its stack, and
+    gRPC's fork handlers, which start its threads again in a child, let those
+    follow the record there, where the thread is gone. glibc
+    gives such a stack to the child's next thread that asks for as much, or for
+    less; what gRPC finds there by then ends the child with a SIGSEGV. So these
+    stacks are smaller than what other threads ask for, and smaller than those
+    of the child's own.
+    """
+    global _usual_stack
+    if sys.platform == "win32":
+        yield  # nothing forks there
+        return
+    with _stack_lock:
+        _usual_stack = threading.stack_size()
+        threading.stack_size(_stack_bytes(_usual_stack))
+        try:
+            yield
+        finally:
+            threading.stack_size(_usual_stack)
+
+
+def _stack_bytes(configured: int) -> int:
+    limit, _ = resource.getrlimit(resource.RLIMIT_STACK)
+    usual = _UNLIMITED_STACK if limit == resource.RLIM_INFINITY else limit
+    least = min(usual, configured or usual)
+    size = min(least // 2 + _generation * _STACK_STEP, least - _STACK_STEP)
+    return max(_LEAST_STACK, size // _STACK_STEP * _STACK_STEP)
+
+
+class ForkSafeStub:
+    """Be the stub for threads, which leaves no thread waiting where a fork would hurt."""
+
+    def __init__(self, stub: Any) -> None:
+        self._stub = stub
+
+    def Execute(self, requests: Iterator[Any], **options: Any) -> Any:  # noqa: N802 - the service's
+        """Open a stream."""
+        with stacks():
+            return self._stub.Execute(requests, **options)
+
+    def GetInfo(self, request: Any, **options: Any) -> Any:  # noqa: N802 - the service's
+        """Ask, and wait outside of gRPC, not on the stack of the caller's thread."""
+
+        def ask() -> Any:
+            with stacks():
+                future = self._stub.GetInfo.future(request, **options)
+            return future.result()
+
+        return call_apart(ask)
+
+
+def grpc_of_this_process() -> GRPC:
+    """Return what opens channels that work here. Raises ConfigurationError.
+
+    The state of gRPC's core cannot be carried over a fork: its locks may be
+    held, and its lists lead to the stacks, of threads that the child does not
+    have. So a child leaves everything inherited as it is, and loads the core
+    a second time, with fresh state, and the modules on top of it.
+    """
+    global _current, _used
+    with _lock:
+        if _current is None:
+            _current = _load_another()
+        _used = True
+        return _current
+
+
+def keep_for_ever(*things: object) -> None:
+    """Never free what a forked child has inherited: that would call into its parent's gRPC."""
+    _kept.append(things)
+
+
+def _load_another() -> GRPC:
+    global _loaded
+    _loaded += 1
+    try:
+        core = Path(cygrpc.__file__)
+        with core.open("rb") as file, os.fdopen(os.memfd_create("cygrpc"), "wb") as copy:
+            shutil.copyfileobj(file, copy)
+            copy.flush()
+            # Neither a file nor a name that is loaded already would be loaded again.
+            return _load(f"/proc/self/fd/{'./' * _loaded}{copy.fileno()}")
+    except (AttributeError, ImportError, OSError) as error:
+        raise ConfigurationError(
+            "this process was forked from one that had used gRPC, and needs to load a gRPC of its "
+            f"own, which failed: {error}; fork before the first execution, or use the spawn method "
+            "of multiprocessing"
+        ) from error
+
+
+def _load(core: str) -> GRPC:
+    """Import gRPC's modules anew, on a core from a file that is not loaded yet."""
+    finder = _Finder(core)
+    with _grpc_set_aside():
+        sys.meta_path.insert(0, finder)
+        try:
+            another = import_module(_CORE)
+            for name in _SHARED:
+                setattr(another, name, getattr(cygrpc, name))
+            for name in ("grpc._channel", "grpc.aio", "grpc.experimental.gevent"):
+                import_module(name)
+            return GRPC(sys.modules)
+        finally:
+            sys.meta_path.remove(finder)
+
+
+class _Finder(MetaPathFinder):
+    """Find gRPC's core in another file."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        if fullname != _CORE:
+            return None
+        loader = ExtensionFileLoader(fullname, self._path)
+        return spec_from_file_location(fullname, self._path, loader=loader)
+
+
+@contextlib.contextmanager
+def _grpc_set_aside() -> Iterator[None]:
+    """Let gRPC's modules be imported anew, on top of the same classes of the package."""
+    former = {name: module for name, module in sys.modules.items() if _is_of_grpc(name)}
+    package = ModuleType("grpc")
+    package.__dict__.update(
+        (name, value)
+        for name, value in vars(grpc).items()
+        if not (isinstance(value, ModuleType) and _is_of_grpc(value.__name__))
+    )
+    _remove_grpc()
+    sys.modules["grpc"] = package
+    try:
+        yield
+    finally:
+        _remove_grpc()
+        sys.modules.update(former)
+
+
+def _remove_grpc() -> None:
+    for name in [name for name in sys.modules if _is_of_grpc(name)]:
+        del sys.modules[name]
+
+
+def _is_of_grpc(name: str) -> bool:
+    return name == "grpc" or name.startswith("grpc.")
+
+
+def _before_fork() -> None:
+    global _used_by_others
+    _used_by_others = _grpc_is_at_work()
+
+
+def _grpc_is_at_work() -> bool:
+    """Tell whether anything else in this process has gRPC's threads run."""
+    try:
+        tasks = list(Path("/proc/self/task").iterdir())
+    except OSError:
+        return True  # no way to know
+    for task in tasks:
+        try:
+            name = (task / "comm").read_text()
+        except OSError:
+            continue  # the thread has ended meanwhile
+        if name.startswith(_GRPC_THREADS):
+            return True
+    return False
+
+
+def _after_fork_in_child() -> None:
+    global _lock, _stack_lock, _generation, _current, _used
+    _lock = threading.Lock()
+    if _stack_lock.locked():
+        threading.stack_size(_usual_stack)
+    _stack_lock = threading.Lock()
+    _generation += 1
+    # Read here, not before the fork: until the very fork other threads go on, and
+    # may use gRPC for the first time.
+    if (_used or _used_by_others) and _current is not None:
+        keep_for_ever(_current)
+        _current = None
+    _used = False
+
+
+_lock = threading.Lock()
+_stack_lock = threading.Lock()
+_usual_stack = 0  # of threads other than gRPC's, while those are started
+_generation = 0  # of forks between the first process and this one
+_current: GRPC | None = GRPC(sys.modules)
+_used = False  # in this process, by a client
+_used_by_others = False  # in the parent, before the fork
+_loaded = 0  # how many more than the first, here and in the processes before this one
+
+_kept: list[object] = []
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(_kept))  # also when the interpreter ends
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

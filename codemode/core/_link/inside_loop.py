@@ -1,0 +1,72 @@
+"""Sync calls that are made where an event loop runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from codemode.core._dispatch.threads import adopt_locals, call_each
+from codemode.core.registry import ComponentRegistry
+
+__all__ = ["call_outside_loop"]
+
+_OUR_FILES = str(Path(__file__).parents[1])
+
+
+def call_outside_loop[T](function: Callable[[], T], registry: ComponentRegistry) -> T:
+    """Call ``function`` here, or in a worker thread when an event loop runs here."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        inside_loop = False
+    else:
+        inside_loop = True
+    if not inside_loop:
+        return function()
+    _warn_about_loop()
+    return _in_worker_thread(function, registry)
+
+
+def _in_worker_thread[T](function: Callable[[], T], registry: ComponentRegistry) -> T:
+    context = contextvars.copy_context()
+
+    def adopted() -> T:
+        adopt_locals()
+        return function()
+
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            outcome.append(context.run(adopted))
+        except BaseException as error:  # noqa: BLE001  # raised in the caller's thread
+            failure.append(error)
+        finally:
+            call_each(registry.thread_finalizers)
+
+    thread = threading.Thread(target=work, name="codemode-execute")
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+_warned_about_loop = False
+
+
+def _warn_about_loop() -> None:
+    global _warned_about_loop
+    if not _warned_about_loop:
+        _warned_about_loop = True
+        warnings.warn(
+            "execute() was called inside a running event loop, which it blocks, and its tools run "
+            "in another thread; await execute_async() instead",
+            RuntimeWarning,
+            skip_file_prefixes=(_OUR_FILES,),
+        )

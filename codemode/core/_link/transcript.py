@@ -1,0 +1,195 @@
+"""The record of one run, made of the executor's messages. Shared by both halves; does no IO."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, cast
+
+from codemode.core._dispatch.dispatcher import Dispatcher, ToolCall
+from codemode.core.events import (
+    Event,
+    ExecutionStarted,
+    OutputReceived,
+    ProgressReported,
+    ToolCallFinished,
+)
+from codemode.core.result import (
+    ExecutionFailure,
+    ExecutionResult,
+    ExecutionStatus,
+    Usage,
+)
+from codemode.errors import ExecutorProtocolError, ValueDecodingError
+from codemode.protos import codemode_pb2 as pb
+from codemode.values import decode
+from codemode.wire.protobuf import BATCHES, ChunkBuffer
+
+__all__ = ["Transcript", "call_finished"]
+
+_STREAMS = {pb.Output.STREAM_STDOUT: "stdout", pb.Output.STREAM_STDERR: "stderr"}
+_STATUSES = frozenset({"failed", "timeout", "cancelled", "limit", "crashed"})
+
+
+class Transcript:
+    """Collect what happens in one run, and give its result at any time."""
+
+    def __init__(
+        self,
+        *,
+        execution_id: str,
+        execution_timeout: float,
+        dispatcher: Dispatcher,
+        max_value_bytes: int,
+        max_output_bytes: int,
+    ) -> None:
+        self.execution_id = execution_id
+        self.dispatcher = dispatcher
+        self._execution_timeout = execution_timeout
+        self.max_value_bytes = max_value_bytes
+        self.started = False
+        self.batches = False  # the executor takes them
+        self.final: ExecutionResult | None = None
+        self._isolation = "none"
+        self._output: dict[str, list[str]] = {"stdout": [], "stderr": []}
+        self._max_output_bytes = max_output_bytes
+        self._printed_characters = 0
+        self.chunks = ChunkBuffer()
+        self._began = time.monotonic()
+
+    def keep_chunk(self, data: bytes) -> None:
+        """Keep the beginning of a large value. Raises ExecutorProtocolError."""
+        self.chunks.add(data)
+        if self.chunks.size > self.max_value_bytes:
+            raise ExecutorProtocolError(
+                f"the executor sent a value above max_value_bytes ({self.max_value_bytes})",
+                result=self.partial(),
+            )
+
+    def event(self, message: pb.ExecutorMessage) -> Event | None:
+        """Note a message that needs no answer; return the event that it is, if it is one.
+
+        Raises ExecutorProtocolError for more than the limits of the run allow.
+        """
+        match message.WhichOneof("message"):
+            case "output":
+                return self._printed(message.output)
+            case "progress":
+                progress = message.progress
+                total = progress.total if progress.HasField("total") else None
+                return ProgressReported(done=progress.done, total=total, note=progress.note)
+            case "started":
+                self.started = True
+                self.batches = BATCHES in message.started.features
+                self._isolation = message.started.isolation
+                # The time in the queue does not count.
+                self.dispatcher.deadline = time.monotonic() + self._execution_timeout
+                return ExecutionStarted(execution_id=self.execution_id, isolation=self._isolation)
+            case "chunk":
+                self.keep_chunk(message.chunk.data)
+        return None  # of a newer executor
+
+    def _printed(self, output: pb.Output) -> Event | None:
+        name = _STREAMS.get(output.stream)
+        if name is None or not output.text:
+            return None
+        self._printed_characters += len(output.text)
+        if self._printed_characters > self._max_output_bytes:
+            # A character is at least one of the bytes that the executor counts.
+            raise ExecutorProtocolError(
+                f"the executor sent output above max_output_bytes ({self._max_output_bytes})",
+                result=self.partial(),
+            )
+        self._output[name].append(output.text)
+        return OutputReceived(stream=cast("Any", name), text=output.text)
+
+    def complete(self, message: pb.Completed) -> ExecutionResult:
+        """Decode the result, which is hostile bytes. May take long for large ones."""
+        data = self.chunks.whole(message.value)
+        try:
+            value = decode(data, max_bytes=self.max_value_bytes)
+        except ValueDecodingError as error:
+            failure = ExecutionFailure(type="ProtocolError", message=f"the result: {error}")
+            self.final = self._result("crashed", usage=message.usage, error=failure)
+        else:
+            self.final = self._result("completed", usage=message.usage, value=value)
+        return self.final
+
+    def fail(self, message: pb.Failed) -> ExecutionResult:
+        """Note that the code did not complete."""
+        status = message.status if message.status in _STATUSES else "failed"
+        self.final = self._result(
+            cast("ExecutionStatus", status),
+            usage=message.usage,
+            error=ExecutionFailure(
+                type=message.type,
+                message=message.message,
+                line=message.line or None,
+                traceback=message.traceback,
+            ),
+        )
+        return self.final
+
+    def cancelled(self, why: str) -> ExecutionResult:
+        """Note that the run was cancelled from this side."""
+        self.final = self._result(
+            "cancelled", error=ExecutionFailure(type="Cancelled", message=why)
+        )
+        return self.final
+
+    def refuse_code_size(self, size: int, limit: int) -> ExecutionResult:
+        """Note that the code is too large to be sent at all."""
+        failure = ExecutionFailure(
+            type="CodeSizeLimit",
+            message=f"the code has {size} bytes; max_code_bytes is {limit}",
+        )
+        self.final = self._result("limit", error=failure)
+        return self.final
+
+    def partial(self) -> ExecutionResult | None:
+        """Return the record so far for an error; None when the run has not begun."""
+        if not self.started:
+            return None
+        failure = ExecutionFailure(type="Crashed", message="the executor was lost during the run")
+        return self._result("crashed", error=failure)
+
+    def _result(
+        self,
+        status: ExecutionStatus,
+        *,
+        value: Any = None,
+        error: ExecutionFailure | None = None,
+        usage: pb.Usage | None = None,
+    ) -> ExecutionResult:
+        duration_ms = (time.monotonic() - self._began) * 1000
+        return ExecutionResult(
+            status=status,
+            execution_id=self.execution_id,
+            value=value,
+            stdout="".join(self._output["stdout"]),
+            stderr="".join(self._output["stderr"]),
+            error=error,
+            tool_calls=self.dispatcher.records(),
+            duration_ms=duration_ms,
+            isolation=self._isolation,
+            usage=Usage(
+                wall_seconds=usage.wall_seconds,
+                cpu_seconds=usage.cpu_seconds,
+                max_rss_bytes=usage.max_rss_bytes,
+                output_bytes=usage.output_bytes,
+                tool_calls=usage.tool_calls,
+            )
+            if usage is not None
+            else Usage(),
+        )
+
+
+def call_finished(call: ToolCall) -> ToolCallFinished:
+    """Return the event that tells how a call ended."""
+    record = call.record
+    return ToolCallFinished(
+        call_id=record.call_id,
+        name=record.name,
+        outcome=record.outcome,
+        duration_ms=record.duration_ms or 0.0,
+        error=record.error,
+    )

@@ -1,0 +1,106 @@
+"""An executor of this process's own, on a private Unix socket, gone with the process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from pathlib import Path
+
+from codemode.embedded.process import SpawnedExecutor
+from codemode.errors.base import ClientClosedError
+
+__all__ = ["EmbeddedExecutor"]
+
+logger = logging.getLogger(__name__)
+
+
+class EmbeddedExecutor:
+    """Start an executor on first use, and again when it has died or the process has forked.
+
+    Safe from many threads. ``log_file`` gets the executor's log; without one it
+    is ``executor.log`` in the private folder and goes with it. ``min_tier`` is
+    the weakest isolation to accept. It ends by ``close()``, with this object,
+    or with the process.
+    """
+
+    def __init__(self, *, log_file: Path | None = None, min_tier: str | None = None) -> None:
+        self._log_file = log_file
+        self._min_tier = min_tier
+        self._lock = threading.Lock()
+        self._closed = False
+        self._process: SpawnedExecutor | None = None
+        self._abandon: weakref.finalize[..., EmbeddedExecutor] | None = None
+        _all_embedded.add(self)
+
+    @property
+    def pid(self) -> int | None:
+        """Return the process id of the running executor, or None."""
+        process = self._process
+        return process.pid if process is not None and process.alive() else None
+
+    @property
+    def log_path(self) -> Path | None:
+        """Return where the log of the last started executor is, or None before the first use."""
+        return self._process.log_path if self._process is not None else None
+
+    def address(self) -> str:
+        """Return the gRPC target, starting the executor when none runs.
+
+        Blocks for the start (some hundred milliseconds). Raises
+        ExecutorConnectionError, and ClientClosedError after ``close()``.
+        """
+        with self._lock:
+            if self._closed:
+                raise ClientClosedError
+            if self._process is not None and not self._process.alive():
+                logger.warning(
+                    "the embedded executor %d has died, another is started; its log ends with:\n%s",
+                    self._process.pid,
+                    self._process.log_tail(),
+                )
+                self._drop()
+            if self._process is None:
+                self._process = process = SpawnedExecutor(self._log_file, self._min_tier)
+                # The system ends it with this process; here for objects that end before.
+                self._abandon = weakref.finalize(self, process.abandon)
+                self._abandon.atexit = False
+            return self._process.address
+
+    def close(self) -> None:
+        """Stop the executor, wait for its end and start no other. Idempotent.
+
+        Waits for a start that is under way in another thread.
+        """
+        with self._lock:
+            self._closed = True
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._process is not None:
+            self._process.close()
+            self._process = None  # not before: an interrupt leaves it to the next close()
+        if self._abandon is not None:
+            self._abandon.detach()
+
+    def _forget(self) -> None:
+        """Drop the parent's executor in a forked child."""
+        self._lock = threading.Lock()
+        process, self._process = self._process, None
+        if self._abandon is not None:
+            self._abandon.detach()
+        if process is not None:
+            process.forget()
+
+
+_all_embedded: weakref.WeakSet[EmbeddedExecutor] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for embedded in list(_all_embedded):
+        embedded._forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,1 @@
+from codemode.errors.base import *  # noqa: F403

@@ -1,0 +1,358 @@
+"""A pool of warm children, each used once, forked by zygotes that are replaced in time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+
+from codemode.config import Limits
+from codemode.executor.host.control_groups import Cgroups
+from codemode.executor.host.limits import SandboxSettings
+from codemode.executor.host.work_folders import WorkFolder, remove_abandoned
+from codemode.executor.pool.children import Child, ChildStartError
+from codemode.executor.pool.packages import Packages
+from codemode.executor.pool.profiles import Profile
+from codemode.executor.pool.sandbox_numbers import SlotNumbers
+from codemode.executor.pool.zygotes import Zygote, ZygoteStartError
+from codemode.executor.streams.canaries import run_canaries
+from codemode.interpreter import InterpreterNotFoundError
+
+__all__ = ["BrokenWallError", "Pool", "PoolUnavailableError"]
+
+logger = logging.getLogger(__name__)
+
+_SPAWNS_AT_ONCE = 2
+_REFILL_DELAY = 0.004
+_READY_SECONDS = 10.0
+_FAILURES_BEFORE_UNHEALTHY = 3
+_RETRY_SECONDS = 0.5
+_LONGEST_RETRY_SECONDS = 10.0
+_KEEPER_SECONDS = 5.0
+_FORESEEN = (str, OSError, ChildStartError, ZygoteStartError, InterpreterNotFoundError)
+
+
+class PoolUnavailableError(RuntimeError):
+    """Tell that no child can be made now, and why."""
+
+
+class BrokenWallError(ZygoteStartError):
+    """Tell that a zygote's sandboxes do not hold; ``canaries`` says what is wrong by name."""
+
+    def __init__(self, tier: str, profile: str, canaries: Mapping[str, str]) -> None:
+        holes = [f"{name}: {fault}" for name, fault in canaries.items() if fault]
+        super().__init__(
+            f"tier {tier} does not hold on this host (profile {profile!r}): {'; '.join(holes)}. "
+            "Refusing to run untrusted code."
+        )
+        self.canaries = canaries
+
+
+class Pool:
+    """Keep ``size`` warm children of one profile.
+
+    A child leaves the pool for good when it is acquired. The zygote is
+    replaced after ``zygote_max_forks`` or ``zygote_max_age`` seconds, which
+    gives new address layouts and hash seeds; the old one lives until its last
+    run has ended, so that no run is lost.
+
+    No zygote serves before the canaries have passed in its children. When they
+    do not, the pool gives no child at all, not even of a former zygote, until
+    another one holds.
+
+    ``on_change`` is called when ``serving`` may have changed.
+    """
+
+    def __init__(
+        self,
+        *,
+        profile: Profile,
+        packages: Packages,
+        size: int,
+        sandbox: SandboxSettings,
+        limits: Limits,
+        cgroups: Cgroups,
+        slots: SlotNumbers,
+        child_max_age: float,
+        zygote_max_forks: int,
+        zygote_max_age: float,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.profile = profile
+        self._packages = packages
+        self.failure: str | None = None
+        self.canaries: Mapping[str, str] = {}
+        self.size = size
+        self.sandbox = sandbox
+        self._limits = limits
+        self._cgroups = cgroups
+        self._slots = slots
+        self._child_max_age = child_max_age
+        self._zygote_max_forks = zygote_max_forks
+        self._zygote_max_age = zygote_max_age
+        self._on_change = on_change
+        self._idle: deque[tuple[Zygote, Child]] = deque()
+        self._waiters: deque[asyncio.Future[Child]] = deque()
+        self._zygote: Zygote | None = None
+        self._retired: set[Zygote] = set()
+        self._failures = 0
+        self._closed = False
+        self._wanted = asyncio.Event()
+        self._replacing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._work = WorkFolder(sandbox.tier)
+
+    @property
+    def serving(self) -> bool:
+        """Tell whether there is a zygote that holds and can fork."""
+        return self._zygote is not None and self.failure is None
+
+    async def start(self) -> None:
+        """Start the zygote, prove it and fill the pool. Raises ZygoteStartError."""
+        await asyncio.to_thread(remove_abandoned, self._work.path.parent)
+        await self._new_zygote()
+        self._task(self._keep_filled())
+        self._task(self._keep_fresh())
+        self._wanted.set()
+
+    async def acquire(self) -> Child:
+        """Return a child that has seen no code. Raises PoolUnavailableError."""
+        while self._idle:
+            zygote, child = self._idle.popleft()
+            self._refill()
+            if zygote.alive and not child.exited.done():
+                return child
+            child.close()
+        if self.failure is not None:
+            raise PoolUnavailableError(self.failure)
+        waiter: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._wanted.set()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                waiter.result().close()
+            raise
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def _refill(self) -> None:
+        """Ask for more children; while there are enough, not at the cost of the run that begins."""
+        if len(self._idle) * 2 >= self.size:
+            asyncio.get_running_loop().call_later(_REFILL_DELAY, self._wanted.set)
+        else:
+            self._wanted.set()
+
+    async def close(self) -> None:
+        """Kill every child and zygote."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(PoolUnavailableError("the executor is shutting down"))
+        zygotes = [*self._retired, *([self._zygote] if self._zygote else [])]
+        await asyncio.gather(*(zygote.close() for zygote in zygotes))
+        await asyncio.to_thread(self._work.remove)
+
+    def zygote_pids(self) -> list[int]:
+        """Return the process ids of the zygotes, the current one first."""
+        current = [self._zygote.pid] if self._zygote else []
+        return current + [zygote.pid for zygote in self._retired]
+
+    async def _new_zygote(self) -> None:
+        """Start a zygote that takes over once it is proved. Raises OSError, ZygoteStartError."""
+        zygote = Zygote(
+            profile=self.profile,
+            packages=self._packages,
+            workdir=self._work.path,
+            sandbox=self.sandbox,
+            max_frame_bytes=self._limits.max_value_bytes,
+            cgroups=self._cgroups,
+            slots=self._slots,
+            on_death=self._zygote_died,
+        )
+        await zygote.start()
+        try:
+            await self._prove(zygote)
+        except BaseException:
+            await zygote.close()
+            raise
+        self._zygote = zygote
+        self._on_change()
+
+    async def _prove(self, zygote: Zygote) -> None:
+        canaries = await run_canaries(
+            lambda: self._ready_child(zygote), self._limits, self.sandbox, self.profile.name
+        )
+        if any(canaries.values()):
+            raise BrokenWallError(self.sandbox.tier, self.profile.name, canaries)
+        if not zygote.alive:
+            raise ZygoteStartError("the zygote died before it was proved")
+        self.canaries = canaries
+
+    async def _ready_child(self, zygote: Zygote) -> Child:
+        """Fork a child. Raises OSError, ChildStartError, TimeoutError."""
+        child = await zygote.spawn()
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                await asyncio.shield(child.ready)
+        except BaseException:
+            child.close()
+            raise
+        return child
+
+    def _zygote_died(self, zygote: Zygote) -> None:
+        self._retired.discard(zygote)
+        if self._closed:
+            return
+        self._task(zygote.close())
+        if zygote is self._zygote:
+            logger.error("zygote %d died; starting another", zygote.pid)
+            self._zygote = None
+            self._on_change()
+        self._wanted.set()
+
+    async def _keep_filled(self) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                # While a zygote that is old is being replaced, it still fills the pool.
+                if self._zygote is None:
+                    async with self._replacing:
+                        if self._zygote is None:
+                            await self._new_zygote()
+                            self._recovered()
+            except Exception as error:  # noqa: BLE001  # whatever it is, there is another attempt
+                self._failed(error)
+                await asyncio.sleep(min(_RETRY_SECONDS * self._failures, _LONGEST_RETRY_SECONDS))
+                self._wanted.set()
+                continue
+            while (zygote := self._zygote) is not None and self._missing(zygote) > 0:
+                if zygote.spawning >= _SPAWNS_AT_ONCE:
+                    break  # each spawn that ends sets _wanted again
+                zygote.spawning += 1
+                self._task(self._spawn(zygote))
+
+    def _missing(self, zygote: Zygote) -> int:
+        waiting = sum(not waiter.done() for waiter in self._waiters)
+        return self.size + waiting - len(self._idle) - zygote.spawning
+
+    async def _spawn(self, zygote: Zygote) -> None:
+        try:
+            child = await self._ready_child(zygote)
+        except TimeoutError:
+            # Another zygote takes over. This one may only be slow, so it keeps its runs; one
+            # that is stuck is found by that it leaves children unreaped.
+            self._failed(f"a sandbox was not ready within {_READY_SECONDS:g} s")
+            self._task(self._replace(zygote))
+        except Exception as error:  # noqa: BLE001  # likewise
+            if zygote.alive:
+                self._failed(error)
+                await asyncio.sleep(_RETRY_SECONDS if self.failure else 0)
+        else:
+            if zygote is self._zygote:
+                self._recovered()
+            self._offer(zygote, child)
+        finally:
+            zygote.spawning -= 1
+            self._wanted.set()
+
+    def _offer(self, zygote: Zygote, child: Child) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(child)
+                return
+        if zygote is self._zygote:
+            self._idle.append((zygote, child))
+            child.exited.add_done_callback(lambda _: self._lost(zygote, child))
+        else:
+            child.close()
+
+    def _lost(self, zygote: Zygote, child: Child) -> None:
+        """Take a child that has died out of the idle ones; another takes its place shortly."""
+        if (zygote, child) in self._idle:
+            self._idle.remove((zygote, child))
+            child.close()
+            asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._wanted.set)
+
+    def _failed(self, why: str | Exception) -> None:
+        self._failures += 1
+        trace = None if isinstance(why, _FORESEEN) else why
+        logger.error("no sandbox could be made: %s", why, exc_info=trace)
+        if isinstance(why, BrokenWallError):
+            self._fail(str(why))
+        elif self._failures >= _FAILURES_BEFORE_UNHEALTHY:
+            self._fail(f"{self._failures} attempts in a row to make a sandbox failed: {why}")
+
+    def _fail(self, failure: str) -> None:
+        """Refuse whoever waits and whoever comes, until a sandbox can be made."""
+        self.failure = failure
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(PoolUnavailableError(failure))
+        self._on_change()
+
+    def _recovered(self) -> None:
+        self._failures = 0
+        if self.failure is not None:
+            self.failure = None
+            self._on_change()
+
+    async def _keep_fresh(self) -> None:
+        """Replace idle children and the zygote when they are old, used up or stuck."""
+        while True:
+            await asyncio.sleep(min(_KEEPER_SECONDS, self._child_max_age, self._zygote_max_age))
+            now = time.monotonic()
+            zygote = self._zygote
+            if zygote is not None and (
+                zygote.forks >= self._zygote_max_forks or now - zygote.born >= self._zygote_max_age
+            ):
+                await self._replace(zygote)
+            while self._idle and now - self._idle[0][1].born >= self._child_max_age:
+                self._idle.popleft()[1].close()
+                self._wanted.set()
+            for retired in list(self._retired):
+                retired.retire()
+            for each in (self._zygote, *self._retired):
+                if each is not None and each.stuck():
+                    logger.error("zygote %d does not reap its children; killing it", each.pid)
+                    self._task(each.close())
+
+    async def _replace(self, old: Zygote) -> None:
+        async with self._replacing:
+            if old is self._zygote:
+                await self._recycle(old)
+
+    async def _recycle(self, old: Zygote) -> None:
+        try:
+            await self._new_zygote()
+        except BrokenWallError as error:
+            # What this host does to the new one it may do to the old one as well.
+            self._zygote = None
+            self._failed(error)
+        except Exception:
+            logger.exception("zygote %d is old, and no other could be made; it goes on", old.pid)
+            return
+        else:
+            logger.info("zygote %d is replaced after %d forks", old.pid, old.forks)
+        if old.alive:
+            self._retired.add(old)
+        for zygote, child in self._idle:
+            if zygote is old:
+                child.close()
+        self._idle = deque(pair for pair in self._idle if pair[0] is not old)
+        self._wanted.set()
+
+    def _task(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,334 @@
+"""The executor's handle of one zygote process and of the children it forked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import cbor2
+
+import codemode
+from codemode.executor.host.control_groups import Cgroup, Cgroups
+from codemode.executor.host.limits import SandboxSettings
+from codemode.executor.host.work_folders import remove_folder
+from codemode.executor.pool.children import Child, Exit
+from codemode.executor.pool.packages import Packages
+from codemode.executor.pool.profiles import Profile
+from codemode.executor.pool.sandbox_numbers import SlotNumbers
+from codemode.interpreter import find_python
+from codemode.sandbox.zygote import EXITED, FAILED, FORKED, READY, SPAWN
+
+__all__ = ["CLEAN_ENVIRONMENT", "Zygote", "ZygoteStartError", "import_path"]
+
+logger = logging.getLogger(__name__)
+
+_START_TIMEOUT = 30.0
+_REAP_SECONDS = 10.0
+_LEAVE_SECONDS = 2.0
+
+# Nothing of the executor's own environment reaches a sandbox.
+CLEAN_ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    "TZ": "UTC",
+    "HOME": "/tmp",  # noqa: S108  # each child gets a folder of its own
+    "TMPDIR": "/tmp",  # noqa: S108  # likewise
+    "MALLOC_ARENA_MAX": "2",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+}
+
+
+class ZygoteStartError(RuntimeError):
+    """Tell that a zygote did not come up; the message has what it said."""
+
+
+class Zygote:
+    """Start one zygote and fork children by it.
+
+    ``on_death`` is called once, when the process is gone; by then each of its
+    children has ``exited`` set.
+    """
+
+    def __init__(
+        self,
+        *,
+        profile: Profile,
+        packages: Packages,
+        workdir: Path,
+        sandbox: SandboxSettings,
+        max_frame_bytes: int,
+        cgroups: Cgroups,
+        slots: SlotNumbers,
+        on_death: Callable[[Zygote], None],
+    ) -> None:
+        self.profile = profile
+        self.born = time.monotonic()
+        self.forks = 0
+        self.spawning = 0  # children that the pool waits for
+        self.children: dict[int, Child] = {}
+        self.alive = False
+        self._max_frame_bytes = max_frame_bytes
+        self._cgroups = cgroups
+        self._slots = slots
+        self._dead: dict[int, float] = {}  # slot -> when it was first seen dead, unreaped
+        self._workdir = workdir
+        self._settings: dict[str, Any] = {
+            **dataclasses.asdict(sandbox),
+            "exposed": packages.exposed,
+            "packages": dataclasses.asdict(packages),
+            "modules": profile.modules,
+            "import_path": import_path(),
+            "workdir": str(workdir),
+        }
+        self._on_death = on_death
+        self._loop = asyncio.get_running_loop()
+        self._process: asyncio.subprocess.Process | None = None
+        self._control: socket.socket | None = None
+        self._removals: set[asyncio.Future[None]] = set()
+
+    @property
+    def pid(self) -> int:
+        """Return the process id; 0 before the start."""
+        return self._process.pid if self._process else 0
+
+    async def start(self) -> None:
+        """Start the process and wait until it can fork. Raises ZygoteStartError."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        script = Path(__file__).parents[2] / "sandbox" / "zygote.py"
+        self._control = ours
+        try:
+            with theirs:
+                self._process = await asyncio.create_subprocess_exec(
+                    *(find_python(), "-I", "-S", "-B", "-X", "utf8", str(script)),
+                    *(str(theirs.fileno()), json.dumps(self._settings)),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                    env=CLEAN_ENVIRONMENT,
+                    cwd="/",
+                    start_new_session=True,
+                )
+            async with asyncio.timeout(_START_TIMEOUT):
+                said, how = await self._loop.sock_recv(ours, 64), "ended before it was ready"
+        except TimeoutError:
+            said, how = b"", f"did not start within {_START_TIMEOUT:g} s"
+        except BaseException:
+            # The pool is closed meanwhile, and nobody else knows of this process.
+            await self.close()
+            raise
+        if said != READY:
+            await self.close()
+            raise ZygoteStartError(
+                f"the zygote (profile {self.profile.name!r}) {how}; what it printed stands above "
+                "in the log"
+            )
+        self.alive = True
+        self._loop.add_reader(ours.fileno(), self._receive)
+
+    async def spawn(self) -> Child:
+        """Ask for one child; it may be used once its ``ready`` is done. Raises OSError."""
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            channel, other = socket.socketpair()
+            ours.enter_context(channel)
+            theirs.enter_context(other)
+            raw_read, raw_write = os.pipe2(os.O_CLOEXEC)
+            ours.callback(os.close, raw_read)
+            theirs.callback(os.close, raw_write)
+            child = self._new_child()
+            ours.pop_all()  # are the child's from now on
+            try:
+                await child.attach(channel, raw_read)
+                if self._control is not None:  # else it has died meanwhile, and the child with it
+                    with _entrance(child.group) as entrances:
+                        descriptors = [other.fileno(), raw_write, *entrances]
+                        message = SPAWN.pack(b"S", child.slot)
+                        socket.send_fds(self._control, [message], descriptors)
+            except OSError as error:
+                logger.warning("zygote %d takes no more work: %s", self.pid, error)
+                self._forget(child, None)
+            return child
+
+    def _new_child(self) -> Child:
+        if self._control is None:
+            raise OSError("the zygote has died")
+        slot = self._slots.take()
+        try:
+            group = self._cgroups.take()
+        except OSError:
+            self._slots.give_back(slot)
+            raise
+        self.children[slot] = child = Child(slot, self._max_frame_bytes, group)
+        self.forks += 1
+        return child
+
+    def stuck(self) -> bool:
+        """Tell, when asked time and again, whether it leaves a dead child unreaped for long.
+
+        Or one unforked that nobody waits for any more.
+        """
+        now = time.monotonic()
+        poll = select.poll()
+        slots = {child.pidfd: slot for slot, child in self.children.items() if child.pidfd >= 0}
+        for pidfd in slots:
+            poll.register(pidfd, select.POLLIN)
+        dead = [slots[pidfd] for pidfd, _ in poll.poll(0)]
+        dead += [slot for slot, child in self.children.items() if child.closed and child.pidfd < 0]
+        self._dead = {slot: self._dead.get(slot, now) for slot in dead}
+        return any(now - since >= _REAP_SECONDS for since in self._dead.values())
+
+    def retire(self) -> None:
+        """End the process as soon as its last child has ended."""
+        if not self.children:
+            self._die()
+
+    async def close(self) -> None:
+        """End the process and its children, and reap it."""
+        for child in list(self.children.values()):
+            child.close()
+        self._die()
+        if self._process is not None:
+            try:
+                # It leaves by itself, once it has killed what nobody else knows of.
+                async with asyncio.timeout(_LEAVE_SECONDS):
+                    await self._process.wait()
+            except TimeoutError:
+                pass
+            finally:  # also when the pool is closed meanwhile
+                self._kill()
+            await self._process.wait()
+        await asyncio.gather(*self._removals)
+
+    def _kill(self) -> None:
+        assert self._process is not None
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                # Not Process.kill(): in Python 3.12.1 it may reap what the loop waits for.
+                os.kill(self._process.pid, signal.SIGKILL)
+
+    def _receive(self) -> None:
+        assert self._control is not None
+        for _ in range(64):
+            try:
+                message, fds, _, _ = socket.recv_fds(self._control, 64, 1)
+            except BlockingIOError:
+                return None
+            except OSError:
+                message, fds = b"", []
+            if not message:
+                return self._die()
+            self._handle(message, fds)
+
+    def _handle(self, message: bytes, fds: list[int]) -> None:
+        match message[:1]:
+            case b"F":
+                _, slot = FORKED.unpack(message)
+                self._forked(self.children[slot], fds)
+            case b"N":
+                _, slot, number = FAILED.unpack(message)
+                logger.error("fork failed: %s", os.strerror(number))
+                self._forget(self.children[slot], None)
+            case b"X":
+                _, slot, status, cpu_us, max_rss_kb = EXITED.unpack(message)
+                self._forget(
+                    self.children[slot],
+                    Exit(
+                        status=status,
+                        cpu_seconds=cpu_us / 1_000_000,
+                        max_rss_bytes=max_rss_kb * 1024,
+                        out_of_memory=_out_of_memory(self.children[slot], status),
+                    ),
+                )
+            case _:
+                logger.error("zygote %d sent %r, which is no message", self.pid, message[:16])
+                self._die()
+
+    def _forked(self, child: Child, fds: list[int]) -> None:
+        try:
+            (pidfd,) = fds  # the kernel leaves out what there is no room for
+            pid = _pid_of(pidfd)
+        except (ValueError, OSError) as error:
+            logger.error("no descriptor is free for a sandbox: %s", error)
+            for fd in fds:
+                os.close(fd)
+            child.close()  # its channel, and so it ends as well
+        else:
+            child.set_process(pid, pidfd)
+
+    def _forget(self, child: Child, exit: Exit | None) -> None:
+        self.children.pop(child.slot, None)
+        child.set_exited(exit)
+        if child.group is not None:
+            if exit is None:  # no zygote has seen to what the child has started
+                child.group.kill()
+            self._cgroups.give_back(child.group)
+        self._slots.give_back(child.slot)
+        self._remove_workdir(self._workdir / str(child.slot))
+
+    def _remove_workdir(self, path: Path) -> None:
+        """Remove what a child wrote; in a thread, as it may be a lot."""
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            removal = self._loop.run_in_executor(None, remove_folder, path)
+            self._removals.add(removal)
+            removal.add_done_callback(self._removals.discard)
+
+    def _die(self) -> None:
+        control, self._control = self._control, None
+        if control is None:
+            return
+        self._loop.remove_reader(control.fileno())
+        control.close()
+        self.alive = False
+        for child in list(self.children.values()):
+            child.kill()
+            self._forget(child, None)
+        self._on_death(self)
+
+
+def _entrance(group: Cgroup | None) -> AbstractContextManager[list[int]]:
+    return nullcontext([]) if group is None else group.entrance()
+
+
+def _out_of_memory(child: Child, status: int) -> bool:
+    """Tell whether a child that nobody here has killed was killed for its memory."""
+    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    return killed and not child.killed and child.group is not None and child.group.out_of_memory()
+
+
+def _pid_of(pidfd: int) -> int:
+    """Return a process's number as it is here; the zygote may know it by another one.
+
+    0 when the process is gone already.
+    """
+    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("Pid:"):
+                return max(0, int(line.split()[1]))
+    return 0
+
+
+def import_path() -> list[str]:
+    """Return the folders from which a sandbox imports its own runtime, and nothing else."""
+    return sorted({_parent(cbor2), _parent(codemode)})
+
+
+def _parent(module: Any) -> str:
+    return str(Path(module.__file__).resolve().parent.parent)

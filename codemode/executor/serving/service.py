@@ -1,0 +1,74 @@
+"""The gRPC service of the executor: info and Execute streams."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any, override
+
+from codemode import __version__
+from codemode.config import ExecutorConfig
+from codemode.executor.host.limits import to_message
+from codemode.executor.pool.pools import Pools
+from codemode.executor.streams.admission import Admission
+from codemode.executor.streams.execute_stream import ExecuteStream
+from codemode.protos import codemode_pb2 as pb
+from codemode.protos import codemode_pb2_grpc
+from codemode.wire.protobuf import FEATURES, PROTOCOL_VERSION
+
+__all__ = ["ExecutorService"]
+
+
+class ExecutorService(codemode_pb2_grpc.ExecutorServiceServicer):
+    """Serve ``codemode.v1.ExecutorService`` from the given pools."""
+
+    version = __version__
+
+    def __init__(
+        self,
+        config: ExecutorConfig,
+        pools: Pools,
+        *,
+        isolation: str,
+        isolation_detail: str,
+    ) -> None:
+        self.config = config
+        self.pools = pools
+        self.isolation = isolation
+        self.isolation_detail = isolation_detail
+        self.admission = Admission(
+            slots=config.concurrency,
+            slots_per_key=config.max_concurrency_per_key,
+            max_queued=config.max_queued,
+            max_queued_bytes=config.max_queued_bytes,
+        )
+
+    @override
+    async def Execute(self, request_iterator: Any, context: Any) -> None:
+        """Carry one sandbox, as the wire contract says."""
+        refusal = await ExecuteStream(self, context).serve()
+        if refusal is not None:
+            # Here, where no frame holds the request any more: what gRPC raises, and the frames
+            # that it came through, are in memory until the garbage collector comes.
+            await context.abort(*refusal)
+
+    @override
+    async def GetInfo(self, request: pb.GetInfoRequest, context: Any) -> pb.GetInfoResponse:
+        """Describe this executor."""
+        config = self.config
+        return pb.GetInfoResponse(
+            protocol_version=PROTOCOL_VERSION,
+            executor_version=self.version,
+            python_version=platform.python_version(),
+            isolation=self.isolation,
+            isolation_detail=self.isolation_detail,
+            default_limits=to_message(config.limits),
+            ceilings=to_message(config.ceilings),
+            max_execution_timeout=config.ceilings.execution_timeout,
+            profiles=[
+                pb.Profile(name=name, preloaded_modules=profile.modules)
+                for name, profile in self.pools.profiles.items()
+            ],
+            max_concurrency=config.concurrency,
+            max_queued=config.max_queued,
+            features=FEATURES,
+        )

@@ -1,0 +1,56 @@
+"""The way of a run's events to its client."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Protocol
+
+from codemode.protos import codemode_pb2 as pb
+from codemode.wire.protobuf import split, take_batch
+
+__all__ = ["Client", "EventWriter"]
+
+_MOST_KEPT = 128
+
+
+class Client(Protocol):
+    """Be the part of grpc.aio's servicer context that a stream uses."""
+
+    async def read(self) -> Any: ...
+    async def write(self, message: pb.ExecutorMessage) -> None: ...
+
+
+class EventWriter:
+    """Tell a client what happens, several events in one message where they come together."""
+
+    def __init__(self, client: Client, *, batches: bool) -> None:
+        self._client = client
+        self._batches = batches
+        self._kept: deque[pb.ExecutorMessage] = deque()
+
+    async def tell(self, message: pb.ExecutorMessage) -> None:
+        """Keep an event for the next ``flush``, or send it where it cannot wait."""
+        if not self._batches:
+            await self._client.write(message)
+            return
+        self._kept.append(message)
+        if len(self._kept) >= _MOST_KEPT:
+            await self.flush()
+
+    async def tell_chunks(self, value: bytes) -> bytes:
+        """Tell all but the last chunk of a large value; return the last."""
+        chunks, rest = split(value)
+        for chunk in chunks:
+            await self.tell(pb.ExecutorMessage(chunk=pb.Chunk(data=chunk)))
+            await self.flush()
+        return rest
+
+    async def flush(self) -> None:
+        """Send what is kept."""
+        while self._kept:
+            taken = take_batch(self._kept)
+            await self._client.write(
+                taken[0]
+                if len(taken) == 1
+                else pb.ExecutorMessage(batch=pb.ExecutorBatch(messages=taken))
+            )

@@ -1,0 +1,376 @@
+"""One Execute stream: one sandbox, from its opening to its death."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from codemode.config import Limits
+from codemode.executor.host.limits import LimitRefusedError, resolve_limits, resolve_seconds
+from codemode.executor.pool.children import Child
+from codemode.executor.pool.pool import PoolUnavailableError
+from codemode.executor.pool.pools import UnknownProfileError
+from codemode.executor.pool.profiles import DEFAULT
+from codemode.executor.streams.admission import BusyError, Slot
+from codemode.executor.streams.event_writer import Client, EventWriter
+from codemode.executor.streams.run import ChildLostError, Run, refuse_stale_call
+from codemode.executor.streams.sandbox_opening import check_tools, open_sandbox
+from codemode.protos import codemode_pb2 as pb
+from codemode.wire.frames import Frame, pack_texts
+from codemode.wire.protobuf import EOF, PROTOCOL_VERSION, ChunkBuffer, unbatched
+
+if TYPE_CHECKING:
+    from codemode.executor.serving.service import ExecutorService
+
+__all__ = ["ExecuteStream", "Refusal"]
+
+_OPENING_SECONDS = 60.0
+_PATIENCE_SECONDS = 3.0  # with a refused client, between two of its messages
+_TAKE_ATTEMPTS = 3
+_MAKING_SECONDS = 5.0
+_ENDLESS = 1e9
+_MOST_IN_BATCH = 1_000
+
+
+type Refusal = tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]
+"""What a stream is aborted with: status, details, trailing metadata."""
+
+
+class RequestRefusedError(ValueError):
+    """Tell that a message of the client breaks the contract or a limit."""
+
+
+class ExecuteStream:
+    """Serve one stream: admit it, give it a sandbox and carry its runs."""
+
+    def __init__(self, service: ExecutorService, context: Client) -> None:
+        self._service = service
+        self._context = context
+        self._chunks = ChunkBuffer()
+        self._limits = service.config.limits
+        self._runs: asyncio.Queue[pb.Run | None] = asyncio.Queue(maxsize=1)
+        self._current: Run | None = None
+        self._child: Child | None = None
+        self._slot: Slot | None = None
+        self._served = False
+        self._deadline = 0.0
+        self._refusal: RequestRefusedError | LimitRefusedError | None = None
+
+    async def serve(self) -> Refusal | None:
+        """Carry the stream to its end; for a problem of the request, return how to abort it."""
+        try:
+            await self._admitted(await self._read_opening())
+        except (RequestRefusedError, LimitRefusedError) as error:
+            return grpc.StatusCode.INVALID_ARGUMENT, str(error), ()
+        except BusyError as error:
+            advice = (("retry-after", f"{error.retry_after:g}"),)
+            return grpc.StatusCode.RESOURCE_EXHAUSTED, f"busy: {error}", advice
+        except PoolUnavailableError as error:
+            return grpc.StatusCode.UNAVAILABLE, str(error), ()
+        return None
+
+    async def _read_opening(self) -> pb.Open:
+        try:
+            async with asyncio.timeout(_OPENING_SECONDS):
+                first = await self._read_first()
+        except TimeoutError:
+            raise RequestRefusedError(
+                f"no `open` came within {_OPENING_SECONDS:g} s of the beginning of the stream"
+            ) from None
+        if first is EOF or first.WhichOneof("message") != "open":
+            raise RequestRefusedError("the first message of an Execute stream must be `open`")
+        opening: pb.Open = first.open
+        if opening.protocol_version != PROTOCOL_VERSION:
+            raise RequestRefusedError(
+                f"protocol_version {opening.protocol_version} is not spoken here; this executor "
+                f"(version {self._service.version}) speaks {PROTOCOL_VERSION}: use a client and an "
+                "executor of the same release"
+            )
+        try:
+            self._service.pools.check(opening.profile or DEFAULT)
+        except UnknownProfileError as error:
+            raise RequestRefusedError(str(error)) from None
+        check_tools(opening.tools)
+        if not opening.session and not opening.HasField("run"):
+            raise RequestRefusedError("an `open` that is no session must carry its `run`")
+        return opening
+
+    async def _read_first(self) -> Any:
+        """Return the first message that is no chunk."""
+        first = await self._read()
+        try:
+            with self._service.admission.arrival() as arrived:
+                while _is_chunk(first):
+                    arrived(len(first.chunk.data))
+                    self._keep_chunk(first.chunk)
+                    first = await self._read()
+        except (BusyError, RequestRefusedError):
+            # A client that has more to send would not learn why it cannot.
+            self._chunks.clear()
+            with contextlib.suppress(TimeoutError):
+                while _is_chunk(first):
+                    async with asyncio.timeout(_PATIENCE_SECONDS):
+                        first = await self._read()
+            raise
+        return first
+
+    async def _admitted(self, opening: pb.Open) -> None:
+        config = self._service.config
+        self._limits = resolve_limits(opening.limits, config.limits, config.ceilings)
+        queue_timeout = resolve_seconds(
+            "queue_timeout",
+            opening.queue_timeout,
+            config.limits.queue_timeout,
+            config.ceilings.queue_timeout,
+        )
+        self._deadline = asyncio.get_running_loop().time() + queue_timeout
+        if opening.HasField("run"):
+            self._runs.put_nowait(self._checked_run(opening.run))
+        self._slot = await self._service.admission.acquire(
+            opening.fairness_key,
+            queue_timeout,
+            opening.ByteSize(),
+            opening.within_execution_id,
+        )
+        reader = asyncio.create_task(self._read_client(session=opening.session))
+        try:
+            await self._serve_runs(opening)
+        finally:
+            reader.cancel()
+            self._served = True
+            if self._child is not None:
+                self._part_from(self._child, opening.fairness_key)
+            if self._child is None or self._child.exited.done():
+                self._free_slot()
+        if self._refusal is not None:
+            raise self._refusal
+
+    def _part_from(self, child: Child, key: str) -> None:
+        """Close the sandbox, at once where it was not done or the next would wait for its slot."""
+        if not child.closes_soon or self._service.admission.would_wait(key):
+            child.close()
+
+    def _free_slot(self) -> None:
+        if self._slot is not None:
+            self._slot.release()
+
+    def _child_gone(self, child: Child) -> None:
+        """Free the slot when the process is really gone, whatever this stream still waits for.
+
+        Not while another sandbox may take its place.
+        """
+        if child is self._child and (self._served or (self._current and self._current.begun)):
+            self._free_slot()
+
+    async def _take_child(self, opening: pb.Open) -> Child:
+        pool = await self._service.pools.get(opening.profile or DEFAULT)
+        # A child is made in milliseconds; who has waited for its slot to the last has time for it.
+        latest = max(self._deadline, asyncio.get_running_loop().time() + _MAKING_SECONDS)
+        try:
+            async with asyncio.timeout_at(latest):
+                self._child = child = await pool.acquire()
+        except TimeoutError:
+            raise BusyError(
+                "no sandbox could be made within the queue_timeout",
+                self._service.admission.advice(),
+            ) from None
+        child.exited.add_done_callback(lambda _: self._child_gone(child))
+        child.max_frame_bytes = self._limits.max_value_bytes
+        try:
+            await open_sandbox(
+                child,
+                self._limits,
+                cpu_seconds=self._cpu_limit(opening),
+                threads_are_counted=pool.sandbox.threads_are_counted,
+                tools=opening.tools,
+                session=opening.session,
+            )
+        except OSError as error:
+            raise PoolUnavailableError(f"a sandbox cannot be limited: {error}") from error
+        return child
+
+    async def _serve_runs(self, opening: pb.Open) -> None:
+        config = self._service.config
+        idle_timeout = resolve_seconds(
+            "idle_timeout",
+            opening.idle_timeout,
+            config.limits.idle_timeout,
+            config.ceilings.idle_timeout,
+        )
+        events = EventWriter(self._context, batches=opening.accepts_batches)
+        child = await self._take_child(opening)
+        attempts = 1
+        fresh = True
+        tool_calls = 0
+        request = await self._next_run(child, idle_timeout)
+        while request is not None:
+            assert self._slot is not None
+            self._slot.execution_id = request.execution_id
+            self._current = run = Run(
+                request=request,
+                child=child,
+                events=events,
+                limits=self._limits,
+                timeout=self._execution_timeout(request),
+                cpu_limit=self._cpu_limit(opening),
+                tool_calls_before=tool_calls,
+                isolation=self._service.isolation,
+                version=self._service.version,
+                session=opening.session,
+                fresh=fresh,
+            )
+            fresh = False
+            try:
+                survived = await run.serve()
+            except ChildLostError:
+                child.close()
+                if self._refusal is not None:
+                    return
+                # Nothing has run yet, so another sandbox may take the code.
+                self._child = None
+                if attempts == _TAKE_ATTEMPTS or run.run_id != opening.run.run_id:
+                    raise PoolUnavailableError("the sandbox died before it took the code") from None
+                attempts += 1
+                fresh = True
+                child = await self._take_child(opening)
+                continue
+            finally:
+                self._current = None
+                tool_calls = run.tool_calls
+            if not survived or self._refusal is not None:
+                return
+            request = await self._next_run(child, idle_timeout)
+
+    async def _next_run(self, child: Child, idle_timeout: float) -> pb.Run | None:
+        """Return the next run to do; None when the session has ended."""
+        if not self._runs.empty():
+            return self._runs.get_nowait()
+        wanted = asyncio.create_task(self._runs.get())
+        leftovers = asyncio.create_task(_refuse_leftovers(child, self._limits))
+        try:
+            await asyncio.wait(
+                (wanted, leftovers), timeout=idle_timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+            if wanted.done():
+                return wanted.result()
+            if leftovers.done():
+                raise RequestRefusedError(
+                    "the session's sandbox has died between two runs, or what a run left behind in "
+                    f"it made more than max_tool_calls={self._limits.max_tool_calls} calls"
+                )
+            raise RequestRefusedError(
+                f"the session was idle for longer than its idle_timeout of {idle_timeout:g} s"
+            )
+        finally:
+            wanted.cancel()
+            leftovers.cancel()
+            await asyncio.gather(leftovers, return_exceptions=True)
+
+    async def _read_client(self, *, session: bool) -> None:
+        """Take the client's messages until it closes its side."""
+        try:
+            while (message := await self._read()) is not EOF:
+                for one in unbatched(message):
+                    await self._take_message(one, session=session)
+        except (RequestRefusedError, LimitRefusedError) as error:
+            self._refusal = error
+            if self._child is not None:
+                self._child.kill()
+        await self._runs.put(None)
+
+    async def _read(self) -> Any:
+        try:
+            message = await self._context.read()
+        except DecodeError:
+            raise RequestRefusedError("what came is no message of the wire contract") from None
+        if message is not EOF and len(message.batch.messages) > _MOST_IN_BATCH:
+            raise RequestRefusedError(
+                f"a batch has {len(message.batch.messages)} messages; it may have {_MOST_IN_BATCH}"
+            )
+        return message
+
+    async def _take_message(self, message: pb.ClientMessage, *, session: bool) -> None:
+        match message.WhichOneof("message"):
+            case "tool_result":
+                await self._pass_result(message.tool_result)
+            case "chunk":
+                self._keep_chunk(message.chunk)
+            case "cancel_run":
+                if self._current and self._current.run_id == message.cancel_run.run_id:
+                    self._current.cancel()
+            case "run" if session:
+                await self._runs.put(self._checked_run(message.run))
+            case "run" | "open":
+                raise RequestRefusedError("this stream is open, and it is no session")
+            case _:
+                pass  # of a newer client
+
+    async def _pass_result(self, result: pb.ToolResult) -> None:
+        run = self._current
+        value = self._whole(result.value)
+        if run is None or not run.answers(result.run_id, result.call_id):
+            return  # the code no longer waits for it
+        if result.WhichOneof("outcome") == "failure":
+            failure = result.failure
+            kind, body = Frame.TOOL_FAILURE, pack_texts(failure.kind, failure.type, failure.message)
+        else:
+            kind, body = Frame.TOOL_VALUE, value
+        assert self._child is not None
+        await self._child.send_frame(kind, result.run_id, result.call_id, body)
+
+    def _checked_run(self, run: pb.Run) -> pb.Run:
+        run.inputs = self._whole(run.inputs)
+        if not run.execution_id:
+            run.execution_id = uuid.uuid4().hex
+        self._execution_timeout(run)
+        return run
+
+    def _cpu_limit(self, opening: pb.Open) -> float:
+        """Return the CPU seconds of the sandbox: by default as many as of wall clock."""
+        if self._limits.max_cpu_seconds is not None:
+            return self._limits.max_cpu_seconds
+        ceiling = self._service.config.ceilings.max_cpu_seconds or _ENDLESS
+        return ceiling if opening.session else min(ceiling, self._execution_timeout(opening.run))
+
+    def _execution_timeout(self, run: pb.Run) -> float:
+        config = self._service.config
+        return resolve_seconds(
+            "execution_timeout",
+            run.execution_timeout,
+            config.limits.execution_timeout,
+            config.ceilings.execution_timeout,
+        )
+
+    def _keep_chunk(self, chunk: pb.Chunk) -> None:
+        self._chunks.add(chunk.data)
+        # Before `open` the limit is not known yet; the ceiling holds always.
+        most = self._service.config.ceilings.max_value_bytes
+        if self._chunks.size > most:
+            raise RequestRefusedError(f"a value is larger than {most} bytes")
+
+    def _whole(self, last: bytes) -> bytes:
+        """Return a value with the chunks that came before it."""
+        last = self._chunks.whole(last)
+        if len(last) > self._limits.max_value_bytes:
+            raise RequestRefusedError(
+                f"a value of {len(last)} bytes is above max_value_bytes "
+                f"({self._limits.max_value_bytes})"
+            )
+        return last
+
+
+def _is_chunk(message: Any) -> bool:
+    return message is not EOF and message.WhichOneof("message") == "chunk"
+
+
+async def _refuse_leftovers(child: Child, limits: Limits) -> None:
+    """Between two runs: answer the calls of threads and tasks that a run left behind."""
+    while frames := await child.frames():
+        for frame in frames:
+            if not await refuse_stale_call(child, frame, limits):
+                return

@@ -1,0 +1,73 @@
+"""What a sandbox reports in its frames, as messages for the client.
+
+Every byte is hostile: each function raises FrameError for a body that is not
+what its kind has to be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from codemode.executor.pool.children import ReceivedFrame
+from codemode.executor.streams.endings import status_of_failure
+from codemode.protos import codemode_pb2 as pb
+from codemode.wire.frames import PROGRESS, Frame, FrameError, unpack_texts
+from codemode.wire.protobuf import CHUNK_BYTES
+
+__all__ = ["call_of", "failed_of", "output_of", "progress_of"]
+
+# What a child says must fit into one gRPC message, and its texts have no other limit.
+_NAME_CHARACTERS = 1_000
+_NAME_BYTES = 4_000
+_TEXT_CHARACTERS = 64_000
+_OUTPUT_CHARACTERS = CHUNK_BYTES // 4  # none has more than four bytes
+
+_STREAMS = {Frame.STDOUT: pb.Output.STREAM_STDOUT, Frame.STDERR: pb.Output.STREAM_STDERR}
+
+
+def output_of(kind: Frame, data: bytes, run_id: int) -> Iterator[pb.ExecutorMessage]:
+    """Give what was printed, as texts that fit into one message each."""
+    text = data.decode("utf-8", "replace")
+    for start in range(0, len(text), _OUTPUT_CHARACTERS):
+        part = text[start : start + _OUTPUT_CHARACTERS]
+        yield pb.ExecutorMessage(output=pb.Output(run_id=run_id, stream=_STREAMS[kind], text=part))
+
+
+def call_of(frame: ReceivedFrame) -> tuple[str, bytes]:
+    """Return the name of a tool and its encoded arguments."""
+    # Bounded before it is decoded, which takes long where the bytes are no text.
+    (name,), arguments = unpack_texts(frame.body, 1, most_bytes=_NAME_BYTES)
+    return name, bytes(arguments)
+
+
+def progress_of(frame: ReceivedFrame) -> pb.ExecutorMessage:
+    """Return how far the code says it is."""
+    if len(frame.body) < PROGRESS.size:
+        raise FrameError("a PROGRESS frame that is cut short")
+    done, total = PROGRESS.unpack_from(frame.body)
+    (note,), _ = unpack_texts(memoryview(frame.body)[PROGRESS.size :], 1)
+    message = pb.Progress(run_id=frame.run, done=done, note=_cut(note, _NAME_CHARACTERS))
+    if not math.isnan(total):
+        message.total = total
+    return pb.ExecutorMessage(progress=message)
+
+
+def failed_of(frame: ReceivedFrame, usage: pb.Usage) -> pb.ExecutorMessage:
+    """Return how the code failed."""
+    (kind, message, line, traceback), _ = unpack_texts(frame.body, 4)
+    return pb.ExecutorMessage(
+        failed=pb.Failed(
+            run_id=frame.run,
+            status=status_of_failure(kind),
+            type=_cut(kind, _NAME_CHARACTERS),
+            message=_cut(message, _TEXT_CHARACTERS),
+            line=int(line) if line.isascii() and line.isdigit() and len(line) < 9 else 0,
+            traceback=_cut(traceback, _TEXT_CHARACTERS),
+            usage=usage,
+        )
+    )
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."

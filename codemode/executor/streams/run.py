@@ -1,0 +1,360 @@
+"""One run of code in a sandbox, told to the client event by event."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from codemode.config import Limits
+from codemode.executor.pool.children import Child, ReceivedFrame
+from codemode.executor.streams.endings import Ending, ending_of_exit
+from codemode.executor.streams.event_writer import EventWriter
+from codemode.executor.streams.guest_reports import call_of, failed_of, output_of, progress_of
+from codemode.executor.streams.unanswered_calls import UnansweredCalls
+from codemode.protos import codemode_pb2 as pb
+from codemode.sandbox.guest.frame_socket import EXIT_NO_MEMORY
+from codemode.wire.frames import Frame, FrameError, pack_texts
+from codemode.wire.protobuf import FEATURES, PROTOCOL_VERSION
+
+__all__ = ["ChildLostError", "Run", "refuse_stale_call"]
+
+logger = logging.getLogger(__name__)
+
+_EXIT_WAIT = 1.0
+_LOGGED_CHARACTERS = 2_000
+
+_PRINTED = (Frame.STDOUT, Frame.STDERR)
+
+
+class ChildLostError(RuntimeError):
+    """Tell that the child died before it took the code, which has not run."""
+
+
+class Run:
+    """Carry one run: send the code, pass on what comes back, enforce the limits.
+
+    ``serve()`` returns whether the sandbox may take another run, which only one
+    of a session may. What ends a run from this side (``cancel``, the clock, a
+    limit) kills the child; what it had said before is still passed on, and the
+    client is told the reason.
+    """
+
+    def __init__(
+        self,
+        *,
+        request: pb.Run,
+        child: Child,
+        events: EventWriter,
+        limits: Limits,
+        timeout: float,
+        cpu_limit: float,
+        tool_calls_before: int,
+        isolation: str,
+        version: str,
+        session: bool,
+        fresh: bool,
+    ) -> None:
+        self.run_id = request.run_id
+        self.tool_calls = tool_calls_before
+        self._request = request
+        self._child = child
+        self._events = events
+        self._limits = limits
+        self._timeout = timeout
+        self._cpu_limit = cpu_limit
+        self._calls_before = tool_calls_before
+        self._isolation = isolation
+        self._version = version
+        self._session = session
+        self._fresh = fresh  # the sandbox has seen no code
+        self._unanswered = UnansweredCalls(limits)
+        self._ending: Ending | None = None
+        self._taken = False
+        self._finished = False
+        self._output_bytes = 0
+        self._started_at = time.monotonic()
+        self._cpu_before = 0.0
+
+    async def serve(self) -> bool:
+        """Run the code to its end. Returns False when the sandbox is spent."""
+        code = self._request.code.encode("utf-8", "surrogatepass")
+        if len(code) > self._limits.max_code_bytes:
+            self._ending = Ending(
+                status="limit",
+                type="CodeSizeLimit",
+                message=(
+                    f"the code has {len(code)} bytes; max_code_bytes is "
+                    f"{self._limits.max_code_bytes}"
+                ),
+            )
+            await self._tell_ending()
+            return self._session
+        self._cpu_before = self._child.cpu_seconds() or 0.0
+        self._child.exited.add_done_callback(self._child_exited)
+        # Before the code is sent: a sandbox that has run code may not read on.
+        clock = asyncio.get_running_loop().call_later(self._timeout, self._time_is_up)
+        self._started_at = time.monotonic()
+        try:
+            await self._child.send_frame(
+                Frame.RUN, self.run_id, 0, pack_texts(self._request.code), self._request.inputs
+            )
+            while frames := await self._child.frames():
+                await self._handle(frames)
+                await self._events.flush()
+                if self._finished:
+                    return self._session and self._ending is None
+            await self._explain_end()
+            if self._ending is None:
+                raise ChildLostError
+            await self._tell_ending()
+            return False
+        finally:
+            clock.cancel()
+            self._child.exited.remove_done_callback(self._child_exited)
+
+    @property
+    def begun(self) -> bool:
+        """Tell whether it is this sandbox's for good: none other may take the code any more."""
+        return self._taken or self._ending is not None
+
+    def cancel(self) -> None:
+        """Stop the run at the client's wish."""
+        self._stop("cancelled", "Cancelled", "the caller cancelled the execution")
+
+    def answers(self, run_id: int, call_id: int) -> bool:
+        """Tell whether the code waits for this call; if so, it is answered now."""
+        if run_id != self.run_id or call_id not in self._unanswered:
+            return False
+        self._unanswered.remove(call_id)
+        return True
+
+    def _child_exited(self, _: object) -> None:
+        self._unanswered.wake()
+
+    async def _handle(self, frames: list[ReceivedFrame]) -> None:
+        index = 0
+        while index < len(frames) and not self._finished:
+            frame = frames[index]
+            index += 1
+            if frame.kind in _PRINTED:
+                body = [frame.body]
+                # One event for what was printed in one go.
+                while index < len(frames) and frames[index].kind is frame.kind:
+                    body.append(frames[index].body)
+                    index += 1
+                await self._output(frame.kind, b"".join(body))
+            elif self._ending is None:
+                try:
+                    await self._take(frame)
+                except FrameError as error:
+                    self._violation(str(error))
+
+    async def _take(self, frame: ReceivedFrame) -> None:
+        if frame.run != self.run_id:
+            if frame.kind is Frame.CALL and frame.run < self.run_id:
+                if not await refuse_stale_call(self._child, frame, self._limits):
+                    self._too_many_calls("calls of runs that are over")
+                return
+            raise FrameError(f"a {frame.kind.name} frame of run {frame.run}")
+        if frame.kind is Frame.TAKEN:
+            if self._taken:
+                raise FrameError("a second TAKEN frame")
+            self._taken = True
+            await self._tell_started()
+            return
+        if not self._taken:
+            raise FrameError(f"a {frame.kind.name} frame before TAKEN")
+        match frame.kind:
+            case Frame.CALL:
+                await self._call(frame)
+            case Frame.CANCEL_CALL:
+                await self._cancel_call(frame)
+            case Frame.PROGRESS:
+                await self._events.tell(progress_of(frame))
+            case Frame.COMPLETED:
+                await self._complete(frame)
+            case Frame.FAILED:
+                await self._fail(frame)
+            case _:
+                raise FrameError(f"a {frame.kind.name} frame during a run")
+
+    async def _tell_started(self) -> None:
+        await self._events.tell(
+            pb.ExecutorMessage(
+                started=pb.Started(
+                    run_id=self.run_id,
+                    execution_id=self._request.execution_id,
+                    isolation=self._isolation,
+                    protocol_version=PROTOCOL_VERSION,
+                    executor_version=self._version,
+                    features=FEATURES,
+                )
+            )
+        )
+
+    async def _output(self, kind: Frame, data: bytes) -> None:
+        room = self._limits.max_output_bytes - self._output_bytes
+        kept = data[:room]
+        self._output_bytes += len(kept)
+        for message in output_of(kind, kept, self.run_id):
+            await self._events.tell(message)
+        if len(data) > room:
+            self._stop(
+                "limit",
+                "OutputLimit",
+                f"the code printed more than max_output_bytes={self._limits.max_output_bytes}; "
+                "what is beyond it is cut",
+            )
+
+    async def _call(self, frame: ReceivedFrame) -> None:
+        name, arguments = call_of(frame)
+        if frame.call in self._unanswered:
+            raise FrameError(f"a second call {frame.call}")
+        self.tool_calls += 1
+        if self.tool_calls > self._limits.max_tool_calls:
+            self._too_many_calls("calls")
+            return
+        # The guest waits by itself; one that does not is not read on.
+        while not self._unanswered.has_room(len(arguments)):
+            if self._ending is not None or self._child.exited.done():
+                return
+            await self._events.flush()
+            await self._unanswered.change()
+        if self._ending is not None:
+            return
+        self._unanswered.add(frame.call, len(arguments))
+        value = await self._events.tell_chunks(arguments)
+        await self._events.tell(
+            pb.ExecutorMessage(
+                tool_call=pb.ToolCall(
+                    run_id=self.run_id, call_id=frame.call, name=name, arguments=value
+                )
+            )
+        )
+
+    async def _cancel_call(self, frame: ReceivedFrame) -> None:
+        if self.answers(frame.run, frame.call):
+            await self._events.tell(
+                pb.ExecutorMessage(
+                    tool_call_cancelled=pb.ToolCallCancelled(run_id=self.run_id, call_id=frame.call)
+                )
+            )
+
+    async def _complete(self, frame: ReceivedFrame) -> None:
+        usage = self._last_usage()
+        value = await self._events.tell_chunks(frame.body)
+        self._finished = True
+        await self._events.tell(
+            pb.ExecutorMessage(completed=pb.Completed(run_id=self.run_id, value=value, usage=usage))
+        )
+
+    async def _fail(self, frame: ReceivedFrame) -> None:
+        message = failed_of(frame, self._last_usage())
+        self._finished = True
+        await self._events.tell(message)
+
+    def _last_usage(self) -> pb.Usage:
+        """Return what a finished run has used, and end a sandbox that has no other one to do."""
+        usage = self._usage()
+        if not self._session:
+            # Whether or not the client reads the result by then.
+            self._child.close_soon()
+        return usage
+
+    async def _explain_end(self) -> None:
+        """Wait until the child is gone, and find out why unless this side ended it."""
+        if self._child.violation is not None:
+            self._violation(self._child.violation)
+        hung_up = False
+        try:
+            exit = await asyncio.wait_for(asyncio.shield(self._child.exited), _EXIT_WAIT)
+        except TimeoutError:
+            # The channel is closed but the process lives on: nothing it says can be heard.
+            hung_up = True
+            self._child.kill()
+            exit = await self._child.exited
+        said = self._child.raw_output()
+        no_room = exit is not None and exit.code == EXIT_NO_MEMORY
+        if self._ending is None and (self._taken or no_room):
+            self._ending = ending_of_exit(
+                exit, self._limits, self._cpu_limit, said, hung_up=hung_up
+            )
+        elif self._ending is None:
+            # What an earlier run has printed is the code's own, and has no place in a log.
+            said = f": {said[-_LOGGED_CHARACTERS:]!r}" if self._fresh and said else ""
+            logger.warning("a sandbox was lost before it took its code: %s%s", exit, said)
+
+    async def _tell_ending(self) -> None:
+        ending = self._ending
+        assert ending is not None
+        self._finished = True
+        await self._events.tell(
+            pb.ExecutorMessage(
+                failed=pb.Failed(
+                    run_id=self.run_id,
+                    status=ending.status,
+                    type=ending.type,
+                    message=ending.message,
+                    usage=self._usage(),
+                )
+            )
+        )
+        await self._events.flush()
+
+    def _usage(self) -> pb.Usage:
+        if self._child.exited.done():
+            # Its number may be another process's by now.
+            exit = self._child.exited.result()
+            cpu, rss = (exit.cpu_seconds, exit.max_rss_bytes) if exit else (0.0, 0)
+        else:
+            cpu = self._child.cpu_seconds() or 0.0
+            rss = self._child.max_rss_bytes() or 0
+        return pb.Usage(
+            wall_seconds=time.monotonic() - self._started_at,
+            cpu_seconds=max(0.0, cpu - self._cpu_before),
+            max_rss_bytes=rss,
+            output_bytes=self._output_bytes,
+            tool_calls=self.tool_calls - self._calls_before,
+        )
+
+    def _time_is_up(self) -> None:
+        self._stop(
+            "timeout", "Timeout", f"the code ran longer than execution_timeout={self._timeout:g} s"
+        )
+
+    def _too_many_calls(self, which: str) -> None:
+        most = self._limits.max_tool_calls
+        self._stop(
+            "limit", "ToolCallLimit", f"the code made more than max_tool_calls={most} {which}"
+        )
+
+    def _violation(self, what: str) -> None:
+        self._stop("crashed", "ProtocolError", f"the sandbox broke the protocol: {what}")
+
+    def _stop(self, status: str, type: str, message: str) -> None:
+        """End the run from this side; the first reason counts."""
+        if self._ending is None and not self._finished:
+            self._ending = Ending(status=status, type=type, message=message)
+            self._unanswered.wake()
+            self._child.kill()
+            # A process that the code forked may hold the channel open for longer.
+            asyncio.get_running_loop().call_later(_EXIT_WAIT, self._child.close)
+
+
+async def refuse_stale_call(child: Child, frame: ReceivedFrame, limits: Limits) -> bool:
+    """Tell a caller in the sandbox that its run is over; drop all else it says.
+
+    Returns False when it has said so as often as an execution may call tools.
+    """
+    if frame.kind is Frame.CALL:
+        child.stale_calls += 1
+        if child.stale_calls > limits.max_tool_calls:
+            return False
+        await child.send_frame(
+            Frame.TOOL_FAILURE,
+            frame.run,
+            frame.call,
+            pack_texts("error", "RunIsOver", "the run that this call belongs to is over"),
+        )
+    return True

@@ -1,0 +1,88 @@
+"""What a child is told first: its tools and limits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import cbor2
+
+from codemode.config import Limits
+from codemode.executor.host.limits import DEFAULT_THREADS, LimitRefusedError
+from codemode.executor.pool.children import Child
+from codemode.executor.streams.unanswered_calls import most_bytes_in_flight
+from codemode.protos import codemode_pb2 as pb
+from codemode.wire.frames import Frame, pack
+
+__all__ = ["check_tools", "open_sandbox"]
+
+# What a sandbox begins with (numpy and pandas are some 160 MiB), and the kernel's own part of it.
+_GROUP_SLACK_BYTES = 256 * 1024 * 1024
+
+_MOST_TOOLS = 10_000
+_MOST_PARAMETERS = 100_000
+
+
+def check_tools(tools: Sequence[pb.ToolSpec]) -> None:
+    """Refuse what would keep everybody waiting while a sandbox is told of it.
+
+    Raises LimitRefusedError.
+    """
+    found = f"{len(tools)} tools"
+    if len(tools) <= _MOST_TOOLS:
+        parameters = sum(len(tool.positional_parameters) for tool in tools)
+        if parameters <= _MOST_PARAMETERS:
+            return
+        found = f"tools with {parameters} parameters"
+    raise LimitRefusedError(
+        f"the `open` has {found}; an execution takes up to {_MOST_TOOLS} tools, with "
+        f"{_MOST_PARAMETERS} parameters in all: make fewer available to it"
+    )
+
+
+async def open_sandbox(
+    child: Child,
+    limits: Limits,
+    *,
+    cpu_seconds: float,
+    threads_are_counted: bool,
+    tools: Iterable[pb.ToolSpec] = (),
+    session: bool = False,
+) -> None:
+    """Bound a child's control group and send its OPEN frame. Raises OSError.
+
+    ``threads_are_counted`` tells whether the kernel counts its threads apart
+    from other processes', so that their limit can be set.
+    """
+    threads = limits.max_threads or DEFAULT_THREADS
+    opening = {
+        "session": session,
+        "tools": [
+            {
+                "name": tool.name,
+                "signature": tool.signature,
+                "positional": list(tool.positional_parameters),
+                "description": tool.description,
+                "asynchronous": tool.asynchronous,
+                "hidden": tool.hidden,
+            }
+            for tool in tools
+        ],
+        "limits": {
+            "memory_bytes": limits.max_memory_bytes,
+            "cpu_seconds": math.ceil(cpu_seconds),
+            "threads": threads if threads_are_counted else None,
+            "open_files": limits.max_open_files,
+            "disk_bytes": limits.max_disk_bytes,
+            "value_bytes": limits.max_value_bytes,
+            "output_bytes": limits.max_output_bytes,
+            "tool_calls_in_flight": limits.max_tool_calls_in_flight,
+            "tool_call_bytes_in_flight": most_bytes_in_flight(limits),
+        },
+    }
+    if child.group is not None:
+        child.group.limit(
+            memory_bytes=limits.max_memory_bytes + limits.max_disk_bytes + _GROUP_SLACK_BYTES,
+            processes=threads,
+        )
+    await child.send(pack(Frame.OPEN, 0, 0, cbor2.dumps(opening)))

@@ -1,0 +1,140 @@
+"""Why a run did not complete, in the words of the one who wrote the code."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Iterable
+from types import TracebackType
+
+__all__ = ["MEMORY_MESSAGE", "Failure", "ResultError", "describe", "near_note", "strip"]
+
+MEMORY_MESSAGE = "the code needed more memory than its limit"
+
+FRAMES_KEPT = 100
+TEXT_CHARACTERS = 16 * 1024
+EXCEPTIONS_VISITED = 1000
+
+_STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
+_RUNTIME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
+_VALUES = os.path.join(os.path.dirname(_RUNTIME.rstrip(os.sep)), "cbor2") + os.sep
+_NOT_THE_CODES = (_STANDARD_LIBRARY, _RUNTIME, _VALUES, "<frozen ")
+
+Failure = tuple[str, str, str, str]
+"""Type, message, line ("" when unknown) and traceback."""
+
+
+class ResultError(Exception):
+    """Tell that the code ran to its end, but its result cannot travel."""
+
+    def __init__(self, type: str, message: str) -> None:
+        super().__init__(message)
+        self.type = type
+
+
+def describe(error: BaseException, filename: str) -> Failure:
+    """Return what to report of an exception that ended the code in ``filename``."""
+    if isinstance(error, ResultError):
+        return error.type, _cut(str(error)), "", ""
+    if isinstance(error, MemoryError):
+        # Those that came up while this one was handled say nothing more.
+        error.__context__ = None
+    strip(error)
+    line = _line(error, filename)
+    text = "" if isinstance(error, SystemExit) else _traceback_text(error)
+    return _type(error), _cut(_message(error)), str(line) if line else "", _cut(text)
+
+
+def strip(error: BaseException) -> None:
+    """Leave only the code's own frames in an exception and all it is linked to."""
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting and len(seen) < EXCEPTIONS_VISITED:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        one.__traceback__ = _own_frames(one.__traceback__)
+        waiting += (one.__cause__, one.__context__)
+        if isinstance(one, BaseExceptionGroup):
+            waiting += one.exceptions
+
+
+def near_note(error: BaseException, near: Callable[[str], Iterable[str]]) -> None:
+    """Add what tools are named like the name that a NameError misses."""
+    if isinstance(error, NameError) and isinstance(error.name, str):
+        signatures = list(near(error.name))
+        if signatures:
+            error.add_note("Did you mean this tool: " + "; ".join(signatures))
+
+
+def _own_frames(first: TracebackType | None) -> TracebackType | None:
+    """Return the traceback without frames of ours and of the standard library."""
+    steps = []
+    while first is not None:
+        if not first.tb_frame.f_code.co_filename.startswith(_NOT_THE_CODES):
+            steps.append(first)
+            if len(steps) > 2 * FRAMES_KEPT:
+                del steps[FRAMES_KEPT]
+        first = first.tb_next
+    chain = None
+    for step in reversed(steps):
+        chain = TracebackType(chain, step.tb_frame, step.tb_lasti, step.tb_lineno)
+    return chain
+
+
+def _line(error: BaseException, filename: str) -> int | None:
+    """Return the line of this code, from 1, where it failed."""
+    if isinstance(error, SyntaxError) and error.filename == filename:
+        return error.lineno
+    line = None
+    step = error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code.co_filename == filename:
+            line = step.tb_lineno
+        step = step.tb_next
+    return line
+
+
+def _type(error: BaseException) -> str:
+    return "MemoryLimit" if isinstance(error, MemoryError) else _cut(type(error).__name__)
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        called = "sys.exit()" if error.code is None else f"sys.exit({_safe(repr, error.code)})"
+        return (
+            f"the code called {called}: a run ends by itself after its last line; "
+            "to end with a value assign it to result, to fail raise an exception"
+        )
+    if isinstance(error, MemoryError):
+        said = _safe(str, error)
+        return f"{MEMORY_MESSAGE}: {said}" if said else MEMORY_MESSAGE
+    text = error.msg if isinstance(error, SyntaxError) and error.msg else _safe(str, error)
+    if isinstance(error, NameError):
+        text = "\n".join([text, *getattr(error, "__notes__", ())])
+    return text
+
+
+def _safe(show: Callable[[object], str], thing: object) -> str:
+    """Show a thing of the code, whose methods may fail."""
+    try:
+        return show(thing)
+    except BaseException as error:  # noqa: BLE001  # whatever it is, the report goes on
+        return f"<{type(thing).__name__} that cannot be shown: {type(error).__name__}>"
+
+
+def _traceback_text(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except MemoryError:
+        raise
+    except BaseException as problem:  # noqa: BLE001  # methods of the code's own classes ran
+        return f"{type(error).__name__}: its traceback cannot be shown: {type(problem).__name__}\n"
+
+
+def _cut(text: str) -> str:
+    if len(text) <= TEXT_CHARACTERS:
+        return text
+    half = TEXT_CHARACTERS // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"

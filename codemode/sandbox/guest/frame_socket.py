@@ -1,0 +1,307 @@
+"""The guest's end of the socket: frames out, frames in, answers to their callers.
+
+Any thread may call. A synchronous caller becomes the reader of the socket
+when nobody is, and while it waits it delivers whatever arrives, for everyone:
+a lone caller needs no second thread. As soon as two wait at once, or a
+coroutine does, a daemon thread reads instead, for as long as calls are open.
+
+A signal handler of the code (``signal.alarm`` is popular) may raise between any
+two steps in the main thread. Reads and writes therefore account for their
+bytes inside C calls, where no handler runs, and a half-sent frame is finished
+by the next sender.
+"""
+
+from __future__ import annotations
+
+import _thread
+import errno
+import os
+import socket
+import threading
+from asyncio import get_running_loop
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+
+from codemode.sandbox.guest.call_window import Slots
+from codemode.sandbox.guest.pending_calls import (
+    LOST,
+    NO_MEMORY,
+    Call,
+    Outcome,
+    TaskCall,
+    ThreadCall,
+)
+from codemode.wire.frames import HEADER, LENGTH, Frame, pack
+
+__all__ = ["EXIT_NO_MEMORY", "Channel"]
+
+EXIT_NO_MEMORY = 71
+"""The exit status that the executor reads as a run out of memory."""
+
+RECEIVE_BYTES = 64 * 1024
+RECEIVE_MOST_BYTES = 1024 * 1024
+
+_GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF, errno.ESHUTDOWN})
+
+_exit = os._exit
+_get_ident = threading.get_ident
+_allocate_lock = threading.Lock
+_start_thread = _thread.start_new_thread
+_exhaust = deque[object](maxlen=0).extend
+
+
+class Channel:
+    """Speak in frames with the executor. Ends the process when the executor is gone.
+
+    Made in the zygote, and attached to its socket in the child.
+    """
+
+    _socket: socket.socket
+    _send: Callable[[memoryview], int]
+    _recv: Callable[[int], bytes]
+
+    def __init__(self) -> None:
+        self._sending = _allocate_lock()
+        self._sender = 0
+        self._unsent = b""
+        self._reading = _allocate_lock()
+        self._received = bytearray()
+        self._missing = 0
+        self._broken = False
+        self._calls: dict[int, Call] = {}
+        self._numbers = count(1)
+        self._slots = Slots(1, 0)
+        self._inbox: deque[tuple[int, int, bytes]] = deque()
+        self._inbox_filled = threading.Event()
+        self._receiving = False
+        self._reader_wanted = threading.Event()
+        self._reading_apart = False
+        self.forked = False
+
+    def attach(self, sock: socket.socket) -> None:
+        """Speak on this blocking socket; no process forked from here on may."""
+        self._socket = sock
+        self._send = sock.send
+        self._recv = sock.recv
+        os.register_at_fork(after_in_child=self._after_fork)
+
+    def rehearse(self, *frames: bytes) -> None:
+        """Receive these frames, and send to nobody, until there is a socket."""
+        left = deque(frames)
+        self._recv = lambda _size: left.popleft()
+        self._send = len
+
+    def _after_fork(self) -> None:
+        self.forked = True
+
+    def set_calls_in_flight(self, most: int, most_bytes: int) -> None:
+        """Let that many calls be unanswered at once, with so many bytes; more wait."""
+        self._slots = Slots(most, most_bytes)
+
+    # Frames out
+
+    @property
+    def sending_here(self) -> bool:
+        """Tell whether this very thread is in the middle of sending a frame."""
+        return self._sender == _get_ident()
+
+    def send(self, kind: Frame, run: int, call: int, *body: bytes) -> None:
+        """Send one frame, whole, before any other thread's next one."""
+        self.send_packed(pack(kind, run, call, *body))
+
+    def send_packed(self, frame: bytes) -> None:
+        """Send one frame that is packed already."""
+        if self.forked:
+            raise RuntimeError("a forked process cannot reach the executor: use threads instead")
+        ident = _get_ident()
+        if self._sender == ident:
+            raise RuntimeError("reentrant call: a signal handler or finalizer interrupted a frame")
+        with self._sending:
+            self._sender = ident
+            try:
+                self._write(frame)
+            finally:
+                self._sender = 0
+
+    def _write(self, frame: bytes) -> None:
+        data = memoryview(self._unsent + frame if self._unsent else frame)
+        counts: list[int] = []
+        try:
+            while (sent := sum(counts)) < len(data):
+                counts.extend(map(self._send, (data[sent:],)))
+        except BaseException as error:
+            _exit_if_gone(error)
+            rest = len(data) - sum(counts)
+            # A frame of which nothing was sent is as if it had never been.
+            self._unsent = bytes(data[-rest:] if rest < len(frame) else data[-rest : -len(frame)])
+            raise
+        self._unsent = b""
+
+    # Frames in
+
+    def receive(self) -> tuple[int, int, bytes]:
+        """Wait for the next frame that answers no call: its kind, run and body."""
+        self._receiving = True
+        try:
+            while not self._inbox:
+                self._inbox_filled.clear()
+                if self._reading.acquire(blocking=False):
+                    try:
+                        while not self._inbox:
+                            self._read()
+                    finally:
+                        self._reading.release()
+                elif not self._inbox:
+                    self._want_reader()
+                    self._inbox_filled.wait()
+            return self._inbox.popleft()
+        finally:
+            self._receiving = False
+
+    def _read(self) -> None:
+        """Wait for bytes and deliver the frames that are complete. The reader alone calls it."""
+        received = self._received
+        before = len(received)
+        size = min(max(self._missing, RECEIVE_BYTES), RECEIVE_MOST_BYTES)
+        try:
+            if self._broken:
+                raise MemoryError
+            _exhaust(map(received.extend, map(self._recv, (size,))))
+        except MemoryError:
+            # Bytes may be lost between the two calls: nothing after them can be understood.
+            self._broken = True
+            if self._receiving:
+                _exit(EXIT_NO_MEMORY)
+            for number, call in list(self._calls.items()):
+                call.finish((NO_MEMORY, b""))
+                self._close(number)
+            return
+        except BaseException as error:
+            _exit_if_gone(error)
+            raise
+        if len(received) == before:
+            _exit(0)
+        self._deliver()
+
+    def _deliver(self) -> None:
+        received = self._received
+        while len(received) >= LENGTH.size:
+            (size,) = LENGTH.unpack_from(received)
+            end = LENGTH.size + size
+            if len(received) < end:
+                self._missing = end - len(received)
+                return
+            kind, run, number = HEADER.unpack_from(received, LENGTH.size)
+            start = LENGTH.size + HEADER.size
+            if kind in (Frame.TOOL_VALUE, Frame.TOOL_FAILURE):
+                call = self._calls.get(number)
+                # A late answer to a call that was given up is dropped here.
+                if call is not None:
+                    try:
+                        outcome = (kind, _copy(received, start, end))
+                    except MemoryError:
+                        outcome = (NO_MEMORY, b"")
+                    call.finish(outcome)
+                    self._close(number)
+            else:
+                self._inbox.append((kind, run, _copy(received, start, end)))
+                self._inbox_filled.set()
+            del received[:end]
+        self._missing = 0
+
+    # Calls
+
+    def call(self, run: int, name: bytes, arguments: bytes) -> Outcome:
+        """Send a call and wait in this thread for its answer."""
+        self._slots.take(len(arguments))
+        number = next(self._numbers)
+        call = ThreadCall(run, len(arguments))
+        self._calls[number] = call
+        try:
+            self.send(Frame.CALL, run, number, name, arguments)
+            while call.outcome is None:
+                if self._reading.acquire(blocking=False):
+                    try:
+                        while call.outcome is None:
+                            self._read()
+                    finally:
+                        self._reading.release()
+                else:
+                    self._want_reader()
+                    call.answered.acquire()
+        except BaseException:
+            self._give_up(run, number)
+            raise
+        return call.outcome
+
+    async def call_async(self, run: int, name: bytes, arguments: bytes) -> Outcome:
+        """Send a call and await its answer; cancelling cancels the call."""
+        await self._slots.take_async(len(arguments))
+        number = next(self._numbers)
+        call = TaskCall(run, len(arguments), get_running_loop())
+        self._calls[number] = call
+        try:
+            self._want_reader()
+            self.send(Frame.CALL, run, number, name, arguments)
+            outcome: Outcome = await call.future
+        except BaseException:
+            self._give_up(run, number)
+            raise
+        return outcome
+
+    def end_run(self, run: int) -> None:
+        """Answer the calls that a run left open: nobody else will."""
+        for number, call in list(self._calls.items()):
+            if call.run == run:
+                call.finish((LOST, b""))
+                self._close(number)
+
+    def _close(self, number: int) -> None:
+        call = self._calls.pop(number, None)
+        if call is not None:
+            self._slots.give(call.size)
+
+    def _give_up(self, run: int, number: int) -> None:
+        call = self._calls.pop(number, None)
+        if call is None:
+            return
+        try:
+            if not self.forked and not self.sending_here:
+                self.send(Frame.CANCEL_CALL, run, number)
+        finally:
+            # Not before: the executor reads nothing on while another call has no room.
+            self._slots.give(call.size)
+
+    # The reader thread
+
+    def _want_reader(self) -> None:
+        if not self._reading_apart:
+            # Two may be started by a race; they take turns, as all readers do.
+            _start_thread(self._keep_reading, ())
+            self._reading_apart = True
+        if not self._reader_wanted.is_set():
+            self._reader_wanted.set()
+
+    def _keep_reading(self) -> None:
+        while True:
+            self._reader_wanted.wait()
+            with self._reading:
+                while self._calls or self._receiving:
+                    self._read()
+            self._reader_wanted.clear()
+            # A call may have come between the last look and the clearing.
+            if self._calls or self._receiving:
+                self._reader_wanted.set()
+
+
+def _copy(received: bytearray, start: int, end: int) -> bytes:
+    with memoryview(received) as view:
+        return bytes(view[start:end])
+
+
+def _exit_if_gone(error: BaseException) -> None:
+    """End the process when the executor is gone, or this end of the socket was closed."""
+    # A signal handler may raise TimeoutError, which is an OSError too: hence the number.
+    if isinstance(error, OSError) and error.errno in _GONE:
+        _exit(0)

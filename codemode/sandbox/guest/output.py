@@ -1,0 +1,245 @@
+"""What the code prints, as frames in the order in which it happens.
+
+Both streams share one buffer, so they keep their order among themselves, and
+whoever sends another frame flushes first. The first lines of a run go out one
+by one, so that a watcher sees them at once; later ones are gathered for at most
+``GATHER_SECONDS`` or ``GATHER_CHARACTERS``, whichever comes first.
+"""
+
+from __future__ import annotations
+
+import _thread
+import codecs
+import io
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, NoReturn
+
+from codemode.sandbox.guest.frame_socket import Channel
+from codemode.sandbox.guest.scope import RunScope
+from codemode.wire.frames import Frame
+
+__all__ = ["Output"]
+
+LINES_AT_ONCE = 64
+GATHER_SECONDS = 0.05
+GATHER_CHARACTERS = 8 * 1024
+FRAME_BYTES = 64 * 1024
+
+_monotonic = time.monotonic
+_sleep = time.sleep
+_start_thread = _thread.start_new_thread
+
+
+class Output:
+    """Gather what both streams print and send it.
+
+    What a leftover of an earlier run prints is dropped: its run has been
+    reported already.
+    """
+
+    def __init__(self, channel: Channel, scope: RunScope) -> None:
+        self._channel = channel
+        self._scope = scope
+        # Reentrant: a finalizer or signal handler may print in the middle of a print.
+        self._lock = threading.RLock()
+        self._kind = Frame.STDOUT
+        self._parts: list[str] = []
+        self._size = 0
+        self._flushes = 0
+        self._flushed_at = 0.0
+        self._gathered = threading.Event()
+        self._flushing_apart = False
+        self.stdout = _TextStream(self, Frame.STDOUT, 1)
+        self.stderr = _TextStream(self, Frame.STDERR, 2)
+        self.stdin = _NoInput()
+
+    def install(self) -> None:
+        """Make these the process's standard streams."""
+        for name in ("stdin", "stdout", "stderr"):
+            stream = getattr(self, name)
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+
+    def begin_run(self) -> None:
+        """Let the first lines of a new run go out at once again."""
+        self._flushes = 0
+
+    def write(self, kind: Frame, text: str) -> None:
+        """Take text of one stream; send it now or soon."""
+        if not text or not self._scope.of_caller() or self._channel.forked:
+            return
+        with self._lock:
+            if kind is not self._kind:
+                self.flush()
+                self._kind = kind
+            self._parts.append(text)
+            self._size += len(text)
+            if self._size >= GATHER_CHARACTERS:
+                self.flush()
+            elif "\n" in text:
+                if (
+                    self._flushes < LINES_AT_ONCE
+                    or _monotonic() - self._flushed_at > GATHER_SECONDS
+                ):
+                    self.flush()
+                else:
+                    self._flush_soon()
+
+    def flush(self) -> None:
+        """Send what is gathered."""
+        if not self._parts or self._channel.forked or self._channel.sending_here:
+            return
+        with self._lock:
+            parts, self._parts = self._parts, []
+            self._size = 0
+            self._flushes += 1
+            text = "".join(parts)
+            run = self._scope.run
+            step = FRAME_BYTES if text.isascii() else FRAME_BYTES // 4
+            for start in range(0, len(text), step):
+                data = text[start : start + step].encode("utf-8", "replace")
+                self._channel.send(self._kind, run, 0, data)
+            self._flushed_at = _monotonic()
+
+    def _flush_soon(self) -> None:
+        if not self._flushing_apart:
+            try:
+                _start_thread(self._keep_flushing, ())
+            except RuntimeError:
+                # No thread is left for it.
+                self.flush()
+                return
+            self._flushing_apart = True
+        self._gathered.set()
+
+    def _keep_flushing(self) -> None:
+        while True:
+            self._gathered.wait()
+            _sleep(GATHER_SECONDS)
+            self._gathered.clear()
+            self.flush()
+
+
+class _TextStream(io.TextIOBase):
+    """``sys.stdout`` or ``sys.stderr`` of the code."""
+
+    encoding = "utf-8"
+    errors = "replace"
+    newlines = None
+    line_buffering = True
+    write_through = False
+    mode = "w"
+
+    def __init__(self, output: Output, kind: Frame, descriptor: int) -> None:
+        self._output = output
+        self._kind = kind
+        self._descriptor = descriptor
+        self.name = "<stdout>" if kind is Frame.STDOUT else "<stderr>"
+        self.buffer = _ByteStream(self)
+
+    def write(self, text: str, /) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        self._output.write(self._kind, text)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str], /) -> None:  # type: ignore[override]  # of text
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        self._output.flush()
+
+    def close(self) -> None:
+        # A closed stdout would only hide what comes after it.
+        self._output.flush()
+
+    def reconfigure(self, **_options: Any) -> None:
+        self._output.flush()
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return f"<{self.name[1:-1]} of the run>"
+
+
+class _ByteStream(io.BufferedIOBase):
+    """``sys.stdout.buffer``: bytes of UTF-8, in pieces of any size."""
+
+    mode = "wb"
+
+    def __init__(self, stream: _TextStream) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.name = stream.name
+
+    def write(self, data: Any, /) -> int:
+        if isinstance(data, str):
+            raise TypeError("a bytes-like object is required, not 'str'")
+        view = memoryview(data).cast("B")
+        self._stream.write(self._decoder.decode(view))
+        return len(view)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def close(self) -> None:
+        self._stream.flush()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def isatty(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+
+class _NoInput(io.TextIOBase):
+    """``sys.stdin`` of the code: nobody is there to type."""
+
+    encoding = "utf-8"
+    errors = "replace"
+    name = "<stdin>"
+    mode = "r"
+
+    def _refuse(self) -> NoReturn:
+        raise EOFError(
+            "there is no standard input in a run: nobody can answer input(); "
+            "pass data in as inputs, or call a tool that gets it"
+        )
+
+    def read(self, _size: int | None = -1, /) -> str:
+        self._refuse()
+
+    def readline(self, _size: int = -1, /) -> str:  # type: ignore[override]  # of text
+        self._refuse()
+
+    def readlines(self, _hint: int = -1, /) -> list[str]:  # type: ignore[override]  # of text
+        self._refuse()
+
+    def __iter__(self) -> Iterator[str]:  # type: ignore[override]  # of text
+        return self
+
+    def __next__(self) -> str:  # type: ignore[override]  # of text
+        self._refuse()
+
+    def readable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Stay open: there is nothing to close."""

@@ -1,0 +1,61 @@
+"""The value of a run, made ready to travel."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from types import CoroutineType
+from typing import Any
+
+from codemode.errors.base import ValueEncodingError
+from codemode.sandbox.guest.coding import dump
+from codemode.sandbox.guest.failure import ResultError
+
+__all__ = ["encode_result"]
+
+UNBOUNDED = 2**40
+
+
+def encode_result(value: Any, max_bytes: int) -> bytes:
+    """Return the encoded value. Raises ResultError, which says what to write instead."""
+    _refuse_awaitable(value, "the result")
+    try:
+        return dump(value, max_bytes=max_bytes, path="result")
+    except ValueEncodingError as error:
+        for step, one in _members(value):
+            _refuse_awaitable(one, f"result[{step!r}]")
+        raise _problem(value, error, max_bytes) from None
+
+
+def _problem(value: Any, error: ValueEncodingError, max_bytes: int) -> ResultError:
+    try:
+        dump(value, max_bytes=UNBOUNDED, path="result")
+    except ValueEncodingError:
+        return ResultError("ResultNotSerialisable", str(error))
+    return ResultError(
+        "ResultLimit",
+        f"the result is larger than {max_bytes} bytes: return less of it, "
+        "such as a count, a summary or the first rows",
+    )
+
+
+def _refuse_awaitable(value: Any, where: str) -> None:
+    if not inspect.isawaitable(value):
+        return
+    if isinstance(value, CoroutineType):
+        what = f"a coroutine: {value.__qualname__}() was called but never awaited"
+        value.close()
+    else:
+        what = f"a {type(value).__name__} that was never awaited"
+    fix = (
+        "await it" if where == "the result" else "await each, or all by await asyncio.gather(*...)"
+    )
+    raise ResultError("ResultNotAwaited", f"{where} is {what}; {fix}")
+
+
+def _members(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Return what lies directly in a list, tuple, set or dict."""
+    if isinstance(value, dict):
+        yield from value.items()
+    elif isinstance(value, list | tuple | set):
+        yield from enumerate(value)

@@ -1,0 +1,214 @@
+"""The guest: what a sandboxed child does from its first frame to its last.
+
+It takes the tools and limits (OPEN), then code (RUN), executes it, and answers
+with its value or failure. Everything here runs in the same process as the
+hostile code: what guards others lies outside. What lies here serves the code.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from codemode.sandbox.guest.coding import dump, load
+from codemode.sandbox.guest.conveniences import Help, leave
+from codemode.sandbox.guest.failure import MEMORY_MESSAGE, describe, near_note, strip
+from codemode.sandbox.guest.frame_socket import EXIT_NO_MEMORY, Channel
+from codemode.sandbox.guest.output import Output
+from codemode.sandbox.guest.program import Program, filename_of
+from codemode.sandbox.guest.progress import Progress
+from codemode.sandbox.guest.result_value import encode_result
+from codemode.sandbox.guest.scope import RunScope
+from codemode.sandbox.guest.tools.calling import Caller, ToolSpec
+from codemode.sandbox.guest.tools.tool_errors import TOOL_ERRORS
+from codemode.sandbox.guest.tools.toolbox import Tools
+from codemode.sandbox.lockdown.run_limits import MemoryReserve, lower
+from codemode.wire.frames import Frame, pack, pack_texts, unpack_texts
+
+__all__ = ["Guest"]
+
+# Kept here: the code may replace what the modules have.
+_exit = os._exit
+_sleep = time.sleep
+_alarm = signal.alarm
+_setrecursionlimit = sys.setrecursionlimit
+_settrace = sys.settrace
+_setprofile = sys.setprofile
+
+LINGER_SECONDS = 0.2
+
+RECURSION_LIMIT = sys.getrecursionlimit()
+
+# A session's, whose process goes on after the run.
+_OPENED = {
+    "session": True,
+    "tools": [],
+    "limits": {
+        "value_bytes": 1024,
+        "tool_calls_in_flight": 1,
+        "tool_call_bytes_in_flight": 1024,
+    },
+}
+_REHEARSED = (
+    pack(Frame.OPEN, 0, 0, dump(_OPENED, max_bytes=1024, path="OPEN")),
+    pack(Frame.RUN, 1, 0, pack_texts("1 + 1"), dump({}, max_bytes=1024, path="inputs")),
+)
+
+
+class Guest:
+    """Be all parts of one sandbox.
+
+    Made once in the zygote, whose children share its memory, and attached to a
+    socket in each: a run then begins sooner, and an idle child is small.
+    """
+
+    def __init__(self) -> None:
+        self._channel = Channel()
+        self._scope = RunScope()
+        self._output = Output(self._channel, self._scope)
+        self._progress = Progress(self._channel, self._output, self._scope)
+        self._caller = Caller(self._channel, self._output, self._scope)
+        self._program = Program()
+        self._session = False
+        self._max_bytes = 0
+
+    def rehearse(self) -> None:
+        """Take a stream's first frames and one line of code, and keep nothing of them.
+
+        What is written to on the way is then this process's own memory already:
+        pages that the code of a user need not wait for.
+        """
+        self._channel.rehearse(*_REHEARSED)
+        _, _, body = self._channel.receive()
+        self._reserve = MemoryReserve()
+        self._prepare(load(body))
+        _, run, body = self._channel.receive()
+        self.run(run, 1, body)
+        del self._reserve
+
+    def attach(self, sock: socket.socket) -> None:
+        """Take this process over for the code that will come on the socket."""
+        self._channel.attach(sock)
+        self._output.install()
+        self._program.install()
+        threading.excepthook = self._report_thread
+
+    def serve(self, *, raw_memory_base: int | None = None) -> NoReturn:
+        """Serve one stream on a blocking socket; end the process with it.
+
+        ``raw_memory_base`` is the process's address space in bytes before any
+        code ran; None reads it from /proc.
+        """
+        kind, _, body = self._channel.receive()
+        if kind != Frame.OPEN:
+            raise RuntimeError(f"the first frame must be OPEN ({Frame.OPEN:d}), not {kind}")
+        self._open(load(body), raw_memory_base)
+        number = 0
+        while True:
+            kind, run, body = self._channel.receive()
+            if kind == Frame.RUN:
+                number += 1
+                try:
+                    self.run(run, number, body)
+                except MemoryError:
+                    # Not even the report could be sent.
+                    _exit(EXIT_NO_MEMORY)
+
+    def _open(self, opened: Mapping[str, Any], raw_memory_base: int | None) -> None:
+        self._reserve = lower(opened["limits"], raw_memory_base=raw_memory_base)
+        self._prepare(opened)
+
+    def _prepare(self, opened: Mapping[str, Any]) -> None:
+        limits = opened["limits"]
+        self._session = opened["session"]
+        self._max_bytes = limits["value_bytes"]
+        self._channel.set_calls_in_flight(
+            limits["tool_calls_in_flight"], limits["tool_call_bytes_in_flight"]
+        )
+        self._caller.set_max_bytes(limits["value_bytes"])
+        self._tools = Tools((ToolSpec(**tool) for tool in opened["tools"]), self._caller)
+        names = self._tools.functions()
+        names |= {"tools": self._tools, "progress": self._progress.report}
+        fallback: dict[str, Any] = {error.__name__: error for error in TOOL_ERRORS}
+        fallback |= {"help": Help(self._tools), "exit": leave, "quit": leave}
+        self._program.define(names, fallback)
+
+    def run(self, run: int, number: int, body: bytes) -> None:
+        """Execute one run and report how it ended; unless in a session, end the process."""
+        self._channel.send(Frame.TAKEN, run, 0)
+        filename = filename_of(number)
+        out_of_memory = pack(
+            Frame.FAILED, run, 0, pack_texts("MemoryLimit", MEMORY_MESSAGE, "", "")
+        )
+        self._begin(run)
+        try:
+            frame = self._execute(run, filename, body)
+        except MemoryError:
+            frame = out_of_memory
+        if self._channel.forked:
+            _exit(0)
+        self._scope.end()
+        if self._session:
+            # Before the last frame: whoever waits for an answer may be the one who reads the next.
+            self._channel.end_run(run)
+        self._channel.send_packed(frame)
+        if not self._session:
+            # The executor reads what this process has used, and kills it.
+            _sleep(LINGER_SECONDS)
+            _exit(0)
+
+    def _begin(self, run: int) -> None:
+        self._scope.begin(run)
+        self._program.context.run(self._scope.begin, run)
+        self._output.begin_run()
+        self._progress.begin_run()
+
+    def _execute(self, run: int, filename: str, body: bytes) -> bytes:
+        """Return the run's last frame."""
+        try:
+            (source,), rest = unpack_texts(body, 1)
+            inputs = load(bytes(rest)) if rest else {}
+            value = self._reserve.guard(self._program.run, source, filename, inputs)
+            # At once and right here: a tracer of the code would trace the call of any function.
+            _settrace(None)
+            _setprofile(None)
+            self._disarm()
+            data = self._reserve.guard(encode_result, value, self._max_bytes)
+            if not self._session:
+                for warning in self._program.close_unawaited():
+                    self._output.stderr.write(f"RuntimeWarning: {warning}\n")
+            frame = pack(Frame.COMPLETED, run, 0, data)
+        except BaseException as error:  # noqa: BLE001  # whatever ends the code is its outcome
+            _settrace(None)
+            _setprofile(None)
+            self._disarm()
+            frame = self._failed(run, error, filename)
+        self._progress.flush()
+        self._output.flush()
+        return frame
+
+    def _failed(self, run: int, error: BaseException, filename: str) -> bytes:
+        near_note(error, self._tools.near)
+        return pack(Frame.FAILED, run, 0, pack_texts(*describe(error, filename)))
+
+    def _disarm(self) -> None:
+        """Keep what the code set up from reaching into its own report."""
+        _alarm(0)
+        _setrecursionlimit(RECURSION_LIMIT)
+
+    def _report_thread(self, args: threading.ExceptHookArgs) -> None:
+        """Print what ended a thread of the code, without frames of ours."""
+        error = args.exc_value
+        if error is None or isinstance(error, SystemExit):
+            return
+        strip(error)
+        name = args.thread.name if args.thread else "?"
+        sys.stderr.write(f"Exception in thread {name}:\n")
+        traceback.print_exception(error, file=sys.stderr)

@@ -1,0 +1,130 @@
+"""A tool call as the code makes it: arguments in, value or exception out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from codemode.errors.base import ValueEncodingError
+from codemode.sandbox.guest.coding import dump, load
+from codemode.sandbox.guest.frame_socket import Channel
+from codemode.sandbox.guest.output import Output
+from codemode.sandbox.guest.pending_calls import LOST, NO_MEMORY, Outcome
+from codemode.sandbox.guest.scope import RunScope
+from codemode.sandbox.guest.tools.tool_errors import InvalidArgumentsError, ToolError, failure_of
+from codemode.wire.frames import Frame, FrameError, pack_texts, unpack_texts
+
+__all__ = ["Caller", "ToolSpec"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSpec:
+    """Describe a tool as the host announced it.
+
+    ``positional`` are the parameters that may be given by position, in order.
+    A ``hidden`` one is refused by the host to whoever calls it.
+    """
+
+    name: str
+    signature: str
+    positional: Sequence[str] = ()
+    description: str = ""
+    asynchronous: bool = False
+    hidden: bool = False
+
+
+class Caller:
+    """Make tool calls, from any thread and any event loop."""
+
+    def __init__(self, channel: Channel, output: Output, scope: RunScope) -> None:
+        self._channel = channel
+        self._output = output
+        self._scope = scope
+        self._max_bytes = 0
+
+    def set_max_bytes(self, max_bytes: int) -> None:
+        """Bound the arguments of each call, encoded."""
+        self._max_bytes = max_bytes
+
+    def call(self, spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call the tool and wait in this thread. Raises ToolError."""
+        run, name, arguments = self._prepare(spec, args, kwargs)
+        return self._value(spec, self._channel.call(run, name, arguments))
+
+    async def call_async(
+        self, spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Call the tool and await its answer. Raises ToolError."""
+        run, name, arguments = self._prepare(spec, args, kwargs)
+        return self._value(spec, await self._channel.call_async(run, name, arguments))
+
+    def _prepare(
+        self, spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[int, bytes, bytes]:
+        run = self._scope.of_caller()
+        if not run:
+            raise ToolError(
+                f"{spec.name}() was called by what an earlier run left behind: a task, thread or "
+                "callback can call tools only during the run that started it",
+                tool=spec.name,
+                kind="cancelled",
+            )
+        if args:
+            kwargs = _by_name(spec, args, kwargs)
+        arguments = self._encode(spec, kwargs)
+        # What was printed before the call must be seen before it.
+        self._output.flush()
+        return run, pack_texts(spec.name), arguments
+
+    def _encode(self, spec: ToolSpec, arguments: dict[str, Any]) -> bytes:
+        try:
+            return dump(arguments, max_bytes=self._max_bytes, path=spec.name)
+        except ValueEncodingError as error:
+            problem = error
+        # Once more, one by one, for a path that reads like the call.
+        for name, value in arguments.items():
+            try:
+                dump(value, max_bytes=self._max_bytes, path=f"{spec.name}({name}=...)")
+            except ValueEncodingError as error:
+                problem = error
+                break
+        raise InvalidArgumentsError(
+            str(problem), tool=spec.name, kind="invalid_arguments"
+        ) from None
+
+    def _value(self, spec: ToolSpec, outcome: Outcome) -> Any:
+        kind, body = outcome
+        if kind == Frame.TOOL_VALUE:
+            return load(body)
+        if kind == NO_MEMORY:
+            raise MemoryError(f"the value of {spec.name}() does not fit into the memory limit")
+        if kind == LOST:
+            raise ToolError(
+                f"{spec.name}() was still unanswered when its run ended",
+                tool=spec.name,
+                kind="cancelled",
+            )
+        try:
+            (failure, type_name, message), _ = unpack_texts(body, 3)
+        except FrameError as error:
+            raise ToolError(f"{spec.name}(): broken answer: {error}", tool=spec.name) from None
+        raise failure_of(spec.name, spec.signature, failure, type_name, message)
+
+
+def _by_name(spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return all arguments by name, as a function of this signature would take them."""
+    names = spec.positional
+    if len(args) > len(names):
+        takes = f"{len(names)} positional argument{'s' * (len(names) != 1)}"
+        raise _wrong(spec, f"{spec.name}() takes at most {takes} but {len(args)} were given")
+    arguments = dict(zip(names, args, strict=False))
+    for name in arguments.keys() & kwargs.keys():
+        raise _wrong(spec, f"{spec.name}() got multiple values for argument {name!r}")
+    return arguments | kwargs
+
+
+def _wrong(spec: ToolSpec, problem: str) -> InvalidArgumentsError:
+    return InvalidArgumentsError(
+        f"{problem}\nIt is called as: {spec.signature}", tool=spec.name, kind="invalid_arguments"
+    )

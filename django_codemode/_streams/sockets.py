@@ -1,0 +1,117 @@
+"""What a websocket is told and asks for: the parts of a consumer that know nothing of Channels."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from asgiref.sync import AsyncToSync, ThreadSensitiveContext, sync_to_async
+
+from django_codemode._streams.broadcast import MAX_EVENT_BYTES, Broadcast
+from django_codemode._streams.telling import Message
+from django_codemode.database import close_connections
+from django_codemode.refusals import RefusalError
+
+__all__ = ["Line", "name_in", "own_thread", "what_to_watch"]
+
+_MAX_ID = 64
+_MAX_NUMBER = 2**53
+_EXECUTION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Line:
+    """What one run or watch of a socket tells, in order."""
+
+    def __init__(
+        self, name: str, *, send: Callable[[str], Awaitable[None]], release: Callable[[str], object]
+    ) -> None:
+        self.name = name
+        self.number = 0
+        self.broadcast: Broadcast | None = None
+        self._send = send
+        self._release = release
+
+    async def tell(self, message: Message) -> None:
+        """Tell the client, and who watches, the next event."""
+        self.number += 1
+        if message.is_last:
+            self.release()
+        event = {"type": message.event, "number": self.number, "data": message.data}
+        text = await message.write(json.dumps, event)
+        if self.broadcast is not None:
+            told = text
+            if len(text) > MAX_EVENT_BYTES:
+                told = json.dumps({**event, "data": {"too_large": len(text)}})
+            await self.broadcast.tell((self.number, told, message.is_last))
+        await self.pass_on(text)
+
+    def release(self) -> None:
+        """Let the client use the id again: what comes now is the last of it."""
+        self._release(self.name)
+
+    async def pass_on(self, text: str) -> None:
+        """Tell the client an event that is JSON already."""
+        await self._send(f'{{"id": {json.dumps(self.name)}, {text[1:]}')
+
+
+@asynccontextmanager
+async def own_thread() -> AsyncIterator[None]:
+    """Give sync code a thread that others do not wait for, and close its connections.
+
+    Unless async_to_sync runs the loop, as in a TestCase: there sync code belongs
+    into the thread that waits, to the rows of the test.
+    """
+    if asyncio.get_running_loop() in AsyncToSync.loop_thread_executors:
+        yield
+        return
+    async with ThreadSensitiveContext():
+        try:
+            yield
+        finally:
+            await _whole(sync_to_async(close_connections)())
+
+
+async def _whole(work: Coroutine[Any, Any, None]) -> None:
+    """Await what no cancellation may break off; one that came meanwhile is raised afterwards."""
+    task = asyncio.create_task(work)
+    cancelled = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    await task
+    if cancelled is not None:
+        raise cancelled
+
+
+def name_in(message: dict[str, Any]) -> str:
+    """Take out of a message the id that its client has given it. Raises RefusalError."""
+    name = message.pop("id", None)
+    if isinstance(name, str) and 0 < len(name) <= _MAX_ID:
+        return name
+    raise RefusalError(
+        "invalid_id", f"the id is {name!r:.100}; expected a string of 1 to {_MAX_ID} characters"
+    )
+
+
+def what_to_watch(message: dict[str, Any]) -> tuple[str, int]:
+    """Return which execution to watch, and after which of its events. Raises RefusalError."""
+    execution_id, after = message.pop("execution_id", None), message.pop("after", 0)
+    if not (isinstance(execution_id, str) and _EXECUTION_ID.fullmatch(execution_id)):
+        raise RefusalError(
+            "invalid_execution_id",
+            f"'execution_id' is {execution_id!r:.100}; expected what 'started' has told",
+        )
+    # Bounded, because what a channel layer carries has at most 64 bits.
+    if not isinstance(after, int) or isinstance(after, bool) or not 0 <= after <= _MAX_NUMBER:
+        raise RefusalError(
+            "invalid_after", f"'after' is {after!r:.100}; expected the number of an event, or 0"
+        )
+    if message:
+        raise RefusalError("unknown_key", f"a watch has no key {min(message)[:100]!r}")
+    return execution_id, after

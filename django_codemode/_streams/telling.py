@@ -1,0 +1,100 @@
+"""An execution told as messages: its events, and in place of an exception a last ``error``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import aclosing, closing
+from dataclasses import dataclass
+from typing import Any
+
+from codemode.core._dispatch.threads import off_loop
+from codemode.core.codemode import EventStream
+from codemode.core.events import Event, ExecutionCompleted, ToolCallStarted
+from codemode.errors import CodemodeError
+from django_codemode.payload import event_as_json, refusal_as_json
+from django_codemode.refusals import RefusalError, refusal_of
+
+__all__ = ["Describe", "Message", "atell", "error_message", "tell"]
+
+logger = logging.getLogger(__name__)
+
+_FEW = 16 * 1024  # characters, and entries of lists and dicts
+
+Describe = Callable[[Event], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """Be one thing to tell a client: the name of an event, and what JSON says of it."""
+
+    event: str
+    data: dict[str, Any]
+
+    @property
+    def is_last(self) -> bool:
+        """Tell whether nothing comes after it."""
+        return self.event in {"completed", "error"}
+
+    @property
+    def is_large(self) -> bool:
+        """Tell whether writing it as JSON takes long enough to be felt in a loop."""
+        left = _FEW
+        unseen: list[Any] = [self.data]
+        while unseen and left >= 0:
+            one = unseen.pop()
+            left -= 1 + len(one) if isinstance(one, str | list | dict) else 1
+            if left >= 0 and isinstance(one, list | dict):
+                unseen.extend(one if isinstance(one, list) else [*one, *one.values()])
+        return left < 0
+
+    async def write[R](self, function: Callable[..., R], *args: Any) -> R:
+        """Call what writes it, in a thread of its own where it is large."""
+        return await off_loop(function, *args) if self.is_large else function(*args)
+
+
+def tell(
+    events: EventStream, describe: Describe = event_as_json, *, pause_seconds: float
+) -> Generator[Message | None, None, None]:
+    """Give the messages of an execution from a thread; closing it kills the sandbox.
+
+    None stands for ``pause_seconds`` without any.
+    """
+    try:
+        with closing(events):
+            for event in events.with_pauses(pause_seconds):
+                if event is None:
+                    yield None
+                else:
+                    yield Message(event=event.type, data=describe(event))
+    except Exception as error:  # noqa: BLE001  # the answer has begun: this is how it is told
+        yield error_message(error)
+
+
+async def atell(
+    events: EventStream, describe: Describe = event_as_json
+) -> AsyncGenerator[Message, None]:
+    """Give the messages of an execution from a task; cancelling it kills the sandbox."""
+    try:
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, ExecutionCompleted | ToolCallStarted):
+                    # May be large, and the loop is everybody's.
+                    data = await off_loop(describe, event)
+                    yield Message(event=event.type, data=data)
+                else:
+                    yield Message(event=event.type, data=describe(event))
+    except Exception as error:  # noqa: BLE001  # the answer has begun: this is how it is told
+        yield error_message(error)
+
+
+def error_message(error: Exception) -> Message:
+    """Return the message that stands for an exception; one of a defect goes to the log."""
+    if isinstance(error, RefusalError):
+        refusal = error
+    elif isinstance(error, CodemodeError):
+        refusal = refusal_of(error)
+    else:
+        logger.error("An execution failed in this process: %s", error, exc_info=error)
+        refusal = RefusalError("internal_error", "the server failed; its log has the details")
+    return Message(event="error", data=refusal_as_json(refusal))

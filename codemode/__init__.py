@@ -10,6 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from codemode._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from codemode.config import ClientConfig, ExecutorConfig, Limits, TLSConfig
     from codemode.core.client import ExecutorClient
@@ -39,8 +41,6 @@ if TYPE_CHECKING:
         ValueEncodingError,
     )
     from codemode.tools import ToolError, tool
-
-__version__ = "0.1.0"
 
 _SOURCES = {
     "codemode.config": ("ClientConfig", "ExecutorConfig", "Limits", "TLSConfig"),

@@ -19,7 +19,7 @@ __all__ = ["MODULE_NAME", "ToolProblem", "autodiscover", "is_decorated", "watch"
 
 MODULE_NAME = "codemode_tools"
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("django_codemode")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,7 @@ from django_codemode.shared import get_codemode
 
 __all__ = ["CodemodeConsumer"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("django_codemode")
 
 CLOSE_NOT_AUTHENTICATED = 4401
 CLOSE_NOT_PERMITTED = 4403

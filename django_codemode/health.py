@@ -14,7 +14,7 @@ from codemode.errors import CodemodeError
 
 __all__ = ["executor_info"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("django_codemode")
 
 _MAX_AGE_SECONDS = 2.0
 

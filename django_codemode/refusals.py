@@ -21,7 +21,7 @@ from codemode.errors import (
 
 __all__ = ["RefusalError", "not_configured", "refusal_of"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("django_codemode")
 
 
 class RefusalError(Exception):

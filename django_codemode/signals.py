@@ -7,8 +7,7 @@ from typing import Any
 
 from django.dispatch import Signal
 
-from codemode.core.hooks import ToolCall, ToolOutcome
-from codemode.core.observers import Execution
+from codemode.core.hooks import Execution, ToolCall, ToolOutcome
 from codemode.core.result import ExecutionResult
 from codemode.tools import Tool
 from django_codemode.shared import shared

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from codemode.config import ClientConfig, Limits, TLSConfig
 from codemode.core._dispatch.dispatcher import Dispatcher
+from codemode.core._dispatch.observation import Observation
 from codemode.core._link import async_carrier, sync_carrier
 from codemode.core._link.connection import Connection
 from codemode.core._link.inside_loop import call_outside_loop
@@ -26,7 +27,7 @@ from codemode.core.context import RuntimeContext, get_current_context
 from codemode.core.event_stream import Cancellation, last_result, last_result_async
 from codemode.core.events import Event, ExecutionCompleted
 from codemode.core.executor_info import ExecutorInfo
-from codemode.core.observers import Execution, Observation
+from codemode.core.hooks import Execution
 from codemode.core.registry import ComponentRegistry
 from codemode.core.result import ExecutionResult
 from codemode.embedded.executor import EmbeddedExecutor

@@ -1,9 +1,9 @@
-"""One tool call of a run: what was asked, what came of it, and who may look on."""
+"""Hooks and observers, and the records that they see of tool calls and executions."""
 
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,9 +13,17 @@ from codemode.tools.tool import Tool
 
 if TYPE_CHECKING:
     from codemode.core._dispatch.call_log import CallEntry
-    from codemode.core.result import ToolCallRecord
+    from codemode.core.result import ExecutionResult, ToolCallRecord
 
-__all__ = ["ToolCall", "ToolFailure", "ToolHook", "ToolOutcome", "failure_of"]
+__all__ = [
+    "Execution",
+    "ExecutionObserver",
+    "ToolCall",
+    "ToolFailure",
+    "ToolHook",
+    "ToolOutcome",
+    "failure_of",
+]
 
 _MAX_MESSAGE = 4_000
 
@@ -104,6 +112,50 @@ class ToolHook(Protocol):
 
         Hooks are called in reverse order. What one raises is logged; the
         outcome stands.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """Describe an execution that is about to be handed to an executor.
+
+    ``context`` is the caller's, empty where there is none. ``tools`` are those
+    that the code may call, by name. ``session`` tells that it is one run of a
+    session. ``execution_timeout`` in seconds.
+    """
+
+    execution_id: str
+    code: str = field(repr=False)
+    inputs: Mapping[str, Any] = field(repr=False)
+    context: RuntimeContext
+    tools: Mapping[str, Tool] = field(repr=False)
+    execution_timeout: float
+    session: bool
+
+
+class ExecutionObserver(Protocol):
+    """See each execution begin and end.
+
+    Observers are sync and may use the database: they run in the caller's
+    thread, or on the thread for sync code when a task executes. What one raises
+    is logged and changes nothing. Who was told of the begin is told of the end,
+    exactly once, however it comes. The caller waits for that; a task waits at
+    most 5 seconds for the thread, and not at all where a sync tool of its own
+    execution still holds it. Then the end is told as soon as the thread is free.
+    """
+
+    def execution_started(self, execution: Execution) -> None:
+        """Look at an execution before its code is sent."""
+
+    def execution_finished(
+        self, execution: Execution, result: ExecutionResult | None, error: BaseException | None
+    ) -> None:
+        """Look at what came of it.
+
+        ``result`` is the whole outcome, whatever its status; of a run that its
+        caller gave up, with the status ``cancelled``. ``error`` is what went
+        wrong outside the code, with the ``result`` so far, or None when nothing
+        had begun.
         """
 
 

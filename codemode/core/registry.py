@@ -21,8 +21,7 @@ from codemode.core.context import (
     set_current_context,
     use_context,
 )
-from codemode.core.hooks import ToolHook
-from codemode.core.observers import ExecutionObserver
+from codemode.core.hooks import ExecutionObserver, ToolHook
 from codemode.errors import ConfigurationError, ToolRegistrationError
 from codemode.tools.build import default_name, make_tool, same_source
 from codemode.tools.errors import ToolCallRefused

@@ -11,6 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from codemode.core._dispatch.observation import Observation
 from codemode.core._link import async_carrier, sync_carrier
 from codemode.core._link.request import RunRequest, SandboxRequest, limits_from, run_messages
 from codemode.core._link.transcript import Transcript
@@ -23,7 +24,6 @@ from codemode.core.event_stream import (
     last_result_async,
 )
 from codemode.core.events import Event, ExecutionCompleted
-from codemode.core.observers import Observation
 from codemode.core.result import ExecutionResult
 from codemode.errors import ConfigurationError, ExecutorClientError
 

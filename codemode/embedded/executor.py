@@ -9,11 +9,11 @@ import weakref
 from pathlib import Path
 
 from codemode.embedded.process import SpawnedExecutor
-from codemode.errors.base import ClientClosedError
+from codemode.errors import ClientClosedError
 
 __all__ = ["EmbeddedExecutor"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("codemode.executor")
 
 
 class EmbeddedExecutor:

@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from codemode.errors.base import ExecutorConnectionError
+from codemode.errors import ExecutorConnectionError
 from codemode.interpreter import InterpreterNotFoundError, find_python
 
 if sys.platform != "win32":
@@ -23,7 +23,7 @@ if sys.platform != "win32":
 
 __all__ = ["SpawnedExecutor"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("codemode.executor")
 
 _DEFAULT_MIN_TIER = "C"  # the best that the host offers, but never nothing
 _START_TIMEOUT = 30.0

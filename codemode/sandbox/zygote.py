@@ -1,54 +1,37 @@
 """The zygote: a small single-threaded process that forks sandboxed children.
 
-It is started as ``python -I -S -B zygote.py CONTROL_FD SETTINGS`` with a clean
+It is started as ``python -I -S -B __main__.py CONTROL_FD SETTINGS`` with a clean
 environment, imports what children need once, and then forks a child for each
 request of the executor. It never sees a tenant's data: the executor sends it
 only fixed commands, each with the file descriptors of one child's channel.
-
-Control messages (SOCK_SEQPACKET; fields big-endian):
-
-    executor to zygote   b"S" slot:u32            + fds (channel, raw output, and the
-                                                    entrances of its control group)
-    zygote to executor   b"R"                     ready
-                         b"F" slot:u32            + fd (pidfd of the child)
-                         b"N" slot:u32 errno:u32  fork failed
-                         b"X" slot:u32 status:i32 cpu_us:u64 max_rss_kb:u64
 """
 
 from __future__ import annotations
 
 import errno
 import importlib
-import json
 import os
 import select
 import signal
 import socket
-import struct
-import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-if TYPE_CHECKING:
-    from codemode.sandbox.guest.runtime import Guest
-    from codemode.sandbox.lockdown.boot import Prepared
-    from codemode.sandbox.lockdown.layers import Boot
+from codemode.sandbox.child import start
+from codemode.sandbox.guest.runtime import Guest
+from codemode.sandbox.imports import expose
+from codemode.sandbox.lockdown.boot import Prepared, prepare
+from codemode.sandbox.lockdown.layers import Boot
+from codemode.sandbox.sharing import share_objects
+from codemode.wire.zygote_records import EXITED, FAILED, FORKED, READY, SPAWN
 
-__all__ = ["EXITED", "FAILED", "FORKED", "READY", "SPAWN", "main"]
-
-SPAWN = struct.Struct("!cI")
-READY = b"R"
-FORKED = struct.Struct("!cI")
-FAILED = struct.Struct("!cII")
-EXITED = struct.Struct("!cIiQQ")
+__all__ = ["main"]
 
 _MOST_FDS = 8
 
 
 def main(control_fd: int, settings: Mapping[str, Any]) -> NoReturn:
     """Serve the executor until its end of the control socket closes."""
-    from codemode.sandbox.imports import expose
-
     control = socket.socket(fileno=control_fd)
     control.set_inheritable(False)
     # The terminal's Ctrl-C is the executor's business.
@@ -59,10 +42,6 @@ def main(control_fd: int, settings: Mapping[str, Any]) -> NoReturn:
     threads = len(os.listdir("/proc/self/task"))
     if threads != 1:
         raise RuntimeError(f"a preloaded module started {threads - 1} threads; forks need one")
-    from codemode.sandbox.guest.runtime import Guest
-    from codemode.sandbox.lockdown.boot import prepare
-    from codemode.sandbox.sharing import share_objects
-
     prepared = prepare(settings["tier"], settings["exposed"], settings["without"])
     guest = Guest()
     share_objects()
@@ -116,8 +95,6 @@ class _Zygote:
             self._send(FAILED.pack(b"N", slot, error.errno or 0))
             return
         if pid == 0:
-            from codemode.sandbox.child import start
-
             start(fds[0], fds[1], fds[2:], self._boot(slot), self._guest)
         for fd in fds:
             os.close(fd)
@@ -127,8 +104,6 @@ class _Zygote:
         self._send(FORKED.pack(b"F", slot), pidfd)
 
     def _boot(self, slot: int) -> Boot:
-        from codemode.sandbox.lockdown.layers import Boot
-
         settings, prepared = self._settings, self._prepared
         return Boot(
             tier=settings["tier"],
@@ -208,16 +183,3 @@ def _is_ours(pid: str) -> bool:
             return int(file.read().rpartition(b")")[2].split()[1]) == os.getpid()
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-if __name__ == "__main__":
-    _settings = json.loads(sys.argv[2])
-    # The installed packages are importable only until ours are loaded: the
-    # model's code sees the standard library and what the profile exposes.
-    _paths = list(sys.path)
-    sys.path += _settings["import_path"]
-    importlib.import_module("codemode.sandbox.child")
-    importlib.import_module("codemode.sandbox.imports")
-    _main = importlib.import_module("codemode.sandbox.zygote").main
-    sys.path[:] = _paths
-    _main(int(sys.argv[1]), _settings)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from codemode.catalogue.stubs import render_stubs
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from codemode.tools.build import make_tool
 from codemode.tools.decorator import tool
 from codemode.tools.errors import (
@@ -12,6 +14,9 @@ from codemode.tools.errors import (
     ToolPermissionDenied,
 )
 from codemode.tools.tool import Tool
+
+if TYPE_CHECKING:
+    from codemode.catalogue.stubs import render_stubs
 
 __all__ = [
     "InvalidArguments",
@@ -23,3 +28,10 @@ __all__ = [
     "render_stubs",
     "tool",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Stubs are a catalogue's, which is built on this package: loaded on first use.
+    if name == "render_stubs":
+        return import_module("codemode.catalogue.stubs").render_stubs
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from codemode.tools.arguments import Arguments, json_schema_of
-
-if TYPE_CHECKING:
-    from codemode.core.context import RuntimeContext
 
 __all__ = ["Tool"]
 
@@ -49,7 +46,7 @@ class Tool:
         """Return the arguments converted to their types; raise InvalidArguments."""
         return self.arguments.validate(arguments)
 
-    def call(self, context: RuntimeContext, arguments: Mapping[str, Any]) -> Any:
+    def call(self, context: Mapping[str, Any], arguments: Mapping[str, Any]) -> Any:
         """Call the function with validated arguments; return its value or awaitable."""
         if self.wants_context:
             return self.function(context, **arguments)

@@ -30,7 +30,7 @@ __all__ = [
     "while_permitted",
 ]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("django_codemode")
 
 MAX_EVENT_BYTES = 256 * 1024
 MAX_REPLAY_BYTES = 1024 * 1024

@@ -17,7 +17,7 @@ from django_codemode.refusals import RefusalError, refusal_of
 
 __all__ = ["Describe", "Message", "atell", "error_message", "tell"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("django_codemode")
 
 _FEW = 16 * 1024  # characters, and entries of lists and dicts
 

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from codemode.core import codemode, context, observers, registry
+from codemode.core import codemode, context, registry
 from codemode.core._dispatch import dispatcher as dispatch
+from codemode.core._dispatch import observation, pool_share, threads
 from codemode.core._dispatch import performer as perform
-from codemode.core._dispatch import pool_share, threads
 from codemode.core._grpc import channels
 from codemode.core._link import async_carrier as async_half
 from codemode.core._link import connection, inside_loop, request, tool_loop
@@ -312,8 +312,8 @@ def tools_that_are_cancelled_may_unwind() -> None:
 
 @mutation
 def a_task_does_not_wait_for_a_thread_that_its_tool_holds() -> None:
-    put(observers, "UNWIND_SECONDS", 600.0)
-    put(observers.Observation, "_left_a_tool", lambda self: False)
+    put(observation, "UNWIND_SECONDS", 600.0)
+    put(observation.Observation, "_left_a_tool", lambda self: False)
 
 
 @mutation

@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.dispatch import Signal
 from django.test import Client
 
-from codemode.core.observers import Execution
+from codemode.core.hooks import Execution
 from django_codemode import get_codemode
 from django_codemode.shared import shared
 from django_codemode.signals import execution_finished, execution_started, tool_called

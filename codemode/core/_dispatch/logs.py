@@ -7,8 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from codemode.core.hooks import ToolCall
-    from codemode.core.observers import Execution
+    from codemode.core.hooks import Execution, ToolCall
     from codemode.core.result import ExecutionResult
 
 __all__ = ["call_began", "call_ended", "execution_began", "execution_ended"]

@@ -30,7 +30,7 @@ __all__ = [
     "tool_pool",
 ]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("codemode.core")
 
 UNWIND_SECONDS = 5.0
 """How long the end of a run waits for what was cancelled, or for a thread that is held."""

@@ -26,7 +26,7 @@ from codemode.wire.protobuf import EOF, unbatched
 
 __all__ = ["AsyncLink", "drive"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("codemode.core")
 
 _READ_AHEAD = 8
 _STOP_SECONDS = 1.0

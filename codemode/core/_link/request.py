@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from codemode import __version__
+from codemode._version import __version__
 from codemode.config import Limits
 from codemode.core.context import get_current_execution
 from codemode.core.hooks import ToolOutcome

@@ -28,7 +28,7 @@ from codemode.core._grpc.apart import call_apart
 
 __all__ = ["Finished", "ToolLoop", "Work"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("codemode.core")
 
 _STOP_SECONDS = 5.0
 

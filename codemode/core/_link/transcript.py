@@ -56,6 +56,11 @@ class Transcript:
         self.chunks = ChunkBuffer()
         self._began = time.monotonic()
 
+    @property
+    def left_a_tool(self) -> bool:
+        """Tell whether a sync tool of the run still holds the thread for sync code."""
+        return self.dispatcher.holds_sync_thread
+
     def keep_chunk(self, data: bytes) -> None:
         """Keep the beginning of a large value. Raises ExecutorProtocolError."""
         self.chunks.add(data)

@@ -24,7 +24,7 @@ from codemode.executor.host.claimed_folders import abandoned, claim
 
 __all__ = ["Cgroup", "Cgroups", "cpu_is_shared_by_session"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("codemode.executor")
 
 _WANTED = ("memory", "pids", "cpu")
 _PREFIX = "codemode-"

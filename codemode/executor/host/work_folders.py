@@ -16,7 +16,7 @@ from codemode.executor.host.claimed_folders import abandoned, claim
 
 __all__ = ["WorkFolder", "remove_abandoned", "remove_folder"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("codemode.executor")
 
 _PREFIX = "codemode-sandboxes-"
 _OPEN_TO_ALL = "/tmp"  # noqa: S108  # mkdtemp makes a folder of our own in it

@@ -22,7 +22,7 @@ from codemode.interpreter import InterpreterNotFoundError
 
 __all__ = ["BrokenWallError", "Pool", "PoolUnavailableError"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("codemode.executor")
 
 _SPAWNS_AT_ONCE = 2
 _REFILL_DELAY = 0.004

@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-__all__ = ["USERS", "SlotNumbers"]
+from codemode.wire.constants import SANDBOX_USERS
 
-USERS = 2_000
-"""How many users the sandboxes of tier B have: a number stands for itself modulo this."""
+__all__ = ["SlotNumbers"]
 
 
 class SlotNumbers:
@@ -25,13 +24,13 @@ class SlotNumbers:
 
     def take(self) -> int:
         """Return the next number whose user is free. Raises OSError when none is."""
-        for number in itertools.islice(self._numbers, USERS):
-            user = number % USERS
+        for number in itertools.islice(self._numbers, SANDBOX_USERS):
+            user = number % SANDBOX_USERS
             if not self._has_users or user not in self._taken:
                 self._taken.add(user)
                 return number
-        raise OSError(f"all {USERS} users of tier B have a sandbox")
+        raise OSError(f"all {SANDBOX_USERS} users of tier B have a sandbox")
 
     def give_back(self, number: int) -> None:
         """Note that the number's sandbox has ended."""
-        self._taken.discard(number % USERS)
+        self._taken.discard(number % SANDBOX_USERS)

@@ -19,7 +19,6 @@ from typing import Any
 
 import cbor2
 
-import codemode
 from codemode.executor.host.control_groups import Cgroup, Cgroups
 from codemode.executor.host.limits import SandboxSettings
 from codemode.executor.host.work_folders import remove_folder
@@ -28,11 +27,11 @@ from codemode.executor.pool.packages import Packages
 from codemode.executor.pool.profiles import Profile
 from codemode.executor.pool.sandbox_numbers import SlotNumbers
 from codemode.interpreter import find_python
-from codemode.sandbox.zygote import EXITED, FAILED, FORKED, READY, SPAWN
+from codemode.wire.zygote_records import EXITED, FAILED, FORKED, READY, SPAWN
 
 __all__ = ["CLEAN_ENVIRONMENT", "Zygote", "ZygoteStartError", "import_path"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("codemode.executor")
 
 _START_TIMEOUT = 30.0
 _REAP_SECONDS = 10.0
@@ -110,7 +109,7 @@ class Zygote:
         """Start the process and wait until it can fork. Raises ZygoteStartError."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
-        script = Path(__file__).parents[2] / "sandbox" / "zygote.py"
+        script = Path(__file__).parents[2] / "sandbox" / "__main__.py"
         self._control = ours
         try:
             with theirs:
@@ -327,8 +326,8 @@ def _pid_of(pidfd: int) -> int:
 
 def import_path() -> list[str]:
     """Return the folders from which a sandbox imports its own runtime, and nothing else."""
-    return sorted({_parent(cbor2), _parent(codemode)})
+    return sorted({_parent(cbor2.__file__, 2), _parent(__file__, 4)})
 
 
-def _parent(module: Any) -> str:
-    return str(Path(module.__file__).resolve().parent.parent)
+def _parent(file: str, levels: int) -> str:
+    return str(Path(file).resolve().parents[levels - 1])

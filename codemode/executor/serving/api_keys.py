@@ -15,7 +15,7 @@ from codemode.executor.serving.health_service import HEALTH_METHODS
 
 __all__ = ["KeyInterceptor"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("codemode.executor")
 
 _LOG_SECONDS = 10.0
 _HOSTS_NAMED = 5

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from codemode import __version__
+from codemode._version import __version__
 from codemode.config import ExecutorConfig
 from codemode.errors.base import ConfigurationError
 from codemode.executor.host.isolation import TIERS

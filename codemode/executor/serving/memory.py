@@ -10,7 +10,7 @@ from io import FileIO
 
 __all__ = ["give_back_memory"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("codemode.executor")
 
 _SLACK_BYTES = 64 * 1024 * 1024
 _WORTH_BYTES = 8 * 1024 * 1024

@@ -30,7 +30,7 @@ from codemode.protos import codemode_pb2_grpc
 
 __all__ = ["ExecutorServer"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("codemode.executor")
 
 _SERVICE_NAME = pb.DESCRIPTOR.services_by_name["ExecutorService"].full_name
 _SHUTDOWN_GRACE = 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from typing import Any, override
 
-from codemode import __version__
+from codemode._version import __version__
 from codemode.config import ExecutorConfig
 from codemode.executor.host.limits import to_message
 from codemode.executor.pool.pools import Pools

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from codemode.config import Limits
 from codemode.executor.pool.children import Exit
-from codemode.sandbox.guest.frame_socket import EXIT_NO_MEMORY
+from codemode.wire.constants import EXIT_NO_MEMORY
 
 __all__ = ["LIMIT_TYPES", "Ending", "ending_of_exit", "status_of_failure"]
 

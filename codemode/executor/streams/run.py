@@ -13,13 +13,13 @@ from codemode.executor.streams.event_writer import EventWriter
 from codemode.executor.streams.guest_reports import call_of, failed_of, output_of, progress_of
 from codemode.executor.streams.unanswered_calls import UnansweredCalls
 from codemode.protos import codemode_pb2 as pb
-from codemode.sandbox.guest.frame_socket import EXIT_NO_MEMORY
+from codemode.wire.constants import EXIT_NO_MEMORY
 from codemode.wire.frames import Frame, FrameError, pack_texts
 from codemode.wire.protobuf import FEATURES, PROTOCOL_VERSION
 
 __all__ = ["ChildLostError", "Run", "refuse_stale_call"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("codemode.executor")
 
 _EXIT_WAIT = 1.0
 _LOGGED_CHARACTERS = 2_000

@@ -32,12 +32,10 @@ from codemode.sandbox.guest.pending_calls import (
     TaskCall,
     ThreadCall,
 )
+from codemode.wire.constants import EXIT_NO_MEMORY
 from codemode.wire.frames import HEADER, LENGTH, Frame, pack
 
-__all__ = ["EXIT_NO_MEMORY", "Channel"]
-
-EXIT_NO_MEMORY = 71
-"""The exit status that the executor reads as a run out of memory."""
+__all__ = ["Channel"]
 
 RECEIVE_BYTES = 64 * 1024
 RECEIVE_MOST_BYTES = 1024 * 1024

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from codemode.sandbox.guest.coding import dump, load
 from codemode.sandbox.guest.conveniences import Help, leave
 from codemode.sandbox.guest.failure import MEMORY_MESSAGE, describe, near_note, strip
-from codemode.sandbox.guest.frame_socket import EXIT_NO_MEMORY, Channel
+from codemode.sandbox.guest.frame_socket import Channel
 from codemode.sandbox.guest.output import Output
 from codemode.sandbox.guest.program import Program, filename_of
 from codemode.sandbox.guest.progress import Progress
@@ -30,6 +30,7 @@ from codemode.sandbox.guest.tools.calling import Caller, ToolSpec
 from codemode.sandbox.guest.tools.tool_errors import TOOL_ERRORS
 from codemode.sandbox.guest.tools.toolbox import Tools
 from codemode.sandbox.lockdown.run_limits import MemoryReserve, lower
+from codemode.wire.constants import EXIT_NO_MEMORY
 from codemode.wire.frames import Frame, pack, pack_texts, unpack_texts
 
 __all__ = ["Guest"]

@@ -23,6 +23,7 @@ from codemode.sandbox.syscalls import (
     PR_SET_PDEATHSIG,
     prctl,
 )
+from codemode.wire.constants import SANDBOX_USERS
 
 __all__ = ["CHANNEL_FD", "LAYERS", "Boot", "Layer"]
 
@@ -30,7 +31,6 @@ CHANNEL_FD = 3
 _NICENESS = 5  # a third of the usual weight: somebody waits for the code as well
 _THREAD_STACK_BYTES = 2 * 1024 * 1024
 _FIRST_SLOT_UID = 61_001
-_SLOT_UIDS = 2_000
 
 # What they bound is out of reach behind the filter, or is memory that is limited anyway.
 _DISPENSABLE = ("RLIMIT_MEMLOCK", "RLIMIT_MSGQUEUE", "RLIMIT_SIGPENDING")
@@ -96,7 +96,7 @@ def nested_user_namespace(boot: Boot) -> None:
 
 def user_of_slot(boot: Boot) -> None:
     """Be a user that no sibling is."""
-    uid = _FIRST_SLOT_UID + boot.slot % _SLOT_UIDS
+    uid = _FIRST_SLOT_UID + boot.slot % SANDBOX_USERS
     os.chown(boot.workdir, uid, uid)
     os.setgroups([])
     os.setresgid(uid, uid, uid)

@@ -1,6 +1,6 @@
 """Try one tier for real in a throw-away process, and say how far it came.
 
-Run as ``python -I -S -B probe.py SETTINGS``: it prepares like a zygote, forks
+Run as ``python -I -S -B trial.py SETTINGS``: it prepares like a zygote, forks
 one child, applies each layer and prints one JSON object: ``{"ok": true, ...}``
 or the step that failed with its errno.
 """

@@ -11,9 +11,9 @@ from typing import Any
 from django.core.checks import CheckMessage
 from django.core.management.base import BaseCommand, CommandError
 
-from codemode.catalogue.stubs import render_records
+from codemode.catalogue import render_records, render_stubs
 from codemode.errors import ConfigurationError
-from codemode.tools import Tool, render_stubs
+from codemode.tools import Tool
 from django_codemode.management.options import (
     HelpFormatter,
     add_context_options,

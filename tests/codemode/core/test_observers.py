@@ -19,7 +19,7 @@ from codemode import (
     ExecutorClientError,
     Limits,
 )
-from codemode.core.observers import Execution
+from codemode.core.hooks import Execution
 from codemode.errors import ExecutorConnectionError, ValueEncodingError
 from tests.codemode.conftest import Half
 from tests.codemode.processes import wait_until
@@ -311,7 +311,7 @@ class TestAThreadForSyncCodeThatIsHeld:
         watched: Held,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("codemode.core.observers.UNWIND_SECONDS", 0.1)
+        monkeypatch.setattr("codemode.core._dispatch.observation.UNWIND_SECONDS", 0.1)
         others: list[asyncio.Task[None]] = []
 
         async def let_others_hold_it() -> None:
@@ -449,7 +449,7 @@ async def test_no_thread_is_asked_while_nobody_watches(
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise AssertionError("a thread was asked")
 
-    monkeypatch.setattr("codemode.core.observers.on_sync_thread", refuse)
+    monkeypatch.setattr("codemode.core._dispatch.observation.on_sync_thread", refuse)
     assert (await codemode.run_async("7")).value == 7
 
 

@@ -21,11 +21,12 @@ from codemode.executor.host.work_folders import WorkFolder
 from codemode.executor.pool import pool as pools
 from codemode.executor.pool import zygotes
 from codemode.executor.pool.pool import Pool, PoolUnavailableError
-from codemode.executor.pool.sandbox_numbers import USERS, SlotNumbers
+from codemode.executor.pool.sandbox_numbers import SlotNumbers
 from codemode.executor.pool.zygotes import Zygote, ZygoteStartError
 from codemode.executor.serving.server import ExecutorServer
 from codemode.executor.streams import execute_stream as streams
 from codemode.interpreter import InterpreterNotFoundError, find_python
+from codemode.wire.constants import SANDBOX_USERS as USERS
 from tests.codemode.processes import ExecutorProcess, ending_all_it_starts, open_descriptors
 from tests.codemode.sandbox.lockdown.hosts import needs_tier
 from tests.support.marks import deep_except

@@ -1,0 +1,222 @@
+"""The report of one execution's begin and, once, of its end to the observers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from codemode.core._dispatch import logs
+from codemode.core._dispatch.interrupts import is_interrupt
+from codemode.core._dispatch.plain_functions import call_plain
+from codemode.core._dispatch.threads import UNWIND_SECONDS, on_sync_thread
+from codemode.core.hooks import Execution, ExecutionObserver
+from codemode.core.result import ExecutionFailure, ExecutionResult
+
+__all__ = ["Observation", "RunSoFar"]
+
+logger = logging.getLogger("codemode.executions")
+
+
+class RunSoFar(Protocol):
+    """The record of a run that an observation reports at its end."""
+
+    @property
+    def final(self) -> ExecutionResult | None:
+        """Return the whole outcome, None before the end."""
+
+    @property
+    def left_a_tool(self) -> bool:
+        """Tell whether a sync tool of the run still holds the thread for sync code."""
+
+    def cancelled(self, why: str) -> ExecutionResult:
+        """Return the outcome of the run as it stands, cancelled."""
+
+
+class Observation:
+    """Tell the observers of one execution: a ``with`` or ``async with`` block around it."""
+
+    def __init__(self, observers: Sequence[ExecutionObserver], execution: Execution) -> None:
+        self._observers = observers
+        self._told: list[ExecutionObserver] = []
+        self._execution = execution
+        self._began = 0.0
+        self._pid = os.getpid()
+        self.transcript: RunSoFar | None = None
+
+    def __enter__(self) -> Self:
+        self._began = logs.execution_began(self._execution)
+        try:
+            self._start()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._pid == os.getpid():  # in a forked child it is the parent's to tell
+            self._finish(*self._outcome(error))
+
+    async def __aenter__(self) -> Self:
+        self._began = logs.execution_began(self._execution)
+        if self._observers:
+            telling = _Telling(self._start)
+            try:
+                await telling
+            except BaseException as error:
+                if telling.withdraw():
+                    self._outcome(error)
+                else:
+                    await self.__aexit__(type(error), error, None)
+                raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._pid != os.getpid():
+            return
+        outcome = self._outcome(error)
+        if self._observers:
+            # A tool that was left behind holds the thread for as long as it likes.
+            patience = 0.0 if self._left_a_tool() else UNWIND_SECONDS
+            hurried = _given_up(error) is not None
+            await _Telling(self._finish, *outcome).told(patience=patience, hurried=hurried)
+
+    def _start(self) -> None:
+        for observer in self._observers:
+            self._told.append(observer)
+            try:
+                call_plain(observer.execution_started, self._execution)
+            except Exception as error:
+                if is_interrupt(error):
+                    raise
+                logger.exception("An observer failed; execution %s goes on", self._id)
+
+    def _finish(self, result: ExecutionResult | None, error: BaseException | None) -> None:
+        interrupt: BaseException | None = None
+        while self._told:
+            observer = self._told.pop()
+            try:
+                call_plain(observer.execution_finished, self._execution, result, error)
+            except BaseException as problem:
+                if is_interrupt(problem):
+                    interrupt = problem  # after the others know of the end
+                else:
+                    logger.exception("An observer failed; the result of %s stands", self._id)
+        if interrupt is not None:
+            raise interrupt
+
+    def _outcome(
+        self, error: BaseException | None
+    ) -> tuple[ExecutionResult | None, BaseException | None]:
+        transcript = self.transcript
+        result: ExecutionResult | None = getattr(error, "result", None)
+        if transcript is not None and transcript.final is not None:
+            result, error = transcript.final, None  # leaving a stream after its end is no failure
+        elif (why := _given_up(error)) is not None:
+            result, error = self._cancelled(why), None
+        logs.execution_ended(self._execution, self._began, result, error)
+        return result, error
+
+    def _left_a_tool(self) -> bool:
+        return self.transcript is not None and self.transcript.left_a_tool
+
+    def _cancelled(self, why: str) -> ExecutionResult:
+        if self.transcript is not None:
+            return self.transcript.cancelled(why)
+        return ExecutionResult(  # its code has not been sent
+            status="cancelled",
+            execution_id=self._id,
+            error=ExecutionFailure(type="Cancelled", message=why),
+            duration_ms=(time.monotonic() - self._began) * 1000,
+        )
+
+    @property
+    def _id(self) -> str:
+        return self._execution.execution_id
+
+
+def _given_up(error: BaseException | None) -> str | None:
+    """Return why the caller wants no result any more, if that is what happened."""
+    if isinstance(error, GeneratorExit):
+        return "the stream was closed before its end"
+    if isinstance(error, asyncio.CancelledError):
+        return "the task that executed it was cancelled"
+    return "the caller was interrupted" if error is not None and is_interrupt(error) else None
+
+
+class _Telling:
+    """A message to the observers, on its way to the thread for sync code.
+
+    It arrives even when whoever waits for it is cancelled, unless it is withdrawn.
+    """
+
+    def __init__(self, function: Callable[..., None], *args: Any) -> None:
+        self._function = partial(function, *args)
+        self._taken = threading.Lock()  # for good, by the observers or by a withdrawal
+        self._task = asyncio.ensure_future(self._deliver())
+
+    async def told(self, *, patience: float, hurried: bool) -> None:
+        """Wait at most ``patience`` seconds, and for observers at work longer unless ``hurried``.
+
+        Being cancelled means hurry. What is not told by then is told later.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience
+        cancelled: asyncio.CancelledError | None = None
+        while not self._task.done():
+            left = until - loop.time()
+            if left <= 0 and (hurried or not self._taken.locked()):
+                _to_be_told.add(self._task)
+                self._task.add_done_callback(_told_later)
+                break
+            try:
+                await asyncio.wait((self._task,), timeout=left if left > 0 else None)
+            except asyncio.CancelledError as error:
+                cancelled, hurried = error, True
+        if cancelled is not None:
+            raise cancelled
+        if self._task.done():
+            self._task.result()
+
+    def withdraw(self) -> bool:
+        """Take the message back; return False when it has arrived."""
+        return self._taken.acquire(blocking=False)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return asyncio.shield(self._task).__await__()
+
+    async def _deliver(self) -> None:
+        while not self._taken.locked():
+            try:
+                await on_sync_thread(self._arrive)
+            except asyncio.CancelledError:
+                pass  # by the end of the loop, which waits for its tasks
+
+    def _arrive(self) -> None:
+        if self._taken.acquire(blocking=False):
+            self._function()
+
+
+_to_be_told: set[asyncio.Task[None]] = set()  # kept, so that none is collected half-way
+
+
+def _told_later(task: asyncio.Task[None]) -> None:
+    _to_be_told.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("Observers could not be told of an execution's end", exc_info=error)

@@ -1,0 +1,20 @@
+"""The start of a zygote: ``python -I -S -B __main__.py CONTROL_FD SETTINGS``.
+
+A file run by its path has no package around it, so this one only makes ours
+importable and hands over.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+
+_settings = json.loads(sys.argv[2])
+# The installed packages are importable only until ours are loaded: the
+# model's code sees the standard library and what the profile exposes.
+_paths = list(sys.path)
+sys.path += _settings["import_path"]
+_main = importlib.import_module("codemode.sandbox.zygote").main
+sys.path[:] = _paths
+_main(int(sys.argv[1]), _settings)

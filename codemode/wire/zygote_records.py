@@ -1,0 +1,23 @@
+"""The records between the executor and a zygote, on a SOCK_SEQPACKET socket.
+
+Fields are big-endian:
+
+    executor to zygote   b"S" slot:u32            + fds (channel, raw output, and the
+                                                    entrances of its control group)
+    zygote to executor   b"R"                     ready
+                         b"F" slot:u32            + fd (pidfd of the child)
+                         b"N" slot:u32 errno:u32  fork failed
+                         b"X" slot:u32 status:i32 cpu_us:u64 max_rss_kb:u64
+"""
+
+from __future__ import annotations
+
+import struct
+
+__all__ = ["EXITED", "FAILED", "FORKED", "READY", "SPAWN"]
+
+SPAWN = struct.Struct("!cI")
+READY = b"R"
+FORKED = struct.Struct("!cI")
+FAILED = struct.Struct("!cII")
+EXITED = struct.Struct("!cIiQQ")

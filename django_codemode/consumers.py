@@ -17,9 +17,9 @@ from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.core.exceptions import PermissionDenied
 
-from codemode.core._dispatch.plain_functions import call_plain
 from codemode.core.codemode import Codemode
 from codemode.core.context import RuntimeContext, use_context
+from codemode.core.plain_functions import call_plain
 from codemode.errors import ConfigurationError
 from django_codemode._requests.execution import Execution, prepare_execution
 from django_codemode._requests.origins import origin_is_allowed

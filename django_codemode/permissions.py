@@ -11,8 +11,8 @@ from django.conf import settings
 from django.contrib.auth import SESSION_KEY, get_user, get_user_model
 from django.http import HttpRequest
 
-from codemode.core._dispatch.plain_functions import call_plain
 from codemode.core.context import RuntimeContext
+from codemode.core.plain_functions import call_plain
 from codemode.errors import ConfigurationError
 from codemode.tools import Tool
 from django_codemode.refusals import RefusalError

@@ -13,7 +13,6 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Protocol, TypeVar
 
 from codemode.core._dispatch.interrupts import is_interrupt
-from codemode.core._dispatch.plain_functions import call_plain, check_plain
 from codemode.core._dispatch.threads import on_sync_thread
 from codemode.core.context import (
     RuntimeContext,
@@ -22,6 +21,7 @@ from codemode.core.context import (
     use_context,
 )
 from codemode.core.hooks import ExecutionObserver, ToolHook
+from codemode.core.plain_functions import call_plain, check_plain
 from codemode.errors import ConfigurationError, ToolRegistrationError
 from codemode.tools.build import default_name, make_tool, same_source
 from codemode.tools.errors import ToolCallRefused

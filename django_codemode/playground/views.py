@@ -15,9 +15,9 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.utils.translation import get_language, override
 
-from codemode.core._dispatch.plain_functions import call_plain
 from codemode.core.context import RuntimeContext, use_context
 from codemode.core.events import Event, ExecutionCompleted, ExecutionStarted
+from codemode.core.plain_functions import call_plain
 from codemode.core.result import ExecutionResult
 from codemode.errors import ConfigurationError, ExecutorClientError, ValueEncodingError
 from django_codemode._requests.execution import Execution

@@ -10,9 +10,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.http.request import UnreadablePostError
 from django.views import View
 
-from codemode.core._dispatch.plain_functions import call_plain
 from codemode.core.codemode import Codemode
 from codemode.core.context import RuntimeContext
+from codemode.core.plain_functions import call_plain
 from codemode.errors import ConfigurationError
 from django_codemode._requests.execution import Execution, prepare_execution
 from django_codemode._requests.rates import count_execution

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from codemode.core._dispatch.plain_functions import call_plain
 from codemode.core.executor_info import ExecutorInfo
+from codemode.core.plain_functions import call_plain
 from codemode.errors import ConfigurationError
 from django_codemode.health import executor_info
 from django_codemode.refusals import RefusalError, not_configured

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from codemode.core._dispatch.plain_functions import call_plain
+from codemode.core.plain_functions import call_plain
 from django_codemode.payload import tool_as_json
 from django_codemode.views.base import CodemodeView
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from codemode.core._dispatch.interrupts import is_interrupt
-from codemode.core._dispatch.plain_functions import call_plain
 from codemode.core.hooks import ToolCall, ToolFailure, ToolHook, ToolOutcome, failure_of
+from codemode.core.plain_functions import call_plain
 from codemode.core.registry import ComponentRegistry
 from codemode.errors import ValueDecodingError
 from codemode.tools.complaints import shorten

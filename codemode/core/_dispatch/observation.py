@@ -14,9 +14,9 @@ from typing import Any, Protocol, Self
 
 from codemode.core._dispatch import logs
 from codemode.core._dispatch.interrupts import is_interrupt
-from codemode.core._dispatch.plain_functions import call_plain
 from codemode.core._dispatch.threads import UNWIND_SECONDS, on_sync_thread
 from codemode.core.hooks import Execution, ExecutionObserver
+from codemode.core.plain_functions import call_plain
 from codemode.core.result import ExecutionFailure, ExecutionResult
 
 __all__ = ["Observation", "RunSoFar"]

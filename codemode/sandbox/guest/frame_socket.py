@@ -1,14 +1,15 @@
 """The guest's end of the socket: frames out, frames in, answers to their callers.
 
-Any thread may call. A synchronous caller becomes the reader of the socket
-when nobody is, and while it waits it delivers whatever arrives, for everyone:
-a lone caller needs no second thread. As soon as two wait at once, or a
-coroutine does, a daemon thread reads instead, for as long as calls are open.
+Any thread may call. A synchronous caller becomes the reader of the socket when
+there is no reader. While it waits, it delivers every frame that arrives, to
+every waiter. A lone caller therefore needs no second thread. As soon as two
+callers wait at once, or a coroutine waits, a daemon thread reads instead, for
+as long as calls are open.
 
 A signal handler of the code (``signal.alarm`` is popular) may raise between any
 two steps in the main thread. Reads and writes therefore account for their
-bytes inside C calls, where no handler runs, and a half-sent frame is finished
-by the next sender.
+bytes inside C calls, where no handler runs. The next sender finishes a frame
+that was half sent.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ _exhaust = deque[object](maxlen=0).extend
 
 
 class Channel:
-    """Speak in frames with the executor. Ends the process when the executor is gone.
+    """A frame connection to the executor, which ends the process when the executor is gone.
 
-    Made in the zygote, and attached to its socket in the child.
+    The channel is created in the zygote and attached to its socket in the child.
     """
 
     _socket: socket.socket
@@ -78,14 +79,14 @@ class Channel:
         self.forked = False
 
     def attach(self, sock: socket.socket) -> None:
-        """Speak on this blocking socket; no process forked from here on may."""
+        """Use this blocking socket; a process forked from now on cannot use it."""
         self._socket = sock
         self._send = sock.send
         self._recv = sock.recv
         os.register_at_fork(after_in_child=self._after_fork)
 
     def rehearse(self, *frames: bytes) -> None:
-        """Receive these frames, and send to nobody, until there is a socket."""
+        """Receive these frames, and discard what is sent, until a socket is attached."""
         left = deque(frames)
         self._recv = lambda _size: left.popleft()
         self._send = len
@@ -94,18 +95,18 @@ class Channel:
         self.forked = True
 
     def set_calls_in_flight(self, most: int, most_bytes: int) -> None:
-        """Let that many calls be unanswered at once, with so many bytes; more wait."""
+        """Limit the unanswered calls, and the bytes of their arguments; further calls wait."""
         self._slots = Slots(most, most_bytes)
 
     # Frames out
 
     @property
     def sending_here(self) -> bool:
-        """Tell whether this very thread is in the middle of sending a frame."""
+        """Whether the current thread is in the middle of sending a frame."""
         return self._sender == _get_ident()
 
     def send(self, kind: Frame, run: int, call: int, *body: bytes) -> None:
-        """Send one frame, whole, before any other thread's next one."""
+        """Send one whole frame; frames of other threads wait until it is sent."""
         self.send_packed(pack(kind, run, call, *body))
 
     def send_packed(self, frame: bytes) -> None:
@@ -131,7 +132,8 @@ class Channel:
         except BaseException as error:
             _exit_if_gone(error)
             rest = len(data) - sum(counts)
-            # A frame of which nothing was sent is as if it had never been.
+            # The rest of a frame that was begun is kept for the next sender. A frame of which no
+            # byte was sent is dropped: its sender sees the exception.
             self._unsent = bytes(data[-rest:] if rest < len(frame) else data[-rest : -len(frame)])
             raise
         self._unsent = b""
@@ -139,7 +141,7 @@ class Channel:
     # Frames in
 
     def receive(self) -> tuple[int, int, bytes]:
-        """Wait for the next frame that answers no call: its kind, run and body."""
+        """Wait for the next frame that is not an answer; return its kind, run and body."""
         self._receiving = True
         try:
             while not self._inbox:
@@ -158,7 +160,7 @@ class Channel:
             self._receiving = False
 
     def _read(self) -> None:
-        """Wait for bytes and deliver the frames that are complete. The reader alone calls it."""
+        """Wait for bytes and deliver the complete frames. Only the reader calls this."""
         received = self._received
         before = len(received)
         size = min(max(self._missing, RECEIVE_BYTES), RECEIVE_MOST_BYTES)
@@ -167,7 +169,7 @@ class Channel:
                 raise MemoryError
             _exhaust(map(received.extend, map(self._recv, (size,))))
         except MemoryError:
-            # Bytes may be lost between the two calls: nothing after them can be understood.
+            # Bytes may be lost between `recv` and `extend`; the stream after them cannot be parsed.
             self._broken = True
             if self._receiving:
                 _exit(EXIT_NO_MEMORY)
@@ -194,7 +196,7 @@ class Channel:
             start = LENGTH.size + HEADER.size
             if kind in (Frame.TOOL_VALUE, Frame.TOOL_FAILURE):
                 call = self._calls.get(number)
-                # A late answer to a call that was given up is dropped here.
+                # A late answer to an abandoned call is dropped here.
                 if call is not None:
                     try:
                         outcome = (kind, _copy(received, start, end))
@@ -211,7 +213,7 @@ class Channel:
     # Calls
 
     def call(self, run: int, name: bytes, arguments: bytes) -> Outcome:
-        """Send a call and wait in this thread for its answer."""
+        """Send a call and wait in this thread for its answer; return the answer."""
         self._slots.take(len(arguments))
         number = next(self._numbers)
         call = ThreadCall(run, len(arguments))
@@ -234,7 +236,7 @@ class Channel:
         return call.outcome
 
     async def call_async(self, run: int, name: bytes, arguments: bytes) -> Outcome:
-        """Send a call and await its answer; cancelling cancels the call."""
+        """Send a call, await its answer and return it; cancelling the task cancels the call."""
         await self._slots.take_async(len(arguments))
         number = next(self._numbers)
         call = TaskCall(run, len(arguments), get_running_loop())
@@ -249,7 +251,7 @@ class Channel:
         return outcome
 
     def end_run(self, run: int) -> None:
-        """Answer the calls that a run left open: nobody else will."""
+        """Answer the calls that a run left open with LOST: the executor will not answer them."""
         for number, call in list(self._calls.items()):
             if call.run == run:
                 call.finish((LOST, b""))
@@ -268,14 +270,17 @@ class Channel:
             if not self.forked and not self.sending_here:
                 self.send(Frame.CANCEL_CALL, run, number)
         finally:
-            # Not before: the executor reads nothing on while another call has no room.
+            # The slot is freed only after the cancellation is sent. In the other order:
+            # 1. Another thread takes the slot and sends its call.
+            # 2. The executor has no room for that call and stops reading.
+            # 3. It never reads the cancellation that would make room.
             self._slots.give(call.size)
 
     # The reader thread
 
     def _want_reader(self) -> None:
         if not self._reading_apart:
-            # Two may be started by a race; they take turns, as all readers do.
+            # A race may start two reader threads; they take turns, as all readers do.
             _start_thread(self._keep_reading, ())
             self._reading_apart = True
         if not self._reader_wanted.is_set():
@@ -288,7 +293,7 @@ class Channel:
                 while self._calls or self._receiving:
                     self._read()
             self._reader_wanted.clear()
-            # A call may have come between the last look and the clearing.
+            # A call may have been opened between the last check and the clearing.
             if self._calls or self._receiving:
                 self._reader_wanted.set()
 
@@ -299,7 +304,7 @@ def _copy(received: bytearray, start: int, end: int) -> bytes:
 
 
 def _exit_if_gone(error: BaseException) -> None:
-    """End the process when the executor is gone, or this end of the socket was closed."""
-    # A signal handler may raise TimeoutError, which is an OSError too: hence the number.
+    """End the process if the executor is gone or this end of the socket was closed."""
+    # A signal handler may raise TimeoutError, which is an OSError too: hence the check of errno.
     if isinstance(error, OSError) and error.errno in _GONE:
         _exit(0)

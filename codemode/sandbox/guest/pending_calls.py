@@ -1,4 +1,4 @@
-"""Calls that are not answered yet, and their answers."""
+"""Unanswered calls, and the answers to them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ NO_MEMORY = -1
 
 
 class Call(Protocol):
-    """A call that somebody waits for."""
+    """A call that has a waiter."""
 
     run: int
     size: int  # bytes of arguments
 
     def finish(self, outcome: Outcome) -> None:
-        """Give the answer to who waits; only the first answer counts."""
+        """Pass the answer to the waiter; only the first answer counts."""
 
 
 class ThreadCall:
@@ -43,7 +43,7 @@ class ThreadCall:
         self.answered.acquire()
 
     def finish(self, outcome: Outcome) -> None:
-        """Give the answer to the thread."""
+        """Pass the answer to the thread."""
         if self.outcome is None:
             self.outcome = outcome
             self.answered.release()
@@ -62,13 +62,13 @@ class TaskCall:
         self.outcome: Outcome | None = None
 
     def finish(self, outcome: Outcome) -> None:
-        """Give the answer to the coroutine, from any thread."""
+        """Pass the answer to the coroutine, from any thread."""
         if self.outcome is not None:
             return
         self.outcome = outcome
         try:
             self.loop.call_soon_threadsafe(self._resolve)
-        except Exception:  # noqa: BLE001  # a loop closed, or broken by the code, must not end the reader
+        except Exception:  # noqa: BLE001  # a loop closed or broken by the code must not end the reader
             return
 
     def _resolve(self) -> None:

@@ -1,4 +1,4 @@
-"""The code of a run: compiled, executed, and what its value is."""
+"""The code of a run: its compilation, its execution and its value."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _eval = eval
 
 
 def filename_of(number: int) -> str:
-    """Return the file name of a session's code, which counts from 1."""
+    """Return the file name for the code of run ``number`` in its sandbox, counted from 1."""
     return "<code>" if number == 1 else f"<code {number}>"
 
 
 def compile_code(source: str, filename: str) -> CodeType:
-    """Compile code so that its last expression, if it ends with one, is kept.
+    """Compile code so that the value of a final expression is kept.
 
-    Raises SyntaxError, also where the parser runs out of stack.
+    Raises SyntaxError, even when the parser runs out of stack.
     """
-    # Tracebacks and warnings show lines from here.
+    # Tracebacks and warnings take their source lines from this cache.
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     try:
         tree = _compile(source, filename, "exec", _FLAGS | ast.PyCF_ONLY_AST, dont_inherit=True)
@@ -53,7 +53,7 @@ def compile_code(source: str, filename: str) -> CodeType:
 
 
 class Program:
-    """The module that the code of a sandbox runs in, with its event loop."""
+    """The ``__main__`` module in which the code of a sandbox runs, and its event loop."""
 
     def __init__(self) -> None:
         self._module = ModuleType("__main__")
@@ -65,18 +65,18 @@ class Program:
         self._executor: ThreadPoolExecutor | None = None
 
     def install(self) -> None:
-        """Be the process's main module, started without arguments: the zygote's are not for it."""
+        """Become the process's main module, without the zygote's command-line arguments."""
         sys.modules["__main__"] = self._module
         sys.argv = [""]
         sys.orig_argv = [""]
 
     def define(self, names: Mapping[str, Any], fallback: Mapping[str, Any]) -> None:
-        """Give the code names: as global variables, and behind the builtins."""
+        """Give the code ``names`` as global variables and ``fallback`` among the builtins."""
         self._names.update(names)
         self._fallback.update(fallback)
 
     def run(self, source: str, filename: str, inputs: Mapping[str, Any]) -> Any:
-        """Execute the code and return its value: ``result``, last expression or None."""
+        """Execute the code and return ``result``, else the last expression's value, else None."""
         code = compile_code(source, filename)
         self._prepare(inputs)
         try:
@@ -89,7 +89,8 @@ class Program:
         return self._names.get("result", last)
 
     def _prepare(self, inputs: Mapping[str, Any]) -> None:
-        # An earlier run's result stays readable from there, and a new one is told by its presence.
+        # The result of an earlier run stays readable among the builtins. A global named `result`
+        # then always comes from this run.
         if "result" in self._names:
             self._fallback["result"] = self._names.pop("result")
         self._names.update(inputs)
@@ -99,7 +100,7 @@ class Program:
             self._loop = asyncio.new_event_loop()
         elif self._executor is not None:
             self._executor.shutdown(wait=False)
-        # A new one for each run, as threads of an earlier run may not call tools.
+        # A new executor for each run: threads of an earlier run may not call tools.
         self._executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
         self._loop.set_default_executor(self._executor)
         coroutine = _eval(code, self._names)
@@ -108,11 +109,11 @@ class Program:
             self._loop.run_until_complete(task)
         finally:
             if task.done() and not task.cancelled():
-                # Asked for, so that the task does not log it as never retrieved.
+                # Retrieved, so that the task does not log that it never was.
                 task.exception()
 
     def close_unawaited(self) -> Iterator[str]:
-        """Close coroutines that the code made, kept and never awaited; yield a warning for each."""
+        """Close coroutines that the code stored and never awaited; yield a warning for each."""
         for name, coroutine in _coroutines(self._names):
             if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
                 coroutine.close()
@@ -121,7 +122,7 @@ class Program:
 
 
 def _coroutines(names: Mapping[str, Any]) -> Iterator[tuple[str, CoroutineType[Any, Any, Any]]]:
-    """Find coroutines in variables, and in lists, tuples, sets and dicts of variables."""
+    """Yield coroutines held by variables, or directly in their lists, tuples, sets and dicts."""
     for name, value in list(names.items()):
         if isinstance(value, CoroutineType):
             yield name, value

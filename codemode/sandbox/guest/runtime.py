@@ -1,8 +1,9 @@
-"""The guest: what a sandboxed child does from its first frame to its last.
+"""The guest: the runtime of a sandbox, from its first frame to its last.
 
-It takes the tools and limits (OPEN), then code (RUN), executes it, and answers
-with its value or failure. Everything here runs in the same process as the
-hostile code: what guards others lies outside. What lies here serves the code.
+The guest takes the tools and limits (OPEN), then code (RUN), executes the code,
+and answers with its value or failure. Everything here runs in the same process
+as the hostile code. The guards that protect others are therefore outside this
+process; the guest only serves the code.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from codemode.wire.frames import Frame, pack, pack_texts, unpack_texts
 
 __all__ = ["Guest"]
 
-# Kept here: the code may replace what the modules have.
+# Captured at import: the executed code may replace these functions in their modules.
 _exit = os._exit
 _sleep = time.sleep
 _alarm = signal.alarm
@@ -47,7 +48,7 @@ LINGER_SECONDS = 0.2
 
 RECURSION_LIMIT = sys.getrecursionlimit()
 
-# A session's, whose process goes on after the run.
+# Opened as a session: without one, the process would end after the rehearsed run.
 _OPENED = {
     "session": True,
     "tools": [],
@@ -64,10 +65,11 @@ _REHEARSED = (
 
 
 class Guest:
-    """Be all parts of one sandbox.
+    """The parts of one sandbox, wired together.
 
-    Made once in the zygote, whose children share its memory, and attached to a
-    socket in each: a run then begins sooner, and an idle child is small.
+    The guest is created once in the zygote, whose children share its memory.
+    Each child attaches it to a socket. A run then begins sooner, and an idle
+    child is small.
     """
 
     def __init__(self) -> None:
@@ -81,10 +83,10 @@ class Guest:
         self._max_bytes = 0
 
     def rehearse(self) -> None:
-        """Take a stream's first frames and one line of code, and keep nothing of them.
+        """Process a stream's first frames and one line of code, and keep nothing of them.
 
-        What is written to on the way is then this process's own memory already:
-        pages that the code of a user need not wait for.
+        Pages written to here are already private to this process, so the code
+        of a user does not wait for the kernel to copy them.
         """
         self._channel.rehearse(*_REHEARSED)
         _, _, body = self._channel.receive()
@@ -95,14 +97,14 @@ class Guest:
         del self._reserve
 
     def attach(self, sock: socket.socket) -> None:
-        """Take this process over for the code that will come on the socket."""
+        """Prepare this process for the code that will arrive on the socket."""
         self._channel.attach(sock)
         self._output.install()
         self._program.install()
         threading.excepthook = self._report_thread
 
     def serve(self, *, raw_memory_base: int | None = None) -> NoReturn:
-        """Serve one stream on a blocking socket; end the process with it.
+        """Serve one stream on the attached socket; end the process with the stream.
 
         ``raw_memory_base`` is the process's address space in bytes before any
         code ran; None reads it from /proc.
@@ -119,7 +121,7 @@ class Guest:
                 try:
                     self.run(run, number, body)
                 except MemoryError:
-                    # Not even the report could be sent.
+                    # There was no memory left even to send the report.
                     _exit(EXIT_NO_MEMORY)
 
     def _open(self, opened: Mapping[str, Any], raw_memory_base: int | None) -> None:
@@ -157,11 +159,12 @@ class Guest:
             _exit(0)
         self._scope.end()
         if self._session:
-            # Before the last frame: whoever waits for an answer may be the one who reads the next.
+            # Before the last frame: a thread that still waits for an answer may also be the
+            # reader of the executor's next frame.
             self._channel.end_run(run)
         self._channel.send_packed(frame)
         if not self._session:
-            # The executor reads what this process has used, and kills it.
+            # Meanwhile the executor reads the resource usage of this process, and kills it.
             _sleep(LINGER_SECONDS)
             _exit(0)
 
@@ -172,12 +175,13 @@ class Guest:
         self._progress.begin_run()
 
     def _execute(self, run: int, filename: str, body: bytes) -> bytes:
-        """Return the run's last frame."""
+        """Execute the code and return the run's last frame."""
         try:
             (source,), rest = unpack_texts(body, 1)
             inputs = load(bytes(rest)) if rest else {}
             value = self._reserve.guard(self._program.run, source, filename, inputs)
-            # At once and right here: a tracer of the code would trace the call of any function.
+            # Inline and first: a tracer that the code installed would trace any function called
+            # before these two.
             _settrace(None)
             _setprofile(None)
             self._disarm()
@@ -186,7 +190,7 @@ class Guest:
                 for warning in self._program.close_unawaited():
                     self._output.stderr.write(f"RuntimeWarning: {warning}\n")
             frame = pack(Frame.COMPLETED, run, 0, data)
-        except BaseException as error:  # noqa: BLE001  # whatever ends the code is its outcome
+        except BaseException as error:  # noqa: BLE001  # any exception is the code's outcome
             _settrace(None)
             _setprofile(None)
             self._disarm()
@@ -200,12 +204,12 @@ class Guest:
         return pack(Frame.FAILED, run, 0, pack_texts(*describe(error, filename)))
 
     def _disarm(self) -> None:
-        """Keep what the code set up from reaching into its own report."""
+        """Keep an alarm or a recursion limit set by the code from disturbing its report."""
         _alarm(0)
         _setrecursionlimit(RECURSION_LIMIT)
 
     def _report_thread(self, args: threading.ExceptHookArgs) -> None:
-        """Print what ended a thread of the code, without frames of ours."""
+        """Print the exception that ended a thread of the code, without the guest's frames."""
         error = args.exc_value
         if error is None or isinstance(error, SystemExit):
             return

@@ -1,10 +1,10 @@
-"""Which run a piece of code belongs to.
+"""The attribution of tasks, threads and callbacks to their runs.
 
-A session runs code several times in one process. Tasks, threads and
-callbacks that one run leaves behind must get nothing in the next: what they
-call and print is judged by the run that *made* them. Tasks and callbacks carry
-it in a context variable. Threads do not inherit context variables, so those
-that are alive when a run ends are remembered as belonging to the past.
+A session runs code several times in one process. Tasks, threads and callbacks
+that one run leaves behind must not act for the next: their calls and prints
+belong to the run that *created* them. Tasks and callbacks carry that run in a
+context variable. Threads do not inherit context variables, so the threads that
+are alive when a run begins are recorded as those of earlier runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ __all__ = ["RunScope"]
 
 _run_of_context: ContextVar[int] = ContextVar("codemode_run", default=0)
 
-# What the code may replace in these modules must not change what is decided here.
+# Captured at import: the code may replace these in their modules, which must not change the
+# decisions made here.
 _current_thread = threading.current_thread
 _enumerate = threading.enumerate
 _get_ident = threading.get_ident
@@ -25,7 +26,7 @@ _DummyThread = threading._DummyThread
 
 
 class RunScope:
-    """Tell which run the calling code belongs to. Runs count from 1; 0 is none."""
+    """The current run, and whether a caller belongs to it. Runs count from 1; 0 means no run."""
 
     def __init__(self) -> None:
         self.run = 0
@@ -42,11 +43,11 @@ class RunScope:
         _run_of_context.set(run)
 
     def end(self) -> None:
-        """End the run: from now on its leftovers have none."""
+        """End the run: tasks and threads that it leaves behind have no run from now on."""
         self.run = 0
 
     def of_caller(self) -> int:
-        """Return the running run when the caller belongs to it, else 0."""
+        """Return the current run if the caller belongs to it, else 0."""
         run = self.run
         made_in = _run_of_context.get()
         if made_in:
@@ -55,6 +56,7 @@ class RunScope:
             return run
         thread = _current_thread()
         if isinstance(thread, _DummyThread):
-            # Started below `threading`: when, nobody can tell, so only the first run has such.
+            # Started without `threading`, so its start is unknown: only in the first run is it
+            # certain that no earlier run started it.
             return run if self._runs == 1 else 0
         return 0 if thread in self._past_threads else run

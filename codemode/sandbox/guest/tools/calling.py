@@ -1,4 +1,4 @@
-"""A tool call as the code makes it: arguments in, value or exception out."""
+"""Tool calls as the code makes them: arguments in, value or exception out."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["Caller", "ToolSpec"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSpec:
-    """Describe a tool as the host announced it.
+    """A tool as the host announced it.
 
-    ``positional`` are the parameters that may be given by position, in order.
-    A ``hidden`` one is refused by the host to whoever calls it.
+    ``positional`` names the parameters that may be given by position, in order.
+    The host refuses every call of a ``hidden`` tool.
     """
 
     name: str
@@ -35,7 +35,7 @@ class ToolSpec:
 
 
 class Caller:
-    """Make tool calls, from any thread and any event loop."""
+    """A maker of tool calls, usable from any thread and any event loop."""
 
     def __init__(self, channel: Channel, output: Output, scope: RunScope) -> None:
         self._channel = channel
@@ -44,18 +44,18 @@ class Caller:
         self._max_bytes = 0
 
     def set_max_bytes(self, max_bytes: int) -> None:
-        """Bound the arguments of each call, encoded."""
+        """Limit the encoded arguments of each call to so many bytes."""
         self._max_bytes = max_bytes
 
     def call(self, spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call the tool and wait in this thread. Raises ToolError."""
+        """Call the tool, wait in this thread and return its value. Raises ToolError."""
         run, name, arguments = self._prepare(spec, args, kwargs)
         return self._value(spec, self._channel.call(run, name, arguments))
 
     async def call_async(
         self, spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Call the tool and await its answer. Raises ToolError."""
+        """Call the tool, await its answer and return its value. Raises ToolError."""
         run, name, arguments = self._prepare(spec, args, kwargs)
         return self._value(spec, await self._channel.call_async(run, name, arguments))
 
@@ -73,7 +73,7 @@ class Caller:
         if args:
             kwargs = _by_name(spec, args, kwargs)
         arguments = self._encode(spec, kwargs)
-        # What was printed before the call must be seen before it.
+        # Text printed before the call must arrive before the call.
         self._output.flush()
         return run, pack_texts(spec.name), arguments
 
@@ -82,7 +82,7 @@ class Caller:
             return dump(arguments, max_bytes=self._max_bytes, path=spec.name)
         except ValueEncodingError as error:
             problem = error
-        # Once more, one by one, for a path that reads like the call.
+        # Encoded again one by one, for an error path that reads like the call.
         for name, value in arguments.items():
             try:
                 dump(value, max_bytes=self._max_bytes, path=f"{spec.name}({name}=...)")
@@ -113,7 +113,7 @@ class Caller:
 
 
 def _by_name(spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Return all arguments by name, as a function of this signature would take them."""
+    """Return all arguments by name, bound as a function of this signature would bind them."""
     names = spec.positional
     if len(args) > len(names):
         takes = f"{len(names)} positional argument{'s' * (len(names) != 1)}"

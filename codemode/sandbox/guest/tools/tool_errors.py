@@ -1,4 +1,4 @@
-"""What a failed tool call raises in the code.
+"""The exceptions that a failed tool call raises in the code.
 
     ToolError
     ├── UnknownToolError        there is no such tool (also LookupError)
@@ -21,7 +21,7 @@ __all__ = [
 
 
 class ToolError(Exception):
-    """Tell that a tool call failed.
+    """Failure of a tool call.
 
     ``tool`` is the tool's name; ``kind`` is ``error``, ``unknown_tool``,
     ``invalid_arguments``, ``permission_denied``, ``cancelled`` or ``limit``;
@@ -41,15 +41,15 @@ class ToolError(Exception):
 
 
 class UnknownToolError(ToolError, LookupError):
-    """Tell that there is no tool of this name, and which are near."""
+    """Call of a tool that does not exist; the message lists similar names."""
 
 
 class InvalidArgumentsError(ToolError, TypeError):
-    """Tell that the tool does not take these arguments, and which it takes."""
+    """Call with arguments that the tool does not take; the message shows its signature."""
 
 
 class PermissionDeniedError(ToolError, PermissionError):
-    """Tell that whoever started the run may not use this tool."""
+    """Call of a tool that the user of this run may not use."""
 
 
 TOOL_ERRORS = (ToolError, UnknownToolError, InvalidArgumentsError, PermissionDeniedError)
@@ -61,7 +61,7 @@ _BY_KIND: dict[str, type[ToolError]] = {
 }
 
 for _error in TOOL_ERRORS:
-    # Their tracebacks are read by a model that knows them as plain names.
+    # The model reads their tracebacks and knows these classes by their plain names.
     _error.__module__ = "builtins"
 
 

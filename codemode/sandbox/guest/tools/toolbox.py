@@ -1,4 +1,4 @@
-"""The tools as the code sees them: functions, namespaces and ``tools``."""
+"""The tools as the executed code sees them: functions, namespaces and ``tools``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HIDDEN = "Not permitted for this caller."
 
 @dataclass(frozen=True)
 class Tool:
-    """One tool: call it, or read what it does. As a result it travels as a dict."""
+    """One tool: call it, or read what it does. In the result of a run it becomes a dict."""
 
     name: str
     signature: str
@@ -47,7 +47,7 @@ class Tool:
 
 
 class Namespace:
-    """The tools below a common name: ``orders`` of ``orders.get``."""
+    """The tools that share the first part of a dotted name: ``orders`` of ``orders.get``."""
 
     def __init__(self, name: str) -> None:
         self.__dict__["__name__"] = name
@@ -101,7 +101,7 @@ class Tools:
         return [self[name] for _, name in sorted(ranked)[: max(limit, 0)]]
 
     def functions(self) -> dict[str, Any]:
-        """Return what the code finds under plain names: functions and namespaces."""
+        """Return the functions and namespaces that the code finds under plain names."""
         names: dict[str, Any] = {}
         for dotted, function in self._functions.items():
             *path, last = dotted.split(".")
@@ -114,7 +114,7 @@ class Tools:
         return names
 
     def near(self, name: str) -> list[str]:
-        """Return signatures of the tools whose names are like this one."""
+        """Return the signatures of the tools with similar names."""
         return [self._specs[near].signature for near in near_names(name, self._specs)]
 
     def __getitem__(self, name: str) -> Tool:
@@ -143,7 +143,7 @@ class Tools:
 def function_of(spec: ToolSpec, caller: Caller) -> Callable[..., Any]:
     """Return the function that calls this tool."""
 
-    # A failure's traceback starts here: what lies below is nothing the code could mend.
+    # The traceback of a failure starts here: the code cannot fix the frames below.
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return caller.call(spec, () if spec.hidden else args, kwargs)
@@ -162,13 +162,13 @@ def function_of(spec: ToolSpec, caller: Caller) -> Callable[..., Any]:
     function.__module__ = "tools"
     function.__doc__ = _HIDDEN if spec.hidden else spec.description
     function.hidden = spec.hidden
-    # Parsed only when somebody asks: inspect calls it.
+    # Parsed only on demand: inspect calls a callable `__signature__`.
     function.__signature__ = partial(signature_of, spec.signature or "(*args, **kwargs)")
     return cast(Callable[..., Any], function)
 
 
 def near_names(name: str, names: Iterable[str]) -> list[str]:
-    """Return up to three of the names that are like this one, best first."""
+    """Return up to three names that are similar to this one, best first."""
     known = list(names)
     folded = {other.lower().replace(".", "_"): other for other in known}
     wanted = name.lower().replace(".", "_")

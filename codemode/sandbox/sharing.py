@@ -1,8 +1,9 @@
-"""Objects that a process only reads when it uses them, so that its forked children share them.
+"""Immortal objects, which forked children use without copying them.
 
-CPython counts the references to an object in the object itself: a child that looks at one of the
-zygote's writes to its page, and the kernel makes it a copy. It does not count those to None and
-the like, which live for ever (PEP 683). Nor does it, from here on, to whatever the zygote has.
+CPython counts the references to an object in the object itself. A child that uses an object of
+the zygote therefore writes to the object's page, and the kernel copies the page for the child.
+CPython does not count references to immortal objects such as None (PEP 683). ``share_objects``
+makes every object of the zygote immortal.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ __all__ = ["share_objects"]
 _IMMORTAL = 0x80000000
 _WRITABLE = 0x200  # PyBUF_WRITE
 
-# All that a process can address, from the first page that may be in use.
+# The whole address space of a process, from the first page that may be in use.
 _FIRST_ADDRESS = 4096
 _ADDRESSES = 1 << 56
 
 
 def share_objects() -> None:
-    """Let no object that exists now be collected, counted or freed any more.
+    """Exempt every object that exists now from collection, reference counting and freeing.
 
-    The garbage collector is off afterwards. Where the count is not what it is
-    known to be, as in a build without the global lock, objects are still
-    counted: children are larger then, and start more slowly.
+    The garbage collector is disabled afterwards. If the reference count does not
+    have the expected layout, as in a build without the global lock, objects are
+    still counted: children are then larger and start more slowly.
     """
     gc.collect()
     gc.disable()
@@ -46,13 +47,13 @@ def _stop_counting(memory: memoryview[int]) -> None:
             continue
         memory[place] = endless
         found += gc.get_referents(one)
-        if isinstance(one, CodeType):  # whose parts the collector does not know
+        if isinstance(one, CodeType):  # the collector does not report its parts
             found += (one.co_consts, one.co_names, one.co_name, one.co_qualname)
             found += (one.co_filename, one.co_linetable, one.co_exceptiontable)
 
 
 def _count_is_known(memory: memoryview[int]) -> bool:
-    """Tell whether an object begins with the low half of its count, and None's is endless."""
+    """Return whether an object begins with the low half of its count and None is immortal."""
     one = object()
     before = memory[_place(one)]
     more = [one] * 1000

@@ -1,4 +1,4 @@
-"""The system calls that Python's standard library does not offer."""
+"""System calls that Python's standard library does not offer."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ PR_SET_KEEPCAPS = 8
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 
-# Those that have no wrapper in every C library; newer calls share their
-# numbers between machines (linux/unistd.h).
+# Calls without a wrapper in every C library. Newer calls have the same number
+# on all machines (linux/unistd.h).
 _NUMBERS = {
     "pivot_root": {"x86_64": 155, "aarch64": 41},
     "capget": {"x86_64": 125, "aarch64": 90},
@@ -49,7 +49,10 @@ def _checked(result: int, what: str) -> int:
 
 
 def syscall(name: str, *arguments: int | bytes) -> int:
-    """Make a system call by its name. Raises OSError, also where the machine lacks it."""
+    """Make a system call by its name and return its result.
+
+    Raises OSError, and NotImplementedError when the call's number on this machine is not known.
+    """
     number = _NUMBERS[name].get(_machine)
     if number is None:
         raise NotImplementedError(f"the number of {name} is not known for {_machine!r}")

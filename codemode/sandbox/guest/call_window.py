@@ -1,4 +1,4 @@
-"""How many calls may be unanswered at once, and with how many bytes."""
+"""A semaphore that limits the number and the bytes of unanswered calls."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class _Waiter:
 
 
 class Slots:
-    """A semaphore for threads and coroutines of any number of event loops.
+    """A semaphore for threads and for coroutines of any number of event loops.
 
-    Where all slots are free, one of any size may be taken; else ``most_bytes``
-    bounds the sizes of those that are taken together, as the executor does.
+    When all slots are free, a slot of any size may be taken. Otherwise
+    ``most_bytes`` limits the total size of the taken slots, as in the executor.
 
-    A waiter is woken and then takes a free slot itself: a slot handed to a
-    coroutine would be lost for as long as its loop is blocked, perhaps by a
-    thread's call that waits for that very slot. So threads go first, and of each
-    loop the first in line is woken.
+    A waiter is woken and then takes a free slot itself. A slot handed to a
+    coroutine would be lost while its loop is blocked, perhaps by a thread's
+    call that waits for that very slot. Threads are therefore woken first, and
+    with them the first waiter of each loop.
     """
 
     def __init__(self, count: int, most_bytes: int) -> None:
@@ -38,11 +38,11 @@ class Slots:
         self._most_bytes = most_bytes
         self._bytes = 0
         self._queues: dict[AbstractEventLoop | None, deque[_Waiter]] = {None: deque()}
-        # Reentrant: a finalizer that calls a tool may run inside the few lines it guards.
+        # Reentrant: a finalizer that calls a tool may run while this thread holds the lock.
         self._lock = threading.RLock()
 
     def take(self, size: int) -> None:
-        """Take a slot for so many bytes, waiting in this thread for one."""
+        """Take a slot for ``size`` bytes; wait in this thread until there is room."""
         with self._lock:
             if self._has_room(size):
                 self._use(size)
@@ -61,7 +61,7 @@ class Slots:
             raise
 
     async def take_async(self, size: int) -> None:
-        """Take a slot for so many bytes, awaiting one."""
+        """Take a slot for ``size`` bytes; await room for it."""
         loop = get_running_loop()
         with self._lock:
             if loop not in self._queues and self._has_room(size):
@@ -82,7 +82,7 @@ class Slots:
             raise
 
     def give(self, size: int) -> None:
-        """Give a slot back that was taken for so many bytes."""
+        """Return a slot that was taken for ``size`` bytes."""
         with self._lock:
             self._free += 1
             self._bytes -= size
@@ -111,7 +111,7 @@ class Slots:
         return True
 
     def _leave(self, owner: AbstractEventLoop | None, waiter: _Waiter) -> None:
-        """Leave the queue; whoever is first now may find a slot."""
+        """Leave the queue, and wake the waiters that are first now."""
         with self._lock:
             queue = self._queues.get(owner)
             if queue is not None and waiter in queue:
@@ -130,7 +130,7 @@ class Slots:
             try:
                 queue[0].wake()
             except RuntimeError:
-                # The loop was closed: nobody there waits any more.
+                # The loop was closed: its coroutines no longer wait.
                 del self._queues[owner]
 
 

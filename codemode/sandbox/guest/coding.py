@@ -1,4 +1,4 @@
-"""Values to bytes and back, where memory may run out in the middle."""
+"""Conversion of values to bytes and back, when memory may run out midway."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["dump", "load"]
 
 
 def load(data: bytes) -> Any:
-    """Return the value of bytes that came from the executor. Raises MemoryError."""
+    """Return the value encoded in bytes from the executor. Raises MemoryError."""
     try:
         return decode(data, max_bytes=max(len(data), 1))
     except BaseException as error:
@@ -20,7 +20,7 @@ def load(data: bytes) -> Any:
 
 
 def dump(value: Any, *, max_bytes: int, path: str) -> bytes:
-    """Return a value of the code as bytes. Raises ValueEncodingError and MemoryError."""
+    """Return a value of the code as bytes. Raises ValueEncodingError or MemoryError."""
     try:
         return encode(value, max_bytes=max_bytes, path=path)
     except BaseException as error:
@@ -30,7 +30,10 @@ def dump(value: Any, *, max_bytes: int, path: str) -> bytes:
 
 
 def _ran_out_of_memory(error: BaseException | None) -> bool:
-    """Tell whether it was for lack of memory: cbor2 wraps that, or panics (it is Rust)."""
+    """Return whether lack of memory caused the error.
+
+    cbor2 wraps a MemoryError in an error of its own, or panics, as it is written in Rust.
+    """
     while error is not None:
         if isinstance(error, MemoryError) or type(error).__name__ == "PanicException":
             return True

@@ -1,8 +1,8 @@
-"""What the code prints, as frames in the order in which it happens.
+"""The printed output of the code, sent as frames in the order of printing.
 
-Both streams share one buffer, so they keep their order among themselves, and
-whoever sends another frame flushes first. The first lines of a run go out one
-by one, so that a watcher sees them at once; later ones are gathered for at most
+Both streams share one buffer, so their relative order is kept. Every sender of
+another frame flushes the buffer first. The first lines of a run are sent one by
+one, so that a watcher sees them at once. Later lines are gathered for at most
 ``GATHER_SECONDS`` or ``GATHER_CHARACTERS``, whichever comes first.
 """
 
@@ -34,10 +34,10 @@ _start_thread = _thread.start_new_thread
 
 
 class Output:
-    """Gather what both streams print and send it.
+    """A buffer that gathers the text of both streams and sends it.
 
-    What a leftover of an earlier run prints is dropped: its run has been
-    reported already.
+    Text that a task or thread of an earlier run prints is dropped: that run has
+    been reported already.
     """
 
     def __init__(self, channel: Channel, scope: RunScope) -> None:
@@ -57,18 +57,18 @@ class Output:
         self.stdin = _NoInput()
 
     def install(self) -> None:
-        """Make these the process's standard streams."""
+        """Make these streams the standard streams of the process."""
         for name in ("stdin", "stdout", "stderr"):
             stream = getattr(self, name)
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
 
     def begin_run(self) -> None:
-        """Let the first lines of a new run go out at once again."""
+        """Start a new run, whose first lines are sent at once again."""
         self._flushes = 0
 
     def write(self, kind: Frame, text: str) -> None:
-        """Take text of one stream; send it now or soon."""
+        """Take text of one stream; send whole lines now or within ``GATHER_SECONDS``."""
         if not text or not self._scope.of_caller() or self._channel.forked:
             return
         with self._lock:
@@ -89,7 +89,7 @@ class Output:
                     self._flush_soon()
 
     def flush(self) -> None:
-        """Send what is gathered."""
+        """Send the gathered text."""
         if not self._parts or self._channel.forked or self._channel.sending_here:
             return
         with self._lock:
@@ -109,7 +109,7 @@ class Output:
             try:
                 _start_thread(self._keep_flushing, ())
             except RuntimeError:
-                # No thread is left for it.
+                # No thread can be started: the run is at its limit of threads or memory.
                 self.flush()
                 return
             self._flushing_apart = True
@@ -124,7 +124,7 @@ class Output:
 
 
 class _TextStream(io.TextIOBase):
-    """``sys.stdout`` or ``sys.stderr`` of the code."""
+    """The ``sys.stdout`` or ``sys.stderr`` of the code."""
 
     encoding = "utf-8"
     errors = "replace"
@@ -154,7 +154,7 @@ class _TextStream(io.TextIOBase):
         self._output.flush()
 
     def close(self) -> None:
-        # A closed stdout would only hide what comes after it.
+        # A closed stdout would only hide later output.
         self._output.flush()
 
     def reconfigure(self, **_options: Any) -> None:
@@ -174,7 +174,7 @@ class _TextStream(io.TextIOBase):
 
 
 class _ByteStream(io.BufferedIOBase):
-    """``sys.stdout.buffer``: bytes of UTF-8, in pieces of any size."""
+    """The ``buffer`` of a text stream, which takes UTF-8 bytes in pieces of any size."""
 
     mode = "wb"
 
@@ -207,7 +207,7 @@ class _ByteStream(io.BufferedIOBase):
 
 
 class _NoInput(io.TextIOBase):
-    """``sys.stdin`` of the code: nobody is there to type."""
+    """The ``sys.stdin`` of the code, which refuses to read: a run has no input."""
 
     encoding = "utf-8"
     errors = "replace"

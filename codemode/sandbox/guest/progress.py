@@ -1,4 +1,4 @@
-"""``progress(done, total, note)``: tell whoever watches how far the code is."""
+"""The function ``progress(done, total, note)``, which reports how far the code is."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _monotonic = time.monotonic
 
 
 class Progress:
-    """Send progress at most 20 times a second.
+    """A sender of progress reports, at most 20 a second.
 
-    What comes faster replaces what waits; the end (``done == total``), and the
-    last one of a run, are always sent.
+    A report that comes sooner replaces the report that waits. The end
+    (``done == total``) and the last report of a run are always sent.
     """
 
     def __init__(self, channel: Channel, output: Output, scope: RunScope) -> None:
@@ -37,7 +37,7 @@ class Progress:
         self._sent_at = -math.inf
 
     def begin_run(self) -> None:
-        """Forget what an earlier run left."""
+        """Drop the waiting report of an earlier run."""
         self._waiting = None
         self._sent_at = -math.inf
 
@@ -54,7 +54,7 @@ class Progress:
         if len(note) > NOTE_CHARACTERS:
             note = note[: NOTE_CHARACTERS - 1] + "…"
         if not self._scope.of_caller():
-            # A leftover of an earlier run has nobody to report to.
+            # A task or thread of an earlier run: that run has been reported already.
             return
         known = math.nan if total is None else total
         body = PROGRESS.pack(done, known) + pack_texts(note)
@@ -64,7 +64,7 @@ class Progress:
                 self.flush()
 
     def flush(self) -> None:
-        """Send what waits."""
+        """Send the waiting report."""
         if self._waiting is None or self._channel.sending_here:
             return
         with self._lock:

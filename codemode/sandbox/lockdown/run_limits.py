@@ -1,4 +1,4 @@
-"""The process's own resource limits, lowered before any code of the user runs."""
+"""The resource limits of the process, lowered before any executed code runs."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _RLIMIT_AS = resource.RLIMIT_AS
 
 
 def lower(limits: Mapping[str, Any], *, raw_memory_base: int | None = None) -> MemoryReserve:
-    """Lower the limits of this process to those of the run, and never raise one.
+    """Lower the limits of this process to those of the run; never raise a limit.
 
     ``limits`` has ``memory_bytes``, ``cpu_seconds``, ``open_files``,
-    ``disk_bytes`` and ``threads`` (None where they cannot be counted).
+    ``disk_bytes`` and ``threads`` (None where threads cannot be counted).
     ``raw_memory_base`` is the address space in bytes that the process had
     before the run; None reads it from /proc.
     """
@@ -44,10 +44,11 @@ def lower(limits: Mapping[str, Any], *, raw_memory_base: int | None = None) -> M
 
 
 class MemoryReserve:
-    """Keep what is needed to report that memory has run out.
+    """Address space held back to report that memory has run out.
 
-    Between the soft and the hard limit lies a spare part for the report. A
-    session keeps it from then on, so that its next run can begin and tidy up.
+    The difference between the soft and the hard limit is spare for the report.
+    A session that has used the spare keeps it, so that its next run can begin
+    and free memory.
     """
 
     def __init__(self) -> None:
@@ -56,9 +57,10 @@ class MemoryReserve:
         self._held: mmap.mmap | None = mmap.mmap(-1, RESERVE_BYTES)
 
     def guard[**P, T](self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call the function; when it runs out of memory, make room before anything else."""
-        # Must stay this short: an exception in a handler beyond the 256th instruction needs a new
-        # int object, and where there is no memory for it CPython (3.12, 3.13) tries for ever.
+        """Call the function; if it runs out of memory, make room before anything else."""
+        # This function must stay this short. An exception in a handler beyond the 256th
+        # instruction needs a new int object. Without memory for that object CPython (3.12, 3.13)
+        # retries for ever.
         if self._held is None:
             self._hold()
         try:
@@ -69,7 +71,7 @@ class MemoryReserve:
             raise
 
     def _hold(self) -> None:
-        """Hold the reserve again, where a session that ran out of memory has room for it."""
+        """Hold the reserve again, if a session that ran out of memory has room for it now."""
         try:
             mmap.mmap(-1, 3 * RESERVE_BYTES).close()
             self._held = mmap.mmap(-1, RESERVE_BYTES)

@@ -1,4 +1,4 @@
-"""Signatures of tools, from their text."""
+"""Signatures of tools, parsed from their text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["signature_of"]
 def signature_of(text: str) -> inspect.Signature:
     """Return the signature written as ``orders.get(order_id: int) -> Order``.
 
-    Annotations and defaults that are no literals stay text. Raises ValueError.
+    Annotations stay text, as do defaults that are not literals. Raises ValueError.
     """
     start = text.find("(")
     try:
@@ -60,7 +60,7 @@ def _parameter(
 
 
 class _Source(str):
-    """Source text that is shown without quotes."""
+    """Source text whose repr has no quotes."""
 
     __slots__ = ()
 

@@ -11,8 +11,9 @@ import json
 import sys
 
 _settings = json.loads(sys.argv[2])
-# The installed packages are importable only until ours are loaded: the
-# model's code sees the standard library and what the profile exposes.
+# The installed packages are importable only until the zygote's own modules are
+# loaded. The executed code sees only the standard library and the packages that
+# the profile exposes.
 _paths = list(sys.path)
 sys.path += _settings["import_path"]
 _main = importlib.import_module("codemode.sandbox.zygote").main

@@ -1,7 +1,7 @@
 """The first steps of a forked child, before it sees any code.
 
-``start`` applies the layers of the tier, one after the other, each fatal when
-it fails, and then hands over to the guest runtime.
+``start`` applies the layers of the tier one after the other and then hands over
+to the guest. A layer that fails ends the process.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def start(
     """Lock this process down, say READY and serve one stream. Never returns."""
     try:
         for entrance in entrances:
-            os.write(entrance, b"0")  # the calling process enters the control group
+            os.write(entrance, b"0")  # "0" moves the writing process into the control group
         _arrange_descriptors(channel, raw_output, boot)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         gc.enable()
@@ -53,10 +53,13 @@ def start(
 
 
 def _arrange_descriptors(channel: int, raw_output: int, boot: Boot) -> None:
-    """Keep the channel as 3, the raw output as 1 and 2, and of the zygote's nothing."""
+    """Set up descriptors 0 to 3, and close all others but that of the Landlock ruleset.
+
+    0 is /dev/null, 1 and 2 are the raw output, and 3 is the channel.
+    """
     null = os.open(os.devnull, os.O_RDONLY)
     # Moved up first: dup2 onto 0 to 3 must not overwrite one of the sources.
-    # To numbers that are free: the zygote holds a descriptor of each sandbox that lives.
+    # F_DUPFD picks free numbers: the zygote holds a descriptor of each living sandbox.
     null, raw_output, channel = (
         fcntl.fcntl(fd, fcntl.F_DUPFD, CHANNEL_FD + 1) for fd in (null, raw_output, channel)
     )

@@ -1,4 +1,4 @@
-"""Imports of the installed packages that sandboxed code may use."""
+"""Imports of the installed packages that executed code may use."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ __all__ = ["expose"]
 
 
 def expose(packages: Mapping[str, Any]) -> None:
-    """Make packages importable: all of ``folders``, and of ``sites`` only the ``names``."""
+    """Make packages importable: all in ``folders``, but only ``names`` in ``sites``."""
     sys.path += packages["folders"]
     if packages["names"]:
         sys.meta_path.append(_NamedPackages(packages["names"], packages["sites"]))
 
 
 class _NamedPackages:
-    """Find a few packages in folders whose others do not exist for the code.
+    """A finder of a few named packages, in folders whose other packages are hidden from the code.
 
-    These folders are not on ``sys.path``: where Landlock alone guards them the
-    code cannot list them, and an import of another package would fail by
+    These folders are not on ``sys.path``. When only Landlock guards them, the
+    code cannot list them: an import of another package would fail with
     PermissionError instead of ModuleNotFoundError.
     """
 
     def __init__(self, names: Iterable[str], folders: Sequence[str]) -> None:
         self._names = frozenset(names)
         self._folders = folders
-        # Lists the folders while that is allowed; the importers keep what they saw.
+        # Lists the folders while that is still allowed; the importers cache the listing.
         PathFinder.find_spec("", folders)
 
     def find_spec(

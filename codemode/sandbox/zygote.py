@@ -1,9 +1,10 @@
 """The zygote: a small single-threaded process that forks sandboxed children.
 
-It is started as ``python -I -S -B __main__.py CONTROL_FD SETTINGS`` with a clean
-environment, imports what children need once, and then forks a child for each
-request of the executor. It never sees a tenant's data: the executor sends it
-only fixed commands, each with the file descriptors of one child's channel.
+The executor starts the zygote as ``python -I -S -B __main__.py CONTROL_FD SETTINGS``
+with a clean environment. The zygote imports the modules that children need once,
+and then forks a child for each request of the executor. It never sees a tenant's
+data: the executor sends it only fixed commands, each with the file descriptors
+of one child's channel.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def main(control_fd: int, settings: Mapping[str, Any]) -> NoReturn:
     """Serve the executor until its end of the control socket closes."""
     control = socket.socket(fileno=control_fd)
     control.set_inheritable(False)
-    # The terminal's Ctrl-C is the executor's business.
+    # Only the executor handles the terminal's Ctrl-C.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     expose(settings["packages"])
     for module in settings["modules"]:
@@ -77,7 +78,7 @@ class _Zygote:
     def _command(self) -> None:
         try:
             message, fds, flags, _ = socket.recv_fds(self._control, SPAWN.size, _MOST_FDS)
-        except ConnectionResetError:  # how a socket ends whose other end had not read it all
+        except ConnectionResetError:  # the executor closed its end before it had read all messages
             message = b""
         if not message:
             self._leave()
@@ -85,7 +86,7 @@ class _Zygote:
         if kind != b"S":
             raise RuntimeError(f"unknown command {message!r}")
         try:
-            # The kernel leaves out what there is no room for, such as the way into a control group.
+            # The kernel drops descriptors that do not fit, such as a control group's entrance.
             if flags & socket.MSG_CTRUNC:
                 raise OSError(errno.EMFILE, "no room for the descriptors of a sandbox")
             pid = self._prepared.fork()
@@ -133,10 +134,10 @@ class _Zygote:
         self._send(EXITED.pack(b"X", slot, status, cpu, usage.ru_maxrss))
 
     def _kill_orphans(self) -> None:
-        """Kill and reap whatever has come to us that is no sandbox."""
+        """Kill and reap the processes reparented to the zygote that are not sandboxes."""
         known = {pid for pid, _ in self._children.values()}
-        # Each round makes the next layer of a process tree ours. A tree that
-        # grows faster than this is what the PID namespace of tier A is for.
+        # Each round reparents the next layer of a process tree to the zygote. Only the PID
+        # namespace of tier A stops a tree that grows faster than this loop.
         for _ in range(64):
             orphans = [pid for pid in _children_of_self() if pid not in known]
             if not orphans:
@@ -152,8 +153,8 @@ class _Zygote:
             self._leave()
 
     def _leave(self) -> NoReturn:
-        """End with all children, and with what those have started: the executor is gone."""
-        if not self._prepared.pid_namespace:  # else the kernel ends all that is in ours
+        """End the zygote, all children and the processes they started: the executor is gone."""
+        if not self._prepared.pid_namespace:  # otherwise the kernel kills the whole PID namespace
             for pid, _ in self._children.values():
                 _kill_group(pid)
             self._children.clear()
@@ -179,7 +180,7 @@ def _children_of_self() -> list[int]:
 def _is_ours(pid: str) -> bool:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            # The name in parentheses may contain anything, ") R 1" too.
+            # The name in parentheses may contain anything, even ") R 1".
             return int(file.read().rpartition(b")")[2].split()[1]) == os.getpid()
     except (FileNotFoundError, ProcessLookupError):
         return False

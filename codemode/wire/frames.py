@@ -1,12 +1,12 @@
 """The frames between the executor and a sandboxed child.
 
 A frame is ``length (4 bytes) | kind (1) | run (4) | call (4) | body``, all
-big-endian; the length counts what follows it. Bodies are bytes that the
-executor passes on unread, or fixed fields as each kind says. There is no
-general decoder on the executor's side: every byte from a child is hostile, so
-its frames can be checked by a handful of comparisons.
+big-endian. The length counts the bytes after it. A body is either bytes that
+the executor passes on unread or fixed fields, depending on the kind. Every byte
+from a child is hostile. The executor therefore has no general decoder: a few
+comparisons check a frame.
 
-Imported by the child, so only the standard library may be imported here.
+The child imports this module, so it imports only the standard library.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PREFIX = struct.Struct("!IBII")
 
 
 class Frame(IntEnum):
-    """Name the kinds of frames."""
+    """The kind of a frame."""
 
     # executor to child
     OPEN = 1  # body: CBOR map {"tools": [...], "limits": {...}}
@@ -47,17 +47,17 @@ PROGRESS = struct.Struct("!dd")
 
 
 class FrameError(ValueError):
-    """Tell that bytes are no frame."""
+    """Bytes that are not a valid frame."""
 
 
 def pack(kind: Frame, run: int, call: int, *body: bytes) -> bytes:
-    """Return one frame."""
+    """Return the bytes of one frame."""
     size = HEADER.size + sum(map(len, body))
     return b"".join((_PREFIX.pack(size, kind, run, call), *body))
 
 
 def pack_texts(*texts: str) -> bytes:
-    """Return texts one after the other, each after its length in bytes."""
+    """Return texts in a row, each preceded by its length in bytes."""
     parts: list[bytes] = []
     for text in texts:
         data = text.encode("utf-8", "surrogatepass")
@@ -68,7 +68,7 @@ def pack_texts(*texts: str) -> bytes:
 def unpack_texts(
     body: bytes | memoryview, count: int, *, most_bytes: int | None = None
 ) -> tuple[list[str], memoryview]:
-    """Return ``count`` texts, each of at most ``most_bytes``, and what follows them.
+    """Return ``count`` texts, each of at most ``most_bytes``, and the rest of the body.
 
     Raises FrameError.
     """

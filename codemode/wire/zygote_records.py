@@ -3,7 +3,7 @@
 Fields are big-endian:
 
     executor to zygote   b"S" slot:u32            + fds (channel, raw output, and the
-                                                    entrances of its control group)
+                                                    entrance files of its control group)
     zygote to executor   b"R"                     ready
                          b"F" slot:u32            + fd (pidfd of the child)
                          b"N" slot:u32 errno:u32  fork failed

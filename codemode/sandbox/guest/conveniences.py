@@ -1,4 +1,4 @@
-"""What an interactive Python has and ``python -S`` lacks: help, exit and quit."""
+"""Builtins that ``python -S`` lacks: help, exit and quit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Help", "leave"]
 
 
 class Help:
-    """``help(x)``: print what a tool, or anything else, does."""
+    """The function ``help(x)``, which prints the description of a tool or any other object."""
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
@@ -24,7 +24,7 @@ class Help:
         elif tool is not None:
             text = str(tool)
         else:
-            # Large and rarely needed.
+            # Imported here: pydoc is large and rarely needed.
             import pydoc
 
             pydoc.Helper(output=sys.stdout)(thing)

@@ -1,4 +1,4 @@
-"""Why a run did not complete, in the words of the one who wrote the code."""
+"""Reports of failed runs, in terms of the executed code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Failure = tuple[str, str, str, str]
 
 
 class ResultError(Exception):
-    """Tell that the code ran to its end, but its result cannot travel."""
+    """A result that cannot be sent, of code that ran to its end."""
 
     def __init__(self, type: str, message: str) -> None:
         super().__init__(message)
@@ -33,11 +33,11 @@ class ResultError(Exception):
 
 
 def describe(error: BaseException, filename: str) -> Failure:
-    """Return what to report of an exception that ended the code in ``filename``."""
+    """Return the report of an exception that ended the code in ``filename``."""
     if isinstance(error, ResultError):
         return error.type, _cut(str(error)), "", ""
     if isinstance(error, MemoryError):
-        # Those that came up while this one was handled say nothing more.
+        # The exceptions in its context add nothing to the report.
         error.__context__ = None
     strip(error)
     line = _line(error, filename)
@@ -46,7 +46,7 @@ def describe(error: BaseException, filename: str) -> Failure:
 
 
 def strip(error: BaseException) -> None:
-    """Leave only the code's own frames in an exception and all it is linked to."""
+    """Remove all frames but the code's own from an exception and all linked exceptions."""
     waiting: list[BaseException | None] = [error]
     seen: set[int] = set()
     while waiting and len(seen) < EXCEPTIONS_VISITED:
@@ -61,7 +61,7 @@ def strip(error: BaseException) -> None:
 
 
 def near_note(error: BaseException, near: Callable[[str], Iterable[str]]) -> None:
-    """Add what tools are named like the name that a NameError misses."""
+    """Add a note to a NameError that lists the tools with similar names."""
     if isinstance(error, NameError) and isinstance(error.name, str):
         signatures = list(near(error.name))
         if signatures:
@@ -69,7 +69,7 @@ def near_note(error: BaseException, near: Callable[[str], Iterable[str]]) -> Non
 
 
 def _own_frames(first: TracebackType | None) -> TracebackType | None:
-    """Return the traceback without frames of ours and of the standard library."""
+    """Return the traceback without frames of the guest and the standard library."""
     steps = []
     while first is not None:
         if not first.tb_frame.f_code.co_filename.startswith(_NOT_THE_CODES):
@@ -84,7 +84,7 @@ def _own_frames(first: TracebackType | None) -> TracebackType | None:
 
 
 def _line(error: BaseException, filename: str) -> int | None:
-    """Return the line of this code, from 1, where it failed."""
+    """Return the line of the code in ``filename`` that failed, counted from 1."""
     if isinstance(error, SyntaxError) and error.filename == filename:
         return error.lineno
     line = None
@@ -117,10 +117,10 @@ def _message(error: BaseException) -> str:
 
 
 def _safe(show: Callable[[object], str], thing: object) -> str:
-    """Show a thing of the code, whose methods may fail."""
+    """Return ``show(thing)``, or a placeholder when the code's own methods fail."""
     try:
         return show(thing)
-    except BaseException as error:  # noqa: BLE001  # whatever it is, the report goes on
+    except BaseException as error:  # noqa: BLE001  # the report goes on after any error
         return f"<{type(thing).__name__} that cannot be shown: {type(error).__name__}>"
 
 

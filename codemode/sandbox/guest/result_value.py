@@ -1,4 +1,4 @@
-"""The value of a run, made ready to travel."""
+"""Encoding of the value of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNBOUNDED = 2**40
 
 
 def encode_result(value: Any, max_bytes: int) -> bytes:
-    """Return the encoded value. Raises ResultError, which says what to write instead."""
+    """Return the encoded value. Raises ResultError, whose message says what to write instead."""
     _refuse_awaitable(value, "the result")
     try:
         return dump(value, max_bytes=max_bytes, path="result")
@@ -54,7 +54,7 @@ def _refuse_awaitable(value: Any, where: str) -> None:
 
 
 def _members(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Return what lies directly in a list, tuple, set or dict."""
+    """Yield the keys or indexes and the values directly in a list, tuple, set or dict."""
     if isinstance(value, dict):
         yield from value.items()
     elif isinstance(value, list | tuple | set):

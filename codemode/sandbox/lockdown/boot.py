@@ -1,4 +1,4 @@
-"""What the zygote does once, before it forks: namespaces, view, filter, ruleset."""
+"""The zygote's preparations before its first fork: namespaces, view, filter, ruleset."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ _MEMORY_SLACK_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What children inherit. ``pid_namespace`` is None where children share one.
+    """The prepared state that children inherit.
 
-    ``refused`` names what the host does not let the zygote do, and it does without.
+    ``pid_namespace`` is None when children share a namespace. ``refused`` names
+    optional steps that the host did not allow.
     """
 
     pid_namespace: namespaces.PidNamespace | None
@@ -45,19 +46,19 @@ class Prepared:
 
 
 def prepare(tier: str, exposed: Sequence[str], without: Collection[str] = ()) -> Prepared:
-    """Bring this process to where it can fork children of the tier. Raises OSError.
+    """Prepare this process to fork children of the tier. Raises OSError.
 
-    In tier A the calling process stays behind as the guardian, and this returns
-    in the zygote that it forks. ``without`` names layers that a mutation test
-    leaves out.
+    In tier A the calling process stays behind as the guardian, and this function
+    returns in the zygote that it forks. ``without`` names layers that a mutation
+    test leaves out.
     """
-    # By what a zygote watches its children, and the executor kills them.
+    # pidfds must work: the zygote watches its children by them, and the executor kills by them.
     os.close(namespaces.named("pidfd_open", os.pidfd_open, os.getpid()))
     highest_fd = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], _HIGHEST_FD)
     refused = []
     if not _may(_prefer_for_oom_kill):
         refused.append("oom_score_adj")
-    # Found out here: in tier B a child's own user may not even look for them.
+    # Listed here: in tier B the user of a child may not even search for these folders.
     readable = view.read_only_folders(exposed)
     if tier != "A":
         prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -76,12 +77,12 @@ def prepare(tier: str, exposed: Sequence[str], without: Collection[str] = ()) ->
     namespaces.fork_zygote()
     pid_namespace = namespaces.PidNamespace(apart=namespaces.EACH not in without)
     memory_base = _memory_base()
-    # As the namespace's root: it may read an interpreter below a 0700 home.
+    # Built as the namespace's root, which may read an interpreter below a 0700 home.
     if "read_only_view" not in without:
         view.build(readable, exposed)
     if second_user:
         privileges.become(1, privileges.CAP_SYS_ADMIN)
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of user clears it
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # again: the change of user cleared it
     else:
         privileges.set_capabilities(privileges.CAP_SYS_ADMIN)
     landlock_fd = _ruleset()
@@ -102,20 +103,20 @@ def prepare(tier: str, exposed: Sequence[str], without: Collection[str] = ()) ->
 def _ruleset() -> int | None:
     """Return a ruleset that, inside the view, denies devices, sockets, network and peers.
 
-    With version 1 every rename between folders would fail for ever, and the
-    view protects without it.
+    Return None below Landlock version 2. With version 1 every rename between
+    folders would fail, and the view protects without Landlock.
     """
     if landlock.abi() < 2:
         return None
     descriptor = landlock.ruleset_of_view()
-    # Above those that a child puts its own at.
+    # Moved above the descriptors that a child sets up for itself.
     moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, CHANNEL_FD + 1)
     os.close(descriptor)
     return moved
 
 
 def _may(attempt: Callable[[], object]) -> bool:
-    """Try what a sandbox can do without, and tell whether the host allows it."""
+    """Try an optional step, and return whether the host allows it."""
     try:
         attempt()
     except OSError:
@@ -134,7 +135,7 @@ def _prefer_for_oom_kill() -> None:
 
 
 def _memory_base() -> int:
-    """Return the address space of this process, which its children begin with."""
+    """Return the address space in bytes with which children of this process begin."""
     with open("/proc/self/statm", encoding="ascii") as file:
         pages = int(file.read().split()[0])
     return pages * resource.getpagesize() + _MEMORY_SLACK_BYTES

@@ -44,7 +44,7 @@ _RULE_PATH_BENEATH = 1
 
 
 def abi() -> int:
-    """Return the kernel's Landlock version, 0 when there is none."""
+    """Return the kernel's Landlock version, or 0 if there is no Landlock."""
     try:
         return syscall("landlock_create_ruleset", 0, 0, _CREATE_VERSION)
     except (OSError, NotImplementedError):
@@ -54,8 +54,8 @@ def abi() -> int:
 def ruleset(allowed: Mapping[str, int]) -> int:
     """Make a ruleset that grants only these rights below these paths; return its descriptor.
 
-    Everything that the kernel's version can handle is handled, so denied
-    elsewhere. A path that does not exist is left out. Raises OSError.
+    The ruleset handles every right that the kernel's version knows, and so denies
+    it elsewhere. A path that does not exist is left out. Raises OSError.
     """
     return _make(-1, allowed)
 
@@ -63,9 +63,10 @@ def ruleset(allowed: Mapping[str, int]) -> int:
 def ruleset_of_view() -> int:
     """Make a ruleset for a child in a read-only view; return its descriptor.
 
-    The view decides what can be read. This denies executing, devices, sockets,
-    TCP and other processes. A rename between folders is denied in any domain
-    unless it is granted, and a rule on ``/`` reaches what is mounted later.
+    The view decides what can be read. The ruleset denies executing, devices,
+    sockets, TCP and other processes. Landlock denies a rename between folders in
+    every domain unless a rule grants it. A rule on ``/`` also covers mounts made
+    later.
     """
     handled = _EXECUTE | _MAKE_CHAR | _MAKE_BLOCK | _MAKE_SOCK | _MAKE_FIFO | _REFER
     return _make(handled, {"/": _REFER})
@@ -88,7 +89,7 @@ def _make(wanted: int, allowed: Mapping[str, int]) -> int:
 
 
 def restrict(descriptor: int) -> None:
-    """Put this thread under the ruleset for good. Needs no_new_privs. Raises OSError."""
+    """Put this thread under the ruleset permanently. Needs no_new_privs. Raises OSError."""
     syscall("landlock_restrict_self", descriptor, 0)
 
 

@@ -1,8 +1,8 @@
 """The layers of a child's lock-down, in order, by tier.
 
 Each layer is a function that can be read, tested and, in mutation tests only,
-left out by its name. What can be prepared once is prepared in the zygote and
-handed over in ``Boot``; a child only applies it.
+left out by its name. The zygote prepares once what all children share and
+passes it on in ``Boot``; a child only applies it.
 """
 
 from __future__ import annotations
@@ -28,20 +28,21 @@ from codemode.wire.constants import SANDBOX_USERS
 __all__ = ["CHANNEL_FD", "LAYERS", "Boot", "Layer"]
 
 CHANNEL_FD = 3
-_NICENESS = 5  # a third of the usual weight: somebody waits for the code as well
+_NICENESS = 5  # a third of the usual weight, not less: a user waits for the code too
 _THREAD_STACK_BYTES = 2 * 1024 * 1024
 _FIRST_SLOT_UID = 61_001
 
-# What they bound is out of reach behind the filter, or is memory that is limited anyway.
+# These limits cover resources that the filter keeps out of reach, or memory limited elsewhere.
 _DISPENSABLE = ("RLIMIT_MEMLOCK", "RLIMIT_MSGQUEUE", "RLIMIT_SIGPENDING")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Boot:
-    """What the zygote has prepared for a child.
+    """The zygote's preparations for one child.
 
     ``without`` names layers that a mutation test leaves out; it is empty
-    everywhere else. Layers add to ``refused`` what the host does not let them do.
+    everywhere else. Layers add to ``refused`` the names of optional steps that
+    the host did not allow.
     """
 
     tier: str
@@ -69,33 +70,36 @@ def own_session(boot: Boot) -> None:
 
 
 def low_priority(boot: Boot) -> None:
-    """Go after the executor and the zygote where all threads compete with each other, for good."""
+    """Lower the priority below the executor's and the zygote's, permanently.
+
+    Needed where the threads of all processes compete with each other.
+    """
     os.setpriority(os.PRIO_PROCESS, 0, max(_NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
-    if resource.getrlimit(resource.RLIMIT_NICE) != (0, 0):  # with 0 nobody gets it back
+    if resource.getrlimit(resource.RLIMIT_NICE) != (0, 0):  # at 0 the priority cannot be raised
         resource.setrlimit(resource.RLIMIT_NICE, (0, 0))
 
 
 def die_with_zygote(boot: Boot) -> None:
-    """Be killed when the zygote dies."""
+    """Have the kernel kill this process when the zygote dies."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    # From within a PID namespace of its own the parent has no number.
+    # Inside a PID namespace of its own, this process sees its parent as 0.
     if os.getppid() not in (0, boot.zygote_pid):
         raise RuntimeError("the zygote died during the start")
 
 
 def private_tmp(boot: Boot) -> None:
-    """Have a /tmp of one's own, bounded in bytes and files, from which nothing is executed."""
+    """Mount a private /tmp, limited in bytes and files, from which nothing can be executed."""
     os.unshare(os.CLONE_NEWNS)
     view.private_tmp(boot.disk_bytes, inodes=1024)
 
 
 def nested_user_namespace(boot: Boot) -> None:
-    """Be nobody in the zygote's namespaces, and have a count of threads of one's own."""
+    """Enter a user namespace: no rights in the zygote's namespaces, a separate thread count."""
     os.unshare(os.CLONE_NEWUSER)
 
 
 def user_of_slot(boot: Boot) -> None:
-    """Be a user that no sibling is."""
+    """Change to a user id that no sibling has."""
     uid = _FIRST_SLOT_UID + boot.slot % SANDBOX_USERS
     os.chown(boot.workdir, uid, uid)
     os.setgroups([])
@@ -104,7 +108,7 @@ def user_of_slot(boot: Boot) -> None:
 
 
 def work_folder(boot: Boot) -> None:
-    """Work in a folder of one's own; the executor removes it afterwards."""
+    """Create this child's work folder and enter it; the executor removes it afterwards."""
     os.mkdir(boot.workdir, 0o700)
     os.chdir(boot.workdir)
     os.environ["HOME"] = os.environ["TMPDIR"] = boot.workdir
@@ -116,38 +120,38 @@ def ceilings(boot: Boot) -> None:
         if name not in boot.without:
             try:
                 _lower(getattr(resource, name), value)
-            except (OSError, ValueError):  # ValueError is what Python makes of EPERM and EINVAL
+            except (OSError, ValueError):  # Python raises ValueError for EPERM and EINVAL
                 if name not in _DISPENSABLE:
                     raise
                 boot.refused.append(name)
 
 
 def thread_ceiling(boot: Boot) -> None:
-    """Bound the threads, where their count is not shared with other processes."""
+    """Limit the threads, where their count is not shared with other processes."""
     _lower(resource.RLIMIT_NPROC, boot.threads)
 
 
 def no_privileges(boot: Boot) -> None:
-    """Give up every capability, and the ways to new ones: set-uid programs and core helpers."""
+    """Drop every capability, and the ways to new ones: set-uid programs and core helpers."""
     set_capabilities()
     no_new_privileges(boot)
 
 
 def no_new_privileges(boot: Boot) -> None:
-    """Make set-uid programs and core dump helpers of no use."""
+    """Make set-uid programs and core dump helpers useless for new privileges."""
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     prctl(PR_SET_DUMPABLE, 0)
 
 
 def landlock_domain(boot: Boot) -> None:
-    """Enter the ruleset that the zygote has made, if the kernel has Landlock."""
+    """Apply the ruleset that the zygote has made, if any."""
     if boot.landlock_fd is not None:
         landlock.restrict(boot.landlock_fd)
         os.close(boot.landlock_fd)
 
 
 def landlock_files(boot: Boot) -> None:
-    """Reach the interpreter's files, the exposed packages and the own folder only."""
+    """Allow only the interpreter's files, the devices, the exposed packages and the work folder."""
     rules = dict.fromkeys((*boot.readable, *view.DEVICES), landlock.READ)
     rules |= {"/dev/null": landlock.READ_WRITE, boot.workdir: landlock.READ_WRITE}
     descriptor = landlock.ruleset(rules)
@@ -156,23 +160,24 @@ def landlock_files(boot: Boot) -> None:
 
 
 def fresh_randomness(boot: Boot) -> None:
-    """Give this child random numbers of its own, whatever it shares with its siblings.
+    """Give this child random numbers that differ from those of its siblings.
 
-    CPython reseeds ``random`` after a fork. OpenSSL does so when it draws in a
-    process of another number than last time: in tier A that is the guardian's,
-    which has imported what is preloaded, and no child's. numpy does not notice.
+    CPython reseeds ``random`` after a fork. OpenSSL reseeds when it draws in a
+    process with another PID than at its last draw. In tier A the last draw was
+    made by the guardian, which imported the preloaded packages, and no child has
+    its PID. numpy does not reseed.
     """
     if numpy_random := sys.modules.get("numpy.random"):
         numpy_random.seed(memoryview(os.urandom(32)).cast("I").tolist())
 
 
 def small_stacks(boot: Boot) -> None:
-    """Let threads reserve little of the address space that is limited."""
+    """Keep thread stacks small, as they count toward the limit of the address space."""
     threading.stack_size(_THREAD_STACK_BYTES)
 
 
 def seccomp_filter(boot: Boot) -> None:
-    """Load the system call filter, or what the zygote's lacks; no lock-down can follow it."""
+    """Load the system call filter, or the rest of the zygote's; no layer can follow it."""
     seccomp.load(
         boot.filter_bytes or seccomp.build(seccomp.program(own_pid=os.getpid(), namespaces=False))
     )

@@ -1,8 +1,9 @@
 """The namespaces of the zygote and of each child.
 
-The process that the executor starts becomes the guardian: it makes a user
-namespace and the others below it, forks the zygote as PID 1 of the new PID
-namespace, and then only waits. Whatever kills the zygote kills every child.
+The process that the executor starts becomes the guardian. It creates a user
+namespace and the other namespaces below it, forks the zygote as PID 1 of the
+new PID namespace, and then only waits. When the zygote dies, the kernel kills
+every child.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ EACH = "pid_namespace_of_each"
 def enter(without: Collection[str] = ()) -> bool:
     """Move this single-threaded process into namespaces of its own. Raises OSError.
 
-    ``without`` names those that a mutation test leaves out.
+    ``without`` names the namespaces that a mutation test leaves out.
 
     Returns whether a second user id is mapped, to which the zygote then changes.
     """
@@ -47,7 +48,7 @@ def enter(without: Collection[str] = ()) -> bool:
         _unshare_mapped_by_sibling(uid, gid)
     else:
         named("unshare(CLONE_NEWUSER)", os.unshare, os.CLONE_NEWUSER)
-        prctl(PR_SET_DUMPABLE, 1)  # a changed user id would own these files else
+        prctl(PR_SET_DUMPABLE, 1)  # otherwise, after a change of user id, root owns these files
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"0 {uid} 1")
         _write("/proc/self/gid_map", f"0 {gid} 1")
@@ -57,19 +58,19 @@ def enter(without: Collection[str] = ()) -> bool:
 
 
 def fork_zygote() -> None:
-    """Return in the zygote; the calling process stays behind as its guardian."""
+    """Fork the zygote and return in it; the calling process stays behind as its guardian."""
     guardian = os.getpid()
     pid = os.fork()
     if pid:
         _guard(pid)
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The parent's number is not visible from within; 0 is "outside".
+    # A parent outside this PID namespace is seen as 0.
     if os.getppid() not in (0, guardian):
         os._exit(1)
 
 
 class PidNamespace:
-    """Fork children that are each PID 1 of a PID namespace of their own."""
+    """A forker of children that are each PID 1 of their own PID namespace."""
 
     def __init__(self, *, apart: bool = True) -> None:
         self._apart = apart
@@ -82,13 +83,13 @@ class PidNamespace:
         os.unshare(os.CLONE_NEWPID)
         pid = os.fork()
         if pid:
-            # The next unshare is refused until this process is back in its own.
+            # The kernel refuses the next unshare until this process is back in its own namespace.
             os.setns(self._own, os.CLONE_NEWPID)
         return pid
 
 
 def _unshare_mapped_by_sibling(uid: int, gid: int) -> None:
-    """Enter a user namespace with two users, which only a process outside may map."""
+    """Enter a user namespace with two users, whose maps only a process outside may write."""
     pid = os.getpid()
     go_read, go_write = os.pipe()
     mapper = os.fork()
@@ -115,7 +116,7 @@ def _unshare_mapped_by_sibling(uid: int, gid: int) -> None:
 
 
 def named[T, R](name: str, call: Callable[[T], R], argument: T) -> R:
-    """Make a system call, and name it when it fails: whoever reads the error must fix the host."""
+    """Make a system call; name the call in its error, so that a reader can fix the host."""
     try:
         return call(argument)
     except OSError as error:
@@ -134,7 +135,7 @@ def _write(path: str, text: str) -> None:
 
 
 def _guard(zygote: int) -> NoReturn:
-    """Wait for the zygote and end with it; hold nothing meanwhile."""
+    """Wait for the zygote and end with it; keep no descriptor open meanwhile."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.closerange(0, 1 << 16)
     os.waitpid(zygote, 0)

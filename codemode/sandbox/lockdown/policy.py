@@ -1,6 +1,6 @@
-"""Which system calls a sandboxed child may make, by name. Data only.
+"""The system calls that a child may make, by name. Data only.
 
-Everything that is not named here is answered with EPERM.
+Every call that is not named here is answered with EPERM.
 """
 
 from __future__ import annotations

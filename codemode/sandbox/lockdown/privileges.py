@@ -1,4 +1,4 @@
-"""Capabilities and user ids: what a process may still do, taken away for good."""
+"""Capabilities and user ids of a process, given up permanently."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def set_capabilities(*kept: int) -> None:
 
 
 def become(uid: int, *kept: int) -> None:
-    """Change to another user and group without further groups, keeping only these capabilities.
+    """Change to a user and group without supplementary groups, keeping only these capabilities.
 
     Raises OSError.
     """

@@ -1,11 +1,11 @@
 """The system call filter: a classic BPF program made from the policy.
 
-What the kernel does with a program when it is loaded takes it long. So where
-all children have the same one it is loaded in two parts: nearly all of it once,
-in the zygote, and in each child the few lines that refuse what the zygote and
-the lock-down need. The kernel asks both and obeys the stricter one. The layout
-of ``struct seccomp_data`` and the constants are those of linux/seccomp.h,
-linux/filter.h and linux/audit.h.
+Loading a program takes the kernel long. When all children have the same
+program, it is therefore loaded in two parts. The zygote loads nearly all of it
+once. Each child loads the few instructions that refuse the calls which the
+zygote and the lock-down need. The kernel runs both parts and obeys the stricter
+answer. The layout of ``struct seccomp_data`` and the constants are those of
+linux/seccomp.h, linux/filter.h and linux/audit.h.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _JUMP = 0x05  # BPF_JMP | BPF_JA
 _EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
 _AT_LEAST = 0x35  # BPF_JMP | BPF_JGE | BPF_K
 _RETURN = 0x06  # BPF_RET | BPF_K
-_FARTHEST_JUMP = 255  # of a conditional one; the unconditional one reaches any
+_FARTHEST_JUMP = 255  # of a conditional jump; an unconditional jump has no such limit
 
 _NUMBER_AT = 0
 _ARCHITECTURE_AT = 4
@@ -49,14 +49,14 @@ _X32_BIT = 0x40000000
 _SECCOMP_SET_MODE_FILTER = 1
 _FILTER_FLAG_SPEC_ALLOW = 4
 
-# VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, SETTLS, PARENT_SETTID, CHILD_CLEARTID: all of what glibc
-# and musl make threads with, and nothing else. A thread without CLONE_FILES would have descriptors
-# of its own, and each such table a limit of its own.
+# VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, SETTLS, PARENT_SETTID, CHILD_CLEARTID: exactly the flags
+# with which glibc and musl create threads. A thread without CLONE_FILES would have a descriptor
+# table of its own, and each such table has its own limit.
 _CLONE_FOR_THREADS = 0x003D0F00
-_CLONE_DETACHED = 0x00400000  # which does nothing, and which musl gives
-_CLOSE_RANGE_FLAGS = (0, 4)  # 4 is CLOEXEC; not 2, UNSHARE, which makes such a table as well
+_CLONE_DETACHED = 0x00400000  # has no effect; musl sets it
+_CLOSE_RANGE_FLAGS = (0, 4)  # 4 is CLOEXEC; not 2, UNSHARE, which also creates such a table
 
-_FICLONE = 0x40049409  # where the file system cannot, pathlib expects to hear so from it
+_FICLONE = 0x40049409  # allowed: pathlib expects the file system's own error if it cannot clone
 _IOCTLS = (
     _FICLONE,
     termios.TCGETS,
@@ -86,12 +86,13 @@ _FCNTLS = (
 # PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, PR_GET_NO_NEW_PRIVS, PR_SET_VMA
 _PRCTLS = (15, 16, 3, 39, 0x53564D41)
 
-# WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET: what locks are made of. Not
-# the operations with priority inheritance, which have opened the kernel more than once.
+# WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET: the operations that locks
+# need. Not the operations with priority inheritance, which have led to more than one kernel
+# exploit.
 _FUTEX_OPERATIONS = (0, 1, 3, 4, 5, 9, 10)
 _FUTEX_COMMAND = 0x7F  # without the flags PRIVATE and CLOCK_REALTIME
-# Of SOL_SOCKET, what Python itself asks for. Not the peer's: SO_PEERPIDFD would hand out a
-# descriptor of the executor's process.
+# The options of SOL_SOCKET that Python itself reads. Not those of the peer: SO_PEERPIDFD would
+# return a descriptor of the executor's process.
 _SOCKET_OPTIONS = (
     socket.SO_TYPE,
     socket.SO_ERROR,
@@ -110,7 +111,7 @@ _REFUSED: tuple[Instruction, ...] = ((_RETURN, 0, 0, ERRNO | errno.EPERM),)
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """Require of an argument's 32-bit half that, masked, it is one of some values."""
+    """A condition on one 32-bit half of an argument: masked, it equals one of ``values``."""
 
     argument: int
     values: Sequence[int]
@@ -119,7 +120,7 @@ class _Word:
 
 
 def build(instructions: Iterable[Instruction]) -> bytes:
-    """Return a program as the kernel takes it."""
+    """Return a program in the kernel's binary format."""
     return b"".join(struct.pack("HBBI", *instruction) for instruction in instructions)
 
 
@@ -127,7 +128,8 @@ def program(*, own_pid: int, namespaces: bool, machine: str | None = None) -> li
     """Return the filter's instructions. Raises NotImplementedError for other machines.
 
     ``own_pid`` is the only process that may be signalled. Without
-    ``namespaces`` the calls that Landlock does not cover are answered as done.
+    ``namespaces``, calls that Landlock does not cover are answered with success
+    and not carried out.
     """
     machine = _known(machine)
     return _whole(machine, _verdicts(NUMBERS[machine], own_pid, namespaces))
@@ -136,7 +138,7 @@ def program(*, own_pid: int, namespaces: bool, machine: str | None = None) -> li
 def parts(
     *, own_pid: int, machine: str | None = None
 ) -> tuple[list[Instruction], list[Instruction]]:
-    """Return the filter with namespaces in two parts; the first lets a child be made."""
+    """Return the filter with namespaces in two parts; the first still lets children start."""
     machine = _known(machine)
     numbers = NUMBERS[machine]
     verdicts = _verdicts(numbers, own_pid, namespaces=True)
@@ -168,11 +170,11 @@ def _whole(machine: str, verdicts: Mapping[int, tuple[Instruction, ...]]) -> lis
 
 
 def load(filter_bytes: bytes) -> None:
-    """Load a program into this thread, and what it forks, for good. Raises OSError.
+    """Load a program permanently into this thread and all it forks. Raises OSError.
 
     Needs no_new_privs, or CAP_SYS_ADMIN.
     """
-    # No arrays of ctypes: each would make a type of its own here, in every child.
+    # No ctypes arrays: each length would create a new type here, in every child.
     address = ctypes.c_void_p.from_buffer(ctypes.c_char_p(filter_bytes)).value
     sock_fprog = struct.pack("HxxxxxxQ", len(filter_bytes) // 8, address)
     syscall("seccomp", _SECCOMP_SET_MODE_FILTER, _FILTER_FLAG_SPEC_ALLOW, sock_fprog)
@@ -181,7 +183,7 @@ def load(filter_bytes: bytes) -> None:
 def _verdicts(
     numbers: Mapping[str, int], own_pid: int, namespaces: bool
 ) -> dict[int, tuple[Instruction, ...]]:
-    """Return the code that decides about each named call."""
+    """Return the instructions that decide each named call, by its number."""
     checks = _checks(own_pid)
     verdicts: dict[str, tuple[Instruction, ...]] = {}
     verdicts |= dict.fromkeys(policy.ALLOWED, _answer(ALLOW))
@@ -198,9 +200,9 @@ def _verdicts(
 
 
 def _checks(own_pid: int) -> dict[str, tuple[list[_Word], int]]:
-    """Return what each checked call's arguments must be, and the errno if they are not."""
+    """Return the conditions on the arguments of each checked call, and the errno otherwise."""
     own = [_Word(0, (own_pid,))]
-    # No out-of-band bytes: nobody needs them, and their code in the kernel has had holes.
+    # No out-of-band bytes: they are not needed, and the kernel's code for them has had holes.
     not_urgent = _Word(3, (0,), mask=socket.MSG_OOB)
     return {
         # Threads, but no processes and no namespaces.
@@ -209,7 +211,7 @@ def _checks(own_pid: int) -> dict[str, tuple[list[_Word], int]]:
             errno.EPERM,
         ),
         "close_range": ([_Word(2, _CLOSE_RANGE_FLAGS)], errno.EINVAL),
-        # asyncio's own pair; a datagram pair could send to any socket's path.
+        # The pair that asyncio makes; a datagram socket could send to the path of any socket.
         "socketpair": (
             [_Word(0, (socket.AF_UNIX,)), _Word(1, (socket.SOCK_STREAM,), mask=0xF)],
             errno.EPERM,
@@ -237,7 +239,7 @@ def _answer(action: int) -> tuple[Instruction, ...]:
 
 
 def _guarded(words: Sequence[_Word], number: int) -> tuple[Instruction, ...]:
-    """Return code that allows a call when all its words are as required."""
+    """Return instructions that allow a call if all conditions hold."""
     code: list[Instruction] = []
     for word in words:
         code.append((_LOAD, 0, 0, _ARGUMENTS_AT + 8 * word.argument + (4 if word.high else 0)))
@@ -245,7 +247,7 @@ def _guarded(words: Sequence[_Word], number: int) -> tuple[Instruction, ...]:
             code.append((_AND, 0, 0, word.mask))
         last = len(word.values) - 1
         for index, value in enumerate(word.values):
-            # A hit skips the rest of the list and the refusal after it.
+            # A match skips the rest of the values and the refusal after them.
             code.append((_EQUAL, last - index + 1, 0, value & 0xFFFFFFFF))
         code.append((_RETURN, 0, 0, ERRNO | number))
     return (*code, (_RETURN, 0, 0, ALLOW))
@@ -254,7 +256,7 @@ def _guarded(words: Sequence[_Word], number: int) -> tuple[Instruction, ...]:
 def _ranges(
     verdicts: Mapping[int, tuple[Instruction, ...]], default: tuple[Instruction, ...]
 ) -> list[tuple[int, tuple[Instruction, ...]]]:
-    """Return (first number, code) for runs of numbers with the same code."""
+    """Return (first number, instructions) for ranges of numbers with the same instructions."""
     ranges: list[tuple[int, tuple[Instruction, ...]]] = []
     for number in range(max(verdicts) + 2):
         code = verdicts.get(number, default)

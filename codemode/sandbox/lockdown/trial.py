@@ -1,8 +1,14 @@
-"""Try one tier for real in a throw-away process, and say how far it came.
+"""A trial of one tier on this host, in a throw-away process.
 
+<<<<<<< HEAD:codemode/sandbox/lockdown/trial.py
 Run as ``python -I -S -B trial.py SETTINGS``: it prepares like a zygote, forks
 one child, applies each layer and prints one JSON object: ``{"ok": true, ...}``
 or the step that failed with its errno.
+=======
+Run as ``python -I -S -B probe.py SETTINGS``, the probe prepares like a zygote,
+forks one child, applies each layer and prints one JSON object: ``{"ok": true, ...}``
+or the step that failed and its errno.
+>>>>>>> 89e99eb (Reword the prose of the sandbox's lock-down):codemode/sandbox/lockdown/probe.py
 """
 
 from __future__ import annotations
@@ -18,7 +24,7 @@ __all__ = ["main"]
 
 
 def main(settings: Mapping[str, Any]) -> None:
-    """Print how the tier of the settings works out on this host."""
+    """Try the tier of the settings on this host and print the outcome."""
     from codemode.sandbox.lockdown import landlock
     from codemode.sandbox.lockdown.boot import prepare
     from codemode.sandbox.lockdown.layers import LAYERS, Boot

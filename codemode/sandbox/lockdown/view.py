@@ -1,4 +1,4 @@
-"""The file system that sandboxed code sees: a small read-only tree, made by bind mounts."""
+"""The file system that the executed code sees: a small read-only tree of bind mounts."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV = 1, 2, 4
 
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 
-# Where the dynamic linker finds what the standard library's modules link to.
+# The dynamic linker finds the libraries of the standard library's modules here.
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
 _ZONES = "/usr/share/zoneinfo"
-_ROOT = "/tmp"  # noqa: S108  # any folder that exists: it is hidden in our own mount namespace
+_ROOT = "/tmp"  # noqa: S108  # any existing folder: it is hidden only in our own mount namespace
 
 
 def read_only_folders(extra: Sequence[str] = ()) -> list[str]:
-    """Return what the view shows: the interpreter's library, the system's, the zones, and more.
+    """Return the paths in the view: the interpreter's and the system's libraries, zones, extras.
 
-    ``extra`` may name files as well.
+    ``extra`` may name files as well as folders.
     """
-    # Of a virtual environment's interpreter "platstdlib" is where its packages are.
+    # In a virtual environment, "platstdlib" would be the folder of its packages.
     base = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}
     standard = [sysconfig.get_path(name, vars=base) for name in ("stdlib", "platstdlib")]
     prefix = os.path.join(sys.base_prefix, "lib")
@@ -51,7 +51,7 @@ def _holds_libpython(folder: str) -> bool:
 
 
 def _outermost(folders: Sequence[str]) -> list[str]:
-    """Leave out what does not exist and what lies below another folder."""
+    """Return the default and the given folders that exist and are not below another of them."""
     wanted = [folder for folder in (*_LIBRARIES, _ZONES, *folders) if os.path.exists(folder)]
     kept: list[str] = []
     for folder in sorted({os.path.abspath(folder) for folder in wanted}):
@@ -61,7 +61,7 @@ def _outermost(folders: Sequence[str]) -> list[str]:
 
 
 def package_folders(folders: Sequence[str], exposed: Sequence[str] = ()) -> list[str]:
-    """Return the folders of installed packages in there, but those that are exposed."""
+    """Return the folders of installed packages in ``folders`` that are not exposed."""
     found = [
         path
         for folder in folders
@@ -77,12 +77,12 @@ def _is_within(path: str, folders: Sequence[str]) -> bool:
 
 
 def build(folders: Sequence[str], exposed: Sequence[str] = ()) -> None:
-    """Replace this mount namespace's root by the view. Raises OSError.
+    """Replace the root of this mount namespace with the view. Raises OSError.
 
-    Of the installed packages in the folders, only those ``exposed`` are in it.
+    Of the installed packages in the folders, the view contains only ``exposed``.
     """
     mount("none", "/", None, _REC | _PRIVATE)
-    # Opened first, as the new root hides what lies below its place.
+    # Opened first: the new root hides everything below its mount point.
     sources = {path: _open(path) for path in (*folders, *exposed)}
     hidden = package_folders(folders, exposed)
     mount("codemode", _ROOT, "tmpfs", _NOSUID | _NODEV, "size=1m,nr_inodes=4k,mode=755")
@@ -93,7 +93,7 @@ def build(folders: Sequence[str], exposed: Sequence[str] = ()) -> None:
     os.makedirs(f"{_ROOT}/dev", exist_ok=True)
     for device in DEVICES:
         _bind(device, _ROOT + device)
-        # Read-only keeps mode and times of the host's file; the device itself can be written.
+        # Read-only protects mode and times of the host's file; the device can still be written.
         flags = _REMOUNT | _BIND | _RDONLY | _NOSUID | _NOEXEC
         mount("none", _ROOT + device, None, flags)
     for source in sources.values():
@@ -102,7 +102,7 @@ def build(folders: Sequence[str], exposed: Sequence[str] = ()) -> None:
     with open(f"{_ROOT}/etc/passwd", "x", encoding="ascii") as file:
         file.write("sandbox:x:65534:65534::/tmp:/bin/false\n")
     os.makedirs(_ROOT + _ROOT, exist_ok=True)
-    os.chmod(_ROOT + _ROOT, 0o777)  # noqa: S103  # each child mounts its own upon it
+    os.chmod(_ROOT + _ROOT, 0o777)  # noqa: S103  # each child mounts its own over it
     mount("none", _ROOT, None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
     os.chdir(_ROOT)
     pivot_root(".", ".")
@@ -111,26 +111,26 @@ def build(folders: Sequence[str], exposed: Sequence[str] = ()) -> None:
 
 
 def private_tmp(size_bytes: int, inodes: int) -> None:
-    """Mount a small file system of this process's own on /tmp, and work in it. Raises OSError.
+    """Mount a small private file system on /tmp, and change to it. Raises OSError.
 
-    What the view shows below /tmp, such as an interpreter, stays.
+    Paths that the view shows below /tmp, such as an interpreter, stay visible.
     """
-    os.chdir("/tmp")  # noqa: S108  # the view's, which relative paths go on to name
+    os.chdir("/tmp")  # noqa: S108  # the view's; relative paths still name it after the mount
     shown = os.listdir()
     mount(
         "codemode",
-        "/tmp",  # noqa: S108  # nobody else's
+        "/tmp",  # noqa: S108  # private to this mount namespace
         "tmpfs",
         _NOSUID | _NODEV | _NOEXEC,
         f"size={size_bytes},nr_inodes={inodes},mode=1777",
     )
     for name in shown:
-        _bind(name, f"/tmp/{name}")  # noqa: S108  # likewise
+        _bind(name, f"/tmp/{name}")  # noqa: S108  # private as well
     os.chdir("/tmp")  # noqa: S108  # the one just mounted
 
 
 def _hide(folder: str, exposed: Mapping[str, int]) -> None:
-    """Show an empty folder in its place, with only what is exposed of it."""
+    """Cover the folder with an empty folder that holds only its exposed paths."""
     target = _ROOT + folder
     mount("codemode", target, "tmpfs", _NOSUID | _NODEV, "size=64k,nr_inodes=256,mode=755")
     for path, source in exposed.items():
@@ -143,7 +143,7 @@ def _open(path: str) -> int:
 
 
 def _show(path: str, source: int) -> None:
-    """Show what was opened, read-only, or make the same link."""
+    """Bind the opened path read-only at its place in the view; copy a symbolic link."""
     target = _ROOT + path
     if stat.S_ISLNK(os.fstat(source).st_mode):
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -162,20 +162,20 @@ def _show(path: str, source: int) -> None:
             len(attributes),
         )
     except OSError:
-        # Linux before 5.12: mount by mount, the innermost last.
+        # Linux before 5.12: remount one by one, the innermost last.
         for inner in _mounts_below(target):
             mount("none", inner, None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
 
 
 def _bind(source: str, target: str) -> None:
-    """Show a folder, with all that is mounted below it, or a file, at another place."""
+    """Bind a file, or a folder with everything mounted below it, at another place."""
     if os.path.isdir(source):
         os.makedirs(target, exist_ok=True)
     else:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         with open(target, "xb"):
             pass
-    # A plain bind of a tree with mounts in it is refused in a user namespace.
+    # In a user namespace, the kernel refuses a non-recursive bind of a tree that contains mounts.
     mount(source, target, None, _BIND | _REC)
 
 

@@ -1,4 +1,4 @@
-"""Measure what the design promises: ``python -m tests.benchmarks``."""
+"""Measurements of what the design promises: ``python -m tests.benchmarks``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def main() -> int:
         figures += _GROUPS[name](quick=options.quick)
     lines = [", ".join(f"{name} {value}" for name, value in circumstances.items())]
     lines += ["", report.table(figures)]
-    # With the JSON on stdout, nothing else may be there.
+    # When the JSON goes to stdout, stdout may contain nothing else.
     print(*lines, sep="\n", file=sys.stderr if options.json == "-" else sys.stdout)
     if options.json is not None:
         text = json.dumps(report.as_json(figures, circumstances), indent=2) + "\n"

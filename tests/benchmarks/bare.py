@@ -1,6 +1,6 @@
 """The floor below every stream: gRPC over a Unix socket between two processes, and nothing else.
 
-``python -m tests.benchmarks.bare ADDRESS`` serves it; messages are plain bytes.
+``python -m tests.benchmarks.bare ADDRESS`` runs the server; messages are plain bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _READY = b"ready\n"
 
 
 class BareServer:
-    """Name a running server: its address and its process."""
+    """The address and the process id of a running server."""
 
     def __init__(self, address: str, pid: int) -> None:
         self.address = address
@@ -48,14 +48,14 @@ def bare_server() -> Iterator[BareServer]:
 
 
 class AsyncBare:
-    """Open bare streams from a loop."""
+    """A client that opens bare streams from an event loop."""
 
     def __init__(self, channel: Any) -> None:
         self._echo = channel.stream_stream(f"/{_SERVICE}/Echo")
         self._call_back = channel.stream_stream(f"/{_SERVICE}/CallBack")
 
     async def stream(self, reply_bytes: int = 1) -> None:
-        """Open a stream, send one message, get one of that size, close."""
+        """Open a stream, send one message, receive ``reply_bytes``, close the stream."""
         call = self._echo()
         await call.write(_number(reply_bytes))
         await call.read()
@@ -63,7 +63,7 @@ class AsyncBare:
         await call.read()
 
     async def round_trips(self, count: int) -> None:
-        """Send that many messages on one stream, each after the answer to the last."""
+        """Send ``count`` messages on one stream, each after the answer to the previous message."""
         call = self._echo()
         for _ in range(count):
             await call.write(_number(1))
@@ -72,7 +72,7 @@ class AsyncBare:
         await call.read()
 
     async def gather(self, count: int, seconds: float) -> None:
-        """Be called back that many times at once; each answer takes that long."""
+        """Receive ``count`` calls at once, and answer each after ``seconds``."""
         call = self._call_back()
         await call.write(_number(count))
         writing = asyncio.Lock()
@@ -91,18 +91,18 @@ class AsyncBare:
 
 
 class SyncBare:
-    """Open bare streams from a thread."""
+    """A client that opens bare streams from a thread."""
 
     def __init__(self, channel: Any) -> None:
         self._echo = channel.stream_stream(f"/{_SERVICE}/Echo")
 
     def stream(self, reply_bytes: int = 1) -> None:
-        """Open a stream, send one message, get one of that size, close."""
+        """Open a stream, send one message, receive ``reply_bytes``, close the stream."""
         for _ in self._echo(iter((_number(reply_bytes),))):
             pass
 
     def round_trips(self, count: int) -> None:
-        """Send that many messages on one stream, each after the answer to the last."""
+        """Send ``count`` messages on one stream, each after the answer to the previous message."""
         questions: SimpleQueue[bytes | None] = SimpleQueue()
         call = self._echo(iter(questions.get, None))
         for _ in range(count):
@@ -115,7 +115,7 @@ class SyncBare:
 
 @asynccontextmanager
 async def async_bare(server: BareServer) -> AsyncIterator[AsyncBare]:
-    """Connect from a loop."""
+    """Connect from an event loop."""
     async with grpc.aio.insecure_channel(server.address) as channel:
         yield AsyncBare(channel)
 
@@ -156,7 +156,7 @@ async def _serve(address: str) -> None:
     await server.start()
     sys.stdout.buffer.write(_READY)
     sys.stdout.buffer.flush()
-    # Ends with whoever started it.
+    # stdin closes when the starting process closes it or ends.
     await asyncio.to_thread(sys.stdin.buffer.read)
     await server.stop(None)
 

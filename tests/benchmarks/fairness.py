@@ -1,4 +1,4 @@
-"""One tenant's flood: how long another's single execution takes beside it, and what it fills."""
+"""Fairness: a single execution, and the executor's memory, during another tenant's flood."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NO_STARVATION = Target(statistic="max", most=2000)
 
 
 def measure(*, quick: bool) -> Iterator[Figure]:
-    """Measure a single execution of 20 ms alone, beside a flood, and at the end of its line."""
+    """Measure a single execution of 20 ms: alone, beside a flood, and at the flood's end."""
     return iter(asyncio.run(_measure(3 if quick else 30)))
 
 
@@ -36,7 +36,7 @@ async def _measure(samples: int) -> list[Figure]:
         async with _flood(codemode, outstanding):
             beside = await _singles(codemode, "single", samples)
             waiting = footprint(executor_pid(codemode)).rss
-            # More would take minutes: each waits for the whole line.
+            # More samples would take minutes: each waits for the whole queue.
             behind = await _singles(codemode, "flood", 3)
         async with _flood(codemode, outstanding, inputs={"data": b"x" * _LARGE}):
             await asyncio.sleep(2)
@@ -75,7 +75,7 @@ async def _measure(samples: int) -> list[Figure]:
 
 
 async def _singles(codemode: Codemode, tenant: str, count: int) -> list[float]:
-    """Return the seconds of executions, one after the other."""
+    """Run ``count`` executions one after the other; return the seconds of each."""
     taken = []
     for _ in range(count):
         began = time.perf_counter()
@@ -89,7 +89,7 @@ async def _singles(codemode: Codemode, tenant: str, count: int) -> list[float]:
 async def _flood(
     codemode: Codemode, outstanding: int, inputs: dict[str, bytes] | None = None
 ) -> AsyncIterator[None]:
-    """Let a tenant have so many executions at any time, until the block ends."""
+    """Keep ``outstanding`` executions of one tenant running or queued until the block ends."""
 
     async def again_and_again() -> None:
         while True:

@@ -1,4 +1,4 @@
-"""What was measured: a series of samples, its floor, and the target to reach."""
+"""Figures: a series of samples, its floor, and the targets to reach."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Statistic = Literal["p50", "p95", "min", "max"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """Sum up samples of one thing, all in one unit."""
+    """Statistics of the samples of one quantity, all in one unit."""
 
     p50: float
     p95: float
@@ -24,7 +24,7 @@ class Series:
 
     @classmethod
     def of(cls, samples: Sequence[float], *, scale: float = 1.0) -> Series:
-        """Sum up samples, each times ``scale``. Raises ValueError for none."""
+        """Return the statistics of samples times ``scale``. Raises ValueError if there are none."""
         if not samples:
             raise ValueError("a series needs at least one sample")
         ordered = sorted(sample * scale for sample in samples)
@@ -39,14 +39,14 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Bound one statistic of a series, from above or from below."""
+    """A bound on one statistic of a series, from above or from below."""
 
     statistic: Statistic
     most: float = math.inf
     least: float = -math.inf
 
     def reached_by(self, series: Series) -> bool:
-        """Tell whether the series keeps the bound."""
+        """Return whether the series is within the bound."""
         value: float = getattr(series, self.statistic)
         return self.least <= value <= self.most
 
@@ -57,10 +57,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """Be one row: what was measured, beside what the platform costs at least.
+    """One row: a measured series beside the minimum that the platform costs.
 
-    ``client_cpu_ms`` and ``executor_cpu_ms`` are CPU time per run, the latter of
-    the executor with its zygote and sandboxes. ``floor_of`` says what the floor is.
+    ``client_cpu_ms`` and ``executor_cpu_ms`` are CPU time per run. The latter
+    includes the zygote and the sandboxes. ``floor_of`` names the floor.
     """
 
     group: str
@@ -75,20 +75,20 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """Return the median over the floor's median; None without a floor above zero."""
+        """The median divided by the floor's median; None without a floor above zero."""
         if self.floor is None or not self.floor.p50:
             return None
         return self.series.p50 / self.floor.p50
 
     @property
     def reached(self) -> bool | None:
-        """Tell whether every target is reached; None when there is none."""
+        """Whether every target is reached; None if there are no targets."""
         if not self.targets:
             return None
         return all(target.reached_by(self.series) for target in self.targets)
 
     def as_json(self) -> dict[str, Any]:
-        """Return all of it as plain values."""
+        """Return the whole figure as plain values."""
         return {
             "group": self.group,
             "name": self.name,
@@ -105,5 +105,5 @@ class Figure:
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:
-    """Return the sample at that share of the order, without making up one in between."""
+    """Return the sample at that share of the order, without interpolation."""
     return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1 if share else 0)]

@@ -1,4 +1,4 @@
-"""The floors below every process: a bare fork, an idle forked child, a bare Python."""
+"""Floors below every process: a bare fork, an idle forked child, a bare Python."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ for pid in pids:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forks:
-    """Hold what a fork costs: milliseconds from fork to reaped, and CPU milliseconds."""
+    """The cost of a fork: milliseconds from the fork until reaped, and CPU milliseconds."""
 
     milliseconds: Series
     cpu_ms: float
 
 
 def bare_forks(count: int) -> Forks:
-    """Fork an idle Python that many times; each child exits at once and is reaped."""
+    """Fork an idle Python ``count`` times; each child exits at once and is reaped."""
     printed = subprocess.run(
         [sys.executable, "-I", "-S", "-c", _FORKS, str(count)], check=True, capture_output=True
     ).stdout
@@ -64,7 +64,7 @@ def bare_forks(count: int) -> Forks:
 
 @contextmanager
 def idle_children(count: int) -> Iterator[list[int]]:
-    """Give the process ids of forked Pythons that wait for the end of the block."""
+    """Yield the process ids of forked Pythons that wait for the end of the block."""
     with subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _IDLE, str(count)],
         stdin=subprocess.PIPE,
@@ -79,7 +79,7 @@ def idle_children(count: int) -> Iterator[list[int]]:
 
 
 def python_starts(code: str, count: int) -> Series:
-    """Run ``python -c code`` that many times; milliseconds from start to end."""
+    """Run ``python -c code`` ``count`` times; return the milliseconds from start to end."""
     samples = []
     for _ in range(count):
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Thousands of runs in a row: what is left behind of them."""
+"""Growth: memory, descriptors and processes left behind by thousands of runs in a row."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _MB = 1e-6
 _CODES = (TRIVIAL, "print(add(a=1, b=2))", "await nap(number=1)", "1 / 0")
 _SETTLE_SECONDS = 15.0
 _NONE = Target(statistic="p50", most=0)
-# Megabytes that an allocator may keep; one kilobyte that each run leaves would be more.
+# Megabytes that an allocator may keep. With 10,000 runs, a leak of 1 kB a run exceeds this.
 _LITTLE = Target(statistic="p50", most=8)
 
 
 def measure(*, quick: bool) -> Iterator[Figure]:
-    """Run 10,000 times (500 when ``quick``), half of it by tasks, half by threads."""
+    """Run 10,000 times (500 if ``quick``), half asynchronously and half synchronously."""
     runs = 500 if quick else 10_000
     me = os.getpid()
     with sync_codemode() as codemode:
@@ -41,7 +41,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
             "descriptors": (new.fds - old.fds, "", _NONE),
             "RSS": ((new.rss - old.rss) * _MB, "MB", _LITTLE),
         }
-        if who == "executor":  # whose processes are the client's only ones
+        if who == "executor":  # the client has no processes but the executor's
             changes["processes"] = (new.processes - old.processes, "", _NONE)
         for what, (change, unit, target) in changes.items():
             yield Figure(
@@ -71,7 +71,7 @@ async def _by_tasks(codemode: Codemode, count: int) -> None:
 
 
 def _settled(executor: int, wanted: Footprint | None = None) -> Footprint:
-    """Look at the executor when it is at rest again, at the latest after a while."""
+    """Return the executor's footprint once it is at rest, after ``_SETTLE_SECONDS`` at most."""
     deadline = time.monotonic() + _SETTLE_SECONDS
     seen = footprint(executor)
     while time.monotonic() < deadline:

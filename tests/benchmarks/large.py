@@ -1,4 +1,4 @@
-"""Large output and large results: what a megabyte adds to a trivial run."""
+"""Large output and large results: the time that a megabyte adds to a trivial run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CODES = {
 
 
 def measure(*, quick: bool) -> Iterator[Figure]:
-    """Measure each in both halves."""
+    """Measure each kind of large output in both halves."""
     pace = Pace(samples=10 if quick else 50, block=5, pause=0.02)
     for half, by_name in (
         ("async", asyncio.run(_async_half(pace))),
@@ -40,7 +40,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
                 series=_over(by_name[name], by_name["trivial"]),
                 floor=floor,
                 floor_of="1 MB over one byte, bare stream",
-                # Ten thousand calls of print are no matter of size alone.
+                # No target: the cost of 10,000 calls of print is not a matter of size alone.
                 targets=() if name == _LINES else (_TARGET,),
             )
 

@@ -1,4 +1,4 @@
-"""Many executions at once: how many a second, how long each takes, and how the loop fares."""
+"""Load: rate and latency of many executions at once, and the lag of the caller's loop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_LAG = Target(statistic="max", most=20)
 
 
 def measure(*, quick: bool) -> Iterator[Figure]:
-    """Measure 32 at once, with tasks and with threads."""
+    """Measure 32 executions at once, with tasks and with threads."""
     seconds = 1.0 if quick else 5.0
     bare, ours = asyncio.run(_async_half(seconds))
     floor_of = f"bare streams, {_AT_ONCE} at once"
@@ -51,7 +51,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
 
 @dataclass(slots=True, kw_only=True)
 class _Load:
-    """Collect what happens under load."""
+    """The measurements taken under load."""
 
     seconds: float
     server: int
@@ -84,7 +84,7 @@ class _Load:
         self.latencies.append(now - began)
 
     def per_second(self) -> Series:
-        """Return executions per second, by slices of half a second."""
+        """Return the executions per second in each slice of half a second."""
         slices = [0] * max(1, round(self.seconds / 0.5))
         for end in self.ends:
             number = int((end - self.began) / 0.5)

@@ -1,4 +1,4 @@
-"""What it costs a new sandbox to lock itself down, layer by layer."""
+"""The cost of a new sandbox's lock-down, layer by layer."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ __all__ = ["measure"]
 
 _GROUP = "lockdown"
 
-# A zygote that forks, one after the other, children that lock themselves down and end. What a
-# child does before its layers is done as well: it warms up the memory that these touch.
+# A zygote that forks, one after the other, children that lock themselves down and end. A child's
+# steps before its layers are included: they warm up the memory that the layers touch.
 _ZYGOTE = """
 import gc, importlib, json, os, sys, time
 settings = json.loads(sys.argv[1])
@@ -60,7 +60,7 @@ for slot in range(settings["count"]):
 
 
 def measure(*, quick: bool) -> Iterator[Figure]:
-    """Measure each layer, and all of them, in children of the best tier that there is."""
+    """Measure each layer, and all of them together, in children of the best available tier."""
     count = 30 if quick else 300
     isolation = asyncio.run(choose("unsafe", CEILINGS))
     settings = dataclasses.asdict(isolation.settings)

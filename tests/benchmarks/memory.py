@@ -1,4 +1,4 @@
-"""What an idle warm sandbox holds, with 32 of them waiting."""
+"""The memory of an idle warm sandbox among 32 that wait."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST = {"USS": Target(statistic="p50", most=2), "PSS": Target(statistic="p50", 
 
 
 def measure(*, quick: bool) -> Iterator[Figure]:
-    """Measure each of 32 warm sandboxes; there is nothing to shorten when ``quick``."""
+    """Measure each of 32 warm sandboxes; ``quick`` has no effect."""
     with idle_children(_WARM) as pids:
         floors = [memory_of(pid) for pid in pids]
     with _warm_sandboxes() as pids:
@@ -49,7 +49,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
 
 @contextmanager
 def _warm_sandboxes() -> Iterator[list[int]]:
-    """Give the process ids of an executor's sandboxes once all of them are warm."""
+    """Yield the process ids of an executor's sandboxes once all of them are warm."""
     ready, ready_write = os.pipe()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         command = [sys.executable, "-m", "codemode.executor", "--listen", f"unix:{folder}/socket"]
@@ -74,5 +74,5 @@ def _wait_until_warm(executor: int) -> list[int]:
         if time.monotonic() > deadline:
             raise RuntimeError(f"only {len(pids)} of {_WARM} sandboxes became warm")
         time.sleep(0.05)
-    time.sleep(0.5)  # the last of them is still on its way to its first read
+    time.sleep(0.5)  # the last sandbox may not have reached its first read yet
     return pids

@@ -1,4 +1,4 @@
-"""CPU time, memory and descriptors of a process and of all it has started."""
+"""CPU time, memory and descriptors of a process and its descendants."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import psutil
 __all__ = ["Footprint", "cpu_seconds", "footprint", "leaves", "memory_of"]
 
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
-_REAPED = slice(13, 15)  # cutime and cstime, counted from behind the command's name
+_REAPED = slice(13, 15)  # cutime and cstime, counted from the field after the command's name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """Count what a process tree holds; memory in bytes, and of its root alone."""
+    """The number of processes in a tree, and the descriptors and RSS in bytes of its root."""
 
     processes: int
     fds: int
@@ -26,17 +26,17 @@ class Footprint:
 
 
 def cpu_seconds(root: int) -> float:
-    """Return the CPU time that a process tree has used, its dead included."""
+    """Return the CPU seconds that a process tree has used, including its dead processes."""
     total = 0.0
     for process in _tree(root):
-        # Whoever dies between two looks is counted by its parent from then on.
+        # A process that dies meanwhile is counted by its parent from then on.
         with suppress(OSError, psutil.NoSuchProcess):
             total += _own_and_reaped(process.pid)
     return total
 
 
 def footprint(root: int) -> Footprint:
-    """Look at a process tree as it stands."""
+    """Return the current footprint of a process tree."""
     process = psutil.Process(root)
     return Footprint(
         processes=len(_tree(root)), fds=process.num_fds(), rss=process.memory_info().rss
@@ -65,7 +65,8 @@ def _tree(root: int) -> list[psutil.Process]:
 
 
 def _own_and_reaped(pid: int) -> float:
-    # The process's CPU clock, as clock_getcpuclockid(3) makes its id: /proc counts in ticks.
+    # The id of the process's CPU clock, computed as clock_getcpuclockid(3) does. The clock is
+    # finer than /proc, which counts in ticks.
     own = time.clock_gettime((~pid << 3) | 2)
     stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     fields = stat.rpartition(")")[2].split()

@@ -21,7 +21,7 @@ _HEADER = (
 
 
 def conditions() -> dict[str, Any]:
-    """Say on what the figures were measured."""
+    """Return the conditions under which the figures are measured."""
     with Codemode() as codemode:
         info = codemode.client.info()
     return {
@@ -35,12 +35,12 @@ def conditions() -> dict[str, Any]:
 
 
 def as_json(figures: Sequence[Figure], circumstances: dict[str, Any]) -> dict[str, Any]:
-    """Return all of it as plain values."""
+    """Return the conditions and all figures as plain values."""
     return {"conditions": circumstances, "figures": [figure.as_json() for figure in figures]}
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """Return a Markdown table, a row a figure, that reads well as text too."""
+    """Return a Markdown table with one row per figure, aligned to be readable as plain text."""
     rows = [_HEADER, *map(_row, figures)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]

@@ -1,4 +1,4 @@
-"""Take samples of several subjects by turns, so that a busy machine is so for all of them."""
+"""Samples of several subjects, taken in turns, so that a busy machine affects all of them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.benchmarks.processes import cpu_seconds
 
 __all__ = ["Pace", "Subject", "alternate", "alternate_async"]
 
-# Time for the pool to be full again and for the dead to be reaped.
+# Time for the pool to refill and for dead children to be reaped.
 _SETTLE = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """Say how many samples to take, in blocks, and how many seconds to pause after each."""
+    """The number of samples, the size of a block, and the pause in seconds after each sample."""
 
     samples: int
     block: int
@@ -26,13 +26,13 @@ class Pace:
 
     @property
     def blocks(self) -> int:
-        """Return the number of blocks."""
+        """The number of blocks."""
         return max(1, self.samples // self.block)
 
 
 @dataclass(slots=True, kw_only=True)
 class Subject[T]:
-    """Be something to call again and again; ``server`` is the process that answers it."""
+    """A callable to sample; ``server`` is the id of the process that answers the calls."""
 
     call: Callable[[], T]
     server: int
@@ -41,27 +41,27 @@ class Subject[T]:
     server_cpu: float = 0.0
 
     def series(self, *, scale: float = 1e3) -> Series:
-        """Sum up the samples; in milliseconds unless scaled otherwise."""
+        """Return the statistics of the samples, in milliseconds unless scaled otherwise."""
         return Series.of(self.samples, scale=scale)
 
     @property
     def client_cpu_ms(self) -> float:
-        """Return the CPU time of this process per sample."""
+        """The CPU time of this process per sample."""
         return self.client_cpu * 1e3 / len(self.samples)
 
     @property
     def server_cpu_ms(self) -> float:
-        """Return the CPU time of the server's process tree per sample."""
+        """The CPU time of the server's process tree per sample."""
         return self.server_cpu * 1e3 / len(self.samples)
 
     def count_cpu(self, sign: int) -> None:
-        """Begin (-1) or end (+1) to count CPU time."""
+        """Begin (``sign`` -1) or end (+1) the counting of CPU time."""
         self.client_cpu += sign * time.process_time()
         self.server_cpu += sign * cpu_seconds(self.server)
 
 
 async def alternate_async(subjects: Sequence[Subject[Awaitable[object]]], pace: Pace) -> None:
-    """Sample each subject for a block, one after the other, until each has all its samples."""
+    """Sample each subject for a block, in turns, until each has all its samples."""
     for _ in range(pace.blocks):
         for subject in subjects:
             await asyncio.sleep(_SETTLE)
@@ -77,7 +77,7 @@ async def alternate_async(subjects: Sequence[Subject[Awaitable[object]]], pace: 
 
 
 def alternate(subjects: Sequence[Subject[object]], pace: Pace) -> None:
-    """Sample from a thread; otherwise as ``alternate_async``."""
+    """Do the same as ``alternate_async``, from a thread."""
     for _ in range(pace.blocks):
         for subject in subjects:
             time.sleep(_SETTLE)

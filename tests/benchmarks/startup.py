@@ -1,4 +1,4 @@
-"""How long until something can run: the import, the embedded executor, the first result."""
+"""Start-up times: the import, the embedded executor, the first result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FLOOR = "python -c pass"
 
 
 def measure(*, quick: bool) -> Iterator[Figure]:
-    """Measure each of the three from nothing."""
+    """Measure each of the three from a cold start."""
     count = 3 if quick else 10
     floor = python_starts("pass", count)
     starts, first_results = [], []

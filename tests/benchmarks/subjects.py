@@ -1,4 +1,4 @@
-"""The parts that several benchmarks use: a facade with its executor, and its tools."""
+"""Parts that several benchmarks use: a facade with its executor, and its tools."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def nap(number: int) -> int:
 
 @contextmanager
 def sync_codemode() -> Iterator[Codemode]:
-    """Give a facade whose embedded executor runs already, to use from threads."""
+    """Yield a facade whose embedded executor already runs, for use from threads."""
     with _codemode() as codemode:
         codemode.run(TRIVIAL)
         yield codemode
@@ -38,7 +38,7 @@ def sync_codemode() -> Iterator[Codemode]:
 
 @asynccontextmanager
 async def async_codemode(fairness_key: FairnessKey | None = None) -> AsyncIterator[Codemode]:
-    """Give a facade whose embedded executor runs already, to use from this loop."""
+    """Yield a facade whose embedded executor already runs, for use from this loop."""
     async with _codemode(fairness_key) as codemode:
         await codemode.run_async(TRIVIAL)
         yield codemode

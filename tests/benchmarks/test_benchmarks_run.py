@@ -1,4 +1,4 @@
-"""The benchmarks can be run, and say what they measured as JSON."""
+"""Tests that the benchmarks run and report their figures as JSON."""
 
 from __future__ import annotations
 

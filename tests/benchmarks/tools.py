@@ -36,7 +36,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
     """Measure both kinds of tools in both halves."""
     pace = Pace(samples=5 if quick else 30, block=5)
     round_trips, calls, bare_gather, gather, inside = asyncio.run(_async_half(pace))
-    # The floor of a gather is the same for both halves: threads have none of their own.
+    # Both halves use the same floor of a gather: the bare client for threads has no gather.
     gather_floor = bare_gather.series()
     yield _calls("async", round_trips, calls)
     yield from _gathers("async", gather_floor, gather, inside)

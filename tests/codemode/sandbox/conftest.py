@@ -9,7 +9,7 @@ from tests.codemode.sandbox.guest_driver import Forker
 
 @pytest.fixture(scope="session")
 def forker() -> Iterator[Forker]:
-    """Own the process that guests are forked from."""
+    """Yield the process from which guests are forked."""
     forker = Forker()
     yield forker
     forker.close()

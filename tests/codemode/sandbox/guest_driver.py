@@ -1,4 +1,4 @@
-"""Drive real guests: fork one, send it code, answer its calls, note all it says."""
+"""A driver of real guests: it forks a guest, sends code, answers calls and records all frames."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def tool(
 
 
 class RefusedError(Exception):
-    """Raised by a host's handler: becomes TOOL_FAILURE."""
+    """A refusal that a host's handler raises; the driver sends it as TOOL_FAILURE."""
 
     def __init__(self, kind: str, type: str, message: str) -> None:
         super().__init__(message)
@@ -66,9 +66,9 @@ class RefusedError(Exception):
 
 @dataclass
 class Later:
-    """Returned by a host's handler: the answer comes after some seconds (None: never).
+    """A delayed answer that a host's handler returns, due after ``seconds`` (None: never).
 
-    With ``when`` it comes as soon as that is true of all that the guest has said.
+    With ``when``, the answer is sent as soon as ``when()`` is true after a frame of the guest.
     """
 
     seconds: float | None
@@ -78,7 +78,7 @@ class Later:
 
 @dataclass
 class Outcome:
-    """All that a guest said during one run."""
+    """Everything that a guest sent during one run."""
 
     value: Any = None
     type: str = ""
@@ -99,7 +99,7 @@ Handler = Callable[[str, dict[str, Any]], Any]
 
 
 class Forker:
-    """Own the process that guests are forked from."""
+    """The process from which guests are forked."""
 
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -138,7 +138,7 @@ class Forker:
 
 
 class Guest:
-    """One guest and its host's side."""
+    """One guest, and the host's side of its socket."""
 
     def __init__(
         self,
@@ -179,7 +179,7 @@ class Guest:
             self.wait()
 
     def wait(self) -> int:
-        """Wait for the guest's end; return its exit code, negative for a signal."""
+        """Wait until the guest ends; return its exit code, negative for a signal."""
         if self.status is None:
             self.status = os.waitstatus_to_exitcode(self._forker.wait(self.pid))
         return self.status
@@ -206,7 +206,7 @@ class Guest:
                 return outcome
 
     def _note(self, outcome: Outcome, kind: Frame, number: int, body: bytes) -> bool:
-        """Note one frame; tell whether it was the run's last."""
+        """Record one frame; return whether it was the run's last."""
         events = outcome.events
         match kind:
             case Frame.TAKEN:
@@ -258,7 +258,7 @@ class Guest:
         self._send(pack(Frame.TOOL_VALUE, 0, number, encode(value, max_bytes=MAX_BYTES)))
 
     def _send(self, frame: bytes) -> None:
-        # A guest that ended meanwhile is noticed by the reading side.
+        # The reading side notices a guest that ended meanwhile.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._sock.sendall(frame)
 

@@ -1,4 +1,4 @@
-"""Fork guests on request, as the zygote does; run by the driver as a script.
+"""A forker of guests on request, like the zygote; the driver runs it as a script.
 
 Usage: guest_forker.py CONTROL_FD SEARCH_PATH. A request is one byte with the
 guest's socket attached; the answer is the guest's pid. A request without a

@@ -102,7 +102,7 @@ def test_cancelling_the_task_cancels_the_call(forker: Forker) -> None:
 
 def test_late_answer_to_a_cancelled_call_is_dropped(forker: Forker) -> None:
     def host(name: str, arguments: dict[str, Any]) -> Later:
-        # The first is answered when it is cancelled, the second after that.
+        # The first call is answered once it is cancelled, the second after that.
         return Later(None, arguments["code"], when=lambda: guest.outcome.of("cancel") == [(1,)])
 
     code = (

@@ -1,4 +1,4 @@
-"""What is reported of code that fails."""
+"""Tests of the reports of code that fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limits that the guest sets on itself, and running out of memory."""
+"""Tests of the limits that the guest sets on itself, and of running out of memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the code prints and reports."""
+"""Tests of the code's printed output and progress."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_gathered_line_comes_within_a_moment(forker: Forker) -> None:
     def host(name: str, arguments: dict[str, Any]) -> Later:
         return Later(None, when=lambda: guest.outcome.stdout.endswith("99\n"))
 
-    # A call takes along what was printed before it: the only one is made before.
+    # A call flushes earlier output. The only call is therefore made before the prints.
     code = (
         "import asyncio\ntask = asyncio.create_task(hold())\nawait asyncio.sleep(0)\n"
         "for n in range(100): print(n)\nawait task"

@@ -1,4 +1,4 @@
-"""What the value of a run is."""
+"""Tests of the value of a run."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_run_that_replaces_what_the_runtime_needs_still_reports(forker: Forker, 
         "builtins.print = builtins.exec = builtins.compile = None\n"
     )
     if "await" not in call:
-        # asyncio itself needs these.
+        # Replaced only without await: asyncio itself needs these.
         code += "threading.Lock = threading.RLock = threading.get_ident = None\ntime.monotonic = socket.socket.send = None\n"
     outcome = run(forker, f"{code}\n{call}")
     assert (outcome.value, outcome.stdout) == (1.5, "a\n")

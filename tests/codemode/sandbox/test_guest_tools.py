@@ -1,4 +1,4 @@
-"""How the code calls tools, and what it is told when that fails."""
+"""Tests of tool calls by the code, and of the errors that it receives."""
 
 from __future__ import annotations
 
@@ -236,5 +236,5 @@ def test_call_costs_little(forker: Forker) -> None:
         "    took.append((time.process_time() - start) / 200 * 1e6)\n"
         "min(took)"
     )
-    # A floor of 60 is meant; neighbours on a shared machine may double it.
+    # The minimum is about 60 µs of CPU time; other load on a shared machine may double it.
     assert run(forker, code).value < 120

@@ -1,4 +1,4 @@
-"""What a zygote has preloaded is shared by its sandboxes, also when they use it."""
+"""Tests that sandboxes share what the zygote has preloaded, even when they use it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(
     bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="this build counts in another way"
 )
 
-# The page faults of holding a reference to whatever the preloaded modules have.
+# Counts the page faults of holding a reference to every object in the preloaded modules.
 _USE_ALL = """
 import resource, sys
 def faults():

@@ -17,7 +17,7 @@ from typing import Any
 __all__ = ["Program", "compile_code", "filename_of"]
 
 _VALUE = "<value>"
-"""Where the last expression is kept: no code can have a variable of this name."""
+"""The global variable that keeps the last expression's value; not a name that code can use."""
 
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 

@@ -17,7 +17,7 @@ from codemode.sandbox.syscalls import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, 
 __all__ = ["SHARED_LAYERS", "Prepared", "prepare"]
 
 SHARED_LAYERS = (*namespaces.NAMESPACES, namespaces.EACH, "read_only_view")
-"""The layers of tier A that the zygote makes, for all its children or with each fork."""
+"""The layers of tier A that the zygote sets up, once for all children or with each fork."""
 
 _HIGHEST_FD = 1 << 20
 _OOM_SCORE = "1000"

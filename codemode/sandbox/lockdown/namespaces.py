@@ -19,7 +19,7 @@ from codemode.sandbox.syscalls import PR_SET_DUMPABLE, PR_SET_PDEATHSIG, prctl
 __all__ = ["EACH", "NAMESPACES", "SANDBOX_UID", "PidNamespace", "enter", "fork_zygote", "named"]
 
 SANDBOX_UID = 61_000
-"""The host's user id of sandboxed code, where the executor may change to it."""
+"""The user id of executed code on the host, if the executor may change to it."""
 
 NAMESPACES: Mapping[str, int] = {
     "mount_namespace": os.CLONE_NEWNS,
@@ -29,10 +29,10 @@ NAMESPACES: Mapping[str, int] = {
     "cgroup_namespace": os.CLONE_NEWCGROUP,
     "pid_namespace": os.CLONE_NEWPID,
 }
-"""What the zygote has apart from the host, below its user namespace."""
+"""The namespaces that separate the zygote from the host, below its user namespace."""
 
 EACH = "pid_namespace_of_each"
-"""The name of what each child has apart from its siblings."""
+"""The name of the layer that separates each child from its siblings."""
 
 
 def enter(without: Collection[str] = ()) -> bool:

@@ -42,7 +42,7 @@ ALLOWED = frozenset(
     getsockname getpeername shutdown
     """.split()
 )
-"""Calls that need no look at their arguments."""
+"""Calls that are allowed with any arguments."""
 
 CHECKED = frozenset(
     """
@@ -50,7 +50,7 @@ CHECKED = frozenset(
     setpriority futex
     """.split()
 )
-"""Calls that are allowed with some arguments; ``seccomp`` knows which."""
+"""Calls that are allowed with some arguments, which ``seccomp`` lists."""
 
 ENOSYS_CALLS = frozenset(
     """
@@ -58,18 +58,18 @@ ENOSYS_CALLS = frozenset(
     splice tee cachestat futex_waitv
     """.split()
 )
-"""Calls answered with ENOSYS, so that libraries fall back to an older one.
+"""Calls answered with ENOSYS, so that libraries fall back to an older call.
 
-The second line, and ``sendfile``, reach far into the kernel and save honest code little: what moves
-pages of files that all sandboxes share, and what tells which of them are in memory.
+The calls of the second line, and ``sendfile``, reach far into the kernel and save honest code
+little. They move pages of files that all sandboxes share, or reveal which pages are in memory.
 """
 
 ENOTSOCK_CALLS = frozenset({"sendfile"})
-"""Calls answered with ENOTSOCK, at which ``shutil`` and ``pathlib`` copy in another way."""
+"""Calls answered with ENOTSOCK, so that ``shutil`` and ``pathlib`` copy in another way."""
 
 ENOLCK_CALLS = frozenset({"flock"})
-"""Calls answered as by a file system without locks: two sandboxes could signal to each other by an
-exclusive one on a file that both may only read. SQLite and its like lock by ``fcntl``.
+"""Calls answered as by a file system without locks. Two sandboxes could signal to each other with
+an exclusive lock on a file that both can only read. SQLite and similar libraries lock by ``fcntl``.
 """
 
 EOPNOTSUPP_CALLS = frozenset(
@@ -78,7 +78,7 @@ EOPNOTSUPP_CALLS = frozenset(
     removexattr lremovexattr fremovexattr
     """.split()
 )
-"""Calls answered as by a file system without extended attributes: ``shutil`` goes on then."""
+"""Calls answered as by a file system without extended attributes; ``shutil`` then continues."""
 
 EACCES_CALLS = frozenset("socket connect".split())
 """Calls answered with EACCES, which the guest explains as: no network."""
@@ -95,7 +95,7 @@ TRIPWIRES = frozenset(
     modify_ldt personality fanotify_init vhangup
     """.split()
 )
-"""Calls that no honest program makes here: the process is killed."""
+"""Calls that no honest program makes here; the kernel kills the process."""
 
 FAKED_WITHOUT_NAMESPACES = frozenset(
     """
@@ -103,7 +103,7 @@ FAKED_WITHOUT_NAMESPACES = frozenset(
     setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr
     """.split()
 )
-"""Without a mount namespace Landlock does not cover these: answered as done, and not done."""
+"""Calls that Landlock does not cover. Without a mount namespace they do nothing, with success."""
 
 SETTING_UP = frozenset(
     """
@@ -111,6 +111,6 @@ SETTING_UP = frozenset(
     setsid prctl unshare mount capset landlock_restrict_self seccomp
     """.split()
 )
-"""Calls of a zygote with namespaces, and of its children while they lock themselves down: for
-these the policy holds once a child is done with that, for all others from the start.
+"""Calls of a zygote with namespaces, and of its children while they lock themselves down. The
+policy applies to these calls only once a child has locked itself down; to all others, always.
 """

@@ -12,10 +12,10 @@ from typing import Any
 __all__ = ["MemoryReserve", "lower"]
 
 SPARE_BYTES = 32 * 1024 * 1024
-"""Between the memory limit of the code and that of the process, to report in."""
+"""The room between the memory limit of the code and that of the process, for the report."""
 
 RESERVE_BYTES = 4 * 1024 * 1024
-"""Address space that is given back first of all; it is never touched, so it costs no memory."""
+"""Address space that is released first; it is never touched, so it costs no memory."""
 
 _getrlimit = resource.getrlimit
 _setrlimit = resource.setrlimit

@@ -43,6 +43,9 @@ RECEIVE_MOST_BYTES = 1024 * 1024
 
 _GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF, errno.ESHUTDOWN})
 
+# The bytes of a write, where its frame begins in them, and how many each `send` took.
+_NOTHING: tuple[memoryview, int, list[int]] = (memoryview(b""), 0, [])
+
 _exit = os._exit
 _get_ident = threading.get_ident
 _allocate_lock = threading.Lock
@@ -63,7 +66,7 @@ class Channel:
     def __init__(self) -> None:
         self._sending = _allocate_lock()
         self._sender = 0
-        self._unsent = b""
+        self._outgoing = _NOTHING
         self._reading = _allocate_lock()
         self._received = bytearray()
         self._missing = 0
@@ -124,19 +127,29 @@ class Channel:
                 self._sender = 0
 
     def _write(self, frame: bytes) -> None:
-        data = memoryview(self._unsent + frame if self._unsent else frame)
+        rest = self._rest()
+        data = memoryview(rest + frame if rest else frame)
         counts: list[int] = []
+        # An exception of a signal handler may end this method at any step. What was sent is
+        # therefore read off the state alone, which changes in single steps: here, and by the
+        # C call that sends and counts.
+        self._outgoing = (data, len(rest), counts)
         try:
             while (sent := sum(counts)) < len(data):
                 counts.extend(map(self._send, (data[sent:],)))
         except BaseException as error:
             _exit_if_gone(error)
-            rest = len(data) - sum(counts)
-            # The rest of a frame that was begun is kept for the next sender. A frame of which no
-            # byte was sent is dropped: its sender sees the exception.
-            self._unsent = bytes(data[-rest:] if rest < len(frame) else data[-rest : -len(frame)])
             raise
-        self._unsent = b""
+        self._outgoing = _NOTHING
+
+    def _rest(self) -> bytes:
+        """Return what is left of a frame that an interrupted sender has begun.
+
+        A frame of which no byte was sent is dropped: its sender sees the exception.
+        """
+        data, start, counts = self._outgoing
+        sent = sum(counts)
+        return bytes(data[sent:] if sent > start else data[sent:start])
 
     # Frames in
 

@@ -1,4 +1,4 @@
-"""Let a language model act by writing Python that calls your tools.
+"""The Codemode SDK: a language model acts by writing Python that calls your tools.
 
 The names below are loaded on first use (PEP 562), so that the sandbox, which
 needs only ``codemode.values`` and ``codemode.sandbox``, never imports gRPC or

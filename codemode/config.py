@@ -1,7 +1,7 @@
 """Settings of the client and of the executor.
 
 ``ClientConfig()`` and ``ExecutorConfig()`` read no environment;
-``from_env()`` does, by pydantic-settings.
+``from_env()`` reads it with pydantic-settings.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ KIB = 1024
 MIB = 1024 * KIB
 LEAST_KEY = 16  # characters
 
-# More than anybody waits, and less than the clocks of gRPC and of the system can count.
+# Longer than anybody waits, and within what the clocks of gRPC and of the system can count.
 MAX_SECONDS = 365 * 24 * 3600
 
 Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
@@ -41,10 +41,11 @@ Bytes = Annotated[int, Field(gt=0, lt=2**50)]
 
 
 class _Model(BaseModel):
-    """Base of the settings.
+    """Base class of the settings.
 
-    Type checkers get a constructor where a field is made from more than its own
-    type. Without pydantic's plugin they take the fields for the parameters.
+    A subclass declares a constructor for type checkers where a field accepts
+    more than its own type. Without pydantic's plugin, type checkers derive the
+    parameters from the fields.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,7 +60,7 @@ class _Model(BaseModel):
 
 
 def _configuration_error(model: type[BaseModel], error: ValidationError) -> ConfigurationError:
-    """Say in one line what is wrong with each key."""
+    """Return an error with one line that names what is wrong with each key."""
     parts = []
     for problem in error.errors(include_url=False, include_context=False):
         key = ".".join(str(step) for step in problem["loc"]) or model.__name__
@@ -73,16 +74,16 @@ def _configuration_error(model: type[BaseModel], error: ValidationError) -> Conf
 
 
 def _shown(value: Any) -> str:
-    """Say what was given, if that is of a harmless kind: a value may be a secret."""
+    """Return the given value as text if it is a number or a bool; others may be secrets."""
     if not isinstance(value, int | float | bool):
         return ""
-    if isinstance(value, int) and value.bit_length() > 64:  # Python writes no integer of any size
+    if isinstance(value, int) and value.bit_length() > 64:  # str() refuses very long integers
         return f" (got an integer of {value.bit_length()} bits)"
     return f" (got {value!r})"
 
 
 def _owner(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
-    """Return the model, in ``model`` or below, that the last step of the path should be in."""
+    """Return the model, ``model`` or one nested in it, that should have the path's last step."""
     for step in path[:-1]:
         annotation = model.model_fields[str(step)].annotation
         found = [kind for kind in (annotation, *get_args(annotation)) if _is_model(kind)]
@@ -97,15 +98,16 @@ def _is_model(kind: Any) -> bool:
 
 
 class Limits(_Model):
-    """Bound one execution.
+    """The limits of one execution.
 
-    In a session the wall clock and the output are counted per run, all else
+    In a session, wall time and output are counted per run, everything else
     over the whole session.
 
-    Seconds and bytes throughout. ``max_cpu_seconds=None`` follows
-    ``execution_timeout``, and with ``max_threads=None`` the executor chooses: 32, or fewer
-    where all threads of the host share its CPU alike. ``max_value_bytes`` bounds the result,
-    the inputs and each tool's arguments and result, encoded.
+    Durations are in seconds, sizes in bytes. ``max_cpu_seconds=None`` follows
+    ``execution_timeout``. With ``max_threads=None`` the executor chooses: 32,
+    or fewer where all threads of the host get equal shares of its CPU.
+    ``max_value_bytes`` bounds the encoded result, the encoded inputs, and the
+    encoded arguments and result of each tool call.
     """
 
     execution_timeout: Seconds = 30.0
@@ -142,7 +144,7 @@ CEILINGS = Limits(
 
 
 class TLSConfig(_Model):
-    """Name the PEM files of a TLS connection.
+    """The PEM files of a TLS connection.
 
     A client needs ``ca_file`` (None: the system's roots), and ``cert_file``
     with ``key_file`` for mutual TLS. An executor needs ``cert_file`` with
@@ -184,11 +186,11 @@ class TLSConfig(_Model):
 
 
 class ClientConfig(_Model):
-    """Say how to reach an executor and what each execution may use.
+    """A client's settings: how to reach an executor, and what each execution may use.
 
     ``executor_url`` is ``http://host:port``, ``https://host:port``,
-    ``unix:/path`` or any gRPC target; None starts an executor of this process
-    on first use, which serves from isolation tier ``min_tier`` upwards (None: C).
+    ``unix:/path`` or any gRPC target. None starts an embedded executor on first
+    use; ``min_tier`` is the weakest isolation tier in which it serves (None: C).
     ``connect_timeout`` is how many seconds an execution waits for a connection.
     """
 
@@ -227,27 +229,27 @@ class ClientConfig(_Model):
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
-        """Read ``CODEMODE_EXECUTOR_URL``, ``CODEMODE_EXECUTOR_API_KEY`` and their kin.
+        """Read ``CODEMODE_EXECUTOR_URL``, ``CODEMODE_EXECUTOR_API_KEY`` and related variables.
 
-        An argument beats the environment. Raises ConfigurationError.
+        An argument overrides the environment. Raises ConfigurationError.
         """
         return cls.parse({**_from_env(_ClientEnvironment), **overrides})
 
 
 class ExecutorConfig(_Model):
-    """Say where an executor listens, whom it lets in and what it grants.
+    """An executor's settings: where it listens, whom it admits and what it grants.
 
-    ``listen`` takes ``unix:/path`` and ``host:port``. Beyond a Unix socket an
-    API key is required, of 16 characters or more. ``max_concurrency=None`` is
-    twice the cores, at least 16;
-    ``max_concurrency_per_key=None`` lets one caller (one fairness key) hold them all.
-    ``max_connections`` counts for each address.
+    ``listen`` accepts ``unix:/path`` and ``host:port``. Every address that is
+    not a Unix socket requires an API key, of 16 characters or more.
+    ``max_concurrency=None`` means twice the number of cores, at least 16.
+    ``max_concurrency_per_key=None`` lets one caller (one fairness key) use all
+    of it. ``max_connections`` applies to each address.
 
-    ``min_tier`` is the weakest isolation with which it serves. ``tier`` fixes
-    the isolation instead of taking the best that the host offers.
+    ``min_tier`` is the weakest isolation tier in which the executor serves.
+    ``tier`` fixes the tier, instead of the best that the host offers.
 
-    ``packages`` are folders that sandboxed code may read and import from.
-    ``warm_profiles`` are those whose sandboxes wait from the start.
+    ``packages`` are folders that executed code may read and import from.
+    ``warm_profiles`` are the profiles whose sandboxes are warm from the start.
     """
 
     listen: tuple[str, ...] = ("127.0.0.1:8001",)
@@ -336,17 +338,17 @@ class ExecutorConfig(_Model):
 
     @property
     def concurrency(self) -> int:
-        """Return how many sandboxes may run at once."""
+        """The number of sandboxes that may run at once."""
         return self.max_concurrency or max(16, 2 * (os.cpu_count() or 1))
 
     @property
     def warm_children(self) -> int:
-        """Return how many idle sandboxes wait for work."""
+        """The number of idle sandboxes that wait for work."""
         return min(self.pool_size or max(4, 2 * (os.cpu_count() or 1)), self.concurrency)
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
-        """Read ``CODEMODE_EXECUTOR_API_KEY`` and its kin. Raises ConfigurationError."""
+        """Read ``CODEMODE_EXECUTOR_API_KEY`` and related variables. Raises ConfigurationError."""
         return cls.parse({**_from_env(_ExecutorEnvironment), **overrides})
 
 

@@ -1,7 +1,7 @@
-"""What else is installed that brings a package of the name ``codemode``.
+"""A check for the other distribution that has a package named ``codemode``.
 
 Two distributions with the same package overwrite each other's files, in the
-order in which they were installed, and neither installer notices.
+order in which they are installed, and no installer notices.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 CodemodeError
 ├── ExecutionError                 the code failed; .result has the whole outcome
 ├── ExecutorClientError            something went wrong outside the code
-│   ├── ExecutorConnectionError    the executor is not there, or went away
+│   ├── ExecutorConnectionError    the executor cannot be reached, or went away
 │   ├── ExecutorAuthenticationError
 │   ├── ExecutorBusyError          no free sandbox in time; .retry_after seconds
 │   ├── ExecutorDeadlineError      the executor did not answer in time
@@ -14,7 +14,7 @@ CodemodeError
 │   └── InvalidRequestError        code or inputs that cannot be sent
 ├── ToolRegistrationError          a tool cannot be registered (also ValueError)
 └── ValueEncodingError             a value cannot travel (also ValueError)
-    └── ValueDecodingError         bytes that are no honest value
+    └── ValueDecodingError         bytes that are not a valid value
 """
 
 from __future__ import annotations

@@ -13,24 +13,24 @@ __all__ = [
 
 
 class CodemodeError(Exception):
-    """Be the root of all exceptions of this package."""
+    """Base class of all Codemode exceptions."""
 
 
 class ConfigurationError(CodemodeError, ValueError):
-    """Tell that a setting is wrong, which, and what it takes."""
+    """A wrong setting; the message names it and what it accepts."""
 
 
 class InvalidRequestError(ConfigurationError):
-    """Tell that code or inputs cannot be sent: not a text, not a variable's name."""
+    """Code that is not valid text, or inputs whose names cannot be variables of the code."""
 
 
 class ToolRegistrationError(CodemodeError, ValueError):
-    """Tell that an object cannot be registered as a tool, and why."""
+    """An object that cannot be registered as a tool; the message has the reason."""
 
 
 class ValueEncodingError(CodemodeError, ValueError):
-    """Tell that a value cannot travel; the message has the path to it."""
+    """A value that cannot travel; the message has the path to it."""
 
 
 class ValueDecodingError(ValueEncodingError):
-    """Tell that bytes are not an honest value within the limits."""
+    """Bytes that are not a valid value within the limits."""

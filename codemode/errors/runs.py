@@ -24,7 +24,7 @@ __all__ = [
 
 
 class ExecutionError(CodemodeError):
-    """Tell that the executed code failed; ``result`` is its whole outcome."""
+    """A failure of the executed code; ``result`` is its whole outcome."""
 
     def __init__(self, result: ExecutionResult) -> None:
         error = result.error
@@ -36,9 +36,9 @@ class ExecutionError(CodemodeError):
 
 
 class ExecutorClientError(CodemodeError):
-    """Tell that something went wrong outside the code.
+    """A failure outside the executed code.
 
-    ``result`` is the partial record, with the tool calls so far, when the run
+    ``result`` is the partial record, with the tool calls so far, if the run
     had begun, else None.
     """
 
@@ -48,17 +48,17 @@ class ExecutorClientError(CodemodeError):
 
 
 class ExecutorConnectionError(ExecutorClientError):
-    """Tell that the executor cannot be reached, or went away during the run."""
+    """An executor that cannot be reached, or that went away during the run."""
 
 
 class ExecutorAuthenticationError(ExecutorClientError):
-    """Tell that the executor refused the API key."""
+    """A refusal of the API key by the executor."""
 
 
 class ExecutorBusyError(ExecutorClientError):
-    """Tell that no sandbox became free in time; the code has not run.
+    """No free sandbox in time; the code has not run.
 
-    ``retry_after`` is the executor's advice in seconds.
+    ``retry_after`` is how many seconds the executor advises to wait.
     """
 
     def __init__(
@@ -73,19 +73,19 @@ class ExecutorBusyError(ExecutorClientError):
 
 
 class ExecutorDeadlineError(ExecutorClientError):
-    """Tell that the executor did not answer within the client's deadline."""
+    """No answer from the executor within the client's deadline."""
 
 
 class ExecutorRequestError(ExecutorClientError, ValueError):
-    """Tell that the executor refused the request, such as a limit above its ceiling."""
+    """A request that the executor refused, such as one with a limit above its ceiling."""
 
 
 class ExecutorProtocolError(ExecutorClientError):
-    """Tell that the other side broke the wire contract."""
+    """A breach of the wire contract by the other side."""
 
 
 class ClientClosedError(ExecutorClientError):
-    """Tell that the client was used after ``close()``."""
+    """A use of the client after ``close()``."""
 
     def __init__(
         self, message: str = "Client has been closed", *, result: ExecutionResult | None = None

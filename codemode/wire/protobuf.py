@@ -1,4 +1,4 @@
-"""What client and executor agree on about the wire, beside the generated messages."""
+"""The wire contract of client and executor, beyond the generated messages."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ _BATCH_MESSAGES = 128
 
 
 def make_stub(channel: grpc.Channel | grpc.aio.Channel) -> Any:
-    """Return the service's stub; its methods are sync or async as the channel is."""
+    """Return the service's stub; its methods are sync or async like the channel."""
     return codemode_pb2_grpc.ExecutorServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
 
 
 def split(value: bytes) -> tuple[list[bytes], bytes]:
-    """Return all but the last chunk of a value, and the last."""
+    """Return all but the last chunk of a value, and the last chunk."""
     chunks = []
     start = 0
     while len(value) - start > CHUNK_BYTES:
@@ -55,7 +55,7 @@ def split(value: bytes) -> tuple[list[bytes], bytes]:
 
 
 def take_batch(messages: deque[Any]) -> list[Any]:
-    """Take as many messages off the left, at least one, as one gRPC message may carry."""
+    """Remove and return the leftmost messages that fit one gRPC message, at least one."""
     taken = [messages.popleft()]
     size = taken[0].ByteSize() if messages else 0
     while messages and len(taken) < _BATCH_MESSAGES and size < CHUNK_BYTES:
@@ -65,7 +65,7 @@ def take_batch(messages: deque[Any]) -> list[Any]:
 
 
 def unbatched(message: Any) -> Iterable[Any]:
-    """Return the messages of a batch, or the one message that is none."""
+    """Return the messages of a batch, or the message itself when it is not a batch."""
     if message.WhichOneof("message") == "batch":
         messages: Iterable[Any] = message.batch.messages
         return messages
@@ -73,7 +73,7 @@ def unbatched(message: Any) -> Iterable[Any]:
 
 
 class ChunkBuffer:
-    """Collect the chunks of one direction of a stream until their value is whole."""
+    """A buffer for the chunks of a value, in one direction of a stream."""
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
@@ -88,7 +88,7 @@ class ChunkBuffer:
         self.size += len(data)
 
     def whole(self, last: bytes) -> bytes:
-        """Return a value with the chunks that came before it, and forget them."""
+        """Return the whole value, which ends with the ``last`` chunk, and forget the chunks."""
         if self._chunks:
             last = b"".join((*self._chunks, last))
             self.clear()

@@ -14,7 +14,7 @@ INTERRUPTS = 500
 MOST_FRAMES = 50_000
 
 
-class Interrupt(Exception):
+class InterruptError(Exception):
     """The exception of a signal handler."""
 
 
@@ -47,7 +47,7 @@ def test_an_interrupted_sender_neither_repeats_nor_tears_a_frame() -> None:
 
     def interrupt(*_: object) -> None:
         if sending:
-            raise Interrupt
+            raise InterruptError
 
     former = signal.signal(signal.SIGALRM, interrupt)
     try:
@@ -63,7 +63,7 @@ def test_an_interrupted_sender_neither_repeats_nor_tears_a_frame() -> None:
                     sending = True
                     channel.send_packed(frame)
                     sending = False
-                except Interrupt:
+                except InterruptError:
                     sending = False
                     interrupts += 1
             signal.setitimer(signal.ITIMER_REAL, 0)

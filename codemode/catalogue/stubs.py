@@ -32,7 +32,7 @@ _IMPORTED = (
     decimal.Decimal,
     uuid.UUID,
 )
-# What executed code gets for them, and may give.
+# Executed code receives, and may pass, a list, a set or a dict for these types.
 _LISTS = (
     *(list, tuple, collections.abc.Sequence, collections.abc.MutableSequence),
     *(collections.abc.Collection, collections.abc.Iterable, collections.abc.Iterator),
@@ -49,14 +49,14 @@ def progress(done: float, total: float | None = None, note: str = "") -> None:
 def render_stubs(tools: Iterable[Tool]) -> str:
     """Return a stub file with each tool as a function, and with the types that they name.
 
-    It describes what executed code sees: a dataclass, a pydantic model and a
-    TypedDict are a TypedDict, an Enum is its values, a tuple is a list.
+    The stub describes what executed code sees: a dataclass, a pydantic model
+    and a TypedDict become a TypedDict, an Enum its values, a tuple a list.
     """
     return _Stubs(list(tools)).render()
 
 
 def render_records(tools: Iterable[Tool]) -> list[str]:
-    """Return the classes alone that such a stub has for what the tools take and return."""
+    """Return only the classes of such a stub: the records that tools accept and return."""
     stubs = _Stubs(list(tools))
     stubs.render()
     return stubs.records
@@ -79,8 +79,8 @@ class _Stubs:
         self._of_arguments = False
 
     def render(self) -> str:
-        # What is returned comes first: a record has all of its keys there, while
-        # one that is only ever given may leave out those with a default.
+        # Return types come first: a returned record has all its keys, while a
+        # record that is only ever passed may leave out those with a default.
         returns = {tool.name: self._hint(tool.returns) for tool in self._tools}
         self._of_arguments = True
         tree: dict[str, Any] = {}
@@ -117,14 +117,14 @@ class _Stubs:
         if one.required:
             return f"{one.name}: {hint}"
         default = render_default(one.default)
-        # One of another type than code would give, such as a tuple, says nothing to it.
+        # A default of a type that code would not pass, such as a tuple, is of no use to it.
         fits = one.default is None or default in hint
         if not fits and type(one.default).__name__ not in re.findall(r"\w+", hint):
             default = "..."
         return f"{one.name}: {hint} = {default}"
 
     def _hint(self, hint: Any) -> str:
-        """Return what executed code gets or gives for a hint; Any where nobody can tell."""
+        """Return the type that executed code gets or passes for a hint; Any if unknown."""
         if hint is None or hint is types.NoneType:
             return "None"
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -143,7 +143,7 @@ class _Stubs:
 
     def _alias(self, alias: typing.TypeAliasType) -> str:
         if alias in self._open:
-            return self._typing("Any")  # It contains itself.
+            return self._typing("Any")  # The alias contains itself.
         self._open.append(alias)
         shown = self._hint(alias.__value__)
         self._open.pop()
@@ -224,7 +224,7 @@ class _Stubs:
 
 
 def _fields_of(kind: type, *, may_omit: bool) -> dict[str, _Field] | None:
-    """Return the keys of the dict that stands for a class, or None when it is no record."""
+    """Return the keys of the dict that stands for a class, or None if it is not a record."""
     if typing.is_typeddict(kind):
         hints = _hints_of(kind)
         required: frozenset[str] = getattr(kind, "__required_keys__", frozenset())

@@ -1,4 +1,4 @@
-"""Tools: what a model's code may call, and how an object becomes one."""
+"""Tools: the functions that executed code may call, and their making from objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arguments that a tool takes: checked before it runs, described for a model."""
+"""The parameters of a tool: the check of a call's arguments, and their JSON Schema."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ _OF_TEXT = frozenset({"decimal", "fraction", "function-plain"})
 class Parameter:
     """One parameter of a tool.
 
-    ``adapter`` is None where any value will do; ``validator`` has its rules,
-    with a bound on what a hostile value costs. ``decimals`` tells that numbers
-    are made of texts of any length.
+    ``adapter`` is None where any value is accepted. ``validator`` has the rules
+    of ``adapter``, with a bound on the cost of a hostile value. ``decimals`` is
+    True where strings of any length may become numbers.
     """
 
     name: str
@@ -55,10 +55,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """The parameters of one tool, by which the arguments of its calls are checked.
+    """The parameters of one tool, against which the arguments of its calls are checked.
 
-    ``extra`` stands for ``**kwargs`` and is None where there are none; no call
-    may use the ``reserved`` names, which the host passes itself.
+    ``extra`` stands for ``**kwargs`` and is None where there are none. No call
+    may use the ``reserved`` names: the caller's process sets those itself.
     """
 
     parameters: Mapping[str, Parameter]
@@ -67,17 +67,17 @@ class Arguments:
     signature: str
 
     def validate(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments converted to their types, without those left out.
+        """Return the given arguments, converted to their types.
 
-        Conversion is lenient where Python programs are: ``"5"`` is an int, an
-        ISO text is a date. A parameter left out keeps the function's own
-        default. Raises InvalidArguments, in plain words and with the signature.
+        Conversion is lenient: ``"5"`` is accepted as an int, an ISO string as a
+        date. A parameter that is left out keeps the function's own default.
+        Raises InvalidArguments, in plain words and with the signature.
         """
         problems: list[str] = []
         checked: dict[str, Any] = {}
         for name, value in arguments.items():
             if len(problems) >= _MAX_PROBLEMS:
-                break  # the code that calls decides how many there are
+                break  # executed code decides how many arguments there are
             parameter = self.parameters.get(name)
             if parameter is None and name not in self.reserved:
                 parameter = self.extra
@@ -146,7 +146,7 @@ def build_arguments(
     for one in parameters:
         hint = hints.get(one.name, Any)
         if one.default is None and hint is not Any:
-            # Many write ``city: str = None``; passing that None must be fine too.
+            # ``city: str = None`` is common, so a call may pass that None too.
             hint = typing.Optional[hint]  # noqa: UP045 - works for every kind of hint
         adapter = _adapter(tool_name, one.name, hint)
         parameter = Parameter(
@@ -167,7 +167,7 @@ def build_arguments(
 
 
 def json_schema_of(hint: Any) -> dict[str, Any]:
-    """Return the JSON Schema of a return type; empty where it has none."""
+    """Return the JSON Schema of a return type, empty where it has none."""
     try:
         return _try_adapter(hint).json_schema(mode="serialization")
     except PydanticUserError:
@@ -198,7 +198,7 @@ def _try_adapter(hint: Any) -> Adapter:
     except PydanticSchemaGenerationError:
         if not _made_of_types(hint):
             raise
-        # A class that pydantic does not know: an instance of it will do.
+        # Pydantic does not know this class, so any instance of it is accepted.
         adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
     if not adapter.pydantic_complete:
         adapter.rebuild(raise_errors=True)
@@ -206,7 +206,7 @@ def _try_adapter(hint: Any) -> Adapter:
 
 
 def _made_of_types(hint: Any) -> bool:
-    """Tell a hint from a slip such as ``any`` or ``3``."""
+    """Return whether a hint consists of types, and is not a slip such as ``any`` or ``3``."""
     origin = typing.get_origin(hint)
     if origin is typing.Literal:
         return True
@@ -219,7 +219,7 @@ def _made_of_types(hint: Any) -> bool:
 
 
 def _schemas(keyed: list[tuple[str, Adapter]]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the schema of each parameter, and the definitions they share."""
+    """Return the schema of each parameter, and the definitions that the schemas share."""
     usable: list[tuple[str, Adapter]] = []
     for name, adapter in keyed:
         try:

@@ -1,12 +1,12 @@
-"""What a typed parameter takes, before anything is made of it.
+"""Bounds on the arguments of typed parameters, checked before any conversion.
 
-What travels as a value may have a million bits, or a million records of no
-field. Converting such a number to the type of a parameter takes seconds, and
-so does the first ``int()``, format or query of the tool:
+A value that travels may have a million bits, or a million records without
+fields. Converting such a number to the type of a parameter takes seconds, and
+so does the tool's first ``int()``, formatting or query of it:
 ``Decimal("1E+100000")`` is a short value, and its ``int()`` has 41 KB. The
-bounds of numbers are those of Python itself: the digits of an integer that
-``int()`` reads and ``str()`` writes, and the magnitude of a float. A record of
-a model takes a hundred times the memory of the bytes ``{}``.
+bounds on numbers are Python's own: the digits of an integer that ``int()``
+reads and ``str()`` writes, and the magnitude of a float. An instance of a model
+takes a hundred times the memory of the bytes ``{}`` that it is made from.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _WORD: Final = 2**63
 
 
 def out_of_bounds(value: Any, *, texts: bool) -> str | None:
-    """Return what of an argument no typed parameter takes, or None.
+    """Return why no typed parameter accepts an argument, or None when it is within bounds.
 
-    With ``texts``, a text that a Decimal would be made of counts as a number.
-    Takes time in proportion to the value.
+    With ``texts``, a string from which a Decimal would be made counts as a
+    number. Takes time in proportion to the size of the value.
     """
     harmless = _HARMLESS if texts else _HARMLESS | {str}
     waiting = [value]
@@ -89,4 +89,4 @@ def _is_oversized_text(text: str) -> bool:
     try:
         return len(text) > _LONGEST or _is_oversized(Decimal(text))
     except ArithmeticError:
-        return False  # no number
+        return False  # not a number

@@ -1,4 +1,4 @@
-"""From anything that can be a tool to its Tool record, once, at registration."""
+"""The making of a Tool record from an object, once, at registration."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from codemode.tools.tool import Tool
 
 __all__ = ["default_name", "make_tool", "same_source"]
 
-_PLACEHOLDER = getattr(functools, "Placeholder", object())  # of Python 3.14
+_PLACEHOLDER = getattr(functools, "Placeholder", object())  # new in Python 3.14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Target:
-    """Say what of an object runs, and which docstrings speak of it."""
+    """The part of an object that runs, and the docstrings that describe it."""
 
     function: Callable[..., Any]
     wants_context: bool
@@ -35,8 +35,9 @@ def make_tool(name: str | None, obj: object) -> Tool:
     """Build the Tool record of a function, a method, an object or a class.
 
     An object needs ``run(**kwargs)``, ``run_with_context(context, **kwargs)``
-    or ``__call__``; a class is instantiated without arguments. None as a name
-    takes the object's own. Raises ToolRegistrationError, which says the fix.
+    or ``__call__``; a class is instantiated without arguments. With ``name``
+    None, the object's own name is used. Raises ToolRegistrationError, whose
+    message names the fix.
     """
     if isinstance(obj, Tool):
         return obj if name is None else _renamed(obj, check_name(name))
@@ -82,9 +83,9 @@ def make_tool(name: str | None, obj: object) -> Tool:
 
 
 def default_name(obj: object) -> str:
-    """Return the name that an object goes by when none is given.
+    """Return the name of an object that is registered without one.
 
-    Raises ToolRegistrationError where it has none.
+    Raises ToolRegistrationError when the object has no name.
     """
     if isinstance(obj, Tool):
         return obj.name
@@ -103,7 +104,10 @@ def default_name(obj: object) -> str:
 
 
 def same_source(one: object, other: object) -> bool:
-    """Tell whether two objects are the same tool; each access makes a new bound method."""
+    """Return whether two objects are the same tool.
+
+    Bound methods are compared by equality, because each access makes a new one.
+    """
     return one is other or (inspect.ismethod(one) and inspect.ismethod(other) and one == other)
 
 
@@ -144,7 +148,7 @@ def _target(name: str, obj: Any) -> _Target:
 
 
 def _options(name: str, obj: object, instance: object, target: _Target) -> ToolOptions:
-    """Return what @tool said of the object or of the method that runs, but not of both."""
+    """Return the @tool options of the object or of the method that runs; both are an error."""
     own = options_of(obj) or options_of(instance)
     method = options_of(target.function) if target.function is not instance else None
     if own and method:
@@ -166,7 +170,7 @@ def _options(name: str, obj: object, instance: object, target: _Target) -> ToolO
 
 
 def _plain_function(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function that carries hints and globals."""
+    """Return the function that has the type hints and the globals to resolve them."""
     while isinstance(function, functools.partial):
         function = function.func
     if not inspect.isroutine(function) and not hasattr(function, "__wrapped__"):
@@ -228,9 +232,10 @@ def _parameters(name: str, target: _Target) -> list[inspect.Parameter]:
 
 
 def _bound_names(function: Any) -> set[str]:
-    """Return the parameters that partials have bound, which no call may change.
+    """Return the parameters that partials have bound; no call may change them.
 
-    With ``**kwargs`` behind it, a partial takes the name once more and lets it win.
+    Where the function has ``**kwargs``, a call could otherwise pass the name
+    again, and a partial lets that value win.
     """
     bound: set[str] = set()
     while True:

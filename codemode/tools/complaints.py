@@ -1,4 +1,4 @@
-"""What is wrong with an argument, in words that help a model to repair its call."""
+"""Messages on wrong arguments, in words that help a model to repair its call."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _MAX_FAULTS = 20
 
 
 class _Short(reprlib.Repr):
-    """Look at the beginning of a value only; the original sorts dicts and sets first."""
+    """A repr of the beginning of a value only; ``reprlib.Repr`` sorts dicts and sets first."""
 
     def __init__(self) -> None:
         super().__init__(maxstring=60, maxother=60, maxlong=60, maxlevel=2, maxdict=3, maxset=3)
@@ -71,7 +71,7 @@ _short = _Short()
 
 
 def shorten(value: object) -> str:
-    """Return a repr of at most some sixty characters."""
+    """Return a repr of at most 80 characters."""
     try:
         text = _short.repr(value)
     except Exception:  # noqa: BLE001 - __repr__ of others may do anything
@@ -80,7 +80,7 @@ def shorten(value: object) -> str:
 
 
 def explain(name: str, value: Any, hint: Any, error: ValidationError) -> list[str]:
-    """Return a sentence for each thing that is wrong with the value of an argument."""
+    """Return one sentence for each fault in the value of an argument."""
     if error.error_count() > _MAX_FAULTS:
         got = f"{shorten(value)} ({type(value).__name__})"
         return [f"argument {name!r} must be {render_hint(hint)}, got {got}"]
@@ -104,10 +104,11 @@ def explain(name: str, value: Any, hint: Any, error: ValidationError) -> list[st
 
 
 def _path(name: str, value: Any, steps: tuple[int | str, ...]) -> str:
-    """Return where the fault lies, such as ``items[2].price``.
+    """Return the path to a fault, such as ``items[2].price``.
 
-    Pydantic mixes steps into the value with names of the types that it tried;
-    only those that lead somewhere, or to a missing last one, are the value's.
+    Pydantic mixes steps into the value with names of the types that it tried.
+    Only a step that leads to a part of the value, or to a missing last part,
+    belongs to the path.
     """
     path = name
     for step in steps:
@@ -123,7 +124,7 @@ def _path(name: str, value: Any, steps: tuple[int | str, ...]) -> str:
 
 
 def _plain(message: str) -> str:
-    """Return a message of pydantic's as the end of a sentence about the argument."""
+    """Return a message from pydantic as the end of a sentence about the argument."""
     message = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
     return re.sub(r"^\w+ should ", "must ", message)
 

@@ -20,7 +20,7 @@ class _Mark(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolOptions:
-    """Hold what ``@tool`` was told; registration reads it."""
+    """The arguments of ``@tool``, which registration reads."""
 
     name: str | None = None
     description: str | None = None
@@ -55,14 +55,14 @@ def tool(
 ) -> Any:
     """Mark a function, method or class as a tool and return it unchanged.
 
-    Use it bare or with arguments. ``name`` defaults to the function's own, or
-    to the class's in snake case without ``Tool`` at its end; ``description``
-    to the first paragraph of the docstring. ``permission`` is what the caller
-    must have, in terms of the registry's permission checker.
-    ``thread_sensitive=False`` lets a sync tool run in a pool of threads,
-    several at once, away from the caller's thread and database connection. A
-    class is instantiated once, without arguments, when it is registered.
-    Raises ToolRegistrationError.
+    Use it bare or with arguments. ``name`` defaults to the name of the
+    function, or to that of the class in snake case without a final ``Tool``;
+    ``description`` defaults to the first paragraph of the docstring.
+    ``permission`` is what the caller must have, in terms of the registry's
+    permission checker. ``thread_sensitive=False`` lets a sync tool run in a
+    pool of threads, several at once, away from the caller's thread and database
+    connection. A class is instantiated once, without arguments, when it is
+    registered. Raises ToolRegistrationError.
     """
     if isinstance(obj, str):
         raise ToolRegistrationError(
@@ -82,8 +82,8 @@ def tool(
 def options_of(obj: object) -> ToolOptions | None:
     """Return the options that ``@tool`` left on an object, or None.
 
-    A subclass and a partial inherit them but for name and description, so
-    that a permission is never lost on the way.
+    A subclass or a partial inherits all options except name and description,
+    so that a permission is never lost.
     """
     inherited = False
     while isinstance(obj, functools.partial):
@@ -98,10 +98,10 @@ def options_of(obj: object) -> ToolOptions | None:
 
 
 def inherited_options(function: object) -> ToolOptions | None:
-    """Return the options that an unmarked method has from around it, or None.
+    """Return the options that an unmarked method inherits, or None.
 
-    They are those of the method that it overrides, else those of its object or
-    class, but for name and description.
+    These are the options of the method that it overrides, else those of its
+    object or class, without name and description.
     """
     while isinstance(function, functools.partial):
         function = function.func

@@ -1,4 +1,4 @@
-"""What a docstring says about a tool and its arguments."""
+"""The parts of a docstring that describe a tool and its arguments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def first_paragraph(doc: str | None) -> str:
 
 
 def argument_docs(doc: str | None) -> dict[str, str]:
-    """Return what a docstring of Google's style says about each argument."""
+    """Return the description of each argument in a docstring of Google's style."""
     docs: dict[str, str] = {}
     if not doc:
         return docs

@@ -1,7 +1,7 @@
-"""Why a tool call failed, as exceptions on the host's side.
+"""The exceptions of failed tool calls, in the caller's process.
 
 CodemodeError
-└── ToolError                    a tool says something to the model in its own words
+└── ToolError                    the call failed, in the tool's own words
     └── ToolCallRefused          the tool has not run; .kind says why
         ├── InvalidArguments     the arguments do not fit the tool's signature
         └── ToolPermissionDenied the caller may not use the tool
@@ -27,17 +27,18 @@ FailureKind = Literal[
 
 
 class ToolError(CodemodeError):
-    """Tell the executed code, in words of the tool, why a call failed.
+    """A failed call, explained in the tool's own words.
 
-    The message reaches the model as it is and is not logged as a defect; the
-    code can catch it. Derive from it to give the failure a type of its own.
+    The message reaches the model unchanged and is not logged as a defect. The
+    executed code can catch the exception. Subclass it to give a failure its own
+    type.
     """
 
     kind: FailureKind = "error"
 
 
 class ToolCallRefused(ToolError):  # noqa: N818 - reads as what happened
-    """Refuse a call before the tool runs; a hook may raise it.
+    """A call refused before the tool runs; a hook may raise it.
 
     ``kind`` is the kind of failure on the wire. Raises ValueError for an unknown kind.
     """
@@ -55,10 +56,10 @@ class ToolCallRefused(ToolError):  # noqa: N818 - reads as what happened
 
 
 class InvalidArguments(ToolCallRefused):
-    """Tell that the arguments of a call do not fit; the message has the tool's signature."""
+    """Arguments that do not fit the tool; the message has the tool's signature."""
 
     default_kind = "invalid_arguments"
 
 
 class ToolPermissionDenied(ToolCallRefused):
-    """Tell that the caller may not use the tool."""
+    """A call of a tool that the caller may not use."""

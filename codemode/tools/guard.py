@@ -1,14 +1,18 @@
 """Validators that take time and memory in proportion to a hostile value.
 
-Pydantic builds what a hint asks for, and three things of it have no bound in
-what the caller sent: a set or dict of numbers that were *made* here to collide
-(``set[int]`` given a list, ``dict[int, str]`` given text keys), the same
-collisions a moment later, when a tool makes a set or a query of its
-``list[int]``, and an error for each of a million wrong items. So the schema
-that pydantic has made of a hint is copied with three changes: containers fail
-at their first wrong item, the members of sets and the keys of dicts are
-converted and looked at before the set or dict is built, and the members of
-lists after they were converted.
+Pydantic builds what a hint asks for. In three cases the cost has no bound in
+the size of what the caller sent:
+
+* a set or dict of numbers that collide only once they are converted here
+  (``set[int]`` given a list, ``dict[int, str]`` given string keys);
+* the same collisions later, when a tool makes a set or a query of its
+  ``list[int]``;
+* an error for each of a million wrong items.
+
+So the schema that pydantic has made of a hint is copied with three changes.
+Containers fail at their first wrong item. The members of sets and the keys of
+dicts are converted and checked before the set or dict is built. The members of
+lists are checked after they are converted.
 """
 
 from __future__ import annotations
@@ -46,8 +50,8 @@ _SECRET: Final = frozenset({"str", "bytes", "bool", "none", "literal", "enum", "
 def guarded_validator(adapter: TypeAdapter[Any]) -> SchemaValidator:
     """Return a validator with the rules of an adapter and a bound on their cost.
 
-    A pydantic model with an ``__init__`` of its own validates what is in it
-    on its own, so that the bound ends there.
+    A pydantic model that defines ``__init__`` validates its content itself, so
+    the bound ends there.
     """
     guard = _Guard()
     guarded = guard.copy(adapter.core_schema)
@@ -56,14 +60,14 @@ def guarded_validator(adapter: TypeAdapter[Any]) -> SchemaValidator:
 
 def _validator(schema: CoreSchema) -> SchemaValidator:
     try:
-        # A model's own validator must not take the place of its guarded schema.
+        # A model's own prebuilt validator must not replace its guarded schema.
         return SchemaValidator(schema, None, _use_prebuilt=False)
-    except TypeError:  # pydantic 2.12, which never does that
+    except TypeError:  # pydantic 2.12, which never replaces it
         return SchemaValidator(schema)
 
 
 def kinds_of(schema: Any) -> set[str]:
-    """Return the types of a schema and of all that it is made of."""
+    """Return the type of a schema and the types of all schemas within it."""
     return {node["type"] for node in _nodes(schema) if type(node.get("type")) is str}
 
 
@@ -79,13 +83,13 @@ def _nodes(schema: Any) -> Iterator[_Node]:
 
 
 def _parts(node: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a node may be or hold schemas; in a table of fields, all of it."""
+    """Return the entries of a node that may be or hold schemas: all, in a table of fields."""
     is_schema = type(node.get("type")) is str
     return {key: one for key, one in node.items() if not (is_schema and key in _OPAQUE)}
 
 
 class _Guard:
-    """A copy of one schema, with the guards in it."""
+    """The maker of a copy of one schema, with the guards in it."""
 
     def __init__(self) -> None:
         self.used = False
@@ -122,7 +126,7 @@ class _Guard:
 
 
 class _Members:
-    """A look at what the members of a set or the keys of a dict are converted to."""
+    """A check of the members of a set, or of the keys of a dict, as they are once converted."""
 
     def __init__(self, members: CoreSchema | None, definitions: list[Any]) -> None:
         self._members = members
@@ -172,7 +176,7 @@ def _fields(node: _Node) -> int:
 
 
 def _few_keys(fields: int) -> Callable[[Any], Any]:
-    # Each field may have aliases, and an error for each of twenty keys is plenty.
+    # Each field may have aliases, and errors for twenty more keys are enough.
     most = 4 * fields + 20
 
     def check(value: Any) -> Any:

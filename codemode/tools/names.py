@@ -1,4 +1,4 @@
-"""Which names a tool may have."""
+"""The names that a tool may have."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def check_name(name: object) -> str:
 
 
 def check_namespaces(name: str, others: Iterable[str]) -> None:
-    """Refuse a name that is a namespace of another tool, or lies within one."""
+    """Refuse a name that is the namespace of another tool, or has a tool as its namespace."""
     for other in others:
         if other.startswith(name + "."):
             raise ToolRegistrationError(
@@ -80,7 +80,7 @@ def snake_case(class_name: str) -> str:
 
 
 def _suggestion(name: str) -> str:
-    """Return a proposal made of the usable characters, or nothing."""
+    """Return the end of a message that proposes a usable name, or an empty string."""
     cleaned = re.sub(r"[^A-Za-z0-9_.]+", "_", name).strip("_.")
     if cleaned and all(part.isidentifier() for part in cleaned.split(".")):
         return f"; {cleaned!r} would do"

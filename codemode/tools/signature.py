@@ -1,4 +1,4 @@
-"""The one line that tells people and models how to call a tool."""
+"""The one line that shows people and models how to call a tool."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_DEFAULT = 40
 def render_signature(
     name: str, parameters: Iterable[inspect.Parameter], hints: dict[str, Any]
 ) -> str:
-    """Return ``name(parameters) -> type``, with the types that ``hints`` resolved."""
+    """Return ``name(parameters) -> type``, with the resolved types of ``hints``."""
     parts: list[str] = []
     starred = False
     for parameter in parameters:
@@ -77,7 +77,7 @@ def _name_of(hint: Any) -> str:
 
 
 def render_default(value: Any) -> str:
-    """Return a default as code, or ``...`` when its repr would say nothing."""
+    """Return a default as code, or ``...`` when its repr would be long or not a literal."""
     if isinstance(value, enum.Enum):
         value = value.value
     simple = value is None or type(value) in (bool, int, float, str, bytes, Decimal)

@@ -1,4 +1,4 @@
-"""Everything about one tool, as one record."""
+"""One record with everything about one tool."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["Tool"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """Describe one tool; ``make_tool`` builds it once, at registration.
+    """The record of one tool, built once by ``make_tool`` at registration.
 
     ``function`` is what runs: a function or a bound method, sync or
-    ``asynchronous``, which gets the RuntimeContext first if ``wants_context``.
-    ``permission`` is what the registry's permission checker makes of it, None
-    lets everybody in. ``thread_sensitive`` matters to sync tools only: True keeps them on the
-    caller's thread. ``positional_parameters`` may be given by position, in
-    this order. ``source`` is the object that was registered, and ``origin``
-    says where it comes from.
+    ``asynchronous``. If ``wants_context``, its first argument is the
+    RuntimeContext. ``permission`` is interpreted by the registry's permission
+    checker; None admits everybody. ``thread_sensitive`` matters to sync tools
+    only: True keeps them on the caller's thread. ``positional_parameters`` may
+    be passed by position, in this order. ``source`` is the object that was
+    registered, and ``origin`` its module and qualified name.
     """
 
     name: str
@@ -54,16 +54,16 @@ class Tool:
 
     @property
     def input_schema(self) -> dict[str, Any]:
-        """Return the JSON Schema of the arguments, as a copy of your own."""
+        """A new copy of the JSON Schema of the arguments."""
         return self._schema("input", self.arguments.json_schema)
 
     @property
     def output_schema(self) -> dict[str, Any]:
-        """Return the JSON Schema of the return type, likewise, empty where there is none."""
+        """A new copy of the JSON Schema of the return type, empty where there is none."""
         return self._schema("output", lambda: json_schema_of(self.returns))
 
     def _schema(self, name: str, build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        # Built when first asked for, because that takes long and most tools are never asked.
+        # Built on first use: building takes long, and most schemas are never needed.
         if name not in self._schemas:
             self._schemas[name] = build()
         return deepcopy(self._schemas[name])

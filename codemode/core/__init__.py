@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from codemode.installed import refuse_mixture
 
-refuse_mixture()  # before an import of a file that is not ours fails, and does not say why
+refuse_mixture()  # first, because a foreign file's import would fail without the reason
 
 from codemode.core.registry import ComponentRegistry  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""The facade: one registry and one client, in the words of the model's caller."""
+"""The facade over one registry and one client."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["Codemode", "EventStream"]
 
 
 class Codemode:
-    """Execute models' code with the tools of a registry.
+    """A facade that executes a model's code with the tools of a registry.
 
-    Share one per process, between all threads, tasks and loops. Use it in a
-    ``with`` or ``async with`` block, or call ``close()``.
+    Share one facade per process, between all threads, tasks and loops. Use it
+    in a ``with`` or ``async with`` block, or call ``close()``.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class Codemode:
         registry: ComponentRegistry | None = None,
         fairness_key: FairnessKey | None = None,
     ) -> Self:
-        """Make the facade that a ClientConfig describes. Raises ConfigurationError."""
+        """Return the facade that a ClientConfig describes. Raises ConfigurationError."""
         client = ExecutorClient.from_config(config, registry=registry, fairness_key=fairness_key)
         return cls(client)
 
     def with_context(self, **variables: Any) -> Self:
-        """Replace the current task's context by these variables; return the facade."""
+        """Replace the current task's context with these variables; return the facade."""
         self.registry.set_context(RuntimeContext(variables))
         return self
 
@@ -63,13 +63,13 @@ class Codemode:
     ) -> str:
         """Execute code and return its result as text for a model.
 
-        A str comes back as it is, all else as JSON. ``inputs`` become global
-        variables of the code. ``available_tools`` None means all, [] none.
-        ``execution_timeout`` in seconds. ``profile`` is what the sandbox has
-        preloaded, None the client's own profile.
+        A str is returned unchanged, everything else as JSON. ``inputs`` become
+        global variables of the code. ``available_tools=None`` means all tools,
+        ``[]`` none. ``execution_timeout`` is in seconds. ``profile`` selects the
+        packages that the sandbox has preloaded; None means the client's profile.
 
         Raises ExecutionError, with the whole outcome as ``result``, when the
-        code failed, and ExecutorClientError when something else did.
+        code failed, and ExecutorClientError when something outside the code failed.
         """
         return _text(
             self.run(
@@ -90,7 +90,7 @@ class Codemode:
         execution_timeout: float | None = None,
         profile: str | None = None,
     ) -> str:
-        """Execute code from a task; otherwise as ``execute``."""
+        """Execute code from a task; otherwise like ``execute``."""
         result = await self.run_async(
             code,
             inputs=inputs,
@@ -99,7 +99,7 @@ class Codemode:
             profile=profile,
         )
         if isinstance(result.value, dict | list | set):
-            return await off_loop(_text, result)  # there may be much of it
+            return await off_loop(_text, result)  # a large value takes long to convert
         return _text(result)
 
     def run(
@@ -129,7 +129,7 @@ class Codemode:
         execution_timeout: float | None = None,
         profile: str | None = None,
     ) -> ExecutionResult:
-        """Execute code from a task; otherwise as ``run``."""
+        """Execute code from a task; otherwise like ``run``."""
         return await self.client.execute_async(
             code,
             available_tools,
@@ -147,10 +147,10 @@ class Codemode:
         execution_timeout: float | None = None,
         profile: str | None = None,
     ) -> EventStream:
-        """Execute code and give the events as they happen, to ``for`` or to ``async for``.
+        """Execute code and return its events as they happen, for ``for`` or ``async for``.
 
-        The last event has the result. Leaving the loop early kills the sandbox
-        when the stream is closed: use ``with`` or ``async with`` for that.
+        The last event has the result. If the loop is left early, the sandbox is
+        killed when the stream is closed: use ``with`` or ``async with`` for that.
         """
         arguments: dict[str, Any] = {
             "available_tools": available_tools,
@@ -173,8 +173,9 @@ class Codemode:
     ) -> Session:
         """Open one sandbox for several runs that share their variables.
 
-        Use it in a ``with`` or ``async with`` block. It is bound to the context,
-        the user and the tools of its opening. ``execution_timeout`` is per run.
+        Use the session in a ``with`` or ``async with`` block. It is bound to the
+        context, the user and the tools with which it was opened.
+        ``execution_timeout`` is per run. Both timeouts are in seconds.
         """
         return Session(
             self.client,

@@ -1,4 +1,4 @@
-"""What a task knows about who it works for, and a tool about the run that calls it."""
+"""The context of the current task, and the execution that calls the current tool."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ __all__ = [
 
 
 class RuntimeContext(Mapping[str, Any]):
-    """Hold the variables of one caller, such as ``tenant_id`` and ``user``.
+    """The variables of one caller, such as ``tenant_id`` and ``user``.
 
-    Immutable, so tasks that share one cannot disturb each other: the mapping
-    is copied here and never changes. Two contexts are equal when their
-    variables are. The repr shows names only, for values may be secrets.
-    Raises TypeError when a name is not a str.
+    A context is immutable, so tasks that share one cannot disturb each other:
+    the mapping is copied here and never changes. Two contexts are equal when
+    their variables are equal. The repr shows names only, because values may be
+    secrets. Raises TypeError when a name is not a str.
     """
 
     __slots__ = ("_variables",)
@@ -46,7 +46,7 @@ class RuntimeContext(Mapping[str, Any]):
 
     @property
     def variables(self) -> Mapping[str, Any]:
-        """Return the variables as a read-only mapping."""
+        """The variables as a read-only mapping."""
         return self._variables
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -54,7 +54,7 @@ class RuntimeContext(Mapping[str, Any]):
         return self._variables.get(name, default)
 
     def merged(self, **variables: Any) -> Self:
-        """Return a context with these variables added; they win over former ones."""
+        """Return a context with these variables added; they replace former ones."""
         return type(self)({**self._variables, **variables})
 
     def __getitem__(self, name: str) -> Any:
@@ -84,10 +84,10 @@ class RuntimeContext(Mapping[str, Any]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurrentExecution:
-    """Describe the execution on whose behalf a tool runs.
+    """The execution on whose behalf a tool runs.
 
-    ``expires_at`` is an instant of ``time.monotonic()``. ``depth`` is 0, and
-    one more for each execution whose tool executes code.
+    ``expires_at`` is a moment on the clock of ``time.monotonic()``. ``depth``
+    is 0, and one more for each enclosing execution whose tool executes code.
     """
 
     execution_id: str
@@ -98,7 +98,7 @@ class CurrentExecution:
 
     @property
     def deadline(self) -> float:
-        """Return the seconds left until the execution times out, never below 0."""
+        """The seconds left until the execution times out, never below 0."""
         return max(0.0, self.expires_at - time.monotonic())
 
 
@@ -123,16 +123,16 @@ def get_current_execution() -> CurrentExecution | None:
 def set_current_context(context: RuntimeContext | None) -> None:
     """Replace the context of the current task or thread; None clears it.
 
-    Raises TypeError for anything but a RuntimeContext.
+    Raises TypeError for anything but a RuntimeContext or None.
     """
     _context.set(_checked(context))
 
 
 @contextlib.contextmanager
 def use_context(context: RuntimeContext | None) -> Iterator[RuntimeContext | None]:
-    """Make ``context`` the current one within the block, then restore the former.
+    """Make ``context`` the current context within the block, then restore the former.
 
-    Enter and leave it in the same task or thread. Raises TypeError for
+    Enter and leave the block in the same task or thread. Raises TypeError for
     anything but a RuntimeContext or None.
     """
     token = _context.set(_checked(context))
@@ -143,7 +143,10 @@ def use_context(context: RuntimeContext | None) -> Iterator[RuntimeContext | Non
 
 
 def bind_tool(context: RuntimeContext | None, execution: CurrentExecution) -> None:
-    """Bind what a tool may ask for; run it inside the copy of a context made for one call."""
+    """Bind the context and the execution that a tool may ask for.
+
+    Call this inside the copy of the context that was made for one call.
+    """
     _context.set(context)
     _execution.set(execution)
 

@@ -30,20 +30,20 @@ _MAX_MESSAGE = 4_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolFailure:
-    """Say why a call failed, as it travels: ``type`` is the name of an exception."""
+    """The reason why a call failed, as it travels; ``type`` is the name of an exception."""
 
     kind: FailureKind
     type: str
     message: str
 
 
-# What is decoded, checked or encoded of more bytes than this would hold up a loop.
+# Decoding, checking or encoding a value of more bytes than this would hold up an event loop.
 OFF_LOOP_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolOutcome:
-    """Be what a call came to: an encoded value, or a failure."""
+    """The outcome of a call: an encoded value, or a failure."""
 
     value: bytes | None = None
     failure: ToolFailure | None = None
@@ -51,11 +51,11 @@ class ToolOutcome:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class ToolCall:
-    """Be one call: its tool, its arguments and the context it runs in.
+    """One call: its tool, its arguments and the context in which it runs.
 
-    ``arguments`` are as they came, in ``size`` bytes, ``validated`` as the tool
-    gets them (empty until they were checked). ``failure`` is set once the call is refused.
-    ``runtime_context`` is empty where the run has none.
+    ``arguments`` are as received, in ``size`` bytes; ``validated`` are as the
+    tool gets them, and empty until they have been checked. ``failure`` is set
+    once the call is refused. ``runtime_context`` is empty where the run has none.
     """
 
     call_id: int
@@ -78,50 +78,50 @@ class ToolCall:
 
     @property
     def record(self) -> ToolCallRecord:
-        """Return the record of the call as it stands now."""
+        """The record of the call as it stands now."""
         return self.entry.record()
 
     @property
     def asynchronous(self) -> bool:
-        """Tell whether the tool is asynchronous; False for a refused call."""
+        """Whether the tool is asynchronous; False where there is no tool."""
         return self.tool is not None and self.tool.asynchronous
 
     @property
     def thread_sensitive(self) -> bool:
-        """Tell whether a sync tool must stay on the caller's thread."""
+        """Whether a sync tool must stay on the caller's thread."""
         return self.tool is None or self.tool.thread_sensitive
 
 
 class ToolHook(Protocol):
-    """See each tool call before it runs and after it.
+    """A hook that sees each tool call before it runs and after it.
 
     Hooks are sync and may use the database. Both methods run on the thread
     for sync code; in the sync half, for a tool that is not thread-sensitive,
-    both run on the tool's pool thread. What ``before_call`` sets in context
-    variables, the tool sees.
+    both run on the tool's pool thread. The tool sees the context variables that
+    ``before_call`` sets.
     """
 
     def before_call(self, call: ToolCall) -> None:
-        """Look at a permitted call with valid arguments; raise ToolCallRefused to refuse it.
+        """Inspect a permitted call with valid arguments; raise ToolCallRefused to refuse it.
 
-        Anything else it raises refuses the call too, and is logged.
+        Any other exception refuses the call too, and is logged.
         """
 
     def after_call(self, call: ToolCall, outcome: ToolOutcome) -> None:
-        """Look at what came of a call that this hook's ``before_call`` let through.
+        """Inspect the outcome of a call that this hook's ``before_call`` let through.
 
-        Hooks are called in reverse order. What one raises is logged; the
+        Hooks are called in reverse order. An exception of a hook is logged; the
         outcome stands.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """Describe an execution that is about to be handed to an executor.
+    """An execution that is about to be handed to an executor.
 
     ``context`` is the caller's, empty where there is none. ``tools`` are those
-    that the code may call, by name. ``session`` tells that it is one run of a
-    session. ``execution_timeout`` in seconds.
+    that the code may call, by name. ``session`` is True for one run of a
+    session. ``execution_timeout`` is in seconds.
     """
 
     execution_id: str
@@ -134,33 +134,34 @@ class Execution:
 
 
 class ExecutionObserver(Protocol):
-    """See each execution begin and end.
+    """An observer of the begin and the end of each execution.
 
     Observers are sync and may use the database: they run in the caller's
-    thread, or on the thread for sync code when a task executes. What one raises
-    is logged and changes nothing. Who was told of the begin is told of the end,
-    exactly once, however it comes. The caller waits for that; a task waits at
-    most 5 seconds for the thread, and not at all where a sync tool of its own
-    execution still holds it. Then the end is told as soon as the thread is free.
+    thread, or on the thread for sync code when a task executes. An exception of
+    an observer is logged and changes nothing. An observer that was notified of
+    the begin is notified of the end, exactly once, however the execution ends.
+    The caller waits for that. A task waits at most 5 seconds for the thread, and
+    not at all where a sync tool of its own execution still holds the thread. The
+    observer is then notified as soon as the thread is free.
     """
 
     def execution_started(self, execution: Execution) -> None:
-        """Look at an execution before its code is sent."""
+        """Inspect an execution before its code is sent."""
 
     def execution_finished(
         self, execution: Execution, result: ExecutionResult | None, error: BaseException | None
     ) -> None:
-        """Look at what came of it.
+        """Inspect the outcome of an execution.
 
-        ``result`` is the whole outcome, whatever its status; of a run that its
-        caller gave up, with the status ``cancelled``. ``error`` is what went
-        wrong outside the code, with the ``result`` so far, or None when nothing
-        had begun.
+        ``result`` is the whole outcome, whatever its status; the status is
+        ``cancelled`` if the caller gave up the run. ``error`` is the exception
+        for what went wrong outside the code. ``result`` is then the outcome so
+        far, or None when nothing had begun.
         """
 
 
 def failure_of(error: BaseException) -> ToolFailure:
-    """Return how an exception travels: its type's name and its own text, no traceback."""
+    """Return an exception as it travels: the name of its type and its text, no traceback."""
     kind = error.kind if isinstance(error, ToolError) else "error"
     try:
         message = str(error)
@@ -172,5 +173,5 @@ def failure_of(error: BaseException) -> ToolFailure:
 
 
 def _sendable(text: str) -> str:
-    """Return text that UTF-8 can carry: half a surrogate pair becomes its escape."""
+    """Return text that UTF-8 can encode: a lone surrogate becomes its escape."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""What a call must pass before its tool runs, and who looks on afterwards."""
+"""The checks that a call must pass before its tool runs, and the hooks around it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ logger = logging.getLogger("codemode.tools")
 
 
 def decode_arguments(data: bytes, *, max_bytes: int) -> dict[str, Any] | ToolFailure:
-    """Return the arguments that executed code passed, or what is wrong with them."""
+    """Return the arguments that executed code passed, or the failure if they are unusable."""
     try:
         arguments = decode(data, max_bytes=max_bytes)
     except ValueDecodingError as error:
@@ -71,7 +71,7 @@ def permit(registry: ComponentRegistry, call: ToolCall, tool: Tool) -> ToolFailu
 
 
 def validate(call: ToolCall, tool: Tool) -> ToolFailure | None:
-    """Set the call's validated arguments; return what is wrong with them, or None."""
+    """Set the call's validated arguments; return the failure if they are wrong, or None."""
     try:
         call.validated = tool.validate(call.arguments)
     except ToolCallRefused as refusal:
@@ -105,7 +105,7 @@ def run_before_hooks(hooks: tuple[ToolHook, ...], call: ToolCall) -> ToolFailure
 
 
 def run_after_hooks(call: ToolCall, outcome: ToolOutcome) -> None:
-    """Show the outcome to the hooks that let the call through, the last one first."""
+    """Show the outcome to the hooks that let the call through, the last hook first."""
     interrupt: BaseException | None = None
     while call.passed_hooks:
         hook = call.passed_hooks.pop()
@@ -113,7 +113,7 @@ def run_after_hooks(call: ToolCall, outcome: ToolOutcome) -> None:
             call_plain(hook.after_call, call, outcome)
         except BaseException as error:
             if is_interrupt(error):
-                interrupt = error  # after the others have seen it
+                interrupt = error  # raised once the other hooks have seen the outcome
             else:
                 logger.exception("A hook after tool %s failed; its outcome stands", call.name)
     if interrupt is not None:
@@ -121,9 +121,9 @@ def run_after_hooks(call: ToolCall, outcome: ToolOutcome) -> None:
 
 
 def unknown_tool(name: str, tools: Mapping[str, Tool], *, search: bool) -> ToolFailure:
-    """Return the failure for a name that no tool in ``tools`` has, with the nearest ones.
+    """Return the failure for a name that no tool in ``tools`` has, with the nearest names.
 
-    Looking for near names takes time, so ``search`` lets a caller do without.
+    The search for near names takes time; without ``search`` it is left out.
     """
     message = f"there is no tool {shorten(name)}"
     close = difflib.get_close_matches(name[:100], tools, n=3) if search else []

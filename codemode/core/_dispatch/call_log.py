@@ -14,14 +14,14 @@ __all__ = ["CallEntry", "CallLog"]
 _MAX_ERROR = 500
 _MAX_NAME = 200
 
-# The executed code chooses how much it passes, ten thousand times over; the
-# records keep this much of it (bytes as encoded) and note what they left out.
+# Executed code chooses how much it passes, in up to ten thousand calls. The records
+# of a run keep this many encoded bytes in all, and note what they leave out.
 _MAX_ARGUMENT_BYTES = 1024 * 1024
 _MUTABLE = (dict, list, set)
 
 
 class CallEntry:
-    """Be the record of one call while it runs and after it; its first end counts."""
+    """The record of one call, while it runs and afterwards; only the first end counts."""
 
     __slots__ = ("_arguments", "_end", "_lock", "_name", "_started", "call_id")
 
@@ -29,7 +29,7 @@ class CallEntry:
         self.call_id = call_id
         self._name = name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}..."
         self._arguments: dict[str, Any] = {}
-        self._lock = threading.RLock()  # as the dispatcher's
+        self._lock = threading.RLock()  # reentrant like the dispatcher's
         self._started = time.monotonic()
         self._end: tuple[ToolCallOutcome, float, str | None] | None = None
 
@@ -38,7 +38,7 @@ class CallEntry:
         self._arguments = arguments
 
     def end(self, outcome: ToolCallOutcome, error: str | None = None) -> bool:
-        """Note how the call ended; return False when that was known already."""
+        """Record how the call ended; return False when that is on record already."""
         duration_ms = (time.monotonic() - self._started) * 1000
         if error is not None and len(error) > _MAX_ERROR:
             error = f"{error[:_MAX_ERROR]}..."
@@ -62,15 +62,15 @@ class CallEntry:
 
 
 class CallLog:
-    """Keep the entries of a run in the order in which the calls began."""
+    """The entries of a run, in the order in which the calls began."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # as the dispatcher's
+        self._lock = threading.RLock()  # reentrant like the dispatcher's
         self._entries: dict[int, CallEntry] = {}
         self._argument_bytes = 0
 
     def begin(self, call_id: int, name: str) -> CallEntry | None:
-        """Add an entry; return None when there is one of this id already."""
+        """Add an entry and return it; return None when the id has one already."""
         entry = CallEntry(call_id, name)
         with self._lock:
             if self._entries.setdefault(call_id, entry) is not entry:
@@ -78,7 +78,7 @@ class CallLog:
         return entry
 
     def keep_arguments(self, entry: CallEntry, arguments: dict[str, Any], data: bytes) -> None:
-        """Let an entry show its arguments, if there is room for ``data``, which they came as."""
+        """Let an entry show its arguments, if there is room for ``data``, their encoded form."""
         with self._lock:
             room = self._argument_bytes + len(data) <= _MAX_ARGUMENT_BYTES
             if room:

@@ -1,8 +1,9 @@
-"""Calls made in a thread of their own, where no exception of a signal handler arrives.
+"""Calls in a separate thread, where no exception of a signal handler arrives.
 
-Python's handlers run in the main thread, between any two of its steps. What they
-raise there, such as KeyboardInterrupt or a task queue's time limit, would leave
-gRPC's locks held, and whoever takes one next would wait for ever.
+Python runs signal handlers in the main thread, between any two of its steps. An
+exception that a handler raises there, such as KeyboardInterrupt or a task
+queue's time limit, would leave gRPC's locks held. The next thread to take such
+a lock would wait for ever.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ _SIGNAL_SECONDS = 0.2
 
 
 def begin_apart(function: Callable[[], object]) -> None:
-    """Call a function apart, and do not wait for it.
+    """Call a function in a separate thread, and do not wait for it.
 
-    Not by ``threading.Thread``, whose ``start()`` waits with a lock of its own,
-    and is lost in its own records where an exception comes between its steps.
+    ``threading.Thread`` is not used: its ``start()`` waits on a lock, and an
+    exception between its steps leaves its own records wrong.
     """
     _thread.start_new_thread(function, ())
 
 
 def call_apart[T](function: Callable[[], T]) -> T:
-    """Call a function apart, and return or raise what it does."""
+    """Call a function in a separate thread, and return or raise what it does."""
     outcome: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
 
     def call() -> None:
@@ -47,10 +48,11 @@ def call_apart[T](function: Callable[[], T]) -> T:
 
 
 def take(queue: SimpleQueue[Any], *, within: float = math.inf) -> Any:
-    """Return the next item of a queue, waiting so that signal handlers get their turn.
+    """Return the next item of a queue, and let signal handlers run during the wait.
 
-    One that arrives just before a thread begins to wait does not end the waiting.
-    Raises Empty where no item comes ``within`` so many seconds.
+    The wait is split, because a signal that arrives just before a wait begins
+    does not end that wait. Raises Empty when no item comes ``within`` so many
+    seconds.
     """
     until = time.monotonic() + within
     while True:

@@ -31,10 +31,10 @@ from codemode.wire.protobuf import make_stub
 __all__ = ["Channels", "Target", "metadata_of", "parse_target"]
 
 _OPTIONS = (
-    # The client tries again by itself. With gRPC's retries (1.85) a sync call
-    # whose connection is reset at its beginning never ends, nor at its deadline.
+    # The client has its own retries. With those of gRPC (1.85), a sync call whose
+    # connection is reset at its beginning never ends, not even at its deadline.
     ("grpc.enable_retries", 0),
-    # Without it a forked child could pick up its parent's connection.
+    # Otherwise a forked child could pick up its parent's connection.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.http2.ping_timeout_ms", 10_000),
@@ -42,8 +42,8 @@ _OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 _SERVICE = pb.DESCRIPTOR.services_by_name["ExecutorService"].full_name
-# The executors of one name take turns, but for those that say they do not serve. A
-# Unix socket has one, where a watch of its health would only be another stream.
+# The executors of one name take turns, except those that report that they do not serve.
+# A Unix socket has one executor, and a watch of its health would only cost a stream.
 _SEVERAL = (
     (
         "grpc.service_config",
@@ -57,12 +57,12 @@ _SEVERAL = (
     ("grpc.dns_min_time_between_resolutions_ms", 5_000),
 )
 _SCHEMES = {"dns", "google-c2p", "ipv4", "ipv6", "unix", "unix-abstract", "vsock", "xds"}
-# The key and the code are not for a proxy that the environment happens to name.
+# A proxy that the environment happens to name must not see the key and the code.
 _PLAINTEXT = (("grpc.enable_http_proxy", 0),)
 
 
 class Target:
-    """Be a parsed ``executor_url``: the gRPC target and whether it is encrypted."""
+    """A parsed ``executor_url``: the gRPC target and whether it is encrypted."""
 
     def __init__(self, address: str, *, secure: bool) -> None:
         self.address = address
@@ -75,7 +75,7 @@ class Target:
 
 
 def metadata_of(api_key: str | SecretStr | None) -> tuple[tuple[str, str], ...]:
-    """Return what shows the key to an executor. Raises ConfigurationError."""
+    """Return the metadata that shows the key to an executor. Raises ConfigurationError."""
     key = api_key.get_secret_value() if isinstance(api_key, SecretStr) else api_key
     if key and not (key.isascii() and key.isprintable()):
         raise ConfigurationError(
@@ -88,8 +88,8 @@ def metadata_of(api_key: str | SecretStr | None) -> tuple[tuple[str, str], ...]:
 def parse_target(url: str, tls: TLSConfig | None) -> Target:
     """Turn ``http://``, ``https://``, ``unix:`` or any gRPC target into a Target.
 
-    Raises ConfigurationError. ``http`` with a TLSConfig is refused: the options
-    of an encrypted connection would be silently without effect.
+    Raises ConfigurationError. ``http`` with a TLSConfig is refused, because the
+    TLS options would silently have no effect.
     """
     scheme, _, rest = url.partition("://")
     if scheme.lower() in ("http", "https") and rest:
@@ -122,18 +122,19 @@ def _is_grpc_target(url: str) -> bool:
     scheme, _, rest = url.partition(":")
     if scheme.lower() in _SCHEMES:
         return bool(rest.strip("/")) and url == url.strip()
-    # A host and a port, then: gRPC would take any other text for a name to look up.
+    # Only a host and a port is left: gRPC would look up any other text as a name.
     return (
         bool(url) and not set(url) & set("/@?# \t\r\n") and scheme.lower() not in ("http", "https")
     )
 
 
 class Channels:
-    """Hold the channels to one target in one process.
+    """The channels to one target in one process.
 
     A grpc.aio channel belongs to the loop in which it was made, so each running
-    loop gets its own; those of closed loops are dropped at the next look-up. In a
-    forked child every channel is left as it is, and others are made of its own gRPC.
+    loop gets its own. Channels of closed loops are dropped at the next look-up.
+    A forked child leaves every inherited channel as it is, and makes others with
+    its own gRPC.
     """
 
     def __init__(self, target: Target, tls: TLSConfig | None) -> None:
@@ -171,15 +172,15 @@ class Channels:
         return make_stub(channel)
 
     def connected(self) -> bool:
-        """Tell whether the channel for threads is connected, and have it connect if not.
+        """Return whether the channel for threads is connected; if not, let it connect.
 
-        True where there is none: the next call says why.
+        Return True when there is no channel: the next call will report why.
         """
         channel = self._sync
         return channel is None or grpc_of_this_process().connected(channel)
 
     def connected_async(self) -> bool:
-        """Tell the same of the channel for the running loop."""
+        """Do the same for the channel of the running loop."""
         channel = self._by_loop.get(asyncio.get_running_loop())
         if channel is None or channel.get_state() is grpc.ChannelConnectivity.READY:
             return True
@@ -188,7 +189,7 @@ class Channels:
         return False
 
     def close(self) -> None:
-        """Close what can be closed from this thread; loops close their own channel."""
+        """Close what can be closed from this thread; each loop closes its own channel."""
         with self._lock:
             self._closed = True
             sync, self._sync = self._sync, None

@@ -1,4 +1,4 @@
-"""What a stream tells while an execution runs."""
+"""The events of a stream, while an execution runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionStarted:
-    """Tell that a sandbox has taken the code; ``isolation`` is its tier."""
+    """The start of an execution in a sandbox, whose tier is ``isolation``."""
 
     type: ClassVar[Literal["started"]] = "started"
     execution_id: str
@@ -29,7 +29,7 @@ class ExecutionStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputReceived:
-    """Tell what the code printed, in the order in which it did."""
+    """Output of the code, in the order in which the code printed it."""
 
     type: ClassVar[Literal["output"]] = "output"
     stream: Literal["stdout", "stderr"]
@@ -38,7 +38,7 @@ class OutputReceived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCallStarted:
-    """Tell that the code calls a tool."""
+    """The start of a tool call."""
 
     type: ClassVar[Literal["tool_call_started"]] = "tool_call_started"
     call_id: int
@@ -48,7 +48,7 @@ class ToolCallStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCallFinished:
-    """Tell how a tool call ended; ``error`` is what the code was told, if it failed."""
+    """The end of a tool call; ``error`` is the message that the code got, if the call failed."""
 
     type: ClassVar[Literal["tool_call_finished"]] = "tool_call_finished"
     call_id: int
@@ -60,7 +60,7 @@ class ToolCallFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgressReported:
-    """Tell what the code reported by ``progress()``; ``total`` is None when unknown."""
+    """A report of the code by ``progress()``; ``total`` is None when unknown."""
 
     type: ClassVar[Literal["progress"]] = "progress"
     done: float
@@ -70,7 +70,7 @@ class ProgressReported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionCompleted:
-    """Tell that the execution has ended, whatever its status; always the last event."""
+    """The end of an execution, whatever its status; always the last event."""
 
     type: ClassVar[Literal["completed"]] = "completed"
     result: ExecutionResult

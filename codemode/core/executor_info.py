@@ -1,4 +1,4 @@
-"""What an executor says of itself."""
+"""An executor's description of itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["ExecutorInfo", "info_from"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutorInfo:
-    """Describe an executor. ``ceilings`` has the most that each limit may ask for."""
+    """The properties of an executor; ``ceilings`` has the maximum of each limit."""
 
     executor_version: str
     protocol_version: int

@@ -1,4 +1,7 @@
-"""Hooks, checkers, observers are plain functions: an awaitable is true, and nobody would wait."""
+"""Calls of hooks, checkers and observers, which must be plain functions.
+
+An awaitable from an asynchronous function is true, and nothing would await it.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ __all__ = ["call_plain", "check_plain"]
 
 
 def call_plain(function: Callable[..., Any], *args: Any) -> Any:
-    """Call a function of the project's and return what it returns.
+    """Call a function of the project and return its value.
 
-    Raises TypeError when that is to be awaited, so that a check that never ran
+    Raises TypeError when the value is awaitable, so that a check that never ran
     does not pass.
     """
     value = function(*args)

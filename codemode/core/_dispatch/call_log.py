@@ -92,7 +92,7 @@ class CallLog:
             entry.show(dict(arguments))
 
     def records(self) -> tuple[ToolCallRecord, ...]:
-        """Return the records of all calls so far, those still running included."""
+        """Return the records of all calls so far, including those still running."""
         with self._lock:
             entries = list(self._entries.values())
         return tuple(entry.record() for entry in entries)

@@ -45,23 +45,23 @@ __all__ = [
     "cancel_once",
 ]
 
-# Looking for near names costs time in this process, and the code decides how often.
+# A search for near names costs time in this process, and executed code decides how often.
 _MAX_SEARCHES = 50
 _CANCELLED = ToolOutcome(failure=CANCELLED)
 
 
 class Dispatcher:
-    """Run the tool calls of one run: allow-list, budget, permission, checks, hooks, record.
+    """The dispatcher of one run's calls: allow-list, budget, permission, checks, hooks, record.
 
-    ``tools`` is what the run may call, of which ``listed`` was shown to the
-    model (None: all of them); errors name no other tool. ``deadline``, an
-    instant of ``time.monotonic()``, may be set anew when the code starts
-    later than was thought; no tool starts after it. Each tool runs in its
+    ``tools`` are those that the run may call. ``listed`` are the names shown to
+    the model (None: all of them); errors name no other tool. ``deadline``, a
+    moment on the clock of ``time.monotonic()``, may be set again when the code
+    starts later than expected; no tool starts after it. Each tool runs in its
     own copy of ``captured``, the caller's context at the start of the run.
 
-    Make it in the caller's thread or task. The sync half calls ``call_sync``
-    and ``run_in_pool`` from there; where there is a loop, a task made with
-    ``context=call.context`` awaits ``call_in_async_half``.
+    Make a dispatcher in the caller's thread or task. The sync half calls
+    ``call_sync`` and ``run_in_pool`` from there; where there is a loop, a task
+    made with ``context=call.context`` awaits ``call_in_async_half``.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Dispatcher:
         outer = captured.run(get_current_execution)
         self._depth = 0 if outer is None else outer.depth + 1
         self._pool = PoolShare(self._depth)
-        # In its own thread as well: the collector of garbage may end the run anywhere.
+        # Reentrant: the garbage collector may end the run in a thread that holds the lock.
         self._lock = threading.RLock()
         self._log = CallLog()
         self._begun = 0
@@ -105,7 +105,7 @@ class Dispatcher:
 
     @property
     def deadline(self) -> float:
-        """Return the instant of ``time.monotonic()`` after which no tool starts."""
+        """The moment on the clock of ``time.monotonic()`` after which no tool starts."""
         return self._performer.deadline
 
     @deadline.setter
@@ -114,20 +114,20 @@ class Dispatcher:
 
     @property
     def holds_sync_thread(self) -> bool:
-        """Tell whether a tool that nobody waits for any more is at work on the sync thread."""
+        """Whether a tool for which nobody waits any more is at work on the sync thread."""
         return self._left is not None and self._left.outcome is None
 
     def begin(self, call_id: int, name: str, arguments: bytes) -> ToolCall:
-        """Take a call in: count it, decode its arguments and find its tool.
+        """Accept a call: count it, decode its arguments and find its tool.
 
-        Never raises for what executed code may send; such a call comes back
-        with its ``failure`` set. Safe from any thread. Takes time in
-        proportion to the arguments.
+        Nothing that executed code may send raises an exception: a bad call is
+        returned with its ``failure`` set. Safe from any thread. Takes time in
+        proportion to the size of the arguments.
         """
         with self._lock:
             self._begun += 1
             begun, cancelled = self._begun, self._cancelled
-        # Of the calls beyond the budget one is recorded: the code decides how many there are.
+        # Only one call beyond the budget is recorded: executed code decides how many there are.
         entry = self._log.begin(call_id, name) if begun <= self._max_calls + 1 else None
         call = ToolCall(
             call_id=call_id,
@@ -164,10 +164,10 @@ class Dispatcher:
         return call
 
     def call_sync(self, call: ToolCall) -> ToolOutcome:
-        """Run a sync tool in this thread, which must be the one that ``captured`` is of.
+        """Run a sync tool in this thread, which must be the thread of ``captured``.
 
-        Only interrupts get out, and the call is on record by then. Raises
-        TypeError for an async tool.
+        Of the exceptions during the call, only interrupts are raised, and the
+        call is on record by then. Raises TypeError for an async tool.
         """
         if call.failure is not None or call.tool is None:
             return ToolOutcome(failure=call.failure)
@@ -183,7 +183,7 @@ class Dispatcher:
             self._close(call)
 
     def run_in_pool(self, call: ToolCall) -> Future[ToolOutcome]:
-        """Run a sync tool in the pool's threads, its permission checked in this one.
+        """Check a sync tool's permission in this thread, and run the tool in the pool.
 
         Raises TypeError for an async tool.
         """
@@ -207,7 +207,7 @@ class Dispatcher:
     async def call_in_async_half(self, call: ToolCall) -> ToolOutcome:
         """Run any tool from the current task, which was made with ``call.context``.
 
-        Asynchronous tools are awaited here; sync ones run on the thread for
+        Asynchronous tools are awaited here. Sync tools run on the thread for
         sync code, or in the pool when they are not thread-sensitive. Raises
         CancelledError when the task is cancelled; the call is on record by then.
         """
@@ -226,26 +226,26 @@ class Dispatcher:
                 return await on_sync_thread(self._performer.perform, call, tool)
             return await self._pool_from_loop(call, tool)
         except asyncio.CancelledError:
-            # A sync tool that is at work goes on, and its record says how it ends.
+            # A sync tool that is at work goes on, and its record will show how it ends.
             if call.at_work and not tool.asynchronous and tool.thread_sensitive:
                 self._left = call
             outcome = call.outcome or (_CANCELLED if call.at_work else refuse(call, CANCELLED))
-            # A sync tool's own thread, once it ran, calls the hooks itself.
+            # A thread-sensitive sync tool that has run calls the hooks in its own thread.
             if call.passed_hooks and (tool.asynchronous or not tool.thread_sensitive):
                 await on_sync_thread(run_after_hooks, call, outcome)
             raise
         except Exception as error:
             if is_interrupt(error):
                 raise
-            # Logged and sent: the way to the tool is barred.
+            # The tool could not be reached, so the error is logged and sent to the code.
             return self._performer.fail(call, tool, error)
         finally:
             self._close(call)
 
     def cancel_all(self) -> None:
-        """Cancel the open calls and refuse those still to come, once the run has ended.
+        """Cancel the open calls and refuse later calls, once the run has ended.
 
-        A sync tool that runs already is not stopped, and stays ``running`` on
+        A sync tool that already runs is not stopped, and stays ``running`` on
         record until it ends.
         """
         with self._lock:
@@ -257,12 +257,12 @@ class Dispatcher:
             if stop is not None:
                 stop()
             elif not call.started:
-                # Its task may have been cancelled before it took a step.
+                # The call's task may have been cancelled before its first step.
                 refuse(call, CANCELLED)
                 self._close(call)
 
     def records(self) -> tuple[ToolCallRecord, ...]:
-        """Return the records of all calls so far, in order, those still running included."""
+        """Return the records of all calls so far, in order, including those still running."""
         return self._log.records()
 
     def _context_for(self, call_id: int, name: str) -> contextvars.Context:
@@ -322,13 +322,16 @@ class Dispatcher:
 
 
 def cancel_once(task: asyncio.Task[Any]) -> None:
-    """Cancel a task, unless it unwinds already: a second time would break off its ``finally``."""
+    """Cancel a task, unless it already unwinds.
+
+    A second cancellation would interrupt the task's ``finally`` blocks.
+    """
     if not task.cancelling():
         task.cancel()
 
 
 def _canceller() -> Callable[[], object]:
-    """Return what cancels the current task, from any thread."""
+    """Return a function that cancels the current task, from any thread."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
 
@@ -340,7 +343,7 @@ def _canceller() -> Callable[[], object]:
 
 
 def _unable(tool: Tool) -> ToolFailure | None:
-    """Return why this process cannot run a tool."""
+    """Return why this process cannot run a tool, or None if it can."""
     if not tool.asynchronous:
         return None
     reason = why_not_async(f"the tool {tool.name!r}", "make it a plain function")

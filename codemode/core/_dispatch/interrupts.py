@@ -1,4 +1,4 @@
-"""What interrupts the caller, as opposed to what fails in a tool."""
+"""The difference between an interrupt of the caller and a failure in a tool."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ __all__ = ["is_interrupt"]
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Tell whether an exception is there to end what the caller does, executed code included.
+    """Return whether an exception is meant to end the caller's work, with the executed code.
 
-    These are KeyboardInterrupt and whatever else is not an Exception, but for
-    SystemExit and CancelledError, with which a tool's own code fails; and of any class
-    what the handler of a signal has raised, such as Celery's soft time limit. A
-    handler that is no longer installed was the tool's own.
+    Interrupts are KeyboardInterrupt and every other exception that is not an
+    Exception, except SystemExit and CancelledError, with which a tool's own
+    code fails. An exception of any class is an interrupt if the handler of a
+    signal raised it, such as Celery's soft time limit. A handler that is no
+    longer installed was the tool's own.
     """
     if not isinstance(error, Exception | SystemExit | asyncio.CancelledError):
         return True
@@ -32,8 +33,7 @@ def _code_of(handler: Any) -> CodeType | None:
     """Return the code that runs first when a handler is called; None for one that is not Python."""
     while isinstance(handler, functools.partial):
         handler = handler.func
-    if not hasattr(handler, "__code__") and callable(
-        handler
-    ):  # methods have that of their function
+    # A method has the ``__code__`` of its function.
+    if not hasattr(handler, "__code__") and callable(handler):
         handler = type(handler).__call__
     return getattr(handler, "__code__", None)

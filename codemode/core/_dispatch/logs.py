@@ -1,4 +1,4 @@
-"""What the ``codemode`` loggers tell of executions and tool calls: names and times, no values."""
+"""The log entries of executions and tool calls: names and times, no values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_NAME = 60
 
 
 def execution_began(execution: Execution) -> float:
-    """Log that code is about to be handed to an executor, and return the time of it."""
+    """Log that code is about to be handed to an executor; return ``time.monotonic()``."""
     if _executions.isEnabledFor(logging.DEBUG):
         names = sorted(execution.context)
         _executions.debug(
@@ -39,7 +39,7 @@ def execution_ended(
     result: ExecutionResult | None,
     error: BaseException | None,
 ) -> None:
-    """Log what came of an execution: its status, or the exception that it raises."""
+    """Log the outcome of an execution: its status, or the exception that it raises."""
     if not _executions.isEnabledFor(logging.DEBUG):
         return
     duration_ms = (time.monotonic() - began) * 1000
@@ -74,7 +74,7 @@ def call_began(call: ToolCall) -> None:
 
 
 def call_ended(call: ToolCall) -> None:
-    """Log how a call ended, and what was wrong by the name of its exception alone."""
+    """Log how a call ended; of a failure, log only the name of its exception."""
     if not _tools.isEnabledFor(logging.DEBUG):
         return
     record = call.record
@@ -97,7 +97,7 @@ def _of(call: ToolCall) -> dict[str, Any]:
 
 
 def _name(call: ToolCall) -> str:
-    """Return the tool's name; one that no tool has was chosen by the executed code."""
+    """Return the call's name, made harmless if no tool has it: executed code chose it."""
     return call.name if call.tool is not None else _harmless(call.name)
 
 
@@ -106,7 +106,7 @@ def _because(why: str | None) -> str:
 
 
 def _harmless(text: str) -> str:
-    """Return a name as it is, anything else so that it can fake no line of a log."""
+    """Return a name unchanged, and escape any other text, so that it cannot fake a log line."""
     if len(text) > _MAX_NAME:
         text = f"{text[:_MAX_NAME]}..."
     return text if text.replace(".", "").isidentifier() and text.isascii() else ascii(text)

@@ -1,4 +1,4 @@
-"""An execution's share of the threads that tools of all executions run in."""
+"""One execution's share of the threads in which the tools of all executions run."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MAX_SHARE_THREADS = MAX_POOL_THREADS // 4
 
 
 class PoolShare(Executor):
-    """Run functions in the pool, at most ``MAX_SHARE_THREADS`` at once.
+    """A share of the pool, in which at most ``MAX_SHARE_THREADS`` functions run at once.
 
-    What is beyond it waits here, where it is in nobody else's way: slow tools
-    of one execution leave threads for those of the others.
+    Further functions wait here, out of the way of other executions: the slow
+    tools of one execution leave threads for the tools of the others.
     """
 
     def __init__(self, depth: int) -> None:

@@ -1,4 +1,4 @@
-"""The gRPC of this process: a forked child gets one of its own, for none survives a fork."""
+"""The gRPC of this process: a forked child loads its own, because none survives a fork."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ if sys.platform != "win32":
 __all__ = ["GRPC", "ForkSafeStub", "grpc_of_this_process", "keep_for_ever", "stacks"]
 
 _CORE = "grpc._cython.cygrpc"
-# What callers compare or catch, and so has to be the same in every gRPC of the process.
+# Callers compare or catch these, so they have to be the same in every gRPC of the process.
 _SHARED = ("EOF", "UsageError")
 
 _KIB = 1024
-_UNLIMITED_STACK = 2048 * _KIB  # what glibc gives a thread where the limit is none
+_UNLIMITED_STACK = 2048 * _KIB  # what glibc gives a thread where there is no limit
 _LEAST_STACK = 512 * _KIB
 _STACK_STEP = 64 * _KIB
 
-# The beginnings of the names of gRPC's own threads, while it is at work.
+# How the names of gRPC's own threads begin, which run while gRPC is at work.
 _GRPC_THREADS = ("event_engine", "grpc_", "lifeguard")
 
 
 class GRPC:
-    """Be as much of gRPC as a client uses."""
+    """The part of gRPC that a client uses."""
 
     def __init__(self, modules: dict[str, ModuleType]) -> None:
         self.aio: Any = modules["grpc.aio"]
@@ -59,16 +59,17 @@ class GRPC:
         options: tuple[tuple[str, Any], ...],
         credentials: grpc.ChannelCredentials | None,
     ) -> grpc.Channel:
-        """Return a channel for threads, without encryption where there are no credentials."""
+        """Return a channel for threads, unencrypted if there are no credentials."""
         inner = credentials._credentials if credentials else None  # type: ignore[attr-defined]  # left out of the stubs
         channel: grpc.Channel = self._threads.Channel(address, options, inner, None)
         # With its fork support set to 1, gRPC would cancel the channel's calls in a forked
-        # child. It takes a lock for that, and waits for ever where another thread held it.
+        # child. To do so it takes a lock, and waits for ever if another thread held the lock
+        # at the fork.
         self._core.fork_unregister_channel(channel)
         return channel
 
     def connected(self, channel: grpc.Channel) -> bool:
-        """Tell whether a channel for threads is connected, and have it connect if not."""
+        """Return whether a channel for threads is connected; if not, let it connect."""
         check = channel._channel.check_connectivity_state  # type: ignore[attr-defined]  # left out of the stubs
         if check(False) == self._core.ConnectivityState.ready:
             return True
@@ -92,13 +93,17 @@ class GRPC:
 def stacks() -> Iterator[None]:
     """Let gRPC start threads on stacks that no thread of a forked child gets.
 
-    A thread that waits within gRPC leaves a record of itself on its stack, and
-    gRPC's fork handlers, which start its threads again in a child, let those
-    follow the record there, where the thread is gone. glibc
-    gives such a stack to the child's next thread that asks for as much, or for
-    less; what gRPC finds there by then ends the child with a SIGSEGV. So these
-    stacks are smaller than what other threads ask for, and smaller than those
-    of the child's own.
+    On other stacks, a forked child may end with a SIGSEGV:
+
+    1. A thread that waits within gRPC leaves a record of itself on its stack.
+    2. The process forks. In the child the thread is gone, but not the record.
+    3. gRPC's fork handlers start its threads again in the child.
+    4. glibc gives the old stack to the child's next thread that asks for as
+       much, or for less. That thread overwrites the record.
+    5. gRPC's new threads follow the record, and find what that thread wrote.
+
+    So gRPC's threads get stacks that are smaller than what other threads ask
+    for, and smaller than the stacks of gRPC's own threads in the child.
     """
     global _usual_stack
     if sys.platform == "win32":
@@ -122,7 +127,7 @@ def _stack_bytes(configured: int) -> int:
 
 
 class ForkSafeStub:
-    """Be the stub for threads, which leaves no thread waiting where a fork would hurt."""
+    """The stub for threads, with no thread left waiting where a fork would do harm."""
 
     def __init__(self, stub: Any) -> None:
         self._stub = stub
@@ -133,7 +138,7 @@ class ForkSafeStub:
             return self._stub.Execute(requests, **options)
 
     def GetInfo(self, request: Any, **options: Any) -> Any:  # noqa: N802 - the service's
-        """Ask, and wait outside of gRPC, not on the stack of the caller's thread."""
+        """Send the request and wait outside of gRPC, not on the stack of the caller's thread."""
 
         def ask() -> Any:
             with stacks():
@@ -144,12 +149,13 @@ class ForkSafeStub:
 
 
 def grpc_of_this_process() -> GRPC:
-    """Return what opens channels that work here. Raises ConfigurationError.
+    """Return a gRPC whose channels work in this process. Raises ConfigurationError.
 
     The state of gRPC's core cannot be carried over a fork: its locks may be
-    held, and its lists lead to the stacks, of threads that the child does not
-    have. So a child leaves everything inherited as it is, and loads the core
-    a second time, with fresh state, and the modules on top of it.
+    held by threads that the child does not have, and its lists lead to the
+    stacks of such threads. So a forked child leaves everything inherited as it
+    is. It loads the core a second time, with fresh state, and the modules on
+    top of it.
     """
     global _current, _used
     with _lock:
@@ -160,7 +166,7 @@ def grpc_of_this_process() -> GRPC:
 
 
 def keep_for_ever(*things: object) -> None:
-    """Never free what a forked child has inherited: that would call into its parent's gRPC."""
+    """Keep what a forked child has inherited: freeing it would call into its parent's gRPC."""
     _kept.append(things)
 
 
@@ -172,7 +178,7 @@ def _load_another() -> GRPC:
         with core.open("rb") as file, os.fdopen(os.memfd_create("cygrpc"), "wb") as copy:
             shutil.copyfileobj(file, copy)
             copy.flush()
-            # Neither a file nor a name that is loaded already would be loaded again.
+            # A file that is loaded already would not be loaded again, nor would such a name.
             return _load(f"/proc/self/fd/{'./' * _loaded}{copy.fileno()}")
     except (AttributeError, ImportError, OSError) as error:
         raise ConfigurationError(
@@ -183,7 +189,7 @@ def _load_another() -> GRPC:
 
 
 def _load(core: str) -> GRPC:
-    """Import gRPC's modules anew, on a core from a file that is not loaded yet."""
+    """Import gRPC's modules again, on a core from a file that is not loaded yet."""
     finder = _Finder(core)
     with _grpc_set_aside():
         sys.meta_path.insert(0, finder)
@@ -199,7 +205,7 @@ def _load(core: str) -> GRPC:
 
 
 class _Finder(MetaPathFinder):
-    """Find gRPC's core in another file."""
+    """A finder of gRPC's core in another file."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -213,7 +219,7 @@ class _Finder(MetaPathFinder):
 
 @contextlib.contextmanager
 def _grpc_set_aside() -> Iterator[None]:
-    """Let gRPC's modules be imported anew, on top of the same classes of the package."""
+    """Let gRPC's modules be imported again, on top of the same classes of the package."""
     former = {name: module for name, module in sys.modules.items() if _is_of_grpc(name)}
     package = ModuleType("grpc")
     package.__dict__.update(
@@ -245,7 +251,7 @@ def _before_fork() -> None:
 
 
 def _grpc_is_at_work() -> bool:
-    """Tell whether anything else in this process has gRPC's threads run."""
+    """Return whether gRPC's threads run in this process, whatever started them."""
     try:
         tasks = list(Path("/proc/self/task").iterdir())
     except OSError:
@@ -267,8 +273,8 @@ def _after_fork_in_child() -> None:
         threading.stack_size(_usual_stack)
     _stack_lock = threading.Lock()
     _generation += 1
-    # Read here, not before the fork: until the very fork other threads go on, and
-    # may use gRPC for the first time.
+    # ``_used`` is read here, not before the fork: other threads go on until the fork
+    # itself, and may use gRPC for the first time.
     if (_used or _used_by_others) and _current is not None:
         keep_for_ever(_current)
         _current = None
@@ -277,15 +283,15 @@ def _after_fork_in_child() -> None:
 
 _lock = threading.Lock()
 _stack_lock = threading.Lock()
-_usual_stack = 0  # of threads other than gRPC's, while those are started
-_generation = 0  # of forks between the first process and this one
+_usual_stack = 0  # stack size of other threads, while gRPC's are started
+_generation = 0  # number of forks between the first process and this one
 _current: GRPC | None = GRPC(sys.modules)
 _used = False  # in this process, by a client
 _used_by_others = False  # in the parent, before the fork
-_loaded = 0  # how many more than the first, here and in the processes before this one
+_loaded = 0  # cores beyond the first, in this process and the processes before it
 
 _kept: list[object] = []
-ctypes.pythonapi.Py_IncRef(ctypes.py_object(_kept))  # also when the interpreter ends
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(_kept))  # kept even when the interpreter ends
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

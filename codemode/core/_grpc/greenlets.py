@@ -1,4 +1,4 @@
-"""What changes where gevent has made greenlets of the process's threads."""
+"""The differences where gevent has turned the process's threads into greenlets."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ _prepared: GRPC | None = None
 def prepare_grpc(own: GRPC) -> None:
     """Make gRPC wait cooperatively where threads are greenlets; call before a channel is made.
 
-    Otherwise the first call would stop the thread that carries all greenlets,
-    among them the one that is to send its request, for ever.
+    Otherwise the first call would stop, for ever, the thread that carries all
+    greenlets, including the greenlet that should send the call's request.
     """
     global _prepared
     if not _threads_are_greenlets():
         return
-    # Needs no lock, because greenlets switch only where one of them waits.
+    # No lock is needed, because greenlets switch only where one of them waits.
     if _prepared is not own:
         own.gevent.init_gevent()
         _prepared = own
 
 
 def why_not_async(what: str, instead: str) -> str | None:
-    """Say why nothing asynchronous runs where threads are greenlets; None elsewhere.
+    """Return why nothing asynchronous runs where threads are greenlets; None elsewhere.
 
-    asyncio knows one running loop per thread of the system, so of all greenlets
-    only one at a time could have a loop, and the others would fail or wait for ever.
+    asyncio has one running loop per operating-system thread. So only one
+    greenlet at a time could have a loop; the others would fail or wait for ever.
     """
     if not _threads_are_greenlets():
         return None

@@ -1,4 +1,4 @@
-"""gRPC's statuses as this package's exceptions."""
+"""The exceptions of this package that stand for gRPC's statuses."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ __all__ = ["client_error", "inherited_stream", "overdue", "status_is_lost"]
 
 _RETRY_AFTER = 1.0
 
-# What grpc.aio says when a write meets a stream that has ended; the status
-# with which it has ended is lost by then.
+# The message of grpc.aio when a write meets a stream that has ended. The status
+# with which the stream ended is lost by then.
 _WRITE_FAILED = "Internal error from Core"
 
 
 def status_is_lost(error: Any) -> bool:
-    """Tell whether a failed write hides the status with which the stream has ended."""
+    """Return whether a failed write hides the status with which the stream ended."""
     code: grpc.StatusCode = error.code()
     return code is grpc.StatusCode.INTERNAL and error.details() == _WRITE_FAILED
 
@@ -60,14 +60,14 @@ def client_error(error: Any, url: str, result: ExecutionResult | None) -> Execut
 
 
 def overdue(url: str, result: ExecutionResult | None) -> ExecutorClientError:
-    """Return the exception for an executor that should have answered by now."""
+    """Return the exception for an executor that did not answer by the deadline."""
     return ExecutorDeadlineError(
         f"{url}: no answer within the deadline of the request", result=result
     )
 
 
 def inherited_stream(url: str) -> ExecutorClientError:
-    """Return the exception for a stream that a forked child has from its parent."""
+    """Return the exception for a stream that a forked child inherited from its parent."""
     return ExecutorClientError(
         f"this stream to {url} was opened before the process forked, and is its parent's; "
         "open another one here"

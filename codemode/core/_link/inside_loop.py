@@ -1,4 +1,4 @@
-"""Sync calls that are made where an event loop runs."""
+"""Sync calls in a thread where an event loop runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tools that a process offers, and who may use them."""
+"""The registry of the tools that a process offers, with their hooks and permissions."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ logger = logging.getLogger("codemode.tools")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Gives for a context what loads those of its values that only sync code can load.
+# Returns, for a context, a function that loads the values that only sync code can load.
 ContextLoader = Callable[[RuntimeContext], Callable[[], object] | None]
 
 
 class PermissionChecker(Protocol):
-    """Decide who may use the tools that carry a permission."""
+    """A check of who may use the tools that carry a permission."""
 
     def allows(self, tool: Tool, context: RuntimeContext) -> bool:
-        """Tell whether the caller that ``context`` describes may use ``tool``.
+        """Return whether the caller that ``context`` describes may use ``tool``.
 
-        May raise ToolPermissionDenied to refuse in its own words. Anything
-        else it raises refuses too.
+        May raise ToolPermissionDenied to refuse in its own words. Any other
+        exception refuses too.
         """
 
 
 class ComponentRegistry:
-    """Hold tools, hooks, observers and the permission checker; safe to change at any time.
+    """A registry of tools, hooks, observers and a permission checker, safe to change any time.
 
-    Readers get whole snapshots, which later changes leave as they are. The
-    context methods act on the current task or thread, not on the registry.
+    Readers get whole snapshots, which later changes do not affect. The context
+    methods act on the current task or thread, not on the registry.
     """
 
     def __init__(self) -> None:
@@ -78,17 +78,17 @@ class ComponentRegistry:
 
     @property
     def tools(self) -> Mapping[str, Tool]:
-        """Return the tools of this moment, by name, as a read-only snapshot."""
+        """The tools of this moment, by name, as a read-only snapshot."""
         return self._tools
 
     @property
     def hooks(self) -> tuple[ToolHook, ...]:
-        """Return the hooks, in the order in which they see a call before it runs."""
+        """The hooks, in the order in which they see a call before it runs."""
         return self._hooks
 
     @property
     def observers(self) -> tuple[ExecutionObserver, ...]:
-        """Return the observers, in the order in which they are told of a begin."""
+        """The observers, in the order in which they are notified of a begin."""
         return self._observers
 
     def register_tool(self, name: str | None, tool: object, *, overwrite: bool = False) -> Tool:
@@ -104,7 +104,7 @@ class ComponentRegistry:
         present = self._tools.get(name)
         if present is not None and _is_of(present, tool):
             return present
-        # Outside the lock: making a tool may run code of the project's.
+        # Outside the lock: making a tool may run code of the project.
         made = make_tool(name, tool)
         with self._lock:
             present = self._tools.get(name)
@@ -165,7 +165,7 @@ class ComponentRegistry:
     def visible(
         self, tools: Mapping[str, Tool], context: RuntimeContext | None
     ) -> Mapping[str, Tool]:
-        """Return those of the tools that the caller may use, for showing them to a model.
+        """Return the tools that the caller may use, to show them to a model.
 
         A tool with a permission is left out unless the permission checker
         allows it. The checker may use the database.
@@ -177,7 +177,7 @@ class ComponentRegistry:
     async def visible_async(
         self, tools: Mapping[str, Tool], context: RuntimeContext | None
     ) -> Mapping[str, Tool]:
-        """Do as ``visible``, with the permission checker on the thread for sync code."""
+        """Do the same as ``visible``, with the checker on the thread for sync code."""
         if self.permission_checker is None or all(
             tool.permission is None for tool in tools.values()
         ):
@@ -185,19 +185,19 @@ class ComponentRegistry:
         return await on_sync_thread(self.visible, tools, context)
 
     def load(self, context: RuntimeContext | None) -> None:
-        """Load what of the context the ``context_loader`` says, before a run in this thread."""
+        """Load the context's values by the ``context_loader``, before a run in this thread."""
         if (load := self._loader_of(context)) is not None:
             load()
 
     async def load_async(self, context: RuntimeContext | None) -> None:
-        """Do as ``load`` on the thread for sync code."""
+        """Do the same as ``load``, on the thread for sync code."""
         if (load := self._loader_of(context)) is not None:
             await on_sync_thread(load)
 
     def add_hook(self, hook: ToolHook) -> None:
         """Let a hook see each tool call before and after it runs; adding it again is a no-op.
 
-        Raises ConfigurationError when a method of it is asynchronous.
+        Raises ConfigurationError when a method of the hook is asynchronous.
         """
         check_plain(hook, "before_call", "after_call")
         with self._lock:
@@ -214,7 +214,7 @@ class ComponentRegistry:
     def add_observer(self, observer: ExecutionObserver) -> None:
         """Let an observer see executions begin and end; adding it again is a no-op.
 
-        Raises ConfigurationError when a method of it is asynchronous.
+        Raises ConfigurationError when a method of the observer is asynchronous.
         """
         check_plain(observer, "execution_started", "execution_finished")
         with self._lock:
@@ -245,7 +245,7 @@ class ComponentRegistry:
     def context(self, **variables: Any) -> ContextBlock:
         """Add variables to the current context for a block or, as a decorator, for each call.
 
-        The former context comes back afterwards.
+        The former context is restored afterwards.
         """
         return ContextBlock(variables)
 
@@ -272,7 +272,7 @@ class ComponentRegistry:
 
 
 class ContextBlock:
-    """Add variables to the current context: ``with``, or a decorator of functions."""
+    """A ``with`` block, or a decorator of functions, that adds variables to the current context."""
 
     def __init__(self, variables: Mapping[str, Any]) -> None:
         self._variables = dict(variables)
@@ -333,7 +333,7 @@ class ContextBlock:
 
 
 def _is_of(present: Tool, tool: object) -> bool:
-    """Tell whether a registered record is this one, or was made from this object."""
+    """Return whether a registered record is ``tool``, or was made from it."""
     if isinstance(tool, Tool):
         return present is tool
     return same_source(present.source, tool)

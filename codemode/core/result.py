@@ -1,4 +1,4 @@
-"""What an execution came to, as one record."""
+"""The outcome of an execution, as one record."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ToolCallOutcome = Literal["running", "completed", "failed", "refused", "cancelle
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCallRecord:
-    """Describe one tool call of an execution.
+    """The record of one tool call of an execution.
 
     ``outcome`` is ``running`` for a call that had started but not ended when
     the execution did. ``duration_ms`` is None until the call has ended.
@@ -38,7 +38,7 @@ class ToolCallRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionFailure:
-    """Describe why an execution did not complete.
+    """The reason why an execution did not complete.
 
     ``type`` is the name of the exception (``ZeroDivisionError``) or of the
     limit (``MemoryLimit``); ``line`` counts the lines of the code from 1;
@@ -53,7 +53,7 @@ class ExecutionFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Say what an execution used: seconds, bytes and tool calls."""
+    """The resources that an execution used: seconds, bytes and tool calls."""
 
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -64,19 +64,19 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionResult:
-    """Be the whole outcome of one execution.
+    """The whole outcome of one execution.
 
-    ``status`` says how it ended:
+    ``status`` shows how the execution ended:
 
     * ``completed``: ``value`` is the result.
     * ``failed``: the code raised, or its result cannot travel or was never awaited.
     * ``timeout``: the wall clock ran out.
-    * ``cancelled``: the caller cancelled it, or closed the client.
-    * ``limit``: it went over a limit, named by ``error.type``.
-    * ``crashed``: the sandboxed process died.
+    * ``cancelled``: the caller cancelled the execution, or closed the client.
+    * ``limit``: the execution exceeded a limit, named by ``error.type``.
+    * ``crashed``: the sandbox died.
 
-    Whatever the status, ``stdout``, ``stderr`` and ``tool_calls`` hold what
-    there was until the end.
+    Whatever the status, ``stdout``, ``stderr`` and ``tool_calls`` hold
+    everything up to the end.
     """
 
     status: ExecutionStatus
@@ -92,10 +92,10 @@ class ExecutionResult:
 
     @property
     def ok(self) -> bool:
-        """Tell whether the code completed."""
+        """Whether the code completed."""
         return self.status == "completed"
 
     @property
     def text(self) -> str:
-        """Give the value as text for a model: a str as it is, else JSON."""
+        """The value as text for a model: a str unchanged, everything else as JSON."""
         return to_text(self.value)

@@ -1,4 +1,4 @@
-"""The report of one execution's begin and, once, of its end to the observers."""
+"""The notification of observers: of the begin of an execution and, exactly once, of its end."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class RunSoFar(Protocol):
 
     @property
     def left_a_tool(self) -> bool:
-        """Tell whether a sync tool of the run still holds the thread for sync code."""
+        """Return whether a sync tool of the run still holds the thread for sync code."""
 
     def cancelled(self, why: str) -> ExecutionResult:
         """Return the outcome of the run as it stands, cancelled."""
 
 
 class Observation:
-    """Tell the observers of one execution: a ``with`` or ``async with`` block around it."""
+    """A ``with`` or ``async with`` block around one execution, which notifies its observers."""
 
     def __init__(self, observers: Sequence[ExecutionObserver], execution: Execution) -> None:
         self._observers = observers
@@ -65,7 +65,7 @@ class Observation:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._pid == os.getpid():  # in a forked child it is the parent's to tell
+        if self._pid == os.getpid():  # in a forked child, its parent notifies
             self._finish(*self._outcome(error))
 
     async def __aenter__(self) -> Self:
@@ -92,7 +92,7 @@ class Observation:
             return
         outcome = self._outcome(error)
         if self._observers:
-            # A tool that was left behind holds the thread for as long as it likes.
+            # A tool that was left behind may hold the thread for any length of time.
             patience = 0.0 if self._left_a_tool() else UNWIND_SECONDS
             hurried = _given_up(error) is not None
             await _Telling(self._finish, *outcome).told(patience=patience, hurried=hurried)
@@ -115,7 +115,7 @@ class Observation:
                 call_plain(observer.execution_finished, self._execution, result, error)
             except BaseException as problem:
                 if is_interrupt(problem):
-                    interrupt = problem  # after the others know of the end
+                    interrupt = problem  # raised once the others know of the end
                 else:
                     logger.exception("An observer failed; the result of %s stands", self._id)
         if interrupt is not None:
@@ -127,7 +127,7 @@ class Observation:
         transcript = self.transcript
         result: ExecutionResult | None = getattr(error, "result", None)
         if transcript is not None and transcript.final is not None:
-            result, error = transcript.final, None  # leaving a stream after its end is no failure
+            result, error = transcript.final, None  # closing an ended stream is not a failure
         elif (why := _given_up(error)) is not None:
             result, error = self._cancelled(why), None
         logs.execution_ended(self._execution, self._began, result, error)
@@ -152,7 +152,7 @@ class Observation:
 
 
 def _given_up(error: BaseException | None) -> str | None:
-    """Return why the caller wants no result any more, if that is what happened."""
+    """Return why the caller gave up the execution, or None if the caller did not."""
     if isinstance(error, GeneratorExit):
         return "the stream was closed before its end"
     if isinstance(error, asyncio.CancelledError):
@@ -161,20 +161,20 @@ def _given_up(error: BaseException | None) -> str | None:
 
 
 class _Telling:
-    """A message to the observers, on its way to the thread for sync code.
+    """A notification of the observers, on its way to the thread for sync code.
 
-    It arrives even when whoever waits for it is cancelled, unless it is withdrawn.
+    It arrives even when the task that waits for it is cancelled, unless it is withdrawn.
     """
 
     def __init__(self, function: Callable[..., None], *args: Any) -> None:
         self._function = partial(function, *args)
-        self._taken = threading.Lock()  # for good, by the observers or by a withdrawal
+        self._taken = threading.Lock()  # for good: by the arrival or by a withdrawal
         self._task = asyncio.ensure_future(self._deliver())
 
     async def told(self, *, patience: float, hurried: bool) -> None:
         """Wait at most ``patience`` seconds, and for observers at work longer unless ``hurried``.
 
-        Being cancelled means hurry. What is not told by then is told later.
+        Cancellation sets ``hurried``. A notification that has not arrived by then arrives later.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + patience
@@ -195,7 +195,7 @@ class _Telling:
             self._task.result()
 
     def withdraw(self) -> bool:
-        """Take the message back; return False when it has arrived."""
+        """Withdraw the notification; return False when it has arrived already."""
         return self._taken.acquire(blocking=False)
 
     def __await__(self) -> Generator[Any, None, None]:
@@ -206,14 +206,14 @@ class _Telling:
             try:
                 await on_sync_thread(self._arrive)
             except asyncio.CancelledError:
-                pass  # by the end of the loop, which waits for its tasks
+                pass  # cancelled by the end of the loop, which waits for its tasks
 
     def _arrive(self) -> None:
         if self._taken.acquire(blocking=False):
             self._function()
 
 
-_to_be_told: set[asyncio.Task[None]] = set()  # kept, so that none is collected half-way
+_to_be_told: set[asyncio.Task[None]] = set()  # referenced, so that no task is collected half-way
 
 
 def _told_later(task: asyncio.Task[None]) -> None:

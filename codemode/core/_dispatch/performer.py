@@ -1,4 +1,4 @@
-"""One call from its checks to its outcome, on whatever thread or task it was brought to."""
+"""One call from its checks to its outcome, on the current thread or task."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CANCELLED = ToolFailure(kind="cancelled", type="Cancelled", message="the call wa
 
 
 def refuse(call: ToolCall, failure: ToolFailure) -> ToolOutcome:
-    """Put on record that the tool has not run, and return the outcome that says so."""
+    """Record that the tool has not run, and return that outcome."""
     call.failure = failure
     call.outcome = ToolOutcome(failure=failure)
     error = f"{failure.type}: {failure.message}"
@@ -36,9 +36,9 @@ def refuse(call: ToolCall, failure: ToolFailure) -> ToolOutcome:
 
 
 class Performer:
-    """Take calls through permission, validation, hooks, tool and encoding.
+    """The steps of each call: permission, validation, hooks, tool and encoding.
 
-    Everything happens in the current thread and context, unless it says otherwise.
+    They run in the current thread and context, unless a method says otherwise.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Performer:
         self.deadline = deadline
 
     def admit(self, call: ToolCall, tool: Tool, *, permitted: bool = False) -> ToolOutcome | None:
-        """Check a call and show it to the hooks; return the outcome of a refused one."""
+        """Check a call and show it to the hooks; return the outcome if it is refused, or None."""
         failure = (
             self._in_time(call)
             or (None if permitted else permit(self._registry, call, tool))
@@ -63,14 +63,17 @@ class Performer:
         return outcome
 
     def perform(self, call: ToolCall, tool: Tool, *, permitted: bool = False) -> ToolOutcome:
-        """Take a sync tool's call all the way."""
+        """Perform all steps of a sync tool's call."""
         try:
             return self.admit(call, tool, permitted=permitted) or self.run(call, tool)
         finally:
             run_after_hooks(call, call.outcome or ToolOutcome(failure=CANCELLED))
 
     async def perform_async(self, call: ToolCall, tool: Tool) -> ToolOutcome:
-        """Take an asynchronous tool's call all the way, checks and hooks on the sync thread."""
+        """Perform all steps of an asynchronous tool's call, with hooks on the sync thread.
+
+        Checks that may use the database run there too.
+        """
         hops = self.needs_sync_thread(tool)
         outcome: ToolOutcome | None
         if hops:
@@ -119,9 +122,9 @@ class Performer:
     def in_pool(
         self, step: Callable[[ToolCall, Tool], ToolOutcome], call: ToolCall, tool: Tool
     ) -> ToolOutcome:
-        """Do ``run`` or ``perform`` in this thread of the pool, and keep the thread tidy."""
+        """Perform ``step`` in this thread of the pool, with housekeeping before and after."""
         adopt_locals()
-        # Before it as well: the thread may have been idle for hours.
+        # Before the step too, because the thread may have been idle for hours.
         call_each(self._registry.pool_housekeeping)
         try:
             return step(call, tool)
@@ -129,7 +132,7 @@ class Performer:
             call_each(self._registry.pool_housekeeping)
 
     def needs_sync_thread(self, tool: Tool) -> bool:
-        """Tell whether the checks of a call run code that may use the database."""
+        """Return whether the checks of a call run code that may use the database."""
         return tool.permission is not None or bool(self._registry.hooks)
 
     def _in_time(self, call: ToolCall) -> ToolFailure | None:
@@ -150,7 +153,7 @@ class Performer:
         return call.outcome
 
     def fail(self, call: ToolCall, tool: Tool, error: BaseException) -> ToolOutcome:
-        """Put on record that the tool has failed, and return the outcome that says so."""
+        """Record that the tool has failed, and return that outcome."""
         failure = failure_of(error)
         if isinstance(error, ValueEncodingError):
             logger.warning(

@@ -1,4 +1,4 @@
-"""The threads beside a loop: the one for sync code, those of the tools, and those for values."""
+"""The threads beside a loop: one for sync code, others for tools, and others for values."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ UNWIND_SECONDS = 5.0
 
 MAX_POOL_THREADS = 32
 
-# They compute, so that more of them than cores gain little.
+# These threads compute, so having more of them than cores gains little.
 _MAX_VALUE_THREADS = 2 + (os.cpu_count() or 1)
 
 _lock = threading.Lock()
@@ -46,7 +46,7 @@ _values: ThreadPoolExecutor | None = None
 
 # asgiref (3.13) hides its Locals, such as Django's active language, from
 # threads to which it did not itself move the context. Its own helper moves
-# them; an asgiref without it hides nothing.
+# the Locals; an asgiref without that helper hides nothing.
 _move_locals: Callable[[contextvars.Context], None] | None = getattr(
     asgiref_sync, "_restore_context", None
 )
@@ -55,8 +55,9 @@ _move_locals: Callable[[contextvars.Context], None] | None = getattr(
 def tool_pool(depth: int = 0) -> ThreadPoolExecutor:
     """Return the pool of this process for one depth of nested executions.
 
-    Each depth has its own: a tool that executes code keeps its thread and waits
-    for tools one deeper. It is made on first use and again after a fork.
+    Each depth has its own pool: a tool that executes code keeps its thread, and
+    waits for tools one level deeper. A pool is made on first use, and again
+    after a fork.
     """
     with _lock:
         if depth not in _pools:
@@ -65,10 +66,10 @@ def tool_pool(depth: int = 0) -> ThreadPoolExecutor:
 
 
 async def off_loop[R](function: Callable[..., R], *args: Any) -> R:
-    """Call a function that takes long and waits for no run, with the context copied.
+    """Call, off the loop, a slow function that waits for no run; copy the context.
 
-    Its threads are our own. The loop's default executor is the project's, whose
-    threads may be busy for long, or wait for the very run that needs one.
+    The threads are our own. The loop's default executor belongs to the project:
+    its threads may be busy for long, or wait for the very run that needs a thread.
     """
     global _values
     with _lock:
@@ -82,7 +83,7 @@ async def off_loop[R](function: Callable[..., R], *args: Any) -> R:
 async def on_sync_thread[R](function: Callable[..., R], *args: Any) -> R:
     """Call a function on the thread for sync code, from a task.
 
-    Where ``asyncio.run()`` in sync code has made that thread run this very loop,
+    If ``asyncio.run()`` in sync code has made that thread run this very loop,
     the function is called at once, and the loop waits.
     """
     if _sync_thread_is_here():
@@ -91,9 +92,10 @@ async def on_sync_thread[R](function: Callable[..., R], *args: Any) -> R:
 
 
 def sync_code_here() -> AbstractAsyncContextManager[object]:
-    """Return a block for a task of the project's, in which its sync code finds its thread.
+    """Return a block for a task of the project, in which its sync code finds its thread.
 
-    asgiref would let it wait for ever where that thread runs this very loop.
+    Without the block, asgiref would let the sync code wait for ever where that
+    thread runs this very loop.
     """
     if _sync_thread_is_here():
         return ThreadSensitiveContext(executor=_HereExecutor())
@@ -101,7 +103,7 @@ def sync_code_here() -> AbstractAsyncContextManager[object]:
 
 
 class _HereExecutor(Executor):
-    """Run what is submitted in the thread of the running loop, which waits meanwhile."""
+    """An Executor that runs functions in the thread of the running loop, which waits meanwhile."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -118,9 +120,10 @@ class _HereExecutor(Executor):
         return future
 
     def _on_outer_loop[**P, R](self, handler: Callable[P, R]) -> Callable[P, R]:
-        """Return what asgiref submits, with the loop that goes on in place of the one that waits.
+        """Return asgiref's handler, bound to the outer loop, because the running loop waits.
 
-        Its first argument is the loop to which async_to_sync() in the sync code will go.
+        The handler's first argument is the loop that async_to_sync() in the sync
+        code will use.
         """
         if isinstance(handler, partial) and handler.args[:1] == (self._loop,) and self._outer:
             return partial(handler.func, self._outer, *handler.args[1:], **handler.keywords)
@@ -142,7 +145,8 @@ def _without_loop[**P, R](function: Callable[P, R], *args: P.args, **kwargs: P.k
     """Call sync code in the thread of a running loop as if none ran there.
 
     Django, asgiref and asyncio refuse sync code in a thread whose loop runs,
-    for that loop stands still. Here it would wait in any case: for this thread.
+    because the loop stands still meanwhile. This loop would wait in any case,
+    for this very thread.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     if task is not None:
@@ -177,8 +181,9 @@ def _sync_threads() -> Collection[threading.Thread]:
     if isinstance(executor, CurrentThreadExecutor):
         return (executor._work_thread,)
     if not isinstance(executor, ThreadPoolExecutor):
-        return ()  # ours, which know how to get to their thread
-    # A thread is started before it is noted; whoever starts it holds the lock until it is.
+        return ()  # an Executor of ours, which reaches its thread itself
+    # A thread is started before it is noted in ``_threads``. The thread that starts it
+    # holds the lock until then.
     with executor._shutdown_lock:
         return tuple(executor._threads)
 
@@ -186,14 +191,14 @@ def _sync_threads() -> Collection[threading.Thread]:
 def adopt_locals() -> None:
     """Make the Locals in the current context, captured in another thread, visible in this one."""
     if _move_locals is not None:
-        # Which thread runs sync code is this thread's own affair.
+        # The choice of the thread for sync code must stay this thread's own.
         executor = getattr(AsyncToSync.executors, "current", None)
         _move_locals(contextvars.copy_context())
         AsyncToSync.executors.current = executor
 
 
 def call_each(functions: Iterable[Callable[[], object]]) -> None:
-    """Call functions that tidy up in this thread; one that fails is logged and stops nothing."""
+    """Call functions that tidy up in this thread; log a failure and go on."""
     for function in tuple(functions):
         try:
             function()
@@ -202,7 +207,7 @@ def call_each(functions: Iterable[Callable[[], object]]) -> None:
 
 
 def _forget_threads() -> None:
-    """Drop what the fork left behind: executors whose threads are in the parent only."""
+    """Drop what a fork leaves behind: thread pools whose threads exist only in the parent."""
     global _lock, _values
     _lock = threading.Lock()
     _pools.clear()
@@ -212,7 +217,7 @@ def _forget_threads() -> None:
     SyncToAsync.single_thread_executor = ThreadPoolExecutor(max_workers=1)
     SyncToAsync.context_to_thread_executor.clear()
     SyncToAsync.deadlock_context.set(False)
-    # Another one, because a thread of the parent may hold the lock of this.
+    # A new Local, because a thread of the parent may hold the lock of the old one.
     AsyncToSync.executors = Local()
 
 

@@ -1,7 +1,7 @@
 """The loop on which the sync half runs an execution's async tools.
 
-What they do synchronously (the ORM, above all) comes back to the caller's
-thread by asgiref's ThreadSensitiveContext, so that every tool sees the caller's
+The sync code in these tools (the ORM, above all) returns to the caller's thread
+by asgiref's ThreadSensitiveContext, so that every tool sees the caller's
 connection and transaction.
 """
 
@@ -37,7 +37,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A tool that ran beside the caller's thread has ended."""
+    """The end of a tool that ran beside the caller's thread."""
 
     call: ToolCall
     outcome: ToolOutcome
@@ -63,7 +63,7 @@ class Work:
             self.future.set_result(result)
 
     def refuse(self) -> None:
-        with contextlib.suppress(InvalidStateError):  # it was refused already, or cancelled
+        with contextlib.suppress(InvalidStateError):  # refused already, or cancelled
             self.future.set_exception(
                 RuntimeError(
                     "the execution that called this tool has ended, and its caller's thread runs "
@@ -73,7 +73,7 @@ class Work:
 
 
 class _CallerThread(Executor):
-    """Run what is submitted in the caller's thread, which serves the inbox until it leaves."""
+    """An Executor in the caller's thread, which serves the inbox until it leaves."""
 
     def __init__(self, inbox: SimpleQueue[Any]) -> None:
         self._inbox = inbox
@@ -95,14 +95,14 @@ class _CallerThread(Executor):
 
 
 class ToolLoop:
-    """The event loop of one execution's async tools, in a thread of its own."""
+    """The event loop of one execution's async tools, in a separate thread."""
 
     def __init__(self, inbox: SimpleQueue[Any]) -> None:
         self._inbox = inbox
         self._caller = _CallerThread(inbox)
-        # Of both threads: each step on them is atomic.
+        # Shared by both threads: each operation on them is atomic.
         self._unended: set[ToolCall] = set()
-        self._stragglers: set[ToolCall] = set()  # those of them that nobody waits for any more
+        self._stragglers: set[ToolCall] = set()  # of those, the calls that nobody waits for
         self._starting: deque[tuple[ToolCall, Dispatcher]] = deque()
         self._tasks: dict[ToolCall, asyncio.Task[None]] = {}
         self._stopping = False
@@ -120,24 +120,24 @@ class ToolLoop:
             raise
 
     def start(self, call: ToolCall, dispatcher: Dispatcher) -> None:
-        """Run a tool, from the thread that carries the execution."""
+        """Run a tool; call this from the thread that carries the execution."""
         self._carrier = threading.get_ident()
         self._unended.add(call)
         self._starting.append((call, dispatcher))
         if len(self._starting) == 1:
-            # Calls come many at once, and waking the loop for each costs more than starting it.
+            # Many calls come at once; waking the loop for each would cost more than the start.
             self._loop.call_soon_threadsafe(self._start_all)
 
     def cancel(self, call: ToolCall) -> None:
         self._loop.call_soon_threadsafe(self._cancel, call)
 
     def cancel_all(self) -> None:
-        """Cancel every tool and serve the caller's thread until they have ended.
+        """Cancel every tool and serve the caller's thread until all have ended.
 
-        Waits ``UNWIND_SECONDS`` at most, once for each tool: one may block the
-        loop, or swallow that it is cancelled. A thread that is not the caller's
-        does not wait: the collector of garbage may close a stream anywhere,
-        even in a tool.
+        Waits at most ``UNWIND_SECONDS``, and only once for each tool, because a
+        tool may block the loop or swallow its cancellation. A thread that is not
+        the caller's does not wait: the garbage collector may close a stream in
+        any thread, even in a tool.
         """
         calls = self._unended - self._stragglers
         if not calls:
@@ -152,7 +152,7 @@ class ToolLoop:
             logger.warning("%d async tools go on although they were cancelled", len(left))
 
     def stop(self) -> None:
-        """Cancel every tool and end the loop; those that go on end it themselves."""
+        """Cancel every tool and end the loop; tools that go on end it when they end."""
         self.cancel_all()
         self._caller.leave()
         self._loop.call_soon_threadsafe(self._stop)
@@ -169,7 +169,7 @@ class ToolLoop:
             try:
                 item = self._inbox.get(timeout=max(0.0, until - time.monotonic()))
             except Empty:
-                ended.cancel()  # which brings the mark
+                ended.cancel()  # its callback then puts the mark
                 continue
             if item is mark:
                 break
@@ -181,7 +181,7 @@ class ToolLoop:
             self._inbox.put(item)
 
     def abandon(self) -> None:
-        """Do as ``stop()`` without waiting, for a caller that was kept from it."""
+        """Do the same as ``stop()`` without waiting, for a caller that could not call it."""
         self._caller.leave()
         with contextlib.suppress(RuntimeError):  # it has stopped
             self._loop.call_soon_threadsafe(self._cancel_and_stop)

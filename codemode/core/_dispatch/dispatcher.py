@@ -114,7 +114,7 @@ class Dispatcher:
 
     @property
     def holds_sync_thread(self) -> bool:
-        """Whether a tool for which nobody waits any more is at work on the sync thread."""
+        """Whether a tool that the run has left behind is still at work on the sync thread."""
         return self._left is not None and self._left.outcome is None
 
     def begin(self, call_id: int, name: str, arguments: bytes) -> ToolCall:

@@ -30,7 +30,7 @@ def is_interrupt(error: BaseException) -> bool:
 
 
 def _code_of(handler: Any) -> CodeType | None:
-    """Return the code that runs first when a handler is called; None for one that is not Python."""
+    """Return the code that a call of a handler runs first; None if it is not Python code."""
     while isinstance(handler, functools.partial):
         handler = handler.func
     # A method has the ``__code__`` of its function.

@@ -40,7 +40,7 @@ _UNLIMITED_STACK = 2048 * _KIB  # what glibc gives a thread where there is no li
 _LEAST_STACK = 512 * _KIB
 _STACK_STEP = 64 * _KIB
 
-# How the names of gRPC's own threads begin, which run while gRPC is at work.
+# Beginnings of the names of the threads that gRPC runs while it is at work.
 _GRPC_THREADS = ("event_engine", "grpc_", "lifeguard")
 
 

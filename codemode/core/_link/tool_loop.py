@@ -102,7 +102,7 @@ class ToolLoop:
         self._caller = _CallerThread(inbox)
         # Shared by both threads: each operation on them is atomic.
         self._unended: set[ToolCall] = set()
-        self._stragglers: set[ToolCall] = set()  # of those, the calls that nobody waits for
+        self._stragglers: set[ToolCall] = set()  # the unended calls that nobody waits for
         self._starting: deque[tuple[ToolCall, Dispatcher]] = deque()
         self._tasks: dict[ToolCall, asyncio.Task[None]] = {}
         self._stopping = False

@@ -54,7 +54,7 @@ class PoolShare(Executor):
             if future.set_running_or_notify_cancel():
                 try:
                     result = function()
-                except BaseException as error:  # noqa: BLE001 - it is the future's
+                except BaseException as error:  # noqa: BLE001 - passed on by the future
                     future.set_exception(error)
                 else:
                     future.set_result(result)

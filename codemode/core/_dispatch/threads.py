@@ -135,7 +135,7 @@ def _fulfil[R](future: Future[R], function: Callable[[], R]) -> None:
         return
     try:
         result = _without_loop(function)
-    except BaseException as error:  # noqa: BLE001 - it is the future's
+    except BaseException as error:  # noqa: BLE001 - passed on by the future
         future.set_exception(error)
     else:
         future.set_result(result)

@@ -44,7 +44,7 @@ def _in_worker_thread[T](function: Callable[[], T], registry: ComponentRegistry)
     def work() -> None:
         try:
             outcome.append(context.run(adopted))
-        except BaseException as error:  # noqa: BLE001  # raised in the caller's thread
+        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
             failure.append(error)
         finally:
             call_each(registry.thread_finalizers)

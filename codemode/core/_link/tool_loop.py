@@ -211,7 +211,7 @@ class ToolLoop:
                 outcome = await dispatcher.call_in_async_half(call)
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # noqa: BLE001 - it is the caller's
+        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
             self._inbox.put(error)
         else:
             self._inbox.put(Finished(call, outcome))

@@ -1,4 +1,4 @@
-"""The playground in the admin, by way of the model that carries the permission."""
+"""The playground in the admin, registered for the model that carries the permissions."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ else:
 
 @admin.register(CodePermission)
 class PlaygroundAdmin(ModelAdmin):
-    """Show the playground where other models have their list.
+    """The playground as an admin page, in the place of a model's list.
 
-    For users of the admin site who have ``django_codemode.execute_code``; to
-    others it is neither shown nor open. A project with several admin sites
-    registers it with those that shall have it.
+    The page is for users of the admin site who have
+    ``django_codemode.execute_code``. Other users neither see nor reach it. A
+    project with several admin sites registers this class with those that need it.
     """
 
     page_view = PlaygroundView
     stream_view = PlaygroundStreamView
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the page, under the name of the list that it replaces, and its stream."""
+        """Return the URLs of the page, named as the list that it replaces, and of its stream."""
         names = f"{self.opts.app_label}_{self.opts.model_name}"
         stream = self.stream_view.as_view(admin_site=self.admin_site)
         return [
             path("", never_cache(csrf_protect(self._page)), name=f"{names}_changelist"),
-            # Not by admin_view(): a script needs a refusal in JSON, not the login page.
+            # Not wrapped in admin_view(): a script needs a refusal in JSON, not the login page.
             path("stream/", csrf_protect(stream), name=f"{names}_stream"),
         ]
 
@@ -49,25 +49,25 @@ class PlaygroundAdmin(ModelAdmin):
         stream_url = reverse(name, current_app=self.admin_site.name)
         view = self.page_view.as_view(admin_site=self.admin_site, stream_url=stream_url)
         if not request.user.is_authenticated:
-            view = self.admin_site.admin_view(view)  # which leads to the login page
+            view = self.admin_site.admin_view(view)  # redirects to the login page
         return view(request)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        """Tell whether the user sees it in the index."""
+        """Return whether the index of the admin shows the playground to the user."""
         return self.has_view_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Tell whether the user may execute code."""
+        """Return whether the user may execute code."""
         return has_permission(request.user, self.page_view.permission_required)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Offer nothing to add."""
+        """Return False: there is nothing to add."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Offer nothing to change."""
+        """Return False: there is nothing to change."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Offer nothing to delete."""
+        """Return False: there is nothing to delete."""
         return False

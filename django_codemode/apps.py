@@ -1,4 +1,4 @@
-"""The app: it finds the tools, registers the checks, and shows the shared objects."""
+"""The app configuration: tool discovery, system checks and the shared objects."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ __all__ = ["CodemodeConfig"]
 
 
 class CodemodeConfig(AppConfig):
-    """Register every tool of the installed apps' ``codemode_tools`` modules.
+    """App configuration that registers the tools of all installed apps.
 
-    ``codemode``, ``registry`` and ``client`` are the objects that the process
-    shares; each is built on first use.
+    The tools come from the apps' ``codemode_tools`` modules. ``codemode``,
+    ``registry`` and ``client`` are the objects that the process shares; each is
+    built on first use.
     """
 
     name = "django_codemode"
@@ -30,7 +31,10 @@ class CodemodeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Find the tools and register the checks; open, start and query nothing."""
+        """Find the tools and register the checks.
+
+        Opens no connection, starts no process and makes no query.
+        """
         # Models must not be imported before the apps are ready.
         from django_codemode.autodiscover import autodiscover, watch
         from django_codemode.checks import register_checks

@@ -1,4 +1,4 @@
-"""The middleware for ASGI applications: HTTP, websockets, and whatever streams."""
+"""The middleware for ASGI applications: HTTP, websockets and streaming responses."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-# Each library types scopes and messages in its own way; any application will do.
+# Libraries type scopes and messages differently, so any application is accepted.
 ASGIApplication = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class CodemodeASGIMiddleware:
-    """Run each HTTP request and websocket of an ASGI application in a RuntimeContext.
+    """ASGI middleware that runs each HTTP request and websocket in a RuntimeContext.
 
     ``provider`` takes the scope and returns a mapping of names to values, or a
-    RuntimeContext; it may be asynchronous. Without one, a websocket has what the
-    setting ``CONTEXT_PROVIDER`` makes of its handshake; an HTTP request has the
-    default variables, for Django's own middleware asks the setting. The context
-    holds for the whole scope, streaming bodies and every message of a websocket
-    included, and is at ``scope["codemode_context"]``. Other scopes pass untouched.
+    RuntimeContext; it may be asynchronous. Without a provider, a websocket gets
+    the context that ``CONTEXT_PROVIDER`` makes from its handshake. An HTTP
+    request then gets the default variables, because it is CodemodeMiddleware
+    that applies ``CONTEXT_PROVIDER`` to it. The context holds for the whole
+    scope, including streaming bodies and every message of a websocket, and is
+    stored as ``scope["codemode_context"]``. Other scopes pass unchanged.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class CodemodeASGIMiddleware:
         except PermissionDenied:
             if scope["type"] == "http":
                 raise
-            await send({"type": "websocket.close"})  # before it is accepted: 403 to the client
+            await send({"type": "websocket.close"})  # before accept: the client gets 403
             return
         with use_context(context):
             known = {"codemode_context": context, "codemode_provider": self.provider}
@@ -69,17 +70,17 @@ class CodemodeASGIMiddleware:
         if self.provider is not None:
             return as_context(await call_provider(self.provider, scope), self.provider)
         if scope["type"] == "websocket" and get_settings().context_provider is not None:
-            async with own_thread():  # or a connection of a shared one would stay open
+            async with own_thread():  # a shared one would keep its connections open
                 return await aprovide(handshake_request(scope, scope.get("user")))
-        # Reads the scope and nothing else: no thread is needed.
+        # Reads only the scope: no thread is needed.
         return as_context(default_scope_provider(scope), default_scope_provider)
 
 
 def default_scope_provider(scope: Scope) -> dict[str, Any]:
-    """Return what a scope tells: ``request_id``, ``user`` and ``tenant_id``.
+    """Return the variables of a scope: ``request_id``, ``user`` and ``tenant_id``.
 
-    ``user`` is there when a middleware around this one has put it into the
-    scope. A host that ``ALLOWED_HOSTS`` does not name is no tenant.
+    ``user`` is present when an outer middleware has put it into the scope. A
+    host that ``ALLOWED_HOSTS`` does not name gives no tenant.
     """
     headers = headers_of(scope)
     settings = get_settings()
@@ -97,10 +98,10 @@ def default_scope_provider(scope: Scope) -> dict[str, Any]:
 
 
 def handshake_request(scope: Mapping[str, Any], user: Any) -> ASGIRequest:
-    """Return the GET request by which a websocket was opened, as a CONTEXT_PROVIDER takes it.
+    """Return the GET request that opened a websocket, as a CONTEXT_PROVIDER takes it.
 
-    It has ``user``, and ``session`` where a middleware has put one into the
-    scope. What the project's Django middlewares add to a request is not there.
+    The request has ``user``, and ``session`` if a middleware has put one into
+    the scope. It lacks what the project's Django middlewares add to requests.
     """
     scheme = "https" if scope.get("scheme") == "wss" else "http"
     request = ASGIRequest({**scope, "method": "GET", "scheme": scheme}, io.BytesIO())
@@ -111,14 +112,14 @@ def handshake_request(scope: Mapping[str, Any], user: Any) -> ASGIRequest:
     known = {"user": user, "auser": auser} if user is not None else {}
     if "session" in scope:
         known["session"] = scope["session"]
-    # By its dict, because the class of the request declares no such attributes.
+    # Through vars(), because the request class declares no such attributes.
     vars(request).update(known)
     return request
 
 
 def headers_of(scope: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the headers of a scope by their names in lower case."""
-    # Django joins a repeated header by commas too, so that both see one value.
+    """Return the headers of a scope by their lower-case names."""
+    # A repeated header is joined by commas as in Django, so that both see the same value.
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope.get("headers", ()):
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
@@ -127,13 +128,13 @@ def headers_of(scope: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def host_of(headers: Mapping[str, str]) -> str:
-    """Return the host that a client speaks to, by the rule of ``request.get_host()``."""
+    """Return the host that a client addressed, by the rule of ``request.get_host()``."""
     forwarded = headers.get("x-forwarded-host", "") if django_settings.USE_X_FORWARDED_HOST else ""
     return forwarded or headers.get("host", "")
 
 
 def allowed_hosts() -> list[str]:
-    """Return what ``ALLOWED_HOSTS`` says, by the rule of ``request.get_host()`` for DEBUG."""
+    """Return ``ALLOWED_HOSTS``, or under DEBUG the defaults of ``request.get_host()``."""
     if django_settings.DEBUG and not django_settings.ALLOWED_HOSTS:
         return [".localhost", "127.0.0.1", "[::1]"]
     return list(django_settings.ALLOWED_HOSTS)

@@ -1,4 +1,4 @@
-"""Executions that are all or nothing: a transaction that is kept only when the code completed."""
+"""All-or-nothing executions: a transaction that is committed only if the code completes."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ def run_atomic(
     """Execute as ``Codemode.run``, and keep what tools wrote only if the result is ``ok``.
 
     The tools run in a transaction of the database ``using``, or in a savepoint
-    of the one around. Where the database breaks it, or refuses the commit by an
-    IntegrityError, the result is ``failed``, however the code ended. What tools
-    did elsewhere, in another database or over a network, is not taken back.
+    of the surrounding transaction. If the database breaks the transaction, or
+    refuses the commit with an IntegrityError, the result is ``failed``, however
+    the code ended. What tools did elsewhere, such as in another database or over
+    a network, is not undone.
 
-    Raises SynchronousOnlyOperation in an event loop and ConfigurationError where
-    a tool with ``thread_sensitive=False`` is available: such tools would be in
-    a transaction of their own.
+    Raises SynchronousOnlyOperation in an event loop. Raises ConfigurationError
+    if a tool with ``thread_sensitive=False`` is available: such tools would run
+    outside of the transaction.
     """
     return run_in_transaction(
         get_codemode(),
@@ -54,7 +55,7 @@ def run_atomic(
 def run_in_transaction(
     codemode: Codemode, code: str, *, using: str, available_tools: Iterable[str] | None, **more: Any
 ) -> ExecutionResult:
-    """Execute as ``run_atomic`` by a certain Codemode."""
+    """Execute as ``run_atomic``, with a given Codemode."""
     _refuse_in_a_loop()
     names = None if available_tools is None else list(available_tools)
     _refuse_pooled_tools(codemode, names)
@@ -64,7 +65,7 @@ def run_in_transaction(
             result = codemode.run(code, available_tools=names, **more)
             connection = connections[using]
             if result.ok and (connection.needs_rollback or not connection.is_usable()):
-                # The commit of such a transaction takes it back without an error.
+                # Committing such a transaction rolls it back without an error.
                 result = _failed(
                     result,
                     transaction.TransactionManagementError(
@@ -74,7 +75,7 @@ def run_in_transaction(
                 )
             if not result.ok:
                 transaction.set_rollback(True, using=using)
-    except IntegrityError as error:  # Of a constraint that is checked at the commit.
+    except IntegrityError as error:  # from a constraint that is checked on commit
         if result is None:
             raise
         return _failed(result, error)

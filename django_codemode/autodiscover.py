@@ -1,4 +1,4 @@
-"""Finding the tools of the installed apps."""
+"""Discovery of the tools in the installed apps."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ logger = logging.getLogger("django_codemode")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolProblem:
-    """Say why a module, or an object in it, gives no tool."""
+    """The reason why a module, or an object in it, gives no tool."""
 
     module: str
     error: Exception
 
     @property
     def of_import(self) -> bool:
-        """Tell whether the whole module is missing, not one tool of it."""
+        """Whether the import of the whole module failed, not just one of its tools."""
         return not isinstance(self.error, ToolRegistrationError)
 
     @property
     def places(self) -> list[tuple[Path, int]]:
-        """Return the files that took part in the failure, with their lines, the last one last."""
+        """The files and lines that the traceback of the failure names, most recent last."""
         frames = traceback.extract_tb(self.error.__traceback__)
         places = [(frame.filename, frame.lineno or 0) for frame in frames]
         if isinstance(self.error, SyntaxError) and self.error.filename:
@@ -54,9 +54,9 @@ class ToolProblem:
 def autodiscover(registry: ComponentRegistry) -> tuple[ToolProblem, ...]:
     """Register each object that ``@tool`` decorates in the ``codemode_tools`` modules.
 
-    Only objects in a module's own namespace are looked at; one that several
-    modules import is one tool. What cannot be used is logged and returned: a
-    broken module must not keep ``manage.py`` from doing what would mend it.
+    Only a module's own namespace is searched. An object that several modules
+    import is one tool. Problems are logged and returned: a broken module must
+    not block the ``manage.py`` commands that help to repair it.
     """
     problems = []
     for app in apps.get_app_configs():
@@ -65,7 +65,7 @@ def autodiscover(registry: ComponentRegistry) -> tuple[ToolProblem, ...]:
         name = f"{app.name}.{MODULE_NAME}"
         try:
             found = list(vars(import_module(name)).values())
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is told and logged
+        except Exception as error:  # noqa: BLE001  # any error is returned and logged
             problems.append(ToolProblem(module=name, error=error))
             continue
         for candidate in filter(is_decorated, found):
@@ -79,17 +79,17 @@ def autodiscover(registry: ComponentRegistry) -> tuple[ToolProblem, ...]:
 
 
 def watch(reloader: Any, problems: tuple[ToolProblem, ...]) -> None:
-    """Let runserver's reloader see when the files of a problem change."""
+    """Make runserver's reloader watch the files that caused problems."""
     for problem in problems:
         for file in {file for file, _line in problem.places}:
             reloader.watch_dir(file.parent, file.name)
 
 
 def is_decorated(candidate: object) -> bool:
-    """Tell whether ``@tool`` decorates an object of a module."""
-    # Its own mark counts, not one inherited from a decorated class. Looking into
-    # the object's dict also leaves lazy objects of Django unevaluated.
+    """Return whether ``@tool`` decorates an object of a module."""
+    # Only the object's own mark counts, not one inherited from a decorated class.
+    # Reading the object's dict also leaves Django's lazy objects unevaluated.
     try:
         return "__codemode_tool__" in vars(candidate)
-    except TypeError:  # A number, a text: it has no attributes of its own.
+    except TypeError:  # it has no __dict__, such as a number or a string
         return False

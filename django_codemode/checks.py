@@ -49,7 +49,7 @@ def register_checks() -> None:
 def check_setting(
     *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
 ) -> list[CheckMessage]:
-    """Report bad keys (E001), and what is wrong with what good ones say."""
+    """Report an invalid setting (E001) or, in a valid one, values that cannot be used."""
     found: list[CheckMessage] = [
         Error(problem, id="django_codemode.E001")
         for problem in problems(getattr(django_settings, "CODEMODE", {}))
@@ -76,7 +76,7 @@ def check_setting(
 def check_middleware(
     *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
 ) -> list[CheckMessage]:
-    """Warn where requests have no context (W001), or one without the user (W002)."""
+    """Warn if requests have no context (W001), or a context without the user (W002)."""
     paths = list(django_settings.MIDDLEWARE)
     ours = [place for place, path in enumerate(paths) if _is_a(path, _OURS)]
     authentication = [place for place, path in enumerate(paths) if _is_a(path, _AUTHENTICATION)]
@@ -105,7 +105,7 @@ def check_middleware(
 def check_channels(
     *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
 ) -> list[CheckMessage]:
-    """Warn when websockets are wanted and nothing would serve them (W009)."""
+    """Warn if Channels is installed and no application would serve websockets (W009)."""
     if not apps.is_installed("channels") or getattr(django_settings, "ASGI_APPLICATION", None):
         return []
     return [
@@ -120,11 +120,15 @@ def check_channels(
 def check_deployment(
     *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
 ) -> list[CheckMessage]:
-    """Warn of an executor in the clear (W005), without key (W007), walls (W008) or files (W011)."""
+    """Warn of an insecure executor.
+
+    No encryption is W005, no API key W007, no isolation W008, and a TLS file
+    that cannot be read W011.
+    """
     try:
         config = get_settings().client_config()
     except ConfigurationError:
-        return []  # E001 or E007 has told.
+        return []  # reported by E001 or E007
     url = config.executor_url
     if url is None:
         return list(_unsafe_tier(config.min_tier))
@@ -170,7 +174,7 @@ def _unreadable_files(tls: TLSConfig | None) -> Iterator[CheckMessage]:
 
 
 def _unsafe_tier(min_tier: str | None) -> Iterator[CheckMessage]:
-    """Warn of a tier that E004 does not know of: from the environment, or with DEBUG on."""
+    """Warn of an unsafe tier that E004 misses: from the environment, or with DEBUG on."""
     chosen = min_tier or os.environ.get("CODEMODE_EXECUTOR_MIN_TIER")
     if chosen != "unsafe" or (min_tier == "unsafe" and not django_settings.DEBUG):
         return
@@ -188,7 +192,7 @@ def _wrong_provider(settings: CodemodeSettings) -> str | None:
         provider = settings.provider()
     except ConfigurationError as error:
         return str(error)
-    with suppress(ValueError):  # Python cannot tell what it takes, such as for a built-in.
+    with suppress(ValueError):  # it has no known signature, such as a built-in
         try:
             inspect.signature(provider).bind(object())
         except TypeError as error:
@@ -200,7 +204,7 @@ def _wrong_provider(settings: CodemodeSettings) -> str | None:
 
 
 def _wrong_connection(settings: CodemodeSettings) -> Iterator[CheckMessage]:
-    """Tell what is wrong with the setting and the environment together."""
+    """Report what is wrong with the setting and the environment combined."""
     try:
         config = settings.client_config()
     except ConfigurationError as error:
@@ -214,7 +218,7 @@ def _wrong_connection(settings: CodemodeSettings) -> Iterator[CheckMessage]:
     if config.executor_url is None:
         return
     yield from _short_key(config)
-    # Brings gRPC with it, which a project with the embedded default need not load here.
+    # Imports gRPC, which a project with the embedded default need not load here.
     from codemode.core._grpc.channels import metadata_of, parse_target
 
     try:
@@ -225,13 +229,13 @@ def _wrong_connection(settings: CodemodeSettings) -> Iterator[CheckMessage]:
 
 
 def _refused_limits(config: ClientConfig) -> Iterator[CheckMessage]:
-    """Warn of limits above what an executor grants, which refuses each run that asks for them."""
+    """Warn of limits above the executor's ceilings: it refuses each run that asks for them."""
     ceilings = CEILINGS
     if config.executor_url is None:
         try:
             ceilings = ExecutorConfig.from_env().ceilings
         except ConfigurationError:
-            return  # The embedded executor says so when it starts.
+            return  # the embedded executor reports this when it starts
     for name, asked in config.limits.model_dump(exclude_unset=True).items():
         ceiling = getattr(ceilings, name)
         if None not in (asked, ceiling) and asked > ceiling:
@@ -263,7 +267,7 @@ def _wrong_rate_cache(settings: CodemodeSettings) -> Iterator[CheckMessage]:
     try:
         cache = caches[alias]
     except (InvalidCacheBackendError, ImportError):
-        return  # For Django to report, when it is used.
+        return  # Django reports this when the cache is used
     if (reason := why_unfit(cache)) is not None:
         yield Error(
             f"CODEMODE['RATE_LIMIT'] is set and the cache {alias!r} cannot count: {reason}.",
@@ -285,19 +289,19 @@ def _wrong_rate_cache(settings: CodemodeSettings) -> Iterator[CheckMessage]:
 
 
 def _is_this_host(url: str) -> bool:
-    # Of http://host:port, of a bare host:port, and of dns:///host:port.
+    # The address of http://host:port, of a bare host:port, and of dns:///host:port.
     address = url.rstrip("/").rpartition("/")[2]
     try:
         host = urlsplit(f"//{address}").hostname or ""
         return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:  # A name, or nothing that names a host.
+    except ValueError:  # another host name, or no host at all
         return False
 
 
 def _is_a(path: str, middleware: str) -> bool:
-    """Tell whether a path leads to a middleware class, or to one that derives from it."""
-    # By names, because a project may have no django.contrib.auth to import. A path that
-    # leads nowhere is for Django to report, when it loads it.
+    """Return whether a path leads to a middleware class or to a subclass of it."""
+    # Compared by name, because a project may lack django.contrib.auth. Django itself
+    # reports a path that cannot be imported, when it loads the middleware.
     with suppress(ImportError):
         found = import_string(path)
         return inspect.isclass(found) and middleware in (

@@ -1,10 +1,10 @@
-"""A run told to others than its caller, over a channel layer: also to those who come late.
+"""The broadcast of a run to watchers over a channel layer, including those who join late.
 
-The consumer whose socket runs the code is the host. It alone decides who may
-watch, and keeps what it has told, within bounds. A watcher asks the host to
-join, gets what it has missed, and from then on what the host sends to the
-group. A message that a channel layer drops shows as a gap in the numbers, or
-as silence; the watcher asks again.
+The consumer whose socket runs the code is the host. Only the host decides who
+may watch. It keeps the events it has sent, within bounds. A watcher asks the
+host to join, gets the events it has missed, and from then on receives what the
+host sends to the group. A message that the channel layer drops shows as a gap
+in the event numbers, or as silence; the watcher then asks again.
 """
 
 from __future__ import annotations
@@ -41,25 +41,28 @@ CHECK_AGAIN_SECONDS = 2.0
 _QUEUED = 64
 _QUESTIONS = 10
 
-# An event on its way: its number, its JSON, and whether it is the last one.
+# An event in transit: its number, its JSON, and whether it is the last event.
 Told = tuple[int, str, bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watcher:
-    """Say who runs or wants to watch: a user, of a tenant, who may watch ``others`` there."""
+    """A user of a tenant, who runs code or wants to watch a run.
+
+    With ``others``, the user may also watch the runs of others in that tenant.
+    """
 
     user: str
     tenant: str | None
     others: bool = False
 
     def may_watch(self, owner: Watcher) -> bool:
-        """Tell whether this one may see what ``owner`` runs: never across tenants."""
+        """Return whether this user may see the runs of ``owner``; never across tenants."""
         return self.tenant == owner.tenant and (self.others or self.user == owner.user)
 
 
 class Broadcast:
-    """Tell a run to its watchers, and keep the last of it for those who come late."""
+    """The broadcast of one run, with its latest events kept for watchers who join late."""
 
     def __init__(self, layer: Any, execution_id: str, owner: Watcher) -> None:
         self.execution_id = execution_id
@@ -71,7 +74,7 @@ class Broadcast:
         self._watched = False
 
     async def tell(self, told: Told) -> None:
-        """Keep an event and send it to the watchers. Never waits for any of them."""
+        """Keep an event and send it to the watchers. Never waits for a watcher."""
         self._told.append(told)
         self._bytes += len(told[1])
         while self._bytes > MAX_REPLAY_BYTES and len(self._told) > 1:
@@ -80,13 +83,13 @@ class Broadcast:
             self.ended_at = time.monotonic()
         if self._watched:
             message = {"type": "codemode.told", "execution_id": self.execution_id, "told": told}
-            # When it fails, the next events spare themselves the wait: who watches asks again.
+            # After a failure, later events do not wait for the layer: watchers ask again.
             self._watched = await _tried(
                 self._layer.group_send(_watchers(self.execution_id), message)
             )
 
     async def admit(self, message: Mapping[str, Any]) -> None:
-        """Answer a watcher that wants to join, or that has missed something."""
+        """Answer a watcher that wants to join or has missed events."""
         channel, after = message["channel"], message["after"]
         answer = {"type": "codemode.joined", "watch": message["watch"]}
         if not Watcher(**message["watcher"]).may_watch(self._owner):
@@ -102,7 +105,7 @@ class Broadcast:
 
 
 class Broadcasts:
-    """The broadcasts of one socket, by execution: those that go on, and the last that ended."""
+    """The broadcasts of one socket, by execution: all in progress and the last that ended."""
 
     def __init__(self, layer: Any, channel: str) -> None:
         self._layer = layer
@@ -110,25 +113,28 @@ class Broadcasts:
         self._open: dict[str, Broadcast] = {}
 
     async def open(self, execution_id: str, owner: Watcher) -> Broadcast:
-        """Begin one, which watchers can find from now on."""
+        """Open a broadcast, which watchers can find from now on."""
         await self._tidy()
         self._open[execution_id] = broadcast = Broadcast(self._layer, execution_id, owner)
         await _tried(self._layer.group_add(_host(execution_id), self._channel))
         return broadcast
 
     async def rejoin(self) -> None:
-        """Let watchers find each of them again, after the layer may have forgotten its groups."""
+        """Join the group of each broadcast again: the layer may have forgotten its groups."""
         for execution_id in list(self._open):
             await self._layer.group_add(_host(execution_id), self._channel)
 
     async def admit(self, message: Mapping[str, Any]) -> None:
-        """Answer a watcher of one of them. To the rest, silence says the same as absence."""
+        """Answer a watcher of one of the broadcasts.
+
+        A watcher of anything else gets no answer, as if there were no host.
+        """
         await self._tidy()
         if (broadcast := self._open.get(message["execution_id"])) is not None:
             await broadcast.admit(message)
 
     async def close(self) -> None:
-        """Let nobody find any of them any more."""
+        """Close all broadcasts: watchers no longer find them."""
         for execution_id in list(self._open):
             await self._drop(execution_id)
 
@@ -146,7 +152,7 @@ class Broadcasts:
 
 
 class Watch:
-    """Follow a run that another consumer hosts."""
+    """The watch of a run that another consumer hosts."""
 
     def __init__(self, layer: Any, channel: str, *, name: str, execution_id: str) -> None:
         self.execution_id = execution_id
@@ -157,20 +163,20 @@ class Watch:
         self._answers: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(1)
 
     def offer(self, told: Told) -> None:
-        """Take an event from the group. One too many is left out, and asked for later."""
+        """Queue an event from the group. If the queue is full, drop it: it is requested later."""
         if not self._live.full():
             self._live.put_nowait(told)
 
     def answer(self, message: Mapping[str, Any]) -> None:
-        """Take the host's answer."""
+        """Queue the host's answer."""
         if not self._answers.full():
             self._answers.put_nowait(message)
 
     async def follow(self, watcher: Watcher, after: int) -> AsyncGenerator[Told | int, None]:
-        """Give each event after number ``after``, in order, until the last one.
+        """Yield each event after number ``after``, in order, up to the last event.
 
-        A number in place of an event says how many the host does not have any
-        more. Raises RefusalError where there is nothing to watch, or not any more.
+        An integer in place of an event is the number of events that the host no
+        longer has. Raises RefusalError if there is nothing to watch, or no longer.
         """
         last = after
         unanswered = 0
@@ -202,7 +208,7 @@ class Watch:
                     return
 
     async def leave(self) -> None:
-        """Let the group forget this watcher."""
+        """Remove this watcher from the group."""
         await _tried(self._layer.group_discard(_watchers(self.execution_id), self._channel))
 
     async def _until_a_gap(self, last: int) -> AsyncGenerator[Told, None]:
@@ -211,9 +217,9 @@ class Watch:
                 async with asyncio.timeout(ASK_SECONDS):
                     number, text, is_last = await self._live.get()
             except TimeoutError:
-                return  # Nothing has happened, or it was lost: only the host knows.
+                return  # nothing happened, or a message was lost: only the host knows
             if number <= last:
-                continue  # The answer had it.
+                continue  # the host's answer contained it
             if number != last + 1:
                 return
             last = number
@@ -221,7 +227,7 @@ class Watch:
 
     async def _ask(self, watcher: Watcher, after: int) -> bool:
         while not self._answers.empty():
-            self._answers.get_nowait()  # It came too late for the question before.
+            self._answers.get_nowait()  # a late answer to an earlier question
         message = {
             "type": "codemode.join",
             "execution_id": self.execution_id,
@@ -247,10 +253,10 @@ class Watch:
 async def while_permitted(
     watch: Watch, watcher: Watcher, after: int, permitted: Callable[[], Awaitable[Watcher]]
 ) -> AsyncGenerator[Told | int, None]:
-    """Give what ``watch.follow()`` gives, as long as its user may see it.
+    """Yield what ``watch.follow()`` yields, as long as its user may see it.
 
-    Before an event, ``permitted`` is asked again when two seconds have passed
-    since; it returns who watches now, or raises RefusalError.
+    Before an event, ``permitted`` is called again if its last call is at least
+    2 s ago. It returns the current watcher, or raises RefusalError.
     """
     checked = time.monotonic()
     while True:
@@ -260,7 +266,7 @@ async def while_permitted(
                     former, watcher = watcher, await permitted()
                     checked = time.monotonic()
                     if watcher != former:
-                        break  # The host decides again, from the same event on.
+                        break  # the host decides again, starting from this event
                 yield event
                 if not isinstance(event, int):
                     after = event[0]
@@ -269,10 +275,10 @@ async def while_permitted(
 
 
 async def _tried(sending: Awaitable[None]) -> bool:
-    """Wait for the channel layer, and tell whether it did its work: runs go on without it."""
+    """Await a call of the channel layer; return whether it succeeded. Runs go on without it."""
     try:
         await sending
-    except Exception as error:  # noqa: BLE001  # each layer has errors of its own
+    except Exception as error:  # noqa: BLE001  # each layer raises its own errors
         logger.warning("The channel layer has failed: %r", error)
         return False
     return True
@@ -287,7 +293,7 @@ def _watchers(execution_id: str) -> str:
 
 
 def _nothing() -> RefusalError:
-    # One code for what is not there and for what is somebody else's.
+    # The same code for an unknown execution and for another user's.
     return RefusalError(
         "unknown_execution", "there is no such execution that you may watch", status=404
     )

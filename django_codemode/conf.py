@@ -55,10 +55,10 @@ _OF_THE_CLIENT = (
 
 
 class CodemodeSettings(BaseModel):
-    """Hold what ``settings.CODEMODE`` says, by the names of its keys in lower case.
+    """The validated ``settings.CODEMODE``, with the names of its keys in lower case.
 
-    Seconds, bytes and rows. A key that is not set leaves the matter to the
-    environment variables of ``ClientConfig.from_env()``, then to the default.
+    Units are seconds, bytes and rows. A key that is not set falls back to its
+    environment variable in ``ClientConfig.from_env()``, then to the default.
     """
 
     model_config = ConfigDict(
@@ -124,11 +124,11 @@ class CodemodeSettings(BaseModel):
         return self
 
     def client_config(self) -> ClientConfig:
-        """Return the client's configuration, each set key above its environment variable.
+        """Return the client's configuration. A key that is set overrides its variable.
 
         Raises ConfigurationError for a bad environment variable.
         """
-        chosen = self.model_fields_set.intersection(_OF_THE_CLIENT)  # a None is a choice as well
+        chosen = self.model_fields_set.intersection(_OF_THE_CLIENT)  # an explicit None is set too
         config = ClientConfig.from_env(**{name: getattr(self, name) for name in chosen})
         if config.executor_url is None and config.min_tier is None:
             config = config.model_copy(update={"min_tier": _default_min_tier()})
@@ -142,7 +142,7 @@ class CodemodeSettings(BaseModel):
     def provider(self) -> ContextProvider:
         """Return the project's CONTEXT_PROVIDER, or the default one.
 
-        Raises ConfigurationError when it cannot be imported or called.
+        Raises ConfigurationError if the provider cannot be imported or called.
         """
         provider: Any = self.context_provider
         if provider is None:
@@ -168,8 +168,9 @@ class CodemodeSettings(BaseModel):
     def fairness_key_of(self, context: RuntimeContext | None) -> str:
         """Return the opaque key by which the executor is fair between callers.
 
-        An HMAC of ``tenant_id``, without a tenant of the user's primary key, so
-        that the executor cannot tell who that is; empty when neither is known.
+        The key is an HMAC of ``tenant_id`` or, without a tenant, of the user's
+        primary key, so that the executor cannot identify the caller. It is
+        empty if neither is known.
         """
         caller = _caller_of(context or RuntimeContext())
         if not caller:
@@ -179,7 +180,7 @@ class CodemodeSettings(BaseModel):
 
 
 def check_rate(rate: object) -> str:
-    """Return a rate such as ``"60/minute"`` as it is. Raises ValueError for anything else."""
+    """Return a rate such as ``"60/minute"`` unchanged. Raises ValueError for anything else."""
     if isinstance(rate, str) and _RATE.fullmatch(rate):
         return rate
     raise ValueError(
@@ -193,15 +194,15 @@ def _caller_of(context: RuntimeContext) -> str:
         return f"tenant {tenant}"
     user = context.get("user")
     if is_unloaded(user):
-        return ""  # where the thread for sync code waits for the loop, nobody could load it
+        return ""  # loading it is impossible while the thread for sync code waits for the loop
     pk = getattr(user, "pk", None)
     return "" if pk is None else f"user {pk}"
 
 
 def _default_min_tier() -> str | None:
-    """Return what an embedded executor must offer: in production nothing less than A."""
+    """Return the minimum tier of an embedded executor: A in production, C under DEBUG."""
     if "CODEMODE_EXECUTOR_MIN_TIER" in os.environ:
-        return None  # the executor reads it itself
+        return None  # the executor reads the variable itself
     return "C" if django_settings.DEBUG else "A"
 
 
@@ -220,7 +221,7 @@ def parse(raw: object) -> CodemodeSettings:
 
 
 def problems(raw: object) -> list[str]:
-    """Return a sentence for each thing that is wrong with a value of ``CODEMODE``."""
+    """Return a sentence for each problem of a value of ``CODEMODE``."""
     validated = _validate(raw)
     return [] if isinstance(validated, CodemodeSettings) else validated
 
@@ -251,6 +252,6 @@ def _sentence(problem: ErrorDetails) -> str:
         advice = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
         return f"{name} is no setting; {advice}"
     value = problem["input"]
-    # Only what cannot be a secret is shown: settings end up in logs and issues.
+    # Only numbers are shown, which are no secrets: settings end up in logs and issues.
     shown = f" (got {value!r})" if isinstance(value, int | float) else ""
     return f"{name}: {problem['msg'].removeprefix('Value error, ')}{shown}"

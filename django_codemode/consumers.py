@@ -1,7 +1,7 @@
 """Executions over a websocket, for Django Channels: run, cancel, watch.
 
 Messages are JSON objects. A client sends ``{"type": "run" | "cancel" |
-"watch", "id": …, …}``; each answer has the ``id`` of what it is about.
+"watch", "id": …, …}``; each answer has the ``id`` of the run or watch it belongs to.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ _LAYER_SECONDS = 1.0
 
 
 class CodemodeConsumer(AsyncWebsocketConsumer):
-    """Execute code for a websocket and tell it the events as they happen.
+    """A websocket consumer that executes code and sends its events as they happen.
 
-    Who may is asked at the connection and again for each message, of a watch
-    also before an event when two seconds have passed since, with the user as
-    the database has it then. Each run has a context, a thread for sync
-    code and a task of its own, ends with the socket, and is held back by its
-    reader alone. Hooks are synchronous and may query the database.
+    Permission is checked on connect and again for each message, with the user
+    reloaded from the database. For a watch it is also checked before an event,
+    if the last check is at least 2 s ago. Each run has its own context, thread
+    for sync code and task. It ends with the socket, and only the reader of that
+    socket can slow it down. Hooks are synchronous and may query the database.
     """
 
     permission_required: str | Collection[str] = "django_codemode.execute_code"
@@ -63,14 +63,14 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args)
-        for key, value in kwargs.items():  # of as_asgi(), as in Django's as_view()
+        for key, value in kwargs.items():  # from as_asgi(), as in Django's as_view()
             if not hasattr(type(self), key):
                 raise TypeError(
                     f"{type(self).__name__} has no {key!r}; as_asgi() takes the names of its "
                     "attributes, such as allowed_origins"
                 )
             setattr(self, key, value)
-        self._tasks: dict[str, asyncio.Task[None]] = {}  # by the ids that are in use
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # by id, as long as the id is in use
         self._unfinished: set[asyncio.Task[None]] = set()
         self._watches: dict[str, Watch] = {}
         self._broadcasts: Broadcasts | None = None
@@ -84,7 +84,7 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
         return get_codemode()
 
     def get_user(self) -> Any:
-        """Return the socket's user as the database has it now, or None."""
+        """Return the socket's user, reloaded from the database, or None."""
         return reload_user(self.scope)
 
     def check_permission(self, user: Any) -> None:
@@ -94,14 +94,14 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
     def get_context(self, user: Any) -> Mapping[str, Any]:
         """Return the context for the tools of one message.
 
-        CONTEXT_PROVIDER is asked anew with the socket's handshake, as the user
-        of this message, unless CodemodeASGIMiddleware has a provider of its own.
+        CONTEXT_PROVIDER is called for each message, with the socket's handshake
+        and the message's user, unless CodemodeASGIMiddleware has its own provider.
         """
         outer = self.scope.get("codemode_context")
         asked = self.scope.get("codemode_provider") is not None
         if get_settings().context_provider is not None and not asked:
             return provide(handshake_request(self.scope, user))
-        if isinstance(outer, RuntimeContext):  # CodemodeASGIMiddleware is around.
+        if isinstance(outer, RuntimeContext):  # set by CodemodeASGIMiddleware
             return outer.merged(user=user)
         return {**default_scope_provider(dict(self.scope)), "user": user}
 
@@ -110,7 +110,7 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
         return None
 
     def get_execution_timeout(self, user: Any) -> float:
-        """Return the most seconds that a run may ask for, and gets unless it does."""
+        """Return the longest timeout that a run may request, in seconds; it is the default too."""
         return self.get_codemode().client.limits.execution_timeout
 
     def get_rate_limit(self, user: Any) -> str | None:
@@ -124,16 +124,16 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            await self._end_all()  # Also when the server or the channel layer has failed.
+            await self._end_all()  # even when the server or the channel layer has failed
 
     @property
     def channel_receive(self) -> Callable[[], Awaitable[Any]]:
-        """Wait for a message of the channel layer, however long that fails meanwhile."""
+        """The function that waits for a message of the channel layer, through any failures."""
         return self._receive_from_layer
 
     @channel_receive.setter
     def channel_receive(self, receive: Callable[[], Awaitable[Any]]) -> None:
-        # The base class sets it, and would end the socket and its runs by the first failure.
+        # The base class sets this, and its first failure would end the socket and its runs.
         self._layer_receive = receive
 
     async def _receive_from_layer(self) -> Any:
@@ -146,7 +146,7 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
             except Exception as error:
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():
-                    # The socket ends, and the layer has made another error of that.
+                    # The socket ends, and the layer has replaced the CancelledError.
                     raise asyncio.CancelledError from error
                 failures += 1
                 if failures == 1:
@@ -154,9 +154,9 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
                 await asyncio.sleep(_LAYER_SECONDS)
 
     async def connect(self) -> None:
-        """Let in whoever may execute code, from a page of an allowed origin."""
+        """Accept a user who may execute code, from a page of an allowed origin."""
         if not origin_is_allowed(self.scope, self.allowed_origins):
-            await self.close()  # Before it is accepted, which is 403 to the browser.
+            await self.close()  # before accept: the browser gets 403
             return
         await self.accept()
         try:
@@ -168,7 +168,7 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
                 await self.close(CLOSE_NOT_PERMITTED)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """Begin what a message asks for."""
+        """Start what a message asks for."""
         if text_data is None:
             await self.close(_CLOSE_BINARY)
             return
@@ -195,12 +195,12 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
             await self._broadcasts.admit(message)
 
     async def codemode_joined(self, message: Mapping[str, Any]) -> None:
-        """Take the answer to what a watch of this consumer has asked."""
+        """Pass a host's answer to the watch that asked for it."""
         if (watch := self._watches.get(message["watch"])) is not None:
             watch.answer(message)
 
     async def codemode_told(self, message: Mapping[str, Any]) -> None:
-        """Take an event of a run that is watched here."""
+        """Pass an event to the watches of its run."""
         for watch in self._watches.values():
             if watch.execution_id == message["execution_id"]:
                 watch.offer(message["told"])
@@ -233,7 +233,7 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
         task = self._tasks.get(name)
         if task is None:
             raise RefusalError("unknown_id", f"nothing runs under the id {name!r}")
-        if not task.cancelling():  # Once, or it would not wait for a sync tool to end.
+        if not task.cancelling():  # a second cancel would not wait for a sync tool to end
             task.cancel()
 
     async def _end_all(self) -> None:
@@ -252,7 +252,7 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
         work: Callable[[Line, dict[str, Any]], Awaitable[None]],
         message: dict[str, Any],
     ) -> None:
-        """Do what one message asks for, and tell how it ends, whatever comes of it."""
+        """Do what one message asks for, and always report how it ended."""
         refusal = RefusalError("cancelled", "it was cancelled, or its socket was closed")
         try:
             async with own_thread():
@@ -262,9 +262,9 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
             pass
         except RefusalError as error:
             refusal = error
-        except ConfigurationError as error:  # One of the inputs was told by the run.
+        except ConfigurationError as error:  # the run itself has reported one about its inputs
             refusal = not_configured(error)
-        except Exception as error:  # noqa: BLE001  # goes to the log from there
+        except Exception as error:  # noqa: BLE001  # error_message() logs it
             await line.tell(error_message(error))
             return
         if line.number or refusal.code == "cancelled":
@@ -314,18 +314,18 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
                             line.release()
                         await line.pass_on(text)
         finally:
-            if self._watches.get(line.name) is watch:  # Its id may have been used again.
+            if self._watches.get(line.name) is watch:  # the id may be in use again
                 del self._watches[line.name]
             others = self._watches.values()
             if all(one.execution_id != execution_id for one in others):
-                await watch.leave()  # For the whole socket, which is what the group knows.
+                await watch.leave()  # the whole socket leaves: the group knows no single watch
 
     def _check_layer(self) -> None:
         if self.channel_layer is None:
             raise RefusalError("not_watchable", "this site has no channel layer: CHANNEL_LAYERS")
 
     async def _ask[**P, R](self, hooks: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call hooks on the thread for sync code. Raises RefusalError also in Django's words."""
+        """Call hooks on the thread for sync code; turn Django's PermissionDenied into a refusal."""
         try:
             return await sync_to_async(hooks)(*args, **kwargs)
         except PermissionDenied as error:
@@ -358,7 +358,7 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
         return as_context(self.get_context(user), self.get_context)
 
     async def _refuse(self, name: str | None, refusal: RefusalError) -> None:
-        """Say that a message was not acted upon. Who is not logged in any more has to leave."""
+        """Send that a message was refused; close the socket if its user is not logged in."""
         data = refusal_as_json(refusal)
         del data["result"]
         await self._send(json.dumps({"type": "refused", "id": name, "data": data}))
@@ -377,7 +377,7 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
                 try:
                     await self.send(text_data=text)
                 except OSError:
-                    self._gone = True  # Which the consumer learns next.
+                    self._gone = True  # the consumer receives the disconnect next
 
 
 def _watcher(user: Any, context: RuntimeContext, *, others: bool = False) -> Watcher:

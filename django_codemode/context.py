@@ -1,4 +1,4 @@
-"""What a request's RuntimeContext holds, and who decides that."""
+"""The RuntimeContext of a request, and the provider that makes it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 def default_provider(request: HttpRequest) -> dict[str, Any]:
     """Return ``request_id``, ``user`` and ``tenant_id``, as far as they are known.
 
-    ``user`` is what ``request.user`` is at the first use, whoever has set it
-    until then; a run loads it when it begins. ``tenant_id`` is there when ``TENANT_HEADER`` or
-    ``TENANT_FROM_HOST`` says where from.
+    ``user`` is the value that ``request.user`` has on first use; a run loads it
+    when it begins. ``tenant_id`` is present if ``TENANT_HEADER`` or
+    ``TENANT_FROM_HOST`` names its source.
     """
     variables: dict[str, Any] = {"request_id": _request_id(request)}
     if hasattr(request, "user"):
@@ -48,7 +48,7 @@ def default_provider(request: HttpRequest) -> dict[str, Any]:
 def provide(request: HttpRequest) -> RuntimeContext:
     """Return the request's context, from synchronous code.
 
-    Raises ConfigurationError when CONTEXT_PROVIDER cannot be used.
+    Raises ConfigurationError if CONTEXT_PROVIDER cannot be used.
     """
     provider = get_settings().provider()
     provided = provider(request)
@@ -61,21 +61,21 @@ async def aprovide(request: HttpRequest) -> RuntimeContext:
     """Return the request's context, from asynchronous code.
 
     A synchronous CONTEXT_PROVIDER runs in the request's thread, where it may
-    query the database. Raises ConfigurationError when it cannot be used.
+    query the database. Raises ConfigurationError if the provider cannot be used.
     """
     provider = get_settings().provider()
     if provider is default_provider:
-        return provide(request)  # Reads the request and nothing else: no thread is needed.
+        return provide(request)  # reads only the request: no thread is needed
     return as_context(await call_provider(provider, request), provider)
 
 
 async def call_provider(provider: Callable[[Any], Any], argument: object) -> object:
-    """Call a provider of either kind, a synchronous one in the request's thread."""
+    """Call a sync or async provider; a sync one runs in the request's thread."""
     if inspect.iscoroutinefunction(provider):
         return await provider(argument)
-    # In a function of its own, because asgiref refuses what it takes for asynchronous.
+    # Wrapped in a lambda, because asgiref refuses a callable that it takes for asynchronous.
     provided = await sync_to_async(lambda: provider(argument))()
-    # A callable object, or a lambda, shows only now that it is asynchronous.
+    # A callable object or a lambda turns out to be asynchronous only now.
     return await provided if inspect.isawaitable(provided) else provided
 
 
@@ -84,14 +84,14 @@ async def _wait_for(awaitable: Awaitable[Any]) -> Any:
 
 
 def request_id_from(header: str | None) -> str:
-    """Return the request's own id when it is a sane one, else a new one."""
+    """Return the request's own id if it is well-formed, else a new id."""
     if header and _SANE_REQUEST_ID.fullmatch(header):
         return header
     return str(uuid4())
 
 
 def as_context(provided: object, provider: object) -> RuntimeContext:
-    """Return what a provider or hook gave as a RuntimeContext. Raises ConfigurationError."""
+    """Return a provider's or hook's result as a RuntimeContext. Raises ConfigurationError."""
     if isinstance(provided, RuntimeContext):
         return provided
     if isinstance(provided, Mapping) and all(isinstance(name, str) for name in provided):
@@ -104,7 +104,7 @@ def as_context(provided: object, provider: object) -> RuntimeContext:
 
 
 def _request_id(request: HttpRequest) -> str:
-    # A middleware that is around this has chosen one before.
+    # An outer middleware may have chosen an id already.
     for around in (vars(request), getattr(request, "scope", {})):
         outer = around.get("codemode_context")
         if isinstance(outer, RuntimeContext) and "request_id" in outer:

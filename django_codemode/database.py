@@ -1,4 +1,4 @@
-"""Django's connections and QuerySets, where tools use them."""
+"""Django's connections and QuerySets, as tools use them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ __all__ = ["close_connections", "register_converters", "release_connections", "r
 
 
 def release_connections() -> None:
-    """Close this thread's connections that are broken or past their age.
+    """Close this thread's connections that are broken or past their maximum age.
 
-    One inside a transaction stays, for it is somebody else's, such as a TestCase's.
+    A connection inside a transaction stays open: it belongs to other code, such
+    as a TestCase.
     """
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
@@ -27,19 +28,19 @@ def release_connections() -> None:
 
 
 def close_connections() -> None:
-    """Close this thread's connections, whatever their age: the thread ends."""
+    """Close this thread's connections, whatever their age, because the thread ends."""
     connections.close_all()
 
 
 def register_converters() -> None:
-    """Let the rows of ``.values()`` and ``.values_list()`` travel."""
+    """Register the converter for QuerySets of ``.values()`` and ``.values_list()``."""
     register_converter(_holds_values, rows)
 
 
 def rows(queryset: QuerySet[Any, Any]) -> list[Any]:
     """Evaluate a QuerySet of values, up to ``MAX_ROWS`` rows; named rows become dicts.
 
-    Raises ValueEncodingError when there are more, and in an event loop, where
+    Raises ValueEncodingError if there are more rows, and in an event loop, where
     Django refuses the query.
     """
     limit = get_settings().max_rows
@@ -61,8 +62,8 @@ def rows(queryset: QuerySet[Any, Any]) -> list[Any]:
 
 
 def _holds_values(value: object) -> bool:
-    # By its type: isinstance() would evaluate a lazy object. QuerySets of model
-    # instances are left to the general refusal, which shows the .values() to write.
+    # Checked by type, because isinstance() would evaluate a lazy object. QuerySets of
+    # model instances get the general refusal, which shows the .values() to write.
     if not issubclass(type(value), QuerySet):
         return False
     queryset: Any = value

@@ -1,4 +1,4 @@
-"""Whether the executor answers: asked once for many who want to know, and never for long."""
+"""The health of the executor: one bounded request on behalf of all callers."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _MAX_AGE_SECONDS = 2.0
 
 
 def executor_info(codemode: Codemode, timeout: float) -> ExecutorInfo | None:
-    """Return what the executor says of itself, or None when it does not within ``timeout`` seconds.
+    """Return the executor's information, or None if it has not answered within ``timeout`` seconds.
 
-    The answer may be two seconds old: however many ask, the executor is asked
-    once. Starts an embedded executor, as an execution would.
+    The answer may be 2 s old: however many callers there are, the executor gets
+    one request. Starts an embedded executor, as an execution would.
     """
     with _lock:
         probe = _probes.setdefault(codemode, _Probe())
@@ -31,7 +31,7 @@ def executor_info(codemode: Codemode, timeout: float) -> ExecutorInfo | None:
 
 
 class _Probe:
-    """The last answer of one executor, or the one that is being waited for."""
+    """The last answer of one executor, or the pending one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -44,7 +44,7 @@ class _Probe:
             old = time.monotonic() - self._answered_at > _MAX_AGE_SECONDS
             if answer is None or (answer.done() and old):
                 self._answer = answer = Future()
-                # In a thread, because an executor that starts or hangs takes its time.
+                # In a thread, because a starting or hanging executor may exceed the timeout.
                 threading.Thread(
                     target=self._work, args=(codemode, answer), name="codemode-health", daemon=True
                 ).start()

@@ -19,12 +19,12 @@ GetResponse = (
 
 
 class CodemodeMiddleware:
-    """Run each request in the RuntimeContext that ``CONTEXT_PROVIDER`` makes for it.
+    """Middleware that runs each request in the RuntimeContext of ``CONTEXT_PROVIDER``.
 
     Belongs after AuthenticationMiddleware. Works in synchronous and in
-    asynchronous stacks, leaves the request's context at
-    ``request.codemode_context``, and restores the former one whatever happens.
-    The body of a streaming response runs in the request's context too.
+    asynchronous stacks. Stores the context as ``request.codemode_context``, and
+    always restores the former context. The body of a streaming response runs in
+    the request's context too.
     """
 
     sync_capable = True
@@ -34,7 +34,7 @@ class CodemodeMiddleware:
         self.get_response = get_response
         self.async_mode = iscoroutinefunction(get_response)
         if self.async_mode:
-            # Marks the instance, because Django looks at that and not at __call__.
+            # Marks the instance, because Django inspects that and not __call__.
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
@@ -57,22 +57,22 @@ class CodemodeMiddleware:
 
 
 def _remember(request: HttpRequest, context: RuntimeContext) -> None:
-    # By its dict, because the class of the request declares no such attribute.
+    # Through vars(), because the request class declares no such attributes.
     vars(request)["codemode_context"] = context
-    vars(request)["codemode_user"] = getattr(request, "user", None)  # as yet, and not loaded
+    vars(request)["codemode_user"] = getattr(request, "user", None)  # as it is now, and not loaded
 
 
 def _bound(response: HttpResponseBase, context: RuntimeContext) -> HttpResponseBase:
-    """Make a streaming body and the response's close() run in the context as well."""
+    """Make a streaming body and the response's close() run in the context too."""
     if not isinstance(response, StreamingHttpResponse):
         return response
     if getattr(response, "file_to_stream", None) is not None:
-        return response  # A plain file: wrapping it would cost the server's fast path.
+        return response  # a plain file: wrapping it would disable the server's fast path
     content = response.streaming_content
 
     def close_in_context() -> None:
-        # The response, this function and the body refer to each other. Let go of
-        # them here, so that a body that was left early ends now and not at some
+        # The response, this function and the body refer to each other. The cycle is
+        # broken here, so that an unfinished body ends now and not at a later
         # garbage collection.
         vars(response).pop("close", None)
         with use_context(context):
@@ -88,8 +88,8 @@ def _bound(response: HttpResponseBase, context: RuntimeContext) -> HttpResponseB
 
 
 def _steps(content: Iterator[bytes], context: RuntimeContext) -> Iterator[bytes]:
-    # Bound around each step, and never across a yield: between two steps the
-    # server's own code runs, in this same thread.
+    # The context is set around each step, never across a yield: between two steps
+    # the server's own code runs in the same thread.
     while True:
         with use_context(context):
             try:

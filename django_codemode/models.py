@@ -1,4 +1,4 @@
-"""No table: only the permissions."""
+"""A model without a table, which carries the permissions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["CodePermission"]
 
 
 class _NoRows(models.Manager["CodePermission"]):
-    """Find nothing, without asking for the table: ``dumpdata`` goes through all models."""
+    """A manager that finds nothing and queries no table: ``dumpdata`` visits all models."""
 
     def get_queryset(self) -> models.QuerySet[CodePermission]:
         """Return no rows."""
@@ -17,7 +17,7 @@ class _NoRows(models.Manager["CodePermission"]):
 
 
 class CodePermission(models.Model):  # noqa: DJ008  there are no rows to show
-    """Carry ``execute_code`` and ``watch_code``, which nobody has by default but superusers."""
+    """The model of ``execute_code`` and ``watch_code``, by default only for superusers."""
 
     objects = _NoRows()
 
@@ -30,5 +30,5 @@ class CodePermission(models.Model):  # noqa: DJ008  there are no rows to show
             ("watch_code", _("Can watch the executions of others")),
         ]
         verbose_name = _("code execution")
-        # What the admin calls the link to its page.
+        # The admin's label for the link to the playground.
         verbose_name_plural = _("playground")

@@ -1,4 +1,4 @@
-"""The JSON of the views and websockets: what comes in, checked, and what goes out."""
+"""The JSON of the views and websockets: checked requests, and answers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutePayload:
-    """Hold the checked body of a request. ``execution_timeout`` is in seconds."""
+    """The checked body of a request. ``execution_timeout`` is in seconds."""
 
     code: str
     inputs: dict[str, Any] = field(default_factory=dict)
@@ -74,7 +74,7 @@ def load_json(body: bytes | str) -> dict[str, Any]:
 
 
 def check_payload(data: dict[str, Any]) -> ExecutePayload:
-    """Check what is to be executed. Raises RefusalError, which names the key and the fix."""
+    """Check the object that a client sent. Raises RefusalError, which names the key and the fix."""
     for key in data:
         if key not in _KEYS:
             close = get_close_matches(key, _KEYS, n=1)
@@ -103,7 +103,7 @@ def result_as_json(result: ExecutionResult) -> dict[str, Any]:
     """Return the whole outcome as JSON values, by the rules of ``codemode.values.to_text``.
 
     A value whose JSON has more than ``MAX_JSON`` characters is left out, and
-    the status is ``limit``: a character that JSON escapes takes six.
+    the status becomes ``limit``. A character that JSON escapes may take six.
     """
     text = result.text
     size = len(json.dumps(text)) if isinstance(result.value, str) else len(text)
@@ -137,7 +137,7 @@ def result_as_json(result: ExecutionResult) -> dict[str, Any]:
 
 
 def tool_as_json(tool: Tool) -> dict[str, Any]:
-    """Return what a program or a model needs to know of a tool."""
+    """Return what a program or a model needs to know about a tool."""
     return {
         "name": tool.name,
         "signature": tool.signature,
@@ -149,7 +149,7 @@ def tool_as_json(tool: Tool) -> dict[str, Any]:
 
 
 def event_as_json(event: Event) -> dict[str, Any]:
-    """Return what an event tells, without its ``type``; ``completed`` is the whole outcome."""
+    """Return the data of an event, without its ``type``; of ``completed``, the whole outcome."""
     match event:
         case ExecutionStarted():
             return {"execution_id": event.execution_id, "isolation": event.isolation}
@@ -181,7 +181,7 @@ def event_as_json(event: Event) -> dict[str, Any]:
 
 
 def refusal_as_json(refusal: RefusalError) -> dict[str, Any]:
-    """Return what the ``error`` event of a stream or of a websocket tells."""
+    """Return the data of the ``error`` event of a stream or of a websocket."""
     result = refusal.result
     return {
         "code": refusal.code,

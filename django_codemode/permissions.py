@@ -1,4 +1,4 @@
-"""Who may call a tool: the user in the RuntimeContext, by Django's permissions."""
+"""Permission checks: Django's permissions of the user decide who may execute and call tools."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ __all__ = [
 
 @final
 class System:
-    """Be the type of ``SYSTEM``, the one actor that may call every tool.
+    """The type of ``SYSTEM``, the one actor that may call every tool.
 
-    It is no user: code that asks it for a permission gets an AttributeError.
+    The system is not a user: code that asks it for a permission gets an
+    AttributeError.
     """
 
     __slots__ = ()
@@ -57,16 +58,16 @@ Only ``codemode_exec`` without ``--user`` sets it, and the project's own code.
 
 
 class DjangoPermissionChecker:
-    """Let a tool's ``permission`` be decided by the context's ``user``.
+    """The permission checker of tools, which decides by the context's ``user``.
 
-    ``permission`` is a Django permission (``"shop.add_refund"``), several, all
-    of which are needed, or a callable that takes the RuntimeContext and the
-    user and returns a bool. Without a user, and for an anonymous or inactive
-    one, the answer is no. May query the database.
+    A tool's ``permission`` is a Django permission (``"shop.add_refund"``),
+    several permissions, all of which are needed, or a callable that takes the
+    RuntimeContext and the user and returns a bool. Without a user, and for an
+    anonymous or inactive user, the call is not allowed. May query the database.
     """
 
     def allows(self, tool: Tool, context: RuntimeContext | None) -> bool:
-        """Tell whether the context's user may see and call the tool."""
+        """Return whether the context's user may see and call the tool."""
         if tool.permission is None:
             return True
         user = None if context is None else context.get("user")
@@ -82,12 +83,12 @@ class DjangoPermissionChecker:
 def require_permission(user: Any, permission: str | Collection[str]) -> None:
     """Raise RefusalError unless the user is logged in, active and has a Django permission.
 
-    Of several all are needed. May query the database. Raises ConfigurationError
-    where none is named.
+    If several are named, all are needed. May query the database. Raises
+    ConfigurationError if none is named.
     """
     if user is None or not user.is_authenticated:
         raise RefusalError("not_authenticated", "log in to execute code", status=401)
-    # Backends of a project may grant something to who is not active; executing takes both.
+    # A project's backend may grant permissions to inactive users, who may still not execute.
     if not (getattr(user, "is_active", False) and has_permission(user, permission)):
         named = permission if isinstance(permission, str) else " and ".join(permission)
         raise RefusalError(
@@ -96,9 +97,9 @@ def require_permission(user: Any, permission: str | Collection[str]) -> None:
 
 
 def has_permission(user: Any, permission: str | Collection[str]) -> bool:
-    """Tell whether a user has a Django permission, or all of several. May query the database.
+    """Return whether a user has a Django permission, or all of several. May query the database.
 
-    Raises ConfigurationError where none is named, which would let in everybody.
+    Raises ConfigurationError if none is named, which would admit everybody.
     """
     if not permission:
         raise ConfigurationError(
@@ -110,18 +111,18 @@ def has_permission(user: Any, permission: str | Collection[str]) -> bool:
 
 
 def reload_user(scope: Mapping[str, Any]) -> Any:
-    """Return the user of an ASGI scope as the database has it now; None when nobody is logged in.
+    """Return the user of an ASGI scope, reloaded from the database; None if nobody is logged in.
 
-    A websocket lives long: the user may have been deactivated or lost
-    permissions since, and one whom the scope's session has logged in may have
-    logged out. Queries the database.
+    A websocket lives long. Since it was opened, the user may have been
+    deactivated or lost permissions, and a user who logged in through the
+    scope's session may have logged out. Queries the database.
     """
     user = scope.get("user")
     if user is None or not user.is_authenticated:
         return None
     model = get_user_model()
     if not isinstance(user, model):
-        return user  # The project's own notion of a user.
+        return user  # the project's own type, not its user model
     session = scope.get("session")
     fresh: Any
     if session is not None and session.get(SESSION_KEY) == user._meta.pk.value_to_string(user):
@@ -129,7 +130,7 @@ def reload_user(scope: Mapping[str, Any]) -> Any:
         request = SimpleNamespace(session=engine.SessionStore(session.session_key))
         fresh = get_user(cast("HttpRequest", request))
         return fresh if fresh.is_authenticated else None
-    # A token, say, has told who it is, whatever session came along.
+    # Something else, such as a token, identified the user, whatever the session says.
     fresh = model._default_manager.filter(pk=user.pk).first()
     return fresh if fresh is not None and fresh.is_active else None
 

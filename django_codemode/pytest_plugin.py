@@ -16,7 +16,7 @@ __all__ = ["codemode"]
 @pytest.fixture
 def codemode(_codemode_executor: None) -> Iterator[CodemodeTester]:
     """Run code with the project's tools in a real executor; see django_codemode.testing."""
-    # Not before: Django may not be set up when pytest loads its plugins.
+    # Imported here: Django may not be set up when pytest loads its plugins.
     from django_codemode.testing import CodemodeTester
 
     with CodemodeTester() as tester:
@@ -25,7 +25,7 @@ def codemode(_codemode_executor: None) -> Iterator[CodemodeTester]:
 
 @pytest.fixture(scope="session")
 def _codemode_executor() -> Iterator[None]:
-    """End the executor with the session; the first execution starts it."""
+    """Close the executor at the end of the session; the first execution starts it."""
     yield
     from django_codemode.testing import close_executor
 

@@ -1,4 +1,4 @@
-"""What somebody may have executed, made of what was asked and of what is offered."""
+"""The checked execution that results from a request and from what is offered to its user."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Execution", "prepare_execution"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """Hold an execution that was checked. Run it within its ``context``."""
+    """An execution that has been checked. Run it within its ``context``."""
 
     codemode: Codemode
     context: RuntimeContext
@@ -53,7 +53,7 @@ def prepare_execution(
     offered: Iterable[str] | None,
     longest: float,
 ) -> Execution:
-    """Check what was asked against the tools that are ``offered`` and the ``longest`` seconds.
+    """Check a request against the ``offered`` tools and the ``longest`` timeout in seconds.
 
     May query the database. Raises RefusalError.
     """
@@ -86,7 +86,7 @@ def _tools(
         except ConfigurationError:
             below = set()
         if not below:
-            # Of those only that the user may see: a name can be telling.
+            # Suggest only tools that the user may see: a name can reveal something.
             close = get_close_matches(name, registry.visible(within, context), n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise RefusalError(
@@ -100,7 +100,7 @@ def _seconds(requested: float | None, longest: float) -> float:
     if requested is not None and requested > longest:
         raise RefusalError(
             "invalid_execution_timeout",
-            # An integer of JSON may be larger than what a float, and so its format, can be.
+            # An integer of JSON may exceed the range of float, which the format converts to.
             f"'execution_timeout' is {min(requested, sys.float_info.max):g} seconds; "
             f"a request may ask for {longest:g} at most",
         )

@@ -1,4 +1,4 @@
-"""Users that are loaded at their first use, as Django's requests have them."""
+"""Users that are loaded on first use, as in Django's requests."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["is_unloaded", "user_loader"]
 
 
 def user_loader(context: RuntimeContext) -> Callable[[], object] | None:
-    """Return what loads the context's user; None when there is nothing to load.
+    """Return a function that loads the context's user; None if there is nothing to load.
 
-    An asynchronous tool could not load it: Django refuses the query in a loop.
+    An asynchronous tool could not load the user: Django refuses the query in a loop.
     """
     user = context.get("user")
-    # Whatever attribute is asked for, a lazy object and those that it wraps have to be there.
+    # Reading any attribute loads the lazy object and the lazy objects that it wraps.
     return (lambda: getattr(user, "pk", None)) if is_unloaded(user) else None
 
 
 def is_unloaded(user: Any) -> bool:
-    """Tell whether using the user would load it."""
+    """Return whether using the user would load it."""
     while isinstance(user, LazyObject):
         if (user := user.__dict__.get("_wrapped", empty)) is empty:
             return True

@@ -1,4 +1,4 @@
-"""Whether a websocket comes from a page that may open it: browsers send cookies from any."""
+"""The origin check of websockets: browsers send cookies with requests from any page."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ __all__ = ["origin_is_allowed"]
 
 
 def origin_is_allowed(scope: Mapping[str, Any], allowed_origins: Sequence[str] | None) -> bool:
-    """Tell whether a websocket's Origin is among ``allowed_origins``; None: of this site.
+    """Return whether a websocket's Origin is in ``allowed_origins``; None means this site.
 
-    Of this site are the hosts that ALLOWED_HOSTS names; where it has ``*``,
-    which names none, the host that is spoken to. Without an Origin the client
-    is no browser, which alone can be made to send another site's cookies.
+    The hosts of this site are those that ALLOWED_HOSTS names and, if it has
+    ``*``, the host that the client addressed. A client without an Origin is not
+    a browser, and only a browser can be made to send another site's cookies.
     """
     origins = [value for name, value in scope["headers"] if name == b"origin"]
     try:
         parsed = [urlparse(one.decode("latin-1")) for one in origins]
         return all(_is_allowed(one, scope, allowed_origins) for one in parsed)
-    except ValueError:  # It is no URL.
+    except ValueError:  # not a URL
         return False
 
 
 def _is_allowed(
     origin: ParseResult, scope: Mapping[str, Any], allowed_origins: Sequence[str] | None
 ) -> bool:
-    nothing: Any = None  # What the validator would wrap: here it is only asked.
+    nothing: Any = None  # the validator wraps no application, only its check is used
     if allowed_origins is not None:
         return OriginValidator(nothing, allowed_origins).valid_origin(origin)
     hosts = allowed_hosts()

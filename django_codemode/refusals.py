@@ -1,4 +1,4 @@
-"""Why a request got no outcome: stable codes for programs, sentences for people."""
+"""The refusal of a request that gets no outcome: stable codes for programs, text for people."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ logger = logging.getLogger("django_codemode")
 
 
 class RefusalError(Exception):
-    """Refuse a request. ``code`` is for programs and stable, the message for people.
+    """The refusal of a request: a stable ``code`` for programs, a message for people.
 
-    ``status`` is the HTTP status, ``retry_after`` a number of seconds, and
-    ``result`` the record so far when the run had begun.
+    ``status`` is the HTTP status and ``retry_after`` a number of seconds.
+    ``result`` is the partial record if the run had begun.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class RefusalError(Exception):
 
 
 def not_configured(error: ConfigurationError) -> RefusalError:
-    """Return what a client may know of wrong settings, tools or hooks; the log gets the rest."""
+    """Log what is wrong with settings, tools or hooks; return what a client may learn of it."""
     logger.error("Codemode cannot execute: %s", error, exc_info=error)
     return RefusalError(
         "not_configured",
@@ -58,14 +58,14 @@ def not_configured(error: ConfigurationError) -> RefusalError:
 
 
 def refusal_of(error: CodemodeError) -> RefusalError:
-    """Return what a client may know of an error outside the code; the log gets the rest."""
+    """Return what a client may learn of an error outside the code; log what it may not."""
     if isinstance(error, InvalidRequestError | ValueEncodingError):
         return RefusalError("invalid_inputs", str(error))
     if isinstance(error, ConfigurationError):
         return not_configured(error)
     if isinstance(error, ExecutorRequestError):
         return RefusalError("refused_by_executor", str(error))
-    # The message may name hosts of the inner network: it is for the log only.
+    # For the log only, because the message may name hosts of the internal network.
     logger.error("The executor failed: %s", error, exc_info=error)
     result = error.result if isinstance(error, ExecutorClientError) else None
     if isinstance(error, ExecutorBusyError):
@@ -80,7 +80,7 @@ def refusal_of(error: CodemodeError) -> RefusalError:
             "executor_timeout", "the executor did not answer in time", status=504, result=result
         )
     if result is None and isinstance(error, ExecutorConnectionError | ClientClosedError):
-        # Nothing has run, so that trying again is safe.
+        # Nothing has run, so a retry is safe.
         return RefusalError(
             "unavailable", "the executor cannot be reached", status=503, retry_after=1
         )

@@ -1,4 +1,4 @@
-"""Another distribution whose package has the name ``codemode`` as well."""
+"""The check for another distribution whose package is also named ``codemode``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["check_same_name", "refuse_other_package"]
 
 
 def refuse_other_package() -> None:
-    """Raise ImportError when ``codemode`` is not the package that this app belongs to."""
+    """Raise ImportError if ``codemode`` is not the package that this app belongs to."""
     try:
         from codemode.installed import refuse_mixture
     except ImportError as error:

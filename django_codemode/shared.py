@@ -25,10 +25,10 @@ __all__ = ["Shared", "get_codemode", "register_tool", "shared"]
 
 
 class Shared:
-    """Build the shared objects on first use, one per process.
+    """The shared objects of a process, each built on first use.
 
-    The registry outlives ``override_settings`` and a fork: tools are the same
-    there. The Codemode does not, because its client holds connections.
+    The registry survives ``override_settings`` and a fork, because the tools
+    stay the same. The Codemode does not, because its client holds connections.
     """
 
     def __init__(self) -> None:
@@ -58,10 +58,10 @@ class Shared:
     def codemode(self) -> Codemode:
         """Return this process's Codemode.
 
-        Raises ConfigurationError for a bad setting, and where tools are missing
+        Raises ConfigurationError for a bad setting, and if tools are missing
         because a ``codemode_tools`` module is broken.
         """
-        if self._pid != os.getpid():  # Forked by something that runs no Python hooks.
+        if self._pid != os.getpid():  # forked without Python's at-fork hooks
             self._forget()
         with self._lock:
             if self._codemode is None:
@@ -78,11 +78,11 @@ class Shared:
             codemode.close()
 
     def _forget(self) -> None:
-        # Another thread may have held the lock, and it does not exist here.
+        # Another thread may have held the lock, and that thread does not exist here.
         self._lock = RLock()
         self._pid = os.getpid()
         if self._codemode is not None:
-            # Neither closed nor collected: its connections belong to the parent.
+            # Kept, to be neither closed nor collected: its connections belong to the parent.
             self._inherited.append(self._codemode)
             self._codemode = None
 
@@ -93,9 +93,9 @@ shared = Shared()
 def get_codemode() -> Codemode:
     """Return the process's shared Codemode, built on first use.
 
-    Raises ConfigurationError when the ``CODEMODE`` setting is wrong, or a
-    ``codemode_tools`` module could not be loaded. Nobody needs to
-    close it: ``override_settings`` and the end of the process do.
+    Raises ConfigurationError if the ``CODEMODE`` setting is wrong, or a
+    ``codemode_tools`` module could not be loaded. The Codemode need not be
+    closed: ``override_settings`` and the end of the process close it.
     """
     return shared.codemode
 
@@ -104,13 +104,13 @@ def register_tool(name: str | None, tool: object, *, overwrite: bool = False) ->
     """Register a tool with the shared registry, at any time and from any thread.
 
     ``name=None`` takes the tool's own name. Raises ToolRegistrationError.
-    Starts nothing, so that the ``ready()`` of any app may call it, in any order.
+    Starts nothing, so any app may call this function in its ``ready()``, in any order.
     """
     shared.registry.register_tool(name, tool, overwrite=overwrite)
 
 
 def _build_codemode(registry: ComponentRegistry) -> Codemode:
-    # Not before the first use: gRPC takes long to import, and most commands need none.
+    # Imported on first use: gRPC takes long to import, and most commands do not need it.
     from codemode.core.codemode import Codemode
 
     if not apps.is_installed("django_codemode"):

@@ -1,4 +1,4 @@
-"""Signals, sent robustly: what a receiver raises is logged and changes nothing."""
+"""Signals, sent robustly: an exception of a receiver is logged and has no other effect."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["execution_finished", "execution_started", "tool_called"]
 
 
 class _LazySignal(Signal):
-    """Watch only while somebody listens: watching costs tasks a change of thread."""
+    """A signal that watches only while it has receivers: watching costs tasks a thread switch."""
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         super().__init__()
@@ -33,13 +33,13 @@ class _LazySignal(Signal):
 
 
 class _CallWatcher:
-    """Send ``tool_called`` after each call."""
+    """The hook that sends ``tool_called`` after each call."""
 
     def before_call(self, call: ToolCall) -> None:
         """Let every call pass."""
 
     def after_call(self, call: ToolCall, outcome: ToolOutcome) -> None:
-        """Tell the receivers about the call."""
+        """Send ``tool_called``."""
         tool_called.send_robust(
             sender=Tool,
             tool=call.tool,
@@ -50,10 +50,10 @@ class _CallWatcher:
 
 
 class _ExecutionWatcher:
-    """Send ``execution_started`` and ``execution_finished``."""
+    """The observer that sends ``execution_started`` and ``execution_finished``."""
 
     def execution_started(self, execution: Execution) -> None:
-        """Tell the receivers about the begin."""
+        """Send ``execution_started``."""
         execution_started.send_robust(
             sender=Execution,
             execution=execution,
@@ -64,7 +64,7 @@ class _ExecutionWatcher:
     def execution_finished(
         self, execution: Execution, result: ExecutionResult | None, error: BaseException | None
     ) -> None:
-        """Tell the receivers about the end."""
+        """Send ``execution_finished``."""
         execution_finished.send_robust(
             sender=Execution,
             execution=execution,

@@ -31,14 +31,14 @@ def stream_response(
     heartbeat: float = HEARTBEAT_SECONDS,
     describe: Describe = event_as_json,
 ) -> StreamingHttpResponse:
-    """Answer with the events of ``Codemode.stream()`` as server-sent events.
+    """Return a response that sends the events of ``Codemode.stream()`` as server-sent events.
 
     The code begins to run when the body is sent, in the context that is current
-    here. The body has a comment every ``heartbeat`` seconds in which nothing
-    happens. Under ASGI it is asynchronous, and ends the sandbox as soon as the
-    client leaves. Under WSGI it is synchronous, and the sandbox ends when the
-    server notices that it cannot write: there a comment comes every 2 seconds at
-    least, except while a sync tool is at work.
+    in this call. The body has a comment for every ``heartbeat`` seconds without
+    an event. Under ASGI the body is asynchronous, and the sandbox ends as soon
+    as the client disconnects. Under WSGI the body is synchronous, and the
+    sandbox ends when the server notices that it cannot write. For that, a
+    comment is sent at least every 2 seconds, except while a sync tool runs.
     """
     context = get_current_context()
     body: AsyncIterator[bytes] | Iterator[bytes]
@@ -52,7 +52,7 @@ def stream_response(
         headers={
             "Cache-Control": "no-cache, no-transform",
             "X-Accel-Buffering": "no",
-            # Or GZipMiddleware compresses, and Django 5.2 then holds events back until the end.
+            # Else GZipMiddleware compresses, and Django 5.2 then holds events back until the end.
             "Content-Encoding": "identity",
         },
     )
@@ -63,8 +63,8 @@ def _frames(
 ) -> Iterator[bytes]:
     number = 0
     with closing(tell(events, describe, pause_seconds=heartbeat)) as messages:
-        # The run captures its context at its first step. Between steps the server's
-        # own code runs in this thread.
+        # The context is set for the first step only, at which the run captures it:
+        # between steps the server's own code runs in this thread.
         with use_context(context):
             first = next(messages)
         for message in chain([first], messages):
@@ -78,9 +78,9 @@ def _frames(
 async def _aframes(
     events: EventStream, context: RuntimeContext | None, heartbeat: float, describe: Describe
 ) -> AsyncIterator[bytes]:
-    # Bounded: a client that reads slowly holds back its sandbox, not memory.
+    # Bounded: a client that reads slowly slows down its sandbox and fills no memory.
     queue: asyncio.Queue[bytes | None] = asyncio.Queue(_READ_AHEAD)
-    # A task carries the run, so that waiting for it may end without ending it.
+    # A task carries the run, so that a wait can time out without ending the run.
     run = asyncio.create_task(_carry(events, context, queue, describe))
     try:
         while True:

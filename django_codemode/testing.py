@@ -1,4 +1,4 @@
-"""Test a project's tools: real code in a real executor, calls to assert on, tools to replace."""
+"""Test support for a project's tools: a real executor, assertions on calls, replaced tools."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _executor: EmbeddedExecutor | None = None
 
 
 def run_as(user: Any) -> ContextBlock:
-    """Run what is executed in the block, or in the decorated function, as this user."""
+    """Execute as this user in a block or, as a decorator, in each call."""
     return shared.registry.context(user=user)
 
 
@@ -48,9 +48,9 @@ def runtime_context(**variables: Any) -> ContextBlock:
 
 
 def close_executor() -> None:
-    """End the executor that the tests of this process share, if one was started.
+    """Close the executor that the tests of this process share, if one was started.
 
-    Without it the executor ends with the process.
+    Without this call the executor ends with the process.
     """
     global _executor
     with _lock:
@@ -60,12 +60,13 @@ def close_executor() -> None:
 
 
 class CodemodeTester:
-    """Run code with the project's tools, and know what it called.
+    """A tester that runs code with the project's tools and records what it called.
 
     Within its ``with`` block ``get_codemode()``, and so the project's own code,
     uses an executor of this process, whatever the setting ``EXECUTOR_URL``
-    says. It is started on first use and shared by all tests. It isolates as
-    well as the host allows, at least by ``MIN_TIER`` or else tier C.
+    says. The executor is started on first use and shared by all tests. It
+    isolates as well as the host allows: at least tier ``MIN_TIER``, or C if
+    that is not set.
 
     ``results`` are the outcomes of all executions in the block, and ``calls``
     the records of all their tool calls, in the order in which they began.
@@ -134,7 +135,7 @@ class CodemodeTester:
         return [call for result in self.results for call in result.tool_calls]
 
     def assert_calls(self, *expected: str | tuple[str, Mapping[str, Any]]) -> None:
-        """Raise AssertionError unless these calls were made, in this order, and no others.
+        """Raise AssertionError unless exactly these calls were made, in this order.
 
         A call is a name, or a name and all of its arguments.
         """
@@ -155,10 +156,10 @@ class CodemodeTester:
         outcome: ToolCallOutcome | None = None,
         times: int | None = None,
     ) -> ToolCallRecord:
-        """Return the first call of a tool that fits; raise AssertionError when there is none.
+        """Return the first matching call of a tool; raise AssertionError if there is none.
 
-        Of ``arguments`` those that are given must be equal. ``times`` asks for
-        so many fitting calls exactly.
+        Only the given ``arguments`` are compared. ``times`` is the exact number
+        of matching calls.
         """
         __tracebackhide__ = True
         wanted = dict(arguments or {})
@@ -181,18 +182,18 @@ class CodemodeTester:
         return fitting[0]
 
     def assert_not_called(self, name: str) -> None:
-        """Raise AssertionError when a tool was called."""
+        """Raise AssertionError if a tool was called."""
         __tracebackhide__ = True
         if any(call.name == name for call in self.calls):
             raise AssertionError(f"expected no call of {name!r}; {self._told()}")
 
     def replace_tool(self, name: str, function: Callable[..., Any]) -> Replacement:
-        """Let a function answer the calls of a tool until the end of the test.
+        """Replace a tool by a function until the end of the test.
 
-        It gets the arguments by name, checked as the tool's own signature
-        demands; permission and description stay the tool's. For an
-        asynchronous tool it may be either kind, for a sync tool it is sync.
-        As a ``with`` block, the replacement ends with the block.
+        The function gets the arguments by name, checked against the tool's own
+        signature. Permission and description stay the tool's. For an
+        asynchronous tool the function may be sync or async, for a sync tool it
+        must be sync. If used as a ``with`` block, the replacement ends with it.
         """
         tool = self._tool(name)
         if inspect.iscoroutinefunction(function) and not tool.asynchronous:
@@ -203,7 +204,7 @@ class CodemodeTester:
         return self._replace(replace(tool, function=_of_kind(tool, function), wants_context=False))
 
     def fail_tool(self, name: str, error: BaseException | type[BaseException]) -> Replacement:
-        """Let each call of a tool raise ``error``; otherwise as ``replace_tool``."""
+        """Make each call of a tool raise ``error``; otherwise as ``replace_tool``."""
 
         def fail(**_arguments: Any) -> Any:
             raise error
@@ -211,7 +212,7 @@ class CodemodeTester:
         return self.replace_tool(name, fail)
 
     def delay_tool(self, name: str, seconds: float) -> Replacement:
-        """Let each call of a tool take so much longer; otherwise as ``replace_tool``."""
+        """Make each call of a tool take that much longer; otherwise as ``replace_tool``."""
         tool = self._tool(name)
 
         @functools.wraps(tool.function)
@@ -230,14 +231,14 @@ class CodemodeTester:
         """Cancel the execution when its code calls a tool, by closing the shared client.
 
         All executions of the process that run at this moment are cancelled. An
-        asynchronous tool is cancelled before it does anything; a sync one runs
-        to its end, for nobody.
+        asynchronous tool is cancelled before it does anything. A sync tool runs
+        to its end, and its result is discarded.
         """
         tool = self._tool(name)
 
         @functools.wraps(tool.function)
         def cancelled(*args: Any, **kwargs: Any) -> Any:
-            # Not from this thread: it may be the one that carries the execution.
+            # In another thread, because this one may carry the execution.
             closing = threading.Thread(target=shared.close)
             closing.start()
             closing.join()
@@ -254,12 +255,12 @@ class CodemodeTester:
         )
 
     def execution_started(self, execution: Execution) -> None:
-        """Take part in executions as an observer."""
+        """Do nothing; an observer must have this method."""
 
     def execution_finished(
         self, execution: Execution, result: ExecutionResult | None, error: BaseException | None
     ) -> None:
-        """Keep what came of an execution."""
+        """Keep the result of an execution."""
         if result is not None:
             self.results.append(result)
 
@@ -304,7 +305,7 @@ class CodemodeTester:
 
 
 class Replacement:
-    """Be a tool in the place of another, until ``undo()`` or the end of the ``with`` block."""
+    """A tool in place of another, until ``undo()`` or the end of the ``with`` block."""
 
     def __init__(self, former: Tool, tool: Tool) -> None:
         self._former: Tool | None = former
@@ -329,21 +330,21 @@ class Replacement:
 
 
 class CodemodeTestMixin(unittest.TestCase):
-    """Give each test a CodemodeTester as ``self.codemode``; mix it into Django's TestCase.
+    """Mixin for Django's TestCase that gives each test a CodemodeTester as ``self.codemode``.
 
-    A class with a ``setUp`` of its own calls ``super().setUp()``.
+    A class with its own ``setUp`` must call ``super().setUp()``.
     """
 
     codemode: CodemodeTester
 
     def setUp(self) -> None:
-        """Begin to watch."""
+        """Enter a new CodemodeTester."""
         super().setUp()
         self.codemode = self.enterContext(CodemodeTester())
 
 
 def _address() -> str:
-    """Return where the executor of the tests is, starting it when there is none."""
+    """Return the address of the tests' executor; start the executor if there is none."""
     global _executor
     with _lock:
         if _executor is None:
@@ -355,7 +356,7 @@ def _address() -> str:
 
 
 def _outcome(result: ExecutionResult) -> str:
-    """Return how an execution ended, in a line."""
+    """Return a line that describes how an execution ended."""
     error = result.error
     if error is None:
         return result.status

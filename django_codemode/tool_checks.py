@@ -1,4 +1,4 @@
-"""System checks of the tools: what is broken, what is no tool, and what a model is not told."""
+"""System checks of the tools: broken modules, missing tools, and details that a model lacks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["broken_tools", "check_tools", "gaps", "where_tools_go"]
 def check_tools(
     *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
 ) -> list[CheckMessage]:
-    """Report broken modules (E005) and tools (E006), what is no tool, and what tools lack."""
+    """Report broken modules (E005) and tools (E006), decorators without effect, and gaps."""
     found = broken_tools()
     tools = shared.registry.tools.values()
     for module in _modules():
@@ -52,7 +52,7 @@ def broken_tools() -> list[CheckMessage]:
 
 
 def gaps(tool: Tool) -> Iterator[CheckMessage]:
-    """Yield a warning for each thing that a model is not told, or nobody can be permitted."""
+    """Yield a warning for each detail that a model lacks, and for unknown permissions."""
     signature = inspect.signature(tool.function)
     parameters = list(signature.parameters.values())
     if tool.wants_context:
@@ -118,7 +118,7 @@ def _models_in(hint: Any) -> str:
 
 
 def where_tools_go() -> str:
-    """Return what to do in a project that has no tool."""
+    """Return advice for a project that has no tools."""
     ours = [one.name for one in apps.get_app_configs() if not one.name.startswith("django")]
     example = f", such as {ours[0].replace('.', '/')}/{MODULE_NAME}.py" if ours else ""
     return (
@@ -128,7 +128,7 @@ def where_tools_go() -> str:
 
 
 def _without_tools(module: ModuleType, tools: Collection[Tool]) -> Iterator[CheckMessage]:
-    """Warn of a module of which nothing is a tool, as when the decorator was forgotten."""
+    """Warn of a module without tools, such as when the decorator was forgotten."""
     homes = {getattr(_plain(tool.source), "__module__", None) for tool in tools}
     if module.__name__ in homes or any(map(is_decorated, vars(module).values())):
         return
@@ -180,7 +180,7 @@ def _unknown_permissions(tool: Tool) -> list[str]:
 
 
 def _permissions_are_of_models() -> bool:
-    """Tell whether no other backend than Django's own may know further permissions."""
+    """Return whether all backends derive from Django's, whose permissions are those of models."""
     if not apps.is_installed("django.contrib.auth"):
         return False
     from django.contrib.auth.backends import ModelBackend  # imports models of that app

@@ -1,4 +1,4 @@
-"""How often a user may execute: counted in Django's cache, in windows of fixed length."""
+"""The rate limit of executions, counted in Django's cache in windows of fixed length."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from django_codemode.refusals import RefusalError
 
 __all__ = ["PERIODS", "count_execution", "counts_by_numbers", "why_unfit"]
 
-# Ours, because what there is as a library does not count from websockets and
-# refuses caches that suffice for one process.
+# Implemented here, because the existing libraries do not count from websockets
+# and refuse caches that suffice for one process.
 
 _ATTEMPTS = 20
 
@@ -25,12 +25,13 @@ PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 
 
 def count_execution(who: object, rate: str | None) -> None:
-    """Count one execution of somebody; raise RefusalError when it is one too many.
+    """Count one execution of ``who``; raise RefusalError if it exceeds the rate.
 
-    ``rate`` is such as ``"60/minute"``, None sets no bound. Windows begin at
-    whole minutes, hours and so on, so that two windows' worth may come at once
-    where one ends. May wait for the cache. Raises ConfigurationError for what
-    is no rate, such as a hook may give, and for a cache that cannot count.
+    ``rate`` is a string such as ``"60/minute"``; None sets no bound. Windows
+    begin at whole minutes, hours and so on, so that two windows' worth may come
+    at once where one ends and the next begins. May wait for the cache. Raises
+    ConfigurationError for an invalid rate, which a hook may return, and for a
+    cache that cannot count.
     """
     if rate is None:
         return
@@ -41,7 +42,7 @@ def count_execution(who: object, rate: str | None) -> None:
     allowed, _, period = rate.partition("/")
     seconds = PERIODS[period]
     window, passed = divmod(time.time(), seconds)
-    # Hashed, because a primary key may have what a key of a cache may not.
+    # Hashed, because a primary key may contain what a cache key may not.
     name = sha256(str(who).encode()).hexdigest()
     key = f"django_codemode.rate:{name}:{seconds}:{window:.0f}"
     if not _count(key, most=int(allowed), lifetime=2 * seconds):
@@ -55,7 +56,7 @@ def count_execution(who: object, rate: str | None) -> None:
 
 
 def why_unfit(cache: BaseCache) -> str | None:
-    """Return why a cache cannot count executions; None for one that can."""
+    """Return why a cache cannot count executions; None if it can."""
     if isinstance(cache, FileBasedCache):
         return (
             "a file cache lets two processes add the same key; expected Redis, Memcached, the "
@@ -65,16 +66,16 @@ def why_unfit(cache: BaseCache) -> str | None:
 
 
 def counts_by_numbers(cache: BaseCache) -> bool:
-    """Tell whether each execution is an entry of its own, as in the database cache.
+    """Return whether each execution takes a separate entry, as in the database cache.
 
     The ``incr()`` that a backend inherits reads and then sets: it loses counts
-    of callers at once, and sets the life of the entry anew. ``add()`` does neither.
+    of concurrent callers, and restarts the entry's lifetime. ``add()`` does neither.
     """
     return type(cache).incr is BaseCache.incr
 
 
 def _count(key: str, *, most: int, lifetime: int) -> bool:
-    """Count one; return False when it is one too many."""
+    """Count one execution; return False if it is one too many."""
     alias = get_settings().rate_limit_cache
     cache = caches[alias]
     if (reason := why_unfit(cache)) is not None:
@@ -83,7 +84,7 @@ def _count(key: str, *, most: int, lifetime: int) -> bool:
     for attempt in range(_ATTEMPTS):
         if (taken := take(cache, key, most, lifetime)) is not None:
             return taken
-        # Of random length, so that rivals part.
+        # Of random length, so that concurrent callers do not collide again.
         time.sleep(random.uniform(0, min(0.5, 0.002 * 2**attempt)))  # noqa: S311  # no secret
     raise RuntimeError(f"the cache {alias!r} neither adds nor counts an entry: is it reachable?")
 
@@ -93,14 +94,14 @@ def _increase(cache: BaseCache, key: str, most: int, lifetime: int) -> bool | No
         return True
     try:
         return cache.incr(key) <= most
-    except ValueError:  # The cache has dropped it meanwhile.
+    except ValueError:  # the cache has dropped the entry meanwhile
         return None
 
 
 def _take_number(cache: BaseCache, key: str, most: int, lifetime: int) -> bool | None:
-    """Take the first free number; only one caller can add it. None when the cache failed."""
+    """Take the first free number; only one caller can add it. Return None if the cache failed."""
     free, last = 1, most
-    while free <= last:  # They are taken from 1 upwards.
+    while free <= last:  # binary search: numbers are taken from 1 upwards
         middle = (free + last) // 2
         if cache.has_key(f"{key}:{middle}"):
             free = middle + 1
@@ -110,6 +111,6 @@ def _take_number(cache: BaseCache, key: str, most: int, lifetime: int) -> bool |
         if cache.add(f"{key}:{free}", 1, lifetime):
             return True
         if not cache.has_key(f"{key}:{free}"):
-            return None  # SQLite refuses writers at once; the backend hides such errors.
+            return None  # SQLite refuses concurrent writers; the backend hides the error
         free += 1
     return False

@@ -1,4 +1,4 @@
-"""What a websocket is told and asks for: the parts of a consumer that know nothing of Channels."""
+"""The parts of a websocket consumer that do not depend on Channels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _EXECUTION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Line:
-    """What one run or watch of a socket tells, in order."""
+    """The ordered messages of one run or watch of a socket."""
 
     def __init__(
         self, name: str, *, send: Callable[[str], Awaitable[None]], release: Callable[[str], object]
@@ -36,7 +36,7 @@ class Line:
         self._release = release
 
     async def tell(self, message: Message) -> None:
-        """Tell the client, and who watches, the next event."""
+        """Send the next event to the client and to the watchers."""
         self.number += 1
         if message.is_last:
             self.release()
@@ -50,20 +50,20 @@ class Line:
         await self.pass_on(text)
 
     def release(self) -> None:
-        """Let the client use the id again: what comes now is the last of it."""
+        """Let the client use the id again: its last message follows."""
         self._release(self.name)
 
     async def pass_on(self, text: str) -> None:
-        """Tell the client an event that is JSON already."""
+        """Send the client an event that is already JSON."""
         await self._send(f'{{"id": {json.dumps(self.name)}, {text[1:]}')
 
 
 @asynccontextmanager
 async def own_thread() -> AsyncIterator[None]:
-    """Give sync code a thread that others do not wait for, and close its connections.
+    """Give sync code a thread that is not shared, and finally close its connections.
 
-    Unless async_to_sync runs the loop, as in a TestCase: there sync code belongs
-    into the thread that waits, to the rows of the test.
+    Does nothing if async_to_sync runs the loop, as in a TestCase: there sync code
+    belongs in the waiting thread, whose connection sees the rows of the test.
     """
     if asyncio.get_running_loop() in AsyncToSync.loop_thread_executors:
         yield
@@ -76,7 +76,7 @@ async def own_thread() -> AsyncIterator[None]:
 
 
 async def _whole(work: Coroutine[Any, Any, None]) -> None:
-    """Await what no cancellation may break off; one that came meanwhile is raised afterwards."""
+    """Await work that no cancellation may interrupt; raise a cancellation afterwards."""
     task = asyncio.create_task(work)
     cancelled = None
     while not task.done():
@@ -90,7 +90,7 @@ async def _whole(work: Coroutine[Any, Any, None]) -> None:
 
 
 def name_in(message: dict[str, Any]) -> str:
-    """Take out of a message the id that its client has given it. Raises RefusalError."""
+    """Remove the client's id from a message and return it. Raises RefusalError."""
     name = message.pop("id", None)
     if isinstance(name, str) and 0 < len(name) <= _MAX_ID:
         return name
@@ -100,14 +100,14 @@ def name_in(message: dict[str, Any]) -> str:
 
 
 def what_to_watch(message: dict[str, Any]) -> tuple[str, int]:
-    """Return which execution to watch, and after which of its events. Raises RefusalError."""
+    """Return which execution to watch, and after which event number. Raises RefusalError."""
     execution_id, after = message.pop("execution_id", None), message.pop("after", 0)
     if not (isinstance(execution_id, str) and _EXECUTION_ID.fullmatch(execution_id)):
         raise RefusalError(
             "invalid_execution_id",
             f"'execution_id' is {execution_id!r:.100}; expected what 'started' has told",
         )
-    # Bounded, because what a channel layer carries has at most 64 bits.
+    # Bounded, because a channel layer carries integers of at most 64 bits.
     if not isinstance(after, int) or isinstance(after, bool) or not 0 <= after <= _MAX_NUMBER:
         raise RefusalError(
             "invalid_after", f"'after' is {after!r:.100}; expected the number of an event, or 0"

@@ -1,4 +1,4 @@
-"""An execution told as messages: its events, and in place of an exception a last ``error``."""
+"""An execution as messages: its events, and a final ``error`` in place of an exception."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ Describe = Callable[[Event], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """Be one thing to tell a client: the name of an event, and what JSON says of it."""
+    """One message to a client: the name of an event, and its data for JSON."""
 
     event: str
     data: dict[str, Any]
 
     @property
     def is_last(self) -> bool:
-        """Tell whether nothing comes after it."""
+        """Whether no message follows this one."""
         return self.event in {"completed", "error"}
 
     @property
     def is_large(self) -> bool:
-        """Tell whether writing it as JSON takes long enough to be felt in a loop."""
+        """Whether writing the message as JSON would noticeably block an event loop."""
         left = _FEW
         unseen: list[Any] = [self.data]
         while unseen and left >= 0:
@@ -49,16 +49,16 @@ class Message:
         return left < 0
 
     async def write[R](self, function: Callable[..., R], *args: Any) -> R:
-        """Call what writes it, in a thread of its own where it is large."""
+        """Call a function that writes the message, in another thread if the message is large."""
         return await off_loop(function, *args) if self.is_large else function(*args)
 
 
 def tell(
     events: EventStream, describe: Describe = event_as_json, *, pause_seconds: float
 ) -> Generator[Message | None, None, None]:
-    """Give the messages of an execution from a thread; closing it kills the sandbox.
+    """Yield the messages of an execution in a thread; closing the generator kills the sandbox.
 
-    None stands for ``pause_seconds`` without any.
+    None stands for ``pause_seconds`` without a message.
     """
     try:
         with closing(events):
@@ -67,29 +67,29 @@ def tell(
                     yield None
                 else:
                     yield Message(event=event.type, data=describe(event))
-    except Exception as error:  # noqa: BLE001  # the answer has begun: this is how it is told
+    except Exception as error:  # noqa: BLE001  # the answer has begun: an error is a message
         yield error_message(error)
 
 
 async def atell(
     events: EventStream, describe: Describe = event_as_json
 ) -> AsyncGenerator[Message, None]:
-    """Give the messages of an execution from a task; cancelling it kills the sandbox."""
+    """Yield the messages of an execution in a task; cancelling the task kills the sandbox."""
     try:
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, ExecutionCompleted | ToolCallStarted):
-                    # May be large, and the loop is everybody's.
+                    # May be large, and other requests share the loop.
                     data = await off_loop(describe, event)
                     yield Message(event=event.type, data=data)
                 else:
                     yield Message(event=event.type, data=describe(event))
-    except Exception as error:  # noqa: BLE001  # the answer has begun: this is how it is told
+    except Exception as error:  # noqa: BLE001  # the answer has begun: an error is a message
         yield error_message(error)
 
 
 def error_message(error: Exception) -> Message:
-    """Return the message that stands for an exception; one of a defect goes to the log."""
+    """Return the message in place of an exception; log the exception if it shows a defect."""
     if isinstance(error, RefusalError):
         refusal = error
     elif isinstance(error, CodemodeError):

@@ -1,4 +1,4 @@
-"""Several codes in one sandbox: typed at a terminal, or as cells from a pipe."""
+"""Several pieces of code in one sandbox: typed at a terminal, or as cells from a pipe."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _compile.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
 class Console:
-    """Run codes one after another in a session, and show what they do by ``live``.
+    """A console that runs pieces of code in a session and shows them through ``live``.
 
-    ``tell`` is given what a person should know.
+    ``tell`` is called with each message to the person at the console.
     """
 
     def __init__(
@@ -41,7 +41,10 @@ class Console:
     def run_all(
         self, codes: Iterator[str], inputs: Mapping[str, Any], finish: Callable[[Result], None]
     ) -> None:
-        """Run codes in one session; hand each outcome to ``finish``, whose exception ends it."""
+        """Run all codes in one session, and pass each outcome to ``finish``.
+
+        An exception of ``finish`` ends the session.
+        """
         with self._open_session() as session:
             for code in codes:
                 finish(self._live.follow(session.stream(code, inputs=inputs)))
@@ -50,7 +53,7 @@ class Console:
     def interact(
         self, codes: Iterator[str], inputs: Mapping[str, Any], show: Callable[[Result], None]
     ) -> None:
-        """Run what a person types; a session that has ended is followed by another.
+        """Run what a person types. A session that has ended is followed by another.
 
         Each session begins with ``inputs``.
         """
@@ -62,7 +65,7 @@ class Console:
                     while not lost and (following := next(codes, None)) is not None:
                         lost = self._attempt(session, following, {}, show)
             except ExecutorClientError as error:
-                self._tell(str(error))  # It did not begin; the next code tries again.
+                self._tell(str(error))  # the session did not begin; the next code tries again
             if lost:
                 self._tell(f"{lost}: the session has ended; the next one has none of its variables")
 
@@ -73,7 +76,7 @@ class Console:
         inputs: Mapping[str, Any],
         show: Callable[[Result], None],
     ) -> str:
-        """Run one code, and return why the session has ended, or nothing."""
+        """Run one piece of code; return why the session has ended, or an empty string."""
         try:
             result = self._live.follow(session.stream(code, inputs=inputs))
         except KeyboardInterrupt:
@@ -85,7 +88,7 @@ class Console:
 
 
 def typed(first: str | None) -> Iterator[str]:
-    """Give each block that is typed at the terminal, as Python's own prompt would take it."""
+    """Yield each block that is typed at the terminal, as Python's own prompt would read it."""
     if first is not None:
         yield first
     lines: list[str] = []
@@ -109,7 +112,7 @@ def typed(first: str | None) -> Iterator[str]:
 
 
 def cells(first: str | None, lines: Iterable[str]) -> Iterator[str]:
-    """Give the codes that lines of ``# %%`` separate, each as soon as it is whole."""
+    """Yield the codes that lines of ``# %%`` separate, each as soon as it is complete."""
     if first is not None:
         yield first
     cell: list[str] = []
@@ -124,7 +127,7 @@ def cells(first: str | None, lines: Iterable[str]) -> Iterator[str]:
 
 
 def is_whole(block: str) -> bool:
-    """Tell whether nothing is missing at the end; of wrong code the sandbox tells what is wrong."""
+    """Return whether a block is complete. Invalid code is: the sandbox reports what is wrong."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -135,10 +138,10 @@ def is_whole(block: str) -> bool:
 
 @contextmanager
 def history(names: Iterable[str], tell: Callable[[str], None]) -> Iterator[None]:
-    """Let the terminal's lines be edited, completed by ``names`` and kept for the next time."""
+    """Enable line editing, completion of ``names``, and a history kept for the next time."""
     try:
         import readline
-    except ImportError:  # A Python without it: lines come as the terminal gives them.
+    except ImportError:  # this Python lacks it: lines are read without editing
         yield
         return
     path = Path.home() / ".codemode_history"

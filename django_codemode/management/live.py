@@ -1,4 +1,4 @@
-"""Showing an execution while it runs: what it prints, its progress, its tool calls."""
+"""The display of an execution while it runs: its output, progress and tool calls."""
 
 from __future__ import annotations
 
@@ -27,23 +27,25 @@ _BAR_CELLS = 20
 
 
 def fit(target: OutputWrapper, text: str) -> str:
-    """Return a text of executed code as it is; for a terminal, with its control characters shown.
+    """Return a text of executed code unchanged, but for a terminal with control characters shown.
 
-    A terminal obeys them: it may be renamed, hide lines or be made to type.
+    A terminal obeys control characters: they could rename it, hide lines or
+    make it type.
     """
     return _shown(text) if target.isatty() else text
 
 
 def write(target: OutputWrapper, text: str) -> None:
-    """Write a text of executed code, fit for the target, without a style or an ending."""
+    """Write a text of executed code, made fit for the target, without a style or an ending."""
     target.write(fit(target, text), _unstyled, ending="")
     target.flush()
 
 
 class Live:
-    """Show executions on stdout and stderr. With ``calls``, tool calls are told on stderr.
+    """The display of executions on stdout and stderr.
 
-    Where stderr is a terminal, its last line is a bar of the code's progress.
+    With ``calls``, tool calls are shown on stderr. If stderr is a terminal, its
+    last line is a bar of the code's progress.
     """
 
     def __init__(self, stdout: OutputWrapper, stderr: OutputWrapper, *, calls: bool) -> None:
@@ -104,7 +106,7 @@ class Live:
             self._draw(_bar(progress))
 
     def _end_line(self) -> None:
-        """Begin a line on the terminal where the code has left one open."""
+        """Start a new line on the terminal if the code has left one open."""
         if self._in_line and self._stderr.isatty():
             write(self._stderr, "\n")
             self._in_line = False
@@ -116,7 +118,7 @@ class Live:
             write(self._stderr, "\r" + _shown(bar)[: max(width - 1, 1)])
 
     def _clear(self) -> str:
-        """Take the bar from the terminal, and return it."""
+        """Remove the bar from the terminal, and return it."""
         bar, self._bar = self._bar, ""
         if bar:
             self._stderr.write("\r\x1b[K", _unstyled, ending="")

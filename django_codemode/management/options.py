@@ -1,4 +1,4 @@
-"""What the commands have in common: their help, who acts, in which context."""
+"""The common parts of the commands: help format, acting user and context."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ EXIT_USAGE = 2
 
 
 class HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
-    """Keep the lines of examples, and Django's own options last."""
+    """Help formatter that keeps the lines of examples, and Django's own options last."""
 
 
 def add_context_options(parser: ArgumentParser) -> None:
-    """Add --user and --context, which say for whom the command acts."""
+    """Add --user and --context, which set the user and the context of the command."""
     parser.add_argument(
         "--user", metavar="NAME", help="act as this user, whose permissions then count"
     )
@@ -61,7 +61,7 @@ def split(pair: str, option: str, form: str) -> tuple[str, str]:
 
 
 def usage_error(message: str) -> CommandError:
-    """Return the error of a command that was used wrongly."""
+    """Return the error for a command that was used wrongly."""
     return CommandError(message, returncode=EXIT_USAGE)
 
 

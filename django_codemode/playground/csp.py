@@ -12,11 +12,11 @@ __all__ = ["allow_data_pictures", "with_data_pictures"]
 
 
 def allow_data_pictures(response: HttpResponseBase) -> None:
-    """Let one response show ``data:`` pictures under the policies of Django's settings.
+    """Allow ``data:`` pictures in one response, under the policies of Django's settings.
 
-    Does what Django's ``csp_override`` decorators do, with a policy that is
-    made of the current settings. Without SECURE_CSP (Django 5.2 has none), and
-    where another middleware makes the policy, nothing changes.
+    Works as Django's ``csp_override`` decorators, with a policy made from the
+    current settings. Has no effect without SECURE_CSP (Django 5.2 has none), or
+    if another middleware sets the policy.
     """
     for name, attribute in (
         ("SECURE_CSP", "_csp_config"),

@@ -1,7 +1,7 @@
-"""How a result is shown to a person: as a table, a tree, a picture or a text.
+"""The presentation of a result to a person: as a table, a tree, a picture or a text.
 
-Results come from code that nobody trusts, and may be large: what is shown is
-bounded, and only ever text or a picture, for a template that escapes it.
+Results come from untrusted code and may be large. The presentation is bounded,
+and contains only text or a picture, for a template that escapes it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SIGNATURES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf:
-    """Be a value that is shown as text. ``kind`` is the name of its type."""
+    """A value that is shown as text. ``kind`` is the name of its type."""
 
     form = "text"
     text: str
@@ -46,18 +46,18 @@ class Leaf:
 
     @property
     def is_number(self) -> bool:
-        """Tell whether the value is a number."""
+        """Whether the value is a number."""
         return self.kind in {"int", "float", "Decimal"}
 
     @property
     def is_short(self) -> bool:
-        """Tell whether the text is better not wrapped."""
+        """Whether the text is so short that it should not be wrapped."""
         return len(self.text) <= _SHORT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """Be a column of a table. Numbers stand at its right."""
+    """A column of a table. Numbers are right-aligned."""
 
     name: str
     is_number: bool
@@ -65,7 +65,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Be a list of dicts. A cell is None where its row has no such key."""
+    """A list of dicts. A cell is None where its row lacks the key."""
 
     form = "table"
     columns: tuple[Column, ...]
@@ -75,7 +75,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """Be one place of a tree: a ``leaf``, or ``children`` with a ``summary``."""
+    """One node of a tree: a ``leaf``, or ``children`` with a ``summary``."""
 
     label: str
     leaf: Leaf | None = None
@@ -87,7 +87,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """Be a dict, list or set of any depth."""
+    """A dict, list or set of any depth."""
 
     form = "tree"
     root: Node
@@ -95,10 +95,10 @@ class Tree:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """Be bytes that a browser shows as a picture.
+    """Bytes that a browser shows as a picture.
 
-    ``url`` is a ``data:`` URL for the ``src`` of an ``img`` and for nothing
-    else: there a browser runs no script of an SVG and loads nothing for it.
+    ``url`` is a ``data:`` URL for the ``src`` of an ``img`` only: there, a
+    browser does not run an SVG's scripts or load its external resources.
     """
 
     form = "picture"
@@ -161,7 +161,7 @@ def _table(rows: list[Any]) -> Table | None:
 
 
 class _Planter:
-    """Make the nodes of one tree, and no more than MAX_NODES of them."""
+    """The builder of one tree, with at most MAX_NODES nodes."""
 
     def __init__(self) -> None:
         self._left = MAX_NODES

@@ -1,4 +1,4 @@
-"""What of a RuntimeContext a page may show."""
+"""The part of a RuntimeContext that a page may show."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _PLAIN = (str, int, float, Decimal, date, UUID, type(None))
 
 
 def shown_context(context: RuntimeContext | None) -> dict[str, str]:
-    """Return the variables of a context as text, the user as its name.
+    """Return the variables of a context as text, with the user's name for the user.
 
-    Values whose name Django's error pages would hide are hidden here too, and
-    of an object of the project's own only the type is told.
+    Values whose names Django's error pages would hide are hidden here too. For
+    an object of the project's own, only the type is shown.
     """
     cleanse = SafeExceptionReporterFilter().cleanse_setting
     return {

@@ -18,7 +18,7 @@ MAX_BARS = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """Show one tool call. ``start`` and ``width`` are percents of the run's time."""
+    """The bar of one tool call. ``start`` and ``width`` are percentages of the run's time."""
 
     name: str
     arguments: str
@@ -30,21 +30,21 @@ class Bar:
 
 
 class Timeline:
-    """Note when the calls of a run start, as its events come by."""
+    """The start times of a run's calls, noted as its events arrive."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()  # until it is known when the code began
         self._starts: dict[int, float] = {}
 
     def note(self, event: Event) -> None:
-        """Take an event of the run."""
+        """Note the time of an event of the run."""
         if isinstance(event, ExecutionStarted):
             self._began = time.monotonic()
         elif isinstance(event, ToolCallStarted):
             self._starts[event.call_id] = self._now_ms()
         elif isinstance(event, ToolCallFinished):
-            # Events may come late. A call has ended when its end is told, or it would seem to
-            # last into the calls that came after it.
+            # Events may arrive late. The call has ended by now, so it started at ``latest`` or
+            # before: a later start would make it seem to last into the calls after it.
             latest = max(0.0, self._now_ms() - event.duration_ms)
             self._starts[event.call_id] = min(self._starts.get(event.call_id, latest), latest)
 
@@ -57,7 +57,7 @@ class Timeline:
         bars = []
         for call in result.tool_calls[:MAX_BARS]:
             start = min(100 - _LEAST_PERCENT, self._starts.get(call.call_id, 0) / whole * 100)
-            # A call without a duration was running when the run ended.
+            # A call without a duration was still running when the run ended.
             share = 100.0 if call.duration_ms is None else call.duration_ms / whole * 100
             bars.append(
                 Bar(
@@ -66,7 +66,7 @@ class Timeline:
                     outcome=call.outcome,
                     error=call.error or "",
                     duration_ms=call.duration_ms,
-                    # As text, because a localised number is no SVG attribute.
+                    # As text, because a localised number is not a valid SVG attribute.
                     start=f"{start:.2f}%",
                     width=f"{min(100 - start, max(_LEAST_PERCENT, share)):.2f}%",
                 )

@@ -1,4 +1,4 @@
-"""The page of the playground, and the stream of what happens while its code runs."""
+"""The page of the playground, and the stream of events while its code runs."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ _LONGEST_TEXT = 100_000
 
 
 class _OfTheAdmin(CodemodeView):
-    """Let in who may use an admin site and execute code."""
+    """Base of the playground's views, for those who may use an admin site and execute code."""
 
     admin_site: AdminSite | None = None
 
     def check_permission(self, request: HttpRequest) -> None:
-        """Raise RefusalError unless the request's user is of the staff and may execute code."""
+        """Raise RefusalError unless the user may use the admin site and execute code."""
         super().check_permission(request)
         if self.admin_site is not None and not self.admin_site.has_permission(request):
             raise RefusalError(
@@ -54,13 +54,13 @@ class _OfTheAdmin(CodemodeView):
 
 
 class PlaygroundView(_OfTheAdmin):
-    """Show the page; run the code of its form for browsers without JavaScript."""
+    """View of the page, which runs the code of its form for browsers without JavaScript."""
 
     http_method_names = ["get", "post", "head", "options"]
     stream_url = ""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Answer with the page, or say that it is not for the user."""
+        """Answer with the page, or deny it to a user without permission."""
         try:
             call_plain(self.check_permission, request)
         except RefusalError as refusal:
@@ -68,7 +68,7 @@ class PlaygroundView(_OfTheAdmin):
         return super().dispatch(request, *args, **kwargs)
 
     def refuse(self, request: HttpRequest, refusal: RefusalError) -> HttpResponseBase:
-        """Say so on the page, without tools and context: these are what cannot be had."""
+        """Show the refusal on the page, without tools and context, which could not be computed."""
         return self._render(request, status=refusal.status, refusal=str(refusal))
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -92,7 +92,7 @@ class PlaygroundView(_OfTheAdmin):
         )
 
     def read_payload(self, request: HttpRequest) -> ExecutePayload:
-        """Return what the form asks for. Raises RefusalError."""
+        """Return the payload of the form. Raises RefusalError."""
         code = _code_of(request)
         limit = get_settings().max_request_bytes
         if len(code.encode(errors="surrogatepass")) > limit:
@@ -154,7 +154,7 @@ class PlaygroundView(_OfTheAdmin):
                 "stream_url": self.stream_url,
                 "ends_at_once": isinstance(request, ASGIRequest),
                 "csrf_header": HttpHeaders.parse_header_name(django_settings.CSRF_HEADER_NAME),
-                # Several people may share a browser, and one several sites.
+                # Several people may share a browser, and a browser may show several sites.
                 "history_key": f"django_codemode.playground.{request.path}.{_user_id(request)}",
                 **variables,
             },
@@ -165,10 +165,10 @@ class PlaygroundView(_OfTheAdmin):
 
 
 class PlaygroundStreamView(_OfTheAdmin, StreamView):
-    """Stream a run as StreamView does, with its context and the result as the page shows it."""
+    """StreamView that adds the run's context, and the result as the page shows it."""
 
     def prepare(self, request: HttpRequest) -> Execution:
-        """Check who asks and what, and note the context: users may be loaded here."""
+        """Check the request, and note the context here, where users may be loaded."""
         execution = super().prepare(request)
         self._context = shown_context(execution.context)
         self._language = get_language()
@@ -180,7 +180,7 @@ class PlaygroundStreamView(_OfTheAdmin, StreamView):
         if isinstance(event, ExecutionStarted):
             told["context"] = self._context
         if isinstance(event, ExecutionCompleted):
-            with override(self._language):  # which is not that of the thread it is rendered in
+            with override(self._language):  # the rendering thread may have another one
                 told["html"] = render_to_string(
                     "django_codemode/playground/outcome.html", outcome_of(event.result)
                 )
@@ -200,7 +200,7 @@ def outcome_of(result: ExecutionResult) -> dict[str, Any]:
 
 
 def _code_of(request: HttpRequest) -> str:
-    # Browsers send the lines of a form field with CRLF.
+    # Browsers end the lines of a form field with CRLF.
     return request.POST.get("code", "").replace("\r\n", "\n")
 
 

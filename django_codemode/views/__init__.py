@@ -1,4 +1,4 @@
-"""The views: code in, JSON or a stream of events out. Derive from them, or wrap them."""
+"""The views: code in, JSON or a stream of events out. Subclass them, or wrap them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the views share: who may execute, in which context, with which tools and for how long."""
+"""The base of the views: permission, context, offered tools and timeout of an execution."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ __all__ = ["CodemodeView", "refusal_response"]
 
 
 class CodemodeView(View):
-    """Be the base of the views: refuse in JSON, and ask the hooks that a project overrides.
+    """Base class of the views, with refusals in JSON and hooks that a project overrides.
 
-    Hooks are synchronous and may query the database, in every view.
+    The hooks are synchronous and may query the database, in every view.
     """
 
     permission_required: str | Collection[str] = "django_codemode.execute_code"
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Answer, or say in JSON why not."""
+        """Answer the request, or refuse it in JSON."""
         try:
             return super().dispatch(request, *args, **kwargs)
         except RefusalError as refusal:
@@ -44,7 +44,7 @@ class CodemodeView(View):
             return self.refuse(request, not_configured(error))
 
     def refuse(self, request: HttpRequest, refusal: RefusalError) -> HttpResponseBase:
-        """Return the answer that refuses a request."""
+        """Return the response that refuses a request."""
         return refusal_response(refusal)
 
     def get_codemode(self) -> Codemode:
@@ -58,9 +58,9 @@ class CodemodeView(View):
     def get_context(self, request: HttpRequest) -> Mapping[str, Any]:
         """Return the context for the tools: the middleware's, else CONTEXT_PROVIDER's.
 
-        A mapping of names to values, or a RuntimeContext, which is one.
-        The provider is asked again where ``request.user`` has become another one
-        since, because ``check_permission`` asks about that one.
+        The context is a mapping of names to values, such as a RuntimeContext.
+        The provider is called again if ``request.user`` has changed since,
+        because ``check_permission`` checks the new user.
         """
         context: RuntimeContext | None = getattr(request, "codemode_context", None)
         seen = getattr(request, "codemode_user", None)
@@ -71,12 +71,12 @@ class CodemodeView(View):
     def get_tools(self, request: HttpRequest) -> Iterable[str] | None:
         """Return the names of the tools that this view offers; None for all.
 
-        A request may narrow them. Permissions of tools hold in any case.
+        A request may narrow the selection. Permissions of tools always apply.
         """
         return None
 
     def get_execution_timeout(self, request: HttpRequest) -> float:
-        """Return the most seconds that a request may ask for, and gets unless it does."""
+        """Return the longest timeout that a request may set, in seconds; it is the default too."""
         return self.get_codemode().client.limits.execution_timeout
 
     def get_rate_limit(self, request: HttpRequest) -> str | None:
@@ -84,15 +84,15 @@ class CodemodeView(View):
         return get_settings().rate_limit
 
     def read_payload(self, request: HttpRequest) -> ExecutePayload:
-        """Return what the request asks for, of its JSON body. Raises RefusalError."""
+        """Return the payload of the request's JSON body. Raises RefusalError."""
         return parse_payload(read_body(request))
 
     def context_of(self, request: HttpRequest) -> RuntimeContext:
-        """Return what ``get_context`` gives as a RuntimeContext. Raises ConfigurationError."""
+        """Return ``get_context()`` as a RuntimeContext. Raises ConfigurationError."""
         return as_context(self.get_context(request), self.get_context)
 
     def prepare(self, request: HttpRequest) -> Execution:
-        """Check who asks and what. Raises RefusalError."""
+        """Check the permission, the rate and the payload. Raises RefusalError."""
         call_plain(self.check_permission, request)
         count_execution(_who(request), self.get_rate_limit(request))
         return prepare_execution(
@@ -120,19 +120,19 @@ def read_body(request: HttpRequest) -> bytes:
     body = b""
     if _declared_length(request) <= limit:
         try:
-            # A body of undeclared length may be of any; request.body would take it whole.
+            # A body of undeclared length may be huge; request.body would read all of it.
             body = request.body if hasattr(request, "_body") else request.read(limit + 1)
         except UnreadablePostError as error:
             raise RefusalError("unreadable_body", f"the body could not be read: {error}") from error
     if len(body) > limit or _declared_length(request) > limit:
         raise RefusalError("body_too_large", f"the body has more than {limit:,} bytes", status=413)
-    # For hooks that ask for request.body.
+    # For hooks that read request.body.
     vars(request)["_body"] = body
     return body
 
 
 def refusal_response(refusal: RefusalError) -> HttpResponse:
-    """Return the JSON answer that refuses a request."""
+    """Return the JSON response that refuses a request."""
     result = refusal.result
     body = {
         "error": {"code": refusal.code, "message": str(refusal)},
@@ -144,7 +144,7 @@ def refusal_response(refusal: RefusalError) -> HttpResponse:
 
 
 def _who(request: HttpRequest) -> str:
-    """Return whose executions are counted together: a user's, or those of an address."""
+    """Return the key by which executions are counted: the user or, without one, the address."""
     user = getattr(request, "user", None)
     if user is not None and user.is_authenticated:
         return f"user {user.pk}"

@@ -21,18 +21,18 @@ __all__ = ["AsyncExecuteView", "ExecuteView", "non_atomic"]
 
 
 class ExecuteView(CodemodeView):
-    """Execute the code of a POST request and answer with the whole outcome as JSON.
+    """View that executes the code of a POST request and returns the whole outcome as JSON.
 
     The body is ``{"code": …, "inputs": …, "available_tools": …,
     "execution_timeout": …}``; all but ``code`` may be left out. Tools run in
-    the request's own context, thread, connection and transaction. The answer's
-    status is 200 whenever the code has run, even when it failed; else the body
-    is ``{"error": {"code": …, "message": …}, "result": …}`` with the partial
+    the request's own context, thread, connection and transaction. The status is
+    200 whenever the code has run, even when it failed. Otherwise the body is
+    ``{"error": {"code": …, "message": …}, "result": …}`` with the partial
     record, if there is one.
 
-    Code that fails is an answer, and what its tools wrote is kept: also under
-    ``ATOMIC_REQUESTS``, which takes back what a view that raises has done. With
-    ``atomic`` it is kept only if the code completed, as by
+    Code that fails still gives an answer, and what its tools wrote is kept, even
+    under ``ATOMIC_REQUESTS``, which rolls back only if the view raises. With
+    ``atomic``, what the tools wrote is kept only if the code completed, as by
     ``django_codemode.run_atomic`` for the database ``using``.
     """
 
@@ -41,7 +41,7 @@ class ExecuteView(CodemodeView):
     using = DEFAULT_DB_ALIAS
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Check who asks and what, execute, and answer."""
+        """Check the request, execute its code, and answer."""
         execution = self.prepare(request)
         try:
             with use_context(execution.context):
@@ -52,20 +52,20 @@ class ExecuteView(CodemodeView):
 
 
 class AsyncExecuteView(CodemodeView):
-    """Do as ExecuteView in a task of the server's loop: a client that leaves ends its sandbox.
+    """ExecuteView as a task of the server's loop: a client that disconnects ends its sandbox.
 
-    Never in a transaction of the request, whatever ``ATOMIC_REQUESTS`` says.
+    Never runs in a transaction of the request, whatever ``ATOMIC_REQUESTS`` says.
     """
 
     http_method_names = ["post", "options"]
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:
-        """Return the view as a function, marked as one without transactions."""
+        """Return the view as a function, exempt from ``ATOMIC_REQUESTS``."""
         return non_atomic(super().as_view(**initkwargs))
 
     async def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Check who asks and what, execute, and answer."""
+        """Check the request, execute its code, and answer."""
         try:
             execution = await sync_to_async(self.prepare)(request)
         except RefusalError as refusal:
@@ -81,9 +81,9 @@ class AsyncExecuteView(CodemodeView):
 
 
 def non_atomic[V: Callable[..., HttpResponseBase | Awaitable[HttpResponseBase]]](view: V) -> V:
-    """Mark a view as one that takes no transaction of the request, on any database.
+    """Exempt a view from ``ATOMIC_REQUESTS``, on every database.
 
-    Raises ImproperlyConfigured for a class that asks for one.
+    Raises ImproperlyConfigured for a class that sets ``atomic``.
     """
     kind: Any = getattr(view, "view_class", None)
     if getattr(kind, "atomic", False):

@@ -1,4 +1,4 @@
-"""The view that tells whether the executor answers."""
+"""The view that reports whether the executor answers."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ __all__ = ["HealthView"]
 
 
 class HealthView(CodemodeView):
-    """Answer 200 while the executor does, else 503; details are for who may execute code.
+    """View that answers 200 if the executor answers, else 503.
 
-    Cheap, and open to everybody: ``timeout`` seconds at most, and many requests
-    ask the executor once.
+    Details are only for users who may execute code. The view is cheap and open
+    to everybody: a request takes at most ``timeout`` seconds, and concurrent
+    requests share one request to the executor.
     """
 
     http_method_names = ["get", "head", "options"]
     timeout = 2.0
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Ask the executor, and tell."""
+        """Ask the executor, and report."""
         info = self._info()
         body: dict[str, Any] = {"status": "unavailable" if info is None else "ok"}
         if info is not None and self._may_know(request):

@@ -1,4 +1,4 @@
-"""The view that executes code and streams what happens."""
+"""The view that executes code and streams its events."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ __all__ = ["StreamView"]
 
 
 class StreamView(CodemodeView):
-    """Execute the code of a POST request and answer with server-sent events as they happen.
+    """View that executes the code of a POST request and streams its events as they happen.
 
-    The body and the refusals are those of ExecuteView. Once the checks have
-    passed, the answer is 200 and its last event is ``completed``, with the
-    whole outcome, or ``error``. The body is sent after the view has returned,
-    so that tools run outside of any transaction of the request.
+    The events are server-sent events. The body and the refusals are those of
+    ExecuteView. Once the checks have passed, the status is 200, and the last
+    event is ``completed``, with the whole outcome, or ``error``. The response is
+    sent after the view has returned, so tools run outside of any transaction of
+    the request.
     """
 
     http_method_names = ["post", "options"]
@@ -31,11 +32,11 @@ class StreamView(CodemodeView):
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:
-        """Return the view as a function, marked as one without transactions."""
+        """Return the view as a function, exempt from ``ATOMIC_REQUESTS``."""
         return non_atomic(super().as_view(**initkwargs))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Check who asks and what, and stream."""
+        """Check the request, and stream its execution."""
         execution = self.prepare(request)
         with use_context(execution.context):
             return stream_response(
@@ -43,8 +44,9 @@ class StreamView(CodemodeView):
             )
 
     def describe(self, event: Event) -> dict[str, Any]:
-        """Return what the stream tells of an event. It cannot query the database.
+        """Return the data that the stream sends for an event.
 
-        Under ASGI it runs in the loop, or in a thread that nobody else waits for.
+        This method cannot query the database. Under ASGI it runs in the loop, or
+        in a thread that is not the one for sync code.
         """
         return event_as_json(event)

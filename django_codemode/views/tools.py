@@ -14,15 +14,15 @@ __all__ = ["ToolsView"]
 
 
 class ToolsView(CodemodeView):
-    """List the tools that the request's user may call, sorted by name, for a model or a page."""
+    """View that lists the tools that the request's user may call, sorted by name."""
 
     http_method_names = ["get", "head", "options"]
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Check who asks, and list."""
+        """Check the permission, and list the tools."""
         call_plain(self.check_permission, request)
         registry = self.get_codemode().registry
         offered = registry.select(self.get_tools(request))
         tools = registry.visible(offered, self.context_of(request))
         body = {"tools": [tool_as_json(tools[name]) for name in sorted(tools)]}
-        return JsonResponse(body, headers={"Cache-Control": "private"})  # It is this user's.
+        return JsonResponse(body, headers={"Cache-Control": "private"})  # it is this user's

@@ -63,19 +63,19 @@ exit status:
 
 
 class CodeFailedError(CommandError):
-    """Tell that the code did not complete."""
+    """Error for code that did not complete."""
 
 
 class ExecutorFailedError(CommandError):
-    """Tell that something went wrong outside the code."""
+    """Error for a failure outside the code."""
 
 
 class Command(BaseCommand):
-    """Execute code with the project's tools."""
+    """Command that executes code with the project's tools."""
 
     help = "Execute Python in the sandbox, with the tools of this project."
-    # A wrong setting is told with the exit status of its own; the rest of the
-    # project's checks have no say in whether code runs.
+    # A wrong setting has its own exit status. The project's other checks do not
+    # decide whether code runs.
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -118,7 +118,7 @@ class Command(BaseCommand):
         )
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """Run as a process of its own, which takes its executor along when it ends."""
+        """Run as a separate process, which closes its executor when it ends."""
         try:
             super().run_from_argv(argv)
         finally:
@@ -246,7 +246,7 @@ def _names(text: str | None) -> list[str] | None:
 def _shown(result: ExecutionResult) -> str:
     try:
         return repr(result.value)
-    except ValueError:  # An integer in it has more digits than Python writes.
+    except ValueError:  # an integer in it has more digits than Python writes
         return result.text
 
 

@@ -18,7 +18,7 @@ _KEPT_PREFIX = "CODEMODE_EXECUTOR_"
 
 
 class Command(BaseCommand):
-    """Become ``codemode-executor``, without anything of Django in memory or environment."""
+    """Command that becomes ``codemode-executor``, without Django in memory or environment."""
 
     help = (
         "Serve as the executor that runs models' code. Takes the options of codemode-executor; "
@@ -27,7 +27,7 @@ class Command(BaseCommand):
     )
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """Pass all options on but those that are Django's own."""
+        """Pass on all options except Django's own."""
         django_options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         django_options.add_argument("--settings")
         django_options.add_argument("--pythonpath")
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         _become_executor(django_options.parse_known_args(argv[2:])[1])
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Take any arguments, for ``call_command``."""
+        """Accept any arguments, for ``call_command``."""
         parser.add_argument("arguments", nargs="*", help="options of codemode-executor")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -51,7 +51,7 @@ def _become_executor(arguments: Sequence[str]) -> NoReturn:
         for name, value in os.environ.items()
         if name in _KEPT or name.startswith(_KEPT_PREFIX)
     }
-    # The project's folders are of no use there; codemode's own may be one of them.
+    # The executor needs no folder of the project but codemode's, which may be one of them.
     environment["PYTHONPATH"] = str(Path(codemode.__file__).parent.parent)
     sys.stdout.flush()
     sys.stderr.flush()

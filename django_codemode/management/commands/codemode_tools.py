@@ -47,14 +47,14 @@ exit status:
 
 
 class GapsFoundError(CommandError):
-    """Tell that --check has found something."""
+    """Error for problems that --check has found."""
 
 
 class Command(BaseCommand):
-    """List the tools, show them whole, or look for what they lack."""
+    """Command that lists the tools, shows them in full, or looks for gaps."""
 
     help = "List the tools that executed code may call."
-    # It is there to look into what they would stop at.
+    # The command is for diagnosing the problems at which the checks would stop.
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:

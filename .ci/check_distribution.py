@@ -1,4 +1,4 @@
-"""Check that wheel and source distribution in a folder have their files, and no others."""
+"""The check that a folder's wheel and source distribution have exactly the expected files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NEEDED = {
 
 
 def check(folder: Path) -> str:
-    """Return a line about both. Raises SystemExit when one is not as expected."""
+    """Return a line about both distributions. Raises SystemExit if one is not as expected."""
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if not name.endswith("/")}
@@ -51,7 +51,7 @@ def check(folder: Path) -> str:
 
 
 def tracked(paths: Iterable[str]) -> set[str]:
-    """Return the committed files that are, or are under, one of the paths."""
+    """Return the committed files at or under the paths."""
     command = ["git", "ls-files", "-z", *paths]
     listing = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     return set(listing.split("\0")) - {""}

@@ -29,10 +29,10 @@ UV_ENVIRONMENT = {
     "UV_PYTHON_DOWNLOADS": "never",
 }
 NOBODY = "65534"
-# What .ci/run asks for: the README's command leaves out the slow ones.
+# The selection of .ci/run: the README's command leaves out the slow tests.
 EVERYDAY = ("-m", "not deep and not quiet")
 IN_TIER_A = {"CODEMODE_TEST_TIER": "A"}
-# What depends on the tier in which code runs that asks for none by itself.
+# Tests that depend on the tier of code that asks for no tier itself.
 OF_THE_TIER = (
     "tests/codemode/core",
     *(
@@ -40,7 +40,7 @@ OF_THE_TIER = (
         for name in "bad_input cancellation flood growth interrupts killed limits wire".split()
     ),
 )
-# What depends on the versions of Python and Django.
+# Tests that depend on the versions of Python and Django.
 OF_THE_PAIR = (
     "tests/codemode/core",
     "tests/codemode/sandbox",
@@ -50,7 +50,7 @@ OF_THE_PAIR = (
     "tests/django_codemode",
     "tests/example_project",
 )
-# What depends on the user.
+# Tests that depend on the user.
 OF_THE_USER = ("tests/codemode/executor", "tests/codemode/sandbox")
 PROPERTIES = (
     "--hypothesis-profile=deep",
@@ -61,8 +61,8 @@ PROPERTIES = (
     "tests/codemode/test_values_text.py",
 )
 _FIND_POSTGRESQL = "from tests.database.postgresql import find_programs; find_programs()"
-# Of the services that tests need: Debian's packages, a command that succeeds where
-# they are installed, and the variable that turns a skipped test into a failed one.
+# Services that tests need: the Debian package, a command that succeeds if it is
+# installed, and the variable that turns a skipped test into a failed one.
 SERVICES = (
     ("postgresql", (PYTHON, "-c", _FIND_POSTGRESQL), "CODEMODE_TEST_POSTGRESQL_REQUIRED"),
     ("chromium", ("which", "chromium"), "CODEMODE_TEST_BROWSER_REQUIRED"),
@@ -74,14 +74,14 @@ _TRY_TIER_A += "mount -t tmpfs none /tmp".split()
 
 
 def run(work: Path) -> Iterator[Stage]:
-    """Yield what must hold before a change lands."""
+    """Yield the stages that must pass before a change lands."""
     yield from _static()
     first, second = map(shlex.split, readme_commands())
     yield Stage(name="README: first command", command=first)
     yield Stage(name="README: tests", command=second, tests=())
     slow = ("-m", "slow and not deep and not quiet")
     yield Stage(name="Slow tests", command=PYTEST, tests=slow)
-    # There, tests see the code's process ids and folders unless a tier is named.
+    # If no tier is named, tests run code in a tier where they see its process ids and folders.
     if _tier_a():
         yield Stage(
             name="Tier A", command=PYTEST, tests=(*EVERYDAY, *OF_THE_TIER), environment=IN_TIER_A
@@ -95,7 +95,7 @@ def run(work: Path) -> Iterator[Stage]:
 
 
 def deep(work: Path) -> Iterator[Stage]:
-    """Yield the heavy proofs, and what ``run`` takes a selection of."""
+    """Yield the heavy stages, and in full those of which ``run`` takes a selection."""
     yield Stage(name="Measured, one at a time", command=PYTEST, tests=("-n0", "-m", "quiet"))
     yield Stage(name="Deep tests", command=PYTEST, tests=("-m", "deep and not quiet"))
     yield Stage(name="Properties, ten times as long", command=PYTEST, tests=PROPERTIES)
@@ -118,7 +118,7 @@ def _static() -> Iterator[Stage]:
 
 
 def _lowest() -> list[str]:
-    """Return what the distribution requires, each in the lowest version that it allows."""
+    """Return the distribution's requirements, each in the lowest version that it allows."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     required = (*project["dependencies"], *project["optional-dependencies"]["channels"])
     return [requirement.replace(">=", "==") for requirement in required]
@@ -127,7 +127,7 @@ def _lowest() -> list[str]:
 def _pair(
     name: str, work: Path, versions: Sequence[str], selection: Sequence[str]
 ) -> Iterator[Stage]:
-    """Yield an environment of the oldest Python and certain versions, and tests in it."""
+    """Yield stages that test in an environment of the oldest Python and the given versions."""
     folder = work / name
     pytest = (str(folder / "bin" / "python"), "-m", "pytest", "-p", "no:cacheprovider")
     python = with_env.find_python(with_env.clean_environment(), with_env.MINORS[::-1])
@@ -162,7 +162,7 @@ def _distribution(work: Path) -> Iterator[Stage]:
 
 
 def _unprivileged(work: Path, selection: Sequence[str]) -> Iterator[Stage]:
-    """Yield the README's commands in a clone of an unprivileged user's own."""
+    """Yield the README's commands, in a clone that an unprivileged user owns."""
     home = work / "nobody"
     as_nobody = (
         *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
@@ -171,7 +171,7 @@ def _unprivileged(work: Path, selection: Sequence[str]) -> Iterator[Stage]:
     )
     if os.geteuid() != 0 or shutil.which("setpriv") is None:
         return
-    # A Python that the user may use, or there is nothing to run.
+    # Without a Python that the user may use, there is nothing to run.
     if not _succeeds(*as_nobody, "python3", "-m", "pip", "--version"):
         return
     home.mkdir()
@@ -188,7 +188,7 @@ def _unprivileged(work: Path, selection: Sequence[str]) -> Iterator[Stage]:
 
 
 def _tier_a(*prefix: str) -> dict[str, str]:
-    """Return what forbids to skip tests of tier A, where the system's own tool can make it."""
+    """Return the variable that forbids skipping tests of tier A, if ``unshare`` works here."""
     if shutil.which("unshare") and _succeeds(*prefix, *_TRY_TIER_A):
         return {"CODEMODE_TEST_TIER_REQUIRED": "A"}
     return {}
@@ -199,7 +199,7 @@ def _succeeds(*command: str) -> bool:
 
 
 def install_services() -> None:
-    """Install the services that tests need where this user may, and require their tests."""
+    """Install the services that tests need, if this user may, and require their tests."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return
     missing = [package for package, found, _ in SERVICES if not _succeeds(*found)]

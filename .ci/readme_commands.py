@@ -1,4 +1,4 @@
-"""Print the README's commands: the first two ``console`` blocks, one line each."""
+"""The README's commands: the first two ``console`` blocks, one line each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 
 
 def readme_commands() -> list[str]:
-    """Return the two commands. Raises ValueError when the README has them otherwise."""
+    """Return the two commands. Raises ValueError if the README does not have them so."""
     blocks = re.findall(
         r"^```console\n(.*?)^```$", README.read_text("utf-8"), re.MULTILINE | re.DOTALL
     )[:2]

@@ -1,7 +1,7 @@
-"""Stages of a check: how one runs, which failed tests are tried again, and the closing table.
+"""Stages of a check: how a stage runs, which failed tests are retried, and the final table.
 
-A failed test is tried once more when all stages have run: alone, in a process of
-its own. A test that passes then is *flaky*: it is listed, and the check is green.
+A failed test is retried once after all stages have run, alone in a separate
+process. A test that then passes is *flaky*: it is listed, and the check is green.
 A test marked ``no_retry`` is judged by its first run.
 """
 
@@ -39,7 +39,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A test that failed, and how."""
+    """A test that failed, and its error."""
 
     nodeid: str
     error: str
@@ -49,7 +49,7 @@ class Failure:
 
 @dataclass(kw_only=True)
 class Outcome:
-    """What came of a stage."""
+    """The outcome of a stage."""
 
     stage: Stage
     seconds: float
@@ -66,7 +66,7 @@ class Outcome:
 
 
 class Report:
-    """The lines that pytest-reportlog writes."""
+    """A report written by pytest-reportlog."""
 
     def __init__(self, path: Path) -> None:
         self._entries: list[dict[str, Any]] = []
@@ -74,7 +74,7 @@ class Report:
             try:
                 self._entries.append(json.loads(line))
             except ValueError:
-                break  # pytest was killed while it wrote
+                break  # pytest was killed while writing
 
     def failures(self) -> list[Failure]:
         """Return each test that failed in any of its phases, once."""
@@ -107,7 +107,7 @@ class Report:
 
 
 def _first_line(entry: Mapping[str, Any]) -> str:
-    """Return the line of a failure that says most."""
+    """Return the most informative line of a failure."""
     representation = entry.get("longrepr")
     if isinstance(representation, dict) and representation.get("reprcrash"):
         text = str(representation["reprcrash"]["message"])
@@ -117,7 +117,7 @@ def _first_line(entry: Mapping[str, Any]) -> str:
 
 
 class Check:
-    """Stages that run one after the other, whatever becomes of the earlier ones."""
+    """Stages that run one after the other, even if earlier stages fail."""
 
     def __init__(self, reports: Path) -> None:
         self._reports = reports
@@ -127,7 +127,7 @@ class Check:
         self.outcomes: list[Outcome] = []
 
     def run(self, stage: Stage) -> Outcome:
-        """Run a stage and keep its outcome. Its output goes to ours."""
+        """Run a stage and keep its outcome. The stage's output goes to ours."""
         self._announce(stage.name)
         began = time.monotonic()
         report = self._reports / f"report-{len(self.outcomes)}.jsonl"
@@ -149,7 +149,7 @@ class Check:
         return outcome
 
     def try_again(self) -> None:
-        """Run each failed test that may be tried again, alone and one at a time."""
+        """Retry each failed test that may be retried, alone and one at a time."""
         failed = [
             (outcome, failure)
             for outcome in self.outcomes
@@ -170,11 +170,11 @@ class Check:
         options = ["-n0", "-m", "", failure.nodeid, f"--report-log={report}"]
         status = _call(stage, [*stage.command, *options])
         read = Report(report)
-        # Of a test whose worker died, the marks are known only now.
+        # The marks of a test whose worker died are known only now.
         return not status and read.counts()["passed"] > 0 and NO_RETRY not in read.marks()
 
     def finish(self) -> int:
-        """Print the table and what failed; return the exit status."""
+        """Print the table and the failures; return the exit status."""
         self._announce("Result")
         print(table(self.outcomes))
         for outcome in self.outcomes:
@@ -219,7 +219,7 @@ def _problem(status: int, outcome: Outcome) -> str:
 
 
 def table(outcomes: Iterable[Outcome]) -> str:
-    """Return a line for each stage, in Markdown."""
+    """Return a Markdown table with a line for each stage."""
     rows: list[tuple[str, ...]] = [("stage", "seconds", "passed", "failed", "flaky", "skipped", "")]
     for outcome in outcomes:
         counts = [str(outcome.counts.get(name, "")) for name in ("passed", "failed", "skipped")]

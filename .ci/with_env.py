@@ -28,10 +28,10 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "with_env.stamp"
 
 UV_REQUIREMENT = "uv>=0.13,<1"
-# The versions that all dependencies have wheels for, newest first.
+# The versions for which all dependencies have wheels, newest first.
 MINORS = (14, 13, 12)
 
-# What would lead pip, uv or the command to another environment than ours.
+# Variables that would lead pip, uv or the command to another environment than ours.
 FOREIGN = (
     "CONDA_PREFIX",
     "DJANGO_SETTINGS_MODULE",
@@ -72,7 +72,7 @@ def main() -> None:
     environment = clean_environment()
     if not is_ready():
         with Lock():
-            # Somebody else may have been at it while we waited.
+            # Another process may have prepared the environment while we waited.
             if not is_ready():
                 prepare(environment)
     environment["VIRTUAL_ENV"] = str(VENV)
@@ -86,18 +86,18 @@ def clean_environment() -> dict[str, str]:
     environment.update(
         UV_PROJECT_ENVIRONMENT=str(VENV), UV_PYTHON_DOWNLOADS="never", UV_NO_PROGRESS="1"
     )
-    # Not in the home folder, which may not be ours to write.
+    # Not in the home folder, which may not be writable.
     environment.setdefault("UV_CACHE_DIR", str(BOOTSTRAP / "cache"))
     return environment
 
 
 class Lock:
-    """Let one process at a time prepare the environment; the lock ends with its holder."""
+    """The lock by which one process at a time prepares the environment; it ends with its holder."""
 
     def __enter__(self) -> None:
         import fcntl
 
-        # This file serves as the lock, so that none is left behind.
+        # This file serves as the lock, so that no lock file is left behind.
         self.file = Path(__file__).open(encoding="utf-8")
         fcntl.flock(self.file, fcntl.LOCK_EX)
 
@@ -128,11 +128,11 @@ def prepare(environment: dict[str, str]) -> None:
         install_uv(environment)
     if STAMP.exists():
         STAMP.unlink()
-    # Frozen, not locked: somebody's own index or options must not ask for another lock.
+    # --frozen, not --locked: a user's own index or options must not require another lock.
     command = [str(UV), "sync", "--frozen", "--quiet", "--project", str(ROOT), "--python", python]
     result = subprocess.run(command, env=environment, check=False, **CAPTURE)
     if result.returncode and "certificate" in result.stdout:
-        # A network with an authority of its own, known to the system but not to uv.
+        # The network has its own certificate authority, known to the system but not to uv.
         command.append("--system-certs")
         result = subprocess.run(command, env=environment, check=False, **CAPTURE)
     if result.returncode:
@@ -150,7 +150,7 @@ def install_uv(environment: dict[str, str]) -> None:
     shutil.rmtree(new, ignore_errors=True)
     shutil.rmtree(UV.parent.parent, ignore_errors=True)
     new.mkdir(parents=True)
-    # Into a folder of ours, which system Pythons allow, without venv or ensurepip.
+    # Into our own folder, which system Pythons allow; this needs neither venv nor ensurepip.
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     command += ["--no-user", "--only-binary=:all:", "--target", str(new), UV_REQUIREMENT]
     result = subprocess.run(command, env=environment, check=False, **CAPTURE)
@@ -171,7 +171,7 @@ def install_uv(environment: dict[str, str]) -> None:
 
 
 def find_python(environment: dict[str, str], minors: tuple[int, ...] = MINORS) -> str:
-    """Return the best Python of this machine, by what each answers when asked."""
+    """Return the best Python of this machine, by what each answers to a probe."""
     found = {}
     for path in candidates(environment):
         minor = minor_of(path)
@@ -202,7 +202,7 @@ def candidates(environment: dict[str, str]) -> list[Path]:
 
 
 def minor_of(path: Path) -> int | None:
-    """Return the minor version of a suitable Python 3, else None; a broken one is none."""
+    """Return the minor version of a suitable Python 3; None for any other or a broken Python."""
     try:
         if not os.access(path, os.X_OK):
             return None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    # The packages of a clone need no installation to be tried.
+    # Makes the packages of a clone importable without installation.
     sys.path.insert(1, str(Path(__file__).resolve().parent.parent))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 

@@ -1,4 +1,4 @@
-"""The example as it would be deployed: its secrets and addresses come from the environment."""
+"""The example as deployed: its secrets and addresses come from the environment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DEBUG = False
 SECRET_KEY = os.environ["SECRET_KEY"]
 ALLOWED_HOSTS = os.environ["ALLOWED_HOSTS"].split(",")
 
-# Behind a proxy that ends TLS and sets this header, whatever the client sends.
+# For a proxy that terminates TLS and always sets this header, whatever the client sends.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = True
 SECURE_HSTS_SECONDS = 30 * 24 * 3600
@@ -20,6 +20,6 @@ SECURE_HSTS_PRELOAD = True
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
 
-# The executor is a service of its own: CODEMODE_EXECUTOR_URL, CODEMODE_EXECUTOR_API_KEY.
-# MIN_TIER is for the example's own executor; what a request acts for is the same here.
+# The executor is a separate service: CODEMODE_EXECUTOR_URL, CODEMODE_EXECUTOR_API_KEY.
+# MIN_TIER is for the embedded executor only; CONTEXT_PROVIDER stays the same.
 CODEMODE = {name: value for name, value in settings.CODEMODE.items() if name != "MIN_TIER"}

@@ -64,9 +64,9 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 
-# No executor is configured: one is started on first use and goes with the process.
-# The example runs its own code only, so it runs on any host, isolated as well as
-# the host allows. A project leaves MIN_TIER out.
+# No executor is configured: one is started on first use and ends with the process.
+# The example runs only its own code. It therefore accepts any host, with whatever
+# isolation the host offers. A real project leaves MIN_TIER out.
 CODEMODE: dict[str, object] = {
     "CONTEXT_PROVIDER": "shop.context.context_of",
     "MIN_TIER": "unsafe",

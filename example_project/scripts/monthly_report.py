@@ -1,5 +1,5 @@
-# What a model could have written, asked for a year's turnover by month and
-# currency, after refunds, and for its sum in euros. It runs in the executor:
+# Code that a model could have written when asked for a year's turnover by month
+# and currency, after refunds, and for its sum in euros. It runs in the executor:
 # the functions it does not define are tools, and `year` is an input.
 import asyncio
 from collections import defaultdict

@@ -1,7 +1,7 @@
-"""What a model may do in the shop, always for the merchant it acts for.
+"""The tools of the shop, each for the merchant that the execution acts for.
 
-No tool takes a merchant: it comes from the RuntimeContext, which the code that
-calls a tool cannot see or set.
+No tool takes the merchant as an argument. The merchant comes from the
+RuntimeContext, which the code that calls a tool cannot see or set.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class RefundRow(TypedDict):
 
 
 def _tenant(context: RuntimeContext | None) -> str:
-    """Name the merchant that the running execution acts for."""
+    """Return the slug of the merchant that the running execution acts for."""
     slug = context.get("tenant_id") if context is not None else None
     if not slug:
         raise LookupError("No merchant: the context of this execution has no 'tenant_id'")
@@ -105,7 +105,7 @@ def list_orders(status: str | None = None, page: int = 1, page_size: int = 100) 
 @tool
 async def get_rate(currency: str) -> Decimal:
     """Return how many euros one unit of a currency is worth."""
-    # As long as a nearby rate service would take.
+    # About as long as a nearby rate service would take.
     await asyncio.sleep(0.01)
     try:
         return RATES[currency]

@@ -1,4 +1,4 @@
-"""For whom a request to the example acts."""
+"""The RuntimeContext of a request to the example."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ MERCHANT_HEADER = "X-Merchant"
 
 
 def context_of(request: HttpRequest) -> dict[str, Any]:
-    """Return the usual context, for the merchant of the header or else the first one.
+    """Return the default context, with the merchant of the header or else the first merchant.
 
-    The shop has no logins of its own. A real project takes the tenant from what
+    The shop has no logins. A real project takes the tenant from something that
     the user cannot choose, such as the user's account.
     """
     merchant = request.headers.get(MERCHANT_HEADER, "nordlicht")

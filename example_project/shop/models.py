@@ -1,4 +1,4 @@
-"""A shop that several merchants share: each row belongs to one of them."""
+"""A shop that several merchants share: each row belongs to one merchant."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CENT = Decimal("0.01")
 
 
 class Merchant(models.Model):
-    """A tenant: whoever acts for it sees its rows and no others."""
+    """A tenant. A user who acts for it sees its rows and no others."""
 
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=80)

@@ -1,4 +1,4 @@
-"""The monthly report: the script that a model could have written, run for one merchant."""
+"""The monthly report: a script that a model could have written, run for one merchant."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Report(TypedDict):
 
 
 def run_report(merchant: str, year: int) -> ExecutionResult:
-    """Run the script for the merchant of this slug; ``value`` is a Report if it completed."""
+    """Run the script for the merchant with this slug; ``value`` is a Report if it completed."""
     codemode = get_codemode()
     with codemode.registry.context(tenant_id=merchant):
         return codemode.run(SCRIPT.read_text("utf-8"), inputs={"year": year})

@@ -62,8 +62,8 @@ def _where(client: ExecutorClient) -> str:
 
 
 def prepare_database() -> None:
-    """Migrate and seed the example's database, however many start at once."""
-    # This file serves as the lock, so that none is left behind.
+    """Migrate and seed the example's database, even if several commands start at once."""
+    # This file serves as the lock, so that no lock file is left behind.
     with Path(__file__).open() as lock:
         locks.lock(lock, locks.LOCK_EX)
         call_command("migrate", verbosity=0)

@@ -9,7 +9,7 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 
 
 def readme_commands() -> list[str]:
-    """Return the two commands. Raises ValueError if the README does not have them so."""
+    """Return the two commands. Raises ValueError unless each is a single line."""
     blocks = re.findall(
         r"^```console\n(.*?)^```$", README.read_text("utf-8"), re.MULTILINE | re.DOTALL
     )[:2]

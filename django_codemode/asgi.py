@@ -38,9 +38,9 @@ class CodemodeASGIMiddleware:
 
     ``provider`` takes the scope and returns a mapping of names to values, or a
     RuntimeContext; it may be asynchronous. Without a provider, a websocket gets
-    the context that ``CONTEXT_PROVIDER`` makes from its handshake. An HTTP
-    request then gets the default variables, because it is CodemodeMiddleware
-    that applies ``CONTEXT_PROVIDER`` to it. The context holds for the whole
+    the context that ``CONTEXT_PROVIDER`` makes from its handshake, and an HTTP
+    request gets the default variables, because CodemodeMiddleware applies
+    ``CONTEXT_PROVIDER`` to HTTP requests. The context holds for the whole
     scope, including streaming bodies and every message of a websocket, and is
     stored as ``scope["codemode_context"]``. Other scopes pass unchanged.
     """

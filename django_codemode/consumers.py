@@ -52,8 +52,8 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
     Permission is checked on connect and again for each message, with the user
     reloaded from the database. For a watch it is also checked before an event,
     if the last check is at least 2 s ago. Each run has its own context, thread
-    for sync code and task. It ends with the socket, and only the reader of that
-    socket can slow it down. Hooks are synchronous and may query the database.
+    for sync code and task. A run ends with the socket, and only the socket's own
+    client can slow it down. Hooks are synchronous and may query the database.
     """
 
     permission_required: str | Collection[str] = "django_codemode.execute_code"
@@ -110,7 +110,7 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
         return None
 
     def get_execution_timeout(self, user: Any) -> float:
-        """Return the longest timeout that a run may request, in seconds; it is the default too."""
+        """Return the longest timeout that a run may set, in seconds, which is also the default."""
         return self.get_codemode().client.limits.execution_timeout
 
     def get_rate_limit(self, user: Any) -> str | None:

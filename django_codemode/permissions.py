@@ -63,7 +63,7 @@ class DjangoPermissionChecker:
     A tool's ``permission`` is a Django permission (``"shop.add_refund"``),
     several permissions, all of which are needed, or a callable that takes the
     RuntimeContext and the user and returns a bool. Without a user, and for an
-    anonymous or inactive user, the call is not allowed. May query the database.
+    anonymous or inactive user, access is denied. May query the database.
     """
 
     def allows(self, tool: Tool, context: RuntimeContext | None) -> bool:

@@ -293,7 +293,7 @@ def _watchers(execution_id: str) -> str:
 
 
 def _nothing() -> RefusalError:
-    # The same code for an unknown execution and for another user's.
+    # The same code for an unknown execution and for one of another user.
     return RefusalError(
         "unknown_execution", "there is no such execution that you may watch", status=404
     )

@@ -127,7 +127,7 @@ def cells(first: str | None, lines: Iterable[str]) -> Iterator[str]:
 
 
 def is_whole(block: str) -> bool:
-    """Return whether a block is complete. Invalid code is: the sandbox reports what is wrong."""
+    """Return whether a block is complete. Invalid code is, and the sandbox reports the error."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -27,7 +27,7 @@ def allow_data_pictures(response: HttpResponseBase) -> None:
 
 
 def with_data_pictures(policy: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the policy with ``data:`` among the sources of pictures, and nothing else added."""
+    """Return the policy with ``data:`` added to the sources of pictures, and nothing else."""
     given = policy.get("img-src", policy.get("default-src"))
     if not given:
         return dict(policy)  # Pictures are not restricted.

@@ -76,7 +76,7 @@ class CodemodeView(View):
         return None
 
     def get_execution_timeout(self, request: HttpRequest) -> float:
-        """Return the longest timeout that a request may set, in seconds; it is the default too."""
+        """Return the longest timeout that a request may set, in seconds; also the default."""
         return self.get_codemode().client.limits.execution_timeout
 
     def get_rate_limit(self, request: HttpRequest) -> str | None:

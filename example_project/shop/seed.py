@@ -64,7 +64,7 @@ def _orders(
             merchant=merchant,
             customer=numbers.choice(customers),
             placed_at=start + timedelta(minutes=moment),
-            # Half of the business is done in the merchant's own currency.
+            # About 60 % of the orders are in the merchant's own currency.
             currency=numbers.choice([merchant.currency] * len(CURRENCIES) + CURRENCIES),
             amount=Decimal(numbers.randint(350, 48_000)) / 100,
             status=numbers.choice(statuses),

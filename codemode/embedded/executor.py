@@ -1,4 +1,4 @@
-"""An executor of this process's own, on a private Unix socket, gone with the process."""
+"""An embedded executor on a private Unix socket, which ends with this process."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ logger = logging.getLogger("codemode.executor")
 
 
 class EmbeddedExecutor:
-    """Start an executor on first use, and again when it has died or the process has forked.
+    """An executor started on first use, and again when it has died or the process has forked.
 
-    Safe from many threads. ``log_file`` gets the executor's log; without one it
-    is ``executor.log`` in the private folder and goes with it. ``min_tier`` is
-    the weakest isolation to accept. It ends by ``close()``, with this object,
-    or with the process.
+    Safe from many threads. ``log_file`` receives the executor's log; by default
+    the log is ``executor.log`` in the private folder and is removed with it.
+    ``min_tier`` is the weakest isolation to accept. The executor ends by
+    ``close()``, with this object, or with the process.
     """
 
     def __init__(self, *, log_file: Path | None = None, min_tier: str | None = None) -> None:
@@ -42,13 +42,13 @@ class EmbeddedExecutor:
 
     @property
     def log_path(self) -> Path | None:
-        """Return where the log of the last started executor is, or None before the first use."""
+        """Return the path of the last started executor's log, or None before the first use."""
         return self._process.log_path if self._process is not None else None
 
     def address(self) -> str:
         """Return the gRPC target, starting the executor when none runs.
 
-        Blocks for the start (some hundred milliseconds). Raises
+        Blocks during the start (some hundred milliseconds). Raises
         ExecutorConnectionError, and ClientClosedError after ``close()``.
         """
         with self._lock:
@@ -63,7 +63,7 @@ class EmbeddedExecutor:
                 self._drop()
             if self._process is None:
                 self._process = process = SpawnedExecutor(self._log_file, self._min_tier)
-                # The system ends it with this process; here for objects that end before.
+                # The executor ends with this process anyway; this is for an object that ends first.
                 self._abandon = weakref.finalize(self, process.abandon)
                 self._abandon.atexit = False
             return self._process.address
@@ -80,7 +80,7 @@ class EmbeddedExecutor:
     def _drop(self) -> None:
         if self._process is not None:
             self._process.close()
-            self._process = None  # not before: an interrupt leaves it to the next close()
+            self._process = None  # only now: after an interrupt the next close() tries again
         if self._abandon is not None:
             self._abandon.detach()
 

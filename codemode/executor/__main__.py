@@ -1,4 +1,4 @@
-"""The executor's process: ``python -m codemode.executor``, or ``codemode-executor``."""
+"""The executor's entry point: ``python -m codemode.executor``, or ``codemode-executor``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if sys.platform != "linux":
         f"codemode-executor needs Linux, and this is {sys.platform}; run it in a Linux container "
         "or host, and let clients reach it by their executor_url\n"
     )
-    sys.exit(3)  # it cannot serve
+    sys.exit(3)  # exit status: cannot serve
 
-# With its newer listener gRPC (1.85) hands every message through several more threads: a
-# tool call takes a fifth longer. Set here, for gRPC reads it when it is imported.
+# The newer listener of gRPC (1.85) passes every message through several more threads, which
+# makes a tool call a fifth slower. Set before the import below: gRPC reads it on import.
 os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
 
 from codemode.executor.serving.command import main

@@ -1,6 +1,6 @@
-"""Folders that belong to a running process, and those that a killed one has left.
+"""Folders that belong to a running process, and folders that a killed process has left.
 
-A claim is a lock on the folder itself. It ends with the process, however that ends.
+A claim is a lock on the folder itself. It ends with the process, even when that is killed.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ __all__ = ["abandoned", "claim"]
 def claim(path: str | os.PathLike[str]) -> int:
     """Claim a new folder; return the descriptor that holds the claim until it is closed.
 
-    Raises OSError, also when somebody else has the claim.
+    Raises OSError, for example when another process has the claim.
     """
     descriptor = _open(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Whoever took it for abandoned before it was locked has removed it since.
+        # Before the lock another process may have taken it for abandoned and removed it.
         os.stat(path, follow_symlinks=False)
     except BaseException:
         os.close(descriptor)
@@ -29,7 +29,7 @@ def claim(path: str | os.PathLike[str]) -> int:
 
 
 def abandoned(parent: str | os.PathLike[str], prefix: str) -> Iterator[str]:
-    """Give the folders of this user that nobody claims; each is claimed while it is given."""
+    """Yield this user's folders that nobody claims; each is claimed until the next one."""
     try:
         names = os.listdir(parent)
     except OSError:

@@ -1,11 +1,11 @@
-"""Control groups: memory and processes of each sandbox, bounded in sum, and its share of the CPU.
+"""Control groups: the total memory and processes of each sandbox, and its share of the CPU.
 
 They need folders of the cgroup file system that this process may write to: as
-root outside of containers, or delegated, such as by systemd's ``Delegate=yes``.
+root outside of containers, or delegated, for example by systemd's ``Delegate=yes``.
 Without them each sandbox still has the limits of its own process.
 
-Files and rules are those of the kernel's documentation, admin-guide/cgroup-v1
-and cgroup-v2.
+The source of the files and rules is the kernel's documentation,
+admin-guide/cgroup-v1 and cgroup-v2.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PREFIX = "codemode-"
 _EXECUTOR = "executor"
 _REMOVE_SECONDS = 2.0
 
-# What one thread weighs against a group: cpu.shares and cpu.weight.
+# The weight of one thread against a group, in cpu.shares and in cpu.weight.
 _THREAD_SHARES = 1024
 _THREAD_WEIGHT = 100
 _EXECUTOR_WEIGHT = 10 * _THREAD_WEIGHT
@@ -44,7 +44,7 @@ _made = itertools.count(1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Hierarchy:
-    """Name a tree of groups: its version, which of the wanted controllers it has, our own group."""
+    """A tree of groups: its version, which wanted controllers it has, and our own group."""
 
     version: int
     controllers: tuple[str, ...]
@@ -52,7 +52,7 @@ class _Hierarchy:
 
 
 class Cgroup:
-    """Be the group of one sandbox at a time; in version 1 a folder per controller."""
+    """The group of one sandbox at a time; in version 1 a folder per controller."""
 
     def __init__(self, folders: Sequence[tuple[_Hierarchy, str]]) -> None:
         self._folders = folders
@@ -61,7 +61,7 @@ class Cgroup:
 
     @contextlib.contextmanager
     def entrance(self) -> Iterator[list[int]]:
-        """Give descriptors to which a process writes "0" to move itself in. Raises OSError."""
+        """Yield descriptors to which a process writes "0" to enter the group. Raises OSError."""
         descriptors: list[int] = []
         try:
             for _, folder in self._folders:
@@ -74,7 +74,7 @@ class Cgroup:
                 os.close(descriptor)
 
     def limit(self, *, memory_bytes: int, processes: int) -> None:
-        """Bound all memory, swap included, and the number of threads. Raises OSError."""
+        """Limit the memory, swap included, and the number of threads. Raises OSError."""
         if self._limits == (memory_bytes, processes):
             return
         self._limits = None
@@ -91,16 +91,16 @@ class Cgroup:
         self._limits = (memory_bytes, processes)
 
     def out_of_memory(self) -> bool:
-        """Tell whether the kernel has killed something in here since the last ``entrance``."""
+        """Return whether the group ran out of memory, with a kill, since the last ``entrance``."""
         return self._oom_kills() > self._kills_before
 
     def kill(self) -> None:
-        """Kill what is in the group."""
+        """Kill all processes in the group."""
         for _, folder in self._folders:
             _kill_all(folder)
 
     def remove(self, deadline: float) -> None:
-        """Remove the group with what is in it, or log why not at that time of the clock."""
+        """Kill and remove the group, or log why not at ``deadline`` (of the monotonic clock)."""
         for _, folder in self._folders:
             _remove_with_all(folder, deadline)
 
@@ -115,7 +115,7 @@ class Cgroup:
 
 
 class Cgroups:
-    """Make groups for sandboxes and use them again; ``reason`` says why there are none."""
+    """The reusable groups of an executor's sandboxes; ``reason`` says why there are none."""
 
     def __init__(self, wanted: Collection[str] = _WANTED) -> None:
         self.reason = ""
@@ -125,7 +125,7 @@ class Cgroups:
         self._free: list[Cgroup] = []
         self._all: list[Cgroup] = []
         self._numbers = itertools.count(1)
-        # The bounds matter more than the shares, which a host may grant less readily.
+        # A host may refuse the CPU shares alone; the limits of memory and processes matter more.
         for names in (wanted, [name for name in wanted if name != "cpu"]):
             try:
                 self._enter_all(names)
@@ -138,12 +138,12 @@ class Cgroups:
 
     @property
     def controllers(self) -> tuple[str, ...]:
-        """Return what is bounded, such as ``("memory", "pids")``; empty without delegation."""
+        """Return the used controllers, such as ``("memory", "pids")``; empty without delegation."""
         return tuple(name for hierarchy, _ in self._folders for name in hierarchy.controllers)
 
     @property
     def detail(self) -> str:
-        """Say in words what there is."""
+        """Return a description of the groups, or why there are none."""
         if self.reason:
             return f"none ({self.reason})"
         versions = sorted({hierarchy.version for hierarchy, _ in self._folders})
@@ -164,11 +164,11 @@ class Cgroups:
         return group
 
     def give_back(self, group: Cgroup) -> None:
-        """Keep a group, whose process is gone, for the next one."""
+        """Keep a group whose process has ended for the next sandbox."""
         self._free.append(group)
 
     def close(self) -> None:
-        """Remove all groups with what is left in them; log what cannot be removed in time."""
+        """Kill what is left in the groups and remove them; log what cannot be removed in time."""
         deadline = time.monotonic() + _REMOVE_SECONDS
         for group in self._all:
             group.remove(deadline)
@@ -189,7 +189,7 @@ class Cgroups:
             self._enter(hierarchy)
 
     def _enter(self, hierarchy: _Hierarchy) -> None:
-        """Make the folder of this executor, below the group that it runs in."""
+        """Make this executor's folder, below the group that it runs in."""
         for left in abandoned(hierarchy.base, _PREFIX):
             _remove_left(left)
         top = os.path.join(hierarchy.base, f"{_PREFIX}{os.getpid()}-{next(_made)}")
@@ -202,10 +202,11 @@ class Cgroups:
             self._weigh(hierarchy, top)
 
     def _weigh(self, hierarchy: _Hierarchy, top: str) -> None:
-        """Share the CPU: by sandbox, however many threads each has, and with the executor first.
+        """Share the CPU by sandbox, whatever its number of threads, and prefer the executor.
 
-        Groups have equal weights to begin with. All sandboxes together weigh as one
-        thread for each core, or, beside the group of the executor, a tenth of it each.
+        The groups of sandboxes keep their equal default weights. All of them
+        together weigh as much as one thread per core. Where the executor has a
+        group beside them, each sandbox weighs a tenth of the executor.
         """
         cores = os.cpu_count() or 1
         if hierarchy.version == 1:
@@ -216,10 +217,11 @@ class Cgroups:
             _write(top, "cpu.weight", min(_THREAD_WEIGHT * cores, _MOST_WEIGHT))
 
     def _distribute(self, hierarchy: _Hierarchy, top: str) -> None:
-        """Hand the controllers down to the groups of sandboxes.
+        """Enable the controllers for the groups of sandboxes.
 
-        Only a group without processes of its own, or the root, may do that. So
-        this process moves into a group below, if it is alone.
+        Only the root, or a group that itself has no processes, may do that. So
+        this process moves into a group below its present one. Raises OSError
+        when other processes share the present one.
         """
         base = hierarchy.base
         enabled = set(_read(base, "cgroup.subtree_control").split())
@@ -248,9 +250,10 @@ class Cgroups:
 
 
 def cpu_is_shared_by_session() -> bool:
-    """Tell whether the kernel groups this process's children by session; each sandbox is one.
+    """Return whether the kernel shares the CPU by session; each sandbox is a session.
 
-    It does so only for what is in the root group of the controller ``cpu``; see sched(7).
+    The kernel does so only for processes in the root group of the controller
+    ``cpu``; see sched(7), autogroup.
     """
     try:
         enabled = _read("/proc/sys/kernel", "sched_autogroup_enabled").strip() == "1"
@@ -268,8 +271,8 @@ def _is_below_root(hierarchy: _Hierarchy) -> bool:
 
 
 def _hierarchies(wanted: Collection[str]) -> Iterator[_Hierarchy]:
-    """Find the trees that have the wanted controllers, and this process's group in each."""
-    own: dict[frozenset[str], str] = {}  # the one of version 2 names no controllers
+    """Yield the trees that have wanted controllers, with this process's group in each."""
+    own: dict[frozenset[str], str] = {}  # the line of version 2 names no controllers
     with open("/proc/self/cgroup", encoding="utf-8") as file:
         for line in file:
             _, names, path = line.rstrip("\n").split(":", 2)
@@ -299,7 +302,7 @@ def _hierarchies(wanted: Collection[str]) -> Iterator[_Hierarchy]:
 def _limit_memory_v1(folder: str, memory_bytes: int) -> None:
     names = ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"]
     names = [name for name in names if os.path.exists(os.path.join(folder, name))]
-    # The second must never be the smaller one: which goes first depends on the direction.
+    # The second must never be below the first: raise the second first, lower the first first.
     if int(_read(folder, names[0])) < memory_bytes:
         names.reverse()
     for name in names:
@@ -307,7 +310,7 @@ def _limit_memory_v1(folder: str, memory_bytes: int) -> None:
 
 
 def _remove_left(top: str) -> None:
-    """Remove the groups of an executor that was killed, with what it has left in them."""
+    """Remove the groups of a killed executor, with the processes left in them."""
     deadline = time.monotonic() + _REMOVE_SECONDS
     try:
         folders = [entry.path for entry in os.scandir(top) if entry.is_dir()]
@@ -328,7 +331,7 @@ def _remove_with_all(folder: str, deadline: float) -> None:
 
 def _kill_all(folder: str) -> None:
     for pid in map(int, _read(folder, "cgroup.procs").split()):
-        if pid:  # 0 is one that cannot be seen from here, and to kill() this process's own group
+        if pid:  # 0 is a process that is invisible here; for kill() it is our own process group
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""The executor's end of one sandboxed child: its channel, its life and its end."""
+"""The executor's side of one child: its channel, its life cycle and its exit."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _HIGH_WATER = 1024 * 1024
 _RAW_OUTPUT_KEPT = 64 * 1024
 _FRAME_SLACK = 64 * 1024
 _FAREWELL_SECONDS = 0.002
-_PROGRESS_COST = 20  # frames: each goes to the client; honest ones come 20 times a second
+_PROGRESS_COST = 20  # in frames: each goes to the client; honest code sends 20 a second
 
 _KINDS = {int(kind): kind for kind in Frame if kind >= Frame.READY}
-# The largest body of each kind that carries no value: what the guest sends, and some room.
+# The largest body of each kind that carries no value: what the guest sends, plus some room.
 _MOST_BYTES = {
     Frame.READY: 0,
     Frame.TAKEN: 0,
@@ -37,7 +37,7 @@ _MOST_BYTES = {
 
 
 class ReceivedFrame(NamedTuple):
-    """Hold one frame of a child, its header checked, its body unread."""
+    """One frame of a child, with its header checked and its body unread."""
 
     kind: Frame
     run: int
@@ -47,9 +47,10 @@ class ReceivedFrame(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """Say how a child ended: its wait status, CPU seconds and peak memory in bytes.
+    """The exit of a child: its wait status, CPU seconds and peak memory in bytes.
 
-    ``out_of_memory`` is True when its control group was full.
+    ``out_of_memory`` is True when the kernel killed the child because its
+    control group was full.
     """
 
     status: int
@@ -59,23 +60,23 @@ class Exit:
 
     @property
     def signal(self) -> int | None:
-        """Return the signal that killed it, if one did."""
+        """Return the signal that killed the child, or None."""
         return os.WTERMSIG(self.status) if os.WIFSIGNALED(self.status) else None
 
     @property
     def code(self) -> int | None:
-        """Return its exit status, if it exited."""
+        """Return the exit status, or None when a signal killed the child."""
         return os.WEXITSTATUS(self.status) if os.WIFEXITED(self.status) else None
 
 
 class Child(asyncio.Protocol):
-    """Be one sandboxed child.
+    """One sandboxed child.
 
-    ``frames()`` gives what it sends, with back-pressure: while nobody takes
-    them, the child blocks in its own write, and likewise when it sends more
-    frames than its allowance. Every byte is taken as hostile: a frame that is
-    too long or of an unknown kind ends the channel and is named by
-    ``violation``.
+    ``frames()`` returns what the child sends, with back-pressure: the child
+    blocks in its own write while nobody takes its frames, and when it sends
+    more than its allowance. Every byte is treated as hostile: a frame that is
+    too long or of an unknown kind closes the channel, and ``violation``
+    describes it.
     """
 
     def __init__(self, slot: int, max_frame_bytes: int, group: Cgroup | None = None) -> None:
@@ -91,7 +92,7 @@ class Child(asyncio.Protocol):
         self.closed = False
         self.killed = False
         self.max_frame_bytes = max_frame_bytes
-        self.stale_calls = 0  # of runs that were over
+        self.stale_calls = 0  # calls of runs that were already over
         self._loop = loop
         self._said_ready = False
         self._buffer = bytearray()
@@ -111,7 +112,7 @@ class Child(asyncio.Protocol):
         self._raw_fd = -1
 
     async def attach(self, channel: socket.socket, raw_fd: int) -> None:
-        """Start to read from the channel and to drain the raw output."""
+        """Start reading from the channel and draining the raw output."""
         self._raw_fd = raw_fd
         os.set_blocking(raw_fd, False)
         channel.setblocking(False)
@@ -119,7 +120,7 @@ class Child(asyncio.Protocol):
         self._read_raw_output()
 
     def set_process(self, pid: int, pidfd: int) -> None:
-        """Note which process the zygote has forked for this child."""
+        """Set the process that the zygote has forked for this child."""
         self.pid, self.pidfd = pid, pidfd
         if self.closed:
             self.kill()
@@ -139,7 +140,7 @@ class Child(asyncio.Protocol):
             self._take_frames()
 
     def _take_frames(self, *, every: bool = False) -> None:
-        """Take the frames that are whole, as many as the allowance lets through."""
+        """Take the complete frames, as many as the allowance permits."""
         buffer = self._buffer
         while len(buffer) >= LENGTH.size + HEADER.size:
             (size,) = LENGTH.unpack_from(buffer)
@@ -184,7 +185,7 @@ class Child(asyncio.Protocol):
             self._loop.add_reader(self._raw_fd, self._raw_output_came)
 
     def _raw_output_came(self) -> None:
-        # Once and again after a pause: a child may write without end.
+        # Drained once, and again only after a pause: a child may write without end.
         self._loop.remove_reader(self._raw_fd)
         if self._drain_raw_output():
             pause = self._raw_allowance.pause()
@@ -223,7 +224,7 @@ class Child(asyncio.Protocol):
     # the executor's side
 
     async def frames(self) -> list[ReceivedFrame]:
-        """Wait for frames and return all there are; an empty list is the end."""
+        """Wait for frames and return all of them; an empty list is the end of the channel."""
         while not self._frames:
             if self._ended:
                 return []
@@ -245,10 +246,10 @@ class Child(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return  # frames() reports the end
-        # Not writelines(), which in Python 3.12.1 lets a buffer grow without asking to pause.
+        # Not writelines(): in Python 3.12.1 the buffer grows without a call of pause_writing().
         transport.write(b"".join(frames))
         if self._drained is not None:
-            # Others wait for it as well, and one of them may be cancelled.
+            # Shielded: other tasks wait for the same future, and this one may be cancelled.
             await asyncio.shield(self._drained)
 
     async def send_frame(self, kind: Frame, run: int, call: int, *body: bytes) -> None:
@@ -256,7 +257,7 @@ class Child(asyncio.Protocol):
         await self.send(pack(kind, run, call, *body))
 
     def cpu_seconds(self) -> float | None:
-        """Return the CPU time it has used, or None when it is gone."""
+        """Return the CPU seconds that the child has used, or None once it is gone."""
         try:
             # The id of another process's CPU clock, as clock_getcpuclockid(3) makes it.
             return time.clock_gettime((~self.pid << 3) | 2)
@@ -264,7 +265,7 @@ class Child(asyncio.Protocol):
             return None
 
     def max_rss_bytes(self) -> int | None:
-        """Return its peak resident memory, or None when it is gone."""
+        """Return the child's peak resident memory, or None once it is gone."""
         try:
             with open(f"/proc/{self.pid}/status", "rb") as file:
                 for line in file:
@@ -275,7 +276,7 @@ class Child(asyncio.Protocol):
         return None
 
     def raw_output(self) -> str:
-        """Return the last that was written to file descriptors 1 and 2 themselves."""
+        """Return the end of what was written directly to file descriptors 1 and 2."""
         if self._raw_fd >= 0:
             self._drain_raw_output()
         return self._raw_output.decode("utf-8", "replace")
@@ -291,16 +292,16 @@ class Child(asyncio.Protocol):
 
     @property
     def closes_soon(self) -> bool:
-        """Tell whether ``close_soon`` was called."""
+        """Whether ``close_soon`` was called."""
         return self._farewell is not None
 
     def close_soon(self) -> None:
-        """Close it in a moment: a process that dies takes CPU, which its client needs just now."""
+        """Close the child in 2 ms: its death takes CPU time that its client needs first."""
         if self._farewell is None:
             self._farewell = self._loop.call_later(_FAREWELL_SECONDS, self.close)
 
     def close(self) -> None:
-        """Kill the child and let go of its channel and descriptors."""
+        """Kill the child and close its channel and descriptors."""
         self.closed = True
         if self._farewell is not None:
             self._farewell.cancel()
@@ -318,7 +319,7 @@ class Child(asyncio.Protocol):
         self._end()
 
     def set_exited(self, exit: Exit | None) -> None:
-        """Note that the process is reaped (None: its zygote is gone and it with it)."""
+        """Set how the process ended, once it is reaped (None: it died with its zygote)."""
         if not self.exited.done():
             self.exited.set_result(exit)
         if self.pidfd >= 0:
@@ -326,7 +327,7 @@ class Child(asyncio.Protocol):
             self.pidfd = -1
         if not self.ready.done():
             self.ready.set_exception(ChildStartError(self._start_failure(exit)))
-            self.ready.exception()  # seen: nobody may be waiting
+            self.ready.exception()  # mark it as retrieved: nobody may be waiting
 
     def _start_failure(self, exit: Exit | None) -> str:
         said = self.raw_output().strip()
@@ -347,7 +348,7 @@ class Child(asyncio.Protocol):
         return None
 
     def _become_ready(self) -> None:
-        # The zygote's report and the child's own word come on two sockets.
+        # The zygote's report and the child's READY frame come on two sockets, in either order.
         if self._said_ready and self.pid and not self.ready.done():
             self.ready.set_result(None)
 
@@ -368,8 +369,8 @@ class Child(asyncio.Protocol):
             self._waiter.set_result(None)
 
     def _drain_raw_output(self) -> bool:
-        """Keep the last of what the pipe holds; False when nobody can write to it any more."""
-        for _ in range(2):  # twice what it holds
+        """Drain the pipe and keep the end of its data; return False once it has no writers."""
+        for _ in range(2):  # twice what the pipe can hold
             try:
                 data = os.read(self._raw_fd, 65536)
             except (BlockingIOError, InterruptedError):
@@ -382,4 +383,4 @@ class Child(asyncio.Protocol):
 
 
 class ChildStartError(RuntimeError):
-    """Tell that a child ended before it was ready; no code has run in it."""
+    """The end of a child before it was ready; no code has run in it."""

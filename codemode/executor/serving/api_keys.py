@@ -1,4 +1,4 @@
-"""The check of the API key, before anything that a caller sends is read."""
+"""The API key check, made before anything that a caller sends is read."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _LOG_SECONDS = 10.0
 _HOSTS_NAMED = 5
 
 
-class KeyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic when it runs
-    """A gate that lets calls with the key pass, and those of the health service.
+class KeyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic at run time
+    """An interceptor that admits calls with the API key, and calls of the health service.
 
-    gRPC receives the request of a unary call whole before its handler runs. A
-    refused call therefore gets the handler of a stream, whatever its method is:
-    that handler ends it unread.
+    gRPC receives the whole request of a unary call before it runs the handler.
+    A refused call therefore gets a stream handler, whatever its method is: this
+    handler ends the call without reading the request.
     """
 
     def __init__(self, key: str) -> None:
@@ -61,7 +61,7 @@ class KeyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # n
 
 
 class _RefusalLog:
-    """A log of refused calls: the first at once, the others counted every ten seconds."""
+    """A log of refused calls: the first at once, then a count every ten seconds."""
 
     def __init__(self) -> None:
         self._waiting = False

@@ -61,7 +61,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options to a parser; each that is left out is read from the environment."""
+    """Add the options to a parser; an option left out is read from the environment."""
     parser.add_argument(
         "--listen",
         action="append",
@@ -132,8 +132,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("DEBUG", "INFO", "WARNING", "ERROR"),
         help="least severity that is logged to stderr (default: INFO)",
     )
-    # For an embedded executor: a pidfd of the process that it belongs to, a
-    # descriptor to say that it is ready, and the folder that goes with it.
+    # For an embedded executor: a pidfd of the process that it belongs to, a descriptor
+    # on which it reports that it is ready, and the folder that it removes at its end.
     parser.add_argument("--parent-pid-fd", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--private-dir", type=Path, help=argparse.SUPPRESS)
@@ -146,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def serve(options: argparse.Namespace) -> int:
-    """Serve, or probe, with parsed options; 0 after a stop, 3 when it cannot serve."""
+    """Serve, or probe, with parsed options; return 0 after a stop, 3 when it cannot serve."""
     logging.basicConfig(
         level=options.log_level,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -176,7 +176,7 @@ def _probe(options: argparse.Namespace) -> int:
 
 
 def _allow_all_descriptors() -> None:
-    """Take the hard limit: 1,024, the usual soft one, are soon used up by connections."""
+    """Raise the soft limit to the hard one: connections soon use up the usual 1,024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

@@ -1,4 +1,4 @@
-"""Who may run now: a bounded number of slots and a bounded, fair queue."""
+"""Admission control: a bounded number of slots and a bounded, fair wait queue."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WEIGHT_OF_THE_LAST = 0.1
 
 
 class BusyError(RuntimeError):
-    """Tell that there is no slot in time; ``retry_after`` is advice in seconds."""
+    """The refusal of an execution that gets no slot; ``retry_after`` is advice in seconds."""
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class _Turn:
     key: str
     size: int
     within: str
-    admitted: asyncio.Future[bool]  # False: it made room for another key's
+    admitted: asyncio.Future[bool]  # False: displaced by the turn of another key
 
     @property
     def came(self) -> bool:
@@ -38,7 +38,7 @@ class _Turn:
 
 
 class _Line:
-    """The executions of one key that wait, the first to come first."""
+    """The waiting executions of one key, in order of arrival."""
 
     __slots__ = ("bytes", "turns")
 
@@ -50,8 +50,8 @@ class _Line:
 class Slot:
     """The right to one sandbox, until ``release()``.
 
-    ``execution_id`` is what runs in it, and ``within`` the execution whose tool
-    waits for that.
+    ``execution_id`` names the execution that runs in the sandbox. ``within``
+    names the execution whose tool waits for that one, or is empty.
     """
 
     def __init__(self, admission: Admission, key: str, within: str) -> None:
@@ -63,7 +63,7 @@ class Slot:
         admission._holders.add(self)
 
     def release(self) -> None:
-        """Give it back, to whoever's turn it is. Idempotent."""
+        """Give the slot back, to the next waiting execution. Idempotent."""
         admission, self._admission = self._admission, None
         if admission is not None:
             admission._holders.discard(self)
@@ -71,21 +71,23 @@ class Slot:
 
 
 class Admission:
-    """Hand out ``slots`` slots, fairly between keys.
+    """A distributor of ``slots`` slots, fair between keys.
 
-    Each key has a line of its own. A free slot goes to the key that holds the
-    fewest, and among equals they take turns, so a caller with a thousand
-    waiting executions delays another's single one by one slot only. When all
-    that may wait do, whoever waits with the most makes room for a key that
-    waits with less: nobody is refused because of somebody else's flood.
+    Each key has its own line. A free slot goes to the key that holds the fewest
+    slots, and keys that hold equally few take turns. So a caller with a thousand
+    waiting executions delays a single execution of another caller by only one
+    slot. When the queue is full, the key with the largest share of it makes room
+    for a key with a smaller share: no caller is refused because of another
+    caller's flood.
 
-    An execution of another one's tool is refused where waiting would be in
-    vain: where all that could free a slot for it wait themselves for such
-    executions. Without that all would wait until their time is up.
+    An execution that another execution's tool requests is refused when waiting
+    cannot succeed: when every execution that could free a slot for it itself
+    waits for such an execution. Otherwise all of them would wait until they
+    time out.
 
-    ``max_queued_bytes`` bounds what the waiting executions carry, and once more
-    what those carry that are still arriving; ``slots_per_key`` how many slots
-    one key may hold, also while others are free.
+    ``max_queued_bytes`` bounds the bytes of the waiting executions and,
+    separately, the bytes of those that are still arriving. ``slots_per_key``
+    bounds the slots of one key, even when others are free.
     """
 
     def __init__(
@@ -110,9 +112,9 @@ class Admission:
         self._held: float | None = None
 
     async def acquire(self, key: str, timeout: float, size: int = 0, within: str = "") -> Slot:
-        """Wait for a slot, at most ``timeout`` seconds, with a request of ``size`` bytes.
+        """Wait at most ``timeout`` seconds for a slot, with a request of ``size`` bytes.
 
-        ``within`` is the execution whose tool makes the request, if one does.
+        ``within`` is the execution whose tool makes the request, or empty.
         Raises BusyError.
         """
         if not self.would_wait(key):
@@ -131,7 +133,7 @@ class Admission:
             async with asyncio.timeout(timeout):
                 await turn.admitted
         except TimeoutError:
-            if not turn.came:  # else it came at the same moment
+            if not turn.came:  # else the slot came at the same moment
                 raise BusyError(
                     f"no sandbox of {self._sandboxes()} became free within the queue_timeout of "
                     f"{timeout:g} s",
@@ -148,16 +150,16 @@ class Admission:
         return Slot(self, key, within)
 
     def would_wait(self, key: str) -> bool:
-        """Tell whether another execution of this key would have to wait for a slot.
+        """Return whether another execution of this key would have to wait for a slot.
 
-        Also while a slot is free: for one of the key's own.
+        This is True even when a slot is free, if the key holds all that it may.
         """
         return self.running >= self.slots or not self._may_hold_more(key)
 
     def _waits_in_vain(self, key: str, within: str) -> bool:
-        """Tell whether no slot can become free for a request of this execution's tool."""
+        """Return whether no slot can become free for a request of this execution's tool."""
         if self.running > len(self._holders):
-            return False  # somebody's turn has come, and is not taken yet
+            return False  # a waiting task was given a slot and has not resumed yet
         stuck = {turn.within for line in self._lines.values() for turn in line.turns} | {within}
         stuck.discard("")
         outer = {slot.execution_id: slot.within for slot in self._holders}
@@ -172,9 +174,10 @@ class Admission:
 
     @contextlib.contextmanager
     def arrival(self) -> Iterator[Callable[[int], None]]:
-        """Give what is to be told of the bytes of a request that comes in parts.
+        """Yield a function that counts the bytes of a request that arrives in parts.
 
-        It raises BusyError when too much is on its way.
+        The function raises BusyError when all arriving requests together have
+        more than ``max_queued_bytes``.
         """
         arrived = 0
 
@@ -195,7 +198,7 @@ class Admission:
             self.arriving_bytes -= arrived
 
     def advice(self) -> float:
-        """Return in how many seconds to try again: when those that wait now will have begun."""
+        """Return in how many seconds to retry: when all that wait now should have begun."""
         if self._held is None:
             return _FIRST_ADVICE
         pace = self._held / self.slots
@@ -226,7 +229,7 @@ class Admission:
             waiting = [name for name in self._lines if self._may_hold_more(name)]
             if not waiting:
                 return
-            # The first of them in turn, where several hold equally few.
+            # Of keys that hold equally few, min() takes the first: the lines are in turn order.
             chosen = min(waiting, key=lambda name: self._running_of[name])
             turn = self._lines[chosen].turns[0]
             self._remove(turn)
@@ -237,7 +240,7 @@ class Admission:
                 turn.admitted.set_result(True)
 
     def _make_room(self, key: str, size: int) -> None:
-        """Refuse the last of those that wait with more than this key would, or raise BusyError."""
+        """Displace the last turns of keys with a larger share, or raise BusyError."""
         mine = self._share(self._lines.get(key), more=1, size=size)
         displaced: list[_Turn] = []
         while self.queued >= self.max_queued or self.queued_bytes + size > self.max_queued_bytes:

@@ -1,7 +1,7 @@
 """Canaries: small attacks that must fail, and ordinary things that must work.
 
-They run in real sandboxes of each zygote, as any code would, before it serves.
-A wall that has a hole in it is noticed here and not by a tenant.
+They run in real sandboxes of each zygote, as any code would, before the zygote
+serves. So a hole in the isolation is found here, and not by a tenant.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canary:
-    """Be one program and what has to come of it.
+    """A program and the outcome that it must have.
 
-    The program's value must be ``expected``, or, for a tripwire, its process
-    must be killed for the system call it makes. Without a ``profile`` it is for
-    all of them.
+    The program's value must be ``expected``. A tripwire's process must instead
+    be killed for the system call that it makes. A canary without a ``profile``
+    runs in all of them.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Canary:
 
 
 def _refused(statement: str, *errors: str) -> str:
-    """Return a program that is True when the statement raises one of the errors."""
+    """Return a program whose value is True when the statement raises one of the errors."""
     return (
         f"import os, socket, resource, subprocess\ntry:\n    {statement}\n"
         f"except ({', '.join(errors)},) as error:\n    result = True\n"
@@ -56,7 +56,7 @@ def _refused(statement: str, *errors: str) -> str:
 
 
 def _tried(statement: str) -> str:
-    """Return a program that tries something and is True in any case."""
+    """Return a program that tries a statement and whose value is always True."""
     return f"import os\ntry:\n    {statement}\nexcept OSError:\n    pass\nresult = True"
 
 
@@ -67,8 +67,8 @@ _PLANTED_MODE = 0o666
 
 CANARIES: tuple[Canary, ...] = (
     Canary(name="a file outside cannot be read", code=_refused("open(PLANTED).read()", "OSError")),
-    # In a view of its own the code may make a file of that name: what counts is
-    # whether the planted one has changed.
+    # In its own view of the file system the code may make a file of that name. What counts
+    # is whether the planted file has changed.
     Canary(name=_WRITE, code=_tried("open(PLANTED, 'a').write('overwritten')")),
     Canary(name=_CHMOD, code=_tried("os.chmod(PLANTED, 0o777)")),
     Canary(name="processes are not visible", code=_refused("open('/proc/1/environ')", "OSError")),
@@ -121,10 +121,11 @@ CANARIES: tuple[Canary, ...] = (
 async def run_canaries(
     spawn: Spawn, limits: Limits, sandbox: SandboxSettings, profile: str
 ) -> Mapping[str, str]:
-    """Run all canaries of the profile, each in a child of its own; none without isolation.
+    """Run all canaries of the profile, each in its own child; none without isolation.
 
-    ``spawn`` gives a child that is ready. Returns what is wrong by name, empty
-    for each canary that is well. Raises OSError when none can be planted.
+    ``spawn`` returns a child that is ready. Returns the fault of each canary by
+    name, empty for one that passed. Raises OSError when the file that the
+    canaries attack cannot be planted.
     """
     isolated = sandbox.tier != "none"
     wanted = [one for one in CANARIES if isolated and one.profile in ("", profile)]
@@ -187,7 +188,7 @@ async def _fault(
 
 
 class _Listener:
-    """Stand in for the client of a run."""
+    """A stand-in for the client of a run."""
 
     def __init__(self) -> None:
         self.value: Any = None

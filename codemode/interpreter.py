@@ -1,4 +1,4 @@
-"""Find the Python interpreter that runs this process."""
+"""The Python interpreter that runs this process."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _VERSION = re.compile(r"\d+\.\d+")
 
 
 class InterpreterNotFoundError(RuntimeError):
-    """Tell that no interpreter of this version stands where it should."""
+    """The absence of an interpreter of this version in the expected folders."""
 
 
 def find_python() -> str:
     """Return the path of this process's interpreter.
 
     ``sys.executable`` is trusted only when it is named like Python: under uWSGI
-    or mod_wsgi it is the server, or empty, or the first Python on PATH, of
-    whatever version. Raises InterpreterNotFoundError.
+    or mod_wsgi it is the server, or empty, or the first Python on PATH, of any
+    version. Raises InterpreterNotFoundError.
     """
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     names = (f"python{version}", "python3")
@@ -49,6 +49,6 @@ def find_python() -> str:
 
 
 def _version_in_name(path: Path) -> str | None:
-    """Return the version that the file behind all links is named by, such as 3.13."""
+    """Return the version in the name of the file behind all links, such as 3.13, or None."""
     found = _VERSION.search(path.resolve().name)
     return found[0] if found else None

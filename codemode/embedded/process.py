@@ -25,10 +25,10 @@ __all__ = ["SpawnedExecutor"]
 
 logger = logging.getLogger("codemode.executor")
 
-_DEFAULT_MIN_TIER = "C"  # the best that the host offers, but never nothing
+_DEFAULT_MIN_TIER = "C"  # the best tier that the host offers, but never no isolation
 _START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 5.0
-_LONGEST_FOLDER = 80  # bytes of its parent: a Unix socket's path has fewer than 108
+_LONGEST_FOLDER = 80  # bytes of its parent's path: a Unix socket's path must have fewer than 108
 _LOG_TAIL = 4096
 _LAST_RESORTS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - mkdtemp makes it private
 
@@ -40,7 +40,7 @@ _SETTINGS = (
 )
 
 # What the executor imports. The project's own folders come after these and
-# after the standard library, so that no module of the project hides one of them.
+# after the standard library, so that no module of the project can hide one of them.
 _IMPORTED = ("codemode", "grpc", "google.protobuf", "pydantic", "pydantic_settings", "cbor2")
 _LAUNCHER = (
     "import json, os, sys; sys.path += json.loads(sys.argv.pop(1)); os.chdir('/'); "
@@ -49,7 +49,7 @@ _LAUNCHER = (
 
 
 class SpawnedExecutor:
-    """Start an executor process and hold what belongs to it.
+    """A started executor process, with its folder, its log and its descriptors.
 
     Raises ExecutorConnectionError, with the end of the log, when it does not serve.
     """
@@ -84,7 +84,7 @@ class SpawnedExecutor:
         logger.info("embedded executor %d serves on %s", self.pid, self.address)
 
     def alive(self) -> bool:
-        """Tell whether the process runs. Safe from any thread."""
+        """Return whether the process runs. Safe from any thread."""
         with self._descriptors:
             return self._pidfd >= 0 and not _readable(self._pidfd, 0)
 
@@ -95,7 +95,7 @@ class SpawnedExecutor:
         return data.decode("utf-8", "replace").strip()
 
     def close(self) -> None:
-        """End the process, first politely, and reap it."""
+        """End the process, with SIGTERM first and then SIGKILL, and reap it."""
         if not self._end(signal.SIGTERM):
             logger.warning("embedded executor %d does not stop; killing it", self.pid)
             self._end(signal.SIGKILL)
@@ -103,12 +103,12 @@ class SpawnedExecutor:
         _reap_abandoned()
 
     def abandon(self) -> None:
-        """End the process without waiting; it is reaped when the next one starts or ends."""
+        """End the process without waiting; it is reaped when another one starts or is closed."""
         self._signal(signal.SIGTERM)
         _abandoned.append(self)
 
     def reap(self) -> bool:
-        """Clean up after an abandoned process; False while it still runs."""
+        """Clean up after an abandoned process; return False while it still runs."""
         if self.alive():
             return False
         self._wait(0)
@@ -116,7 +116,7 @@ class SpawnedExecutor:
         return True
 
     def forget(self) -> None:
-        """Let go, in a forked child, of what belongs to the parent."""
+        """Close, in a forked child, the descriptors that belong to the parent."""
         self._descriptors = threading.Lock()
         self._close_descriptors()
 
@@ -135,7 +135,7 @@ class SpawnedExecutor:
                     return
                 ended = self._pidfd in events
         finally:
-            # An executor that nobody waits for any more stops when it writes.
+            # An executor that is ready too late fails to write here, and stops.
             os.close(ready)
         how = "ended" if ended else f"did not serve within {_START_TIMEOUT:g} s"
         self._end(signal.SIGKILL)
@@ -150,7 +150,7 @@ class SpawnedExecutor:
         sources = [_move_up(fd) for fd in (ready_write, parent, self._log_fd)]
         os.close(ready_write)
         os.close(parent)
-        # No site, no environment, no working folder: sys.path is what the launcher gets.
+        # No site, environment or working folder: the launcher receives sys.path as an argument.
         command = [find_python(), "-I", "-S", "-c", _LAUNCHER, json.dumps(_import_path())]
         command += ["--listen", self.address, "--private-dir", str(self._folder)]
         command += ["--ready-fd", "3", "--parent-pid-fd", "4"]
@@ -171,9 +171,9 @@ class SpawnedExecutor:
                     (os.POSIX_SPAWN_DUP2, sources[1], 4),
                     *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable_descriptors() if fd > 4),
                 ],
-                # Ctrl-C in the terminal is for the parent; it decides what ends when.
+                # Ctrl-C in the terminal is for the parent, which decides when the executor ends.
                 setsid=True,
-                # A server's threads may block signals, and its master ignore some.
+                # A web server's threads may block signals, and its master process may ignore some.
                 setsigmask=(),
                 setsigdef=(signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP),
             )
@@ -183,7 +183,7 @@ class SpawnedExecutor:
                 os.close(fd)
 
     def _end(self, number: int) -> bool:
-        """Send a signal and reap the process; False when it has not ended in time."""
+        """Send a signal and reap the process; return False when it has not ended in time."""
         self._signal(number)
         return self._wait(_STOP_TIMEOUT)
 
@@ -202,7 +202,7 @@ class SpawnedExecutor:
         try:
             os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
         except ChildProcessError:
-            pass  # a server that reaps all its children was faster
+            pass  # already reaped, by a web server that reaps all its children
         return True
 
     def _release(self) -> None:
@@ -218,7 +218,7 @@ class SpawnedExecutor:
 
 
 def _private_folder() -> Path:
-    """Make a folder that only this user may enter and whose path is short enough."""
+    """Make a folder that only this user may enter, with a path short enough for a socket."""
     refusals = []
     for parent in dict.fromkeys(
         (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), *_LAST_RESORTS)
@@ -239,14 +239,14 @@ def _private_folder() -> Path:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Return what the executor needs, and none of this process's secrets."""
+    """Return the variables that the executor needs, without this process's secrets."""
     settings = tuple(f"CODEMODE_EXECUTOR_{name}" for name in _SETTINGS)
     environment = {
         name: value
         for name, value in os.environ.items()
         if name in _PASSED_ON or name.partition("__")[0] in settings
     }
-    # What it leaves behind, even when it is killed, goes with the folder.
+    # What the executor leaves behind, even when it is killed, is removed with the folder.
     environment["TMPDIR"] = str(folder)
     return environment
 
@@ -272,7 +272,7 @@ def _inheritable_descriptors() -> list[int]:
             if os.get_inheritable(int(name)):
                 found.append(int(name))
         except OSError:
-            pass  # closed meanwhile, such as the one of this listing
+            pass  # closed meanwhile, such as the descriptor of this listing
     return found
 
 

@@ -20,7 +20,7 @@ def claim(path: str | os.PathLike[str]) -> int:
     descriptor = _open(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Before the lock another process may have taken it for abandoned and removed it.
+        # Before this lock another process may have removed the folder as abandoned.
         os.stat(path, follow_symlinks=False)
     except BaseException:
         os.close(descriptor)

@@ -91,7 +91,7 @@ class Cgroup:
         self._limits = (memory_bytes, processes)
 
     def out_of_memory(self) -> bool:
-        """Return whether the group ran out of memory, with a kill, since the last ``entrance``."""
+        """Return whether the kernel killed a process here for memory since ``entrance``."""
         return self._oom_kills() > self._kills_before
 
     def kill(self) -> None:

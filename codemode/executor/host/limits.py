@@ -1,4 +1,4 @@
-"""A request's limits, checked against what the executor grants."""
+"""A request's limits, checked against the executor's ceilings."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _COUNTED = ("A", "B")
 DEFAULT_THREADS = 32
 """How many threads a sandbox may have that asks for no number."""
 
-# asyncio's pool of threads has four more than there are cores; the guest needs some of its own.
+# asyncio's thread pool has four threads more than there are cores; the guest needs some too.
 _THREADS_BEYOND_CORES = 8
 
-# Each limit of the wire message; the seconds of a run travel on their own.
+# The limits of the wire message; a run's durations travel in separate fields.
 _FIELDS = tuple(field.name for field in pb.Limits.DESCRIPTOR.fields)
 
 
 class LimitRefusedError(ValueError):
-    """Tell which limit was asked for above its ceiling."""
+    """A requested limit that is invalid or above its ceiling; the message names it."""
 
 
 def resolve_limits(asked: pb.Limits, config_limits: Limits, ceilings: Limits) -> Limits:
@@ -50,9 +50,9 @@ def resolve_limits(asked: pb.Limits, config_limits: Limits, ceilings: Limits) ->
 
 
 def with_threads(config: ExecutorConfig, *, cpu_by_sandbox: bool) -> ExecutorConfig:
-    """Return the configuration with a number of threads for whoever asks for none.
+    """Return the configuration with a number of threads for requests without one.
 
-    It is smaller where each thread, and not each sandbox, has its share of the CPU.
+    The number is smaller where the CPU is shared by thread and not by sandbox.
     """
     most = config.ceilings.max_threads or DEFAULT_THREADS
     threads = config.limits.max_threads or min(most, DEFAULT_THREADS)
@@ -67,7 +67,7 @@ def with_threads(config: ExecutorConfig, *, cpu_by_sandbox: bool) -> ExecutorCon
 
 
 def resolve_seconds(name: str, asked: float, default: float, ceiling: float) -> float:
-    """Return a duration of the request, its default when it has none."""
+    """Return a request's duration in seconds, or its default. Raises LimitRefusedError."""
     return _checked(name, asked, ceiling) if asked else default
 
 
@@ -89,10 +89,10 @@ def to_message(limits: Limits) -> pb.Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxSettings:
-    """Say how children are locked down before their run is known.
+    """The lock-down of children before their run is known.
 
     ``rlimits``, ``threads`` and ``disk_bytes`` are the executor's ceilings; a
-    run lowers them to its own. ``without`` names layers to leave out, in
+    run lowers them to its limits. ``without`` names layers to leave out, in
     mutation tests only.
     """
 
@@ -104,7 +104,7 @@ class SandboxSettings:
 
     @property
     def threads_are_counted(self) -> bool:
-        """Tell whether the kernel counts a child's threads apart from other processes'."""
+        """Whether the kernel counts a child's threads separately from other processes'."""
         return self.tier in _COUNTED
 
 
@@ -120,10 +120,11 @@ def sandbox_settings(tier: str, ceilings: Limits) -> SandboxSettings:
 
 
 def _reserve_of_threads() -> Mapping[str, int]:
-    """Return a limit of the user's threads that leaves a quarter to others than sandboxes.
+    """Return a thread limit for sandboxes that leaves a quarter to the user's other processes.
 
-    All sandboxes count together there, with the executor and whatever else the
-    user runs: only so do the latter still start something when the former do not.
+    The kernel counts all threads of the user together: those of the sandboxes, of
+    the executor and of anything else. With a lower limit for the sandboxes, the
+    others can still start threads when the sandboxes cannot.
     """
     most, _ = resource.getrlimit(resource.RLIMIT_NPROC)
     return {} if most == resource.RLIM_INFINITY else {"RLIMIT_NPROC": most - most // 4}
@@ -132,14 +133,14 @@ def _reserve_of_threads() -> Mapping[str, int]:
 def _hard_rlimits(ceilings: Limits) -> Mapping[str, int]:
     """Return the hard limits that hold in every tier.
 
-    Memory is lowered by the run alone: its base, the size of the forked
-    process, is known only in the child.
+    Memory is limited for the run only: that limit adds to the size of the
+    forked process, which is known only in the child.
     """
     limits = {
         "RLIMIT_CORE": 0,
         "RLIMIT_NOFILE": ceilings.max_open_files,
         "RLIMIT_FSIZE": ceilings.max_disk_bytes,
-        # What the kernel would keep for the code beyond the memory that is limited.
+        # Kernel memory that the code could use beyond its memory limit.
         "RLIMIT_MEMLOCK": 0,
         "RLIMIT_MSGQUEUE": 0,
         "RLIMIT_SIGPENDING": _PENDING_SIGNALS,

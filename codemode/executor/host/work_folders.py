@@ -1,6 +1,6 @@
-"""The folders that sandboxes write to where they have no file system of their own.
+"""The folders that sandboxes write to where they have no separate file system.
 
-What hostile code has left is removed however deep, however much, and following no link.
+What hostile code leaves is removed, however deep or large, without following links.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ __all__ = ["WorkFolder", "remove_abandoned", "remove_folder"]
 logger = logging.getLogger("codemode.executor")
 
 _PREFIX = "codemode-sandboxes-"
-_OPEN_TO_ALL = "/tmp"  # noqa: S108  # mkdtemp makes a folder of our own in it
+_OPEN_TO_ALL = "/tmp"  # noqa: S108  # mkdtemp makes a private folder in it
 
 
 class WorkFolder:
-    """Make a folder in which the sandboxes of a tier have theirs, and claim it. Raises OSError.
+    """A claimed folder, in which the sandboxes of a tier have their folders. Raises OSError.
 
-    In tier B each sandbox runs as a user of its own: it can enter this folder,
-    not list it, and the folder lies where that user may go at all.
+    In tier B each sandbox runs as a separate system user. That user can enter
+    this folder but not list it, and the folder lies where the user has access.
     """
 
     def __init__(self, tier: str) -> None:
@@ -41,10 +41,10 @@ class WorkFolder:
             except (BlockingIOError, FileNotFoundError):
                 pass  # another executor has just taken it for abandoned
         if tier == "B":
-            os.chmod(self.path, 0o711)  # noqa: S103  # entered only, by names that are not told
+            os.chmod(self.path, 0o711)  # noqa: S103  # for entry only, by names that are not disclosed
 
     def remove(self) -> None:
-        """Remove it with all that is in it. Idempotent."""
+        """Remove the folder with all that is in it. Idempotent."""
         remove_folder(self.path)
         if self._claim >= 0:
             os.close(self._claim)
@@ -52,7 +52,7 @@ class WorkFolder:
 
 
 def remove_abandoned(parent: str | os.PathLike[str]) -> None:
-    """Remove what executors in there have left that were killed."""
+    """Remove the folders that killed executors have left in ``parent``."""
     for path in abandoned(parent, _PREFIX):
         remove_folder(path)
 
@@ -65,8 +65,8 @@ def _others_may_enter(folder: str) -> bool:
 def remove_folder(path: str | os.PathLike[str]) -> None:
     """Remove a folder and all that is in it, if it exists; log what cannot be removed.
 
-    Works level by level: the folders in a folder are moved up before it goes.
-    So a tree of any depth needs two descriptors and no recursion.
+    Works level by level: the folders in a folder are moved up before it is
+    removed. So a tree of any depth needs two descriptors and no recursion.
     """
     try:
         top = _open(path)
@@ -102,13 +102,13 @@ def _empty(top: int) -> None:
 
 
 def _remove_files(folder: int) -> list[str]:
-    """Remove all but the folders in there; return their names."""
+    """Remove all but the folders in a folder; return the names of these."""
     if not os.fstat(folder).st_mode & stat.S_IWUSR:
         os.fchmod(folder, stat.S_IRWXU)
     folders = []
     for name in os.listdir(folder):
         if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            # The code, dead by now, may have locked it, and then it cannot even be moved.
+            # The code, dead by now, may have locked the folder; then it cannot even be moved.
             os.chmod(name, stat.S_IRWXU, dir_fd=folder)
             folders.append(name)
         else:
@@ -117,7 +117,7 @@ def _remove_files(folder: int) -> list[str]:
 
 
 def _rmdir(name: str, folder: int) -> bool:
-    """Remove an empty folder, also one that nobody may read."""
+    """Remove an empty folder, even one that nobody may read; return whether it worked."""
     try:
         os.rmdir(name, dir_fd=folder)
     except OSError:

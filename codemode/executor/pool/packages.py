@@ -1,4 +1,4 @@
-"""Which installed packages sandboxes may import, and what files these consist of."""
+"""The installed packages that sandboxes may import, and the files of these packages."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _NOT_EXPOSED = (".dist-info", ".egg-info", ".pth", ".data")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packages:
-    """Say what of the installed packages a sandbox can read and import.
+    """The installed packages that a sandbox can read and import.
 
-    ``folders`` are shown whole and imported from like site-packages. Of the
-    ``sites`` only ``parts`` are shown, and only the top-level ``names`` can be
-    imported from there.
+    ``folders`` are exposed whole and imported from like site-packages. Of the
+    ``sites`` only ``parts`` are exposed, and only the top-level ``names`` can be
+    imported from them.
     """
 
     folders: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ NOTHING = Packages()
 
 
 def installed(distributions: Iterable[str], folders: Iterable[Path] = ()) -> Packages:
-    """Find the files of distributions and of what they require, beside whole folders.
+    """Find the files of distributions and of their requirements; add whole folders.
 
     Raises importlib.metadata.PackageNotFoundError when one of them is missing.
     """
@@ -64,9 +64,9 @@ def installed(distributions: Iterable[str], folders: Iterable[Path] = ()) -> Pac
 
 
 def check_folder(folder: Path) -> Path:
-    """Return the folder behind all links, when it may be shown to sandboxed code.
+    """Return the folder behind all links, if it may be exposed to sandboxed code.
 
-    Raises ConfigurationError.
+    Raises ConfigurationError otherwise.
     """
     if not folder.is_absolute() or not folder.is_dir():
         raise ConfigurationError(
@@ -83,7 +83,7 @@ def check_folder(folder: Path) -> Path:
 
 
 def _closure(names: Iterable[str]) -> list[importlib.metadata.Distribution]:
-    """Return distributions with all that they require and that is installed."""
+    """Return distributions with all their installed requirements, direct and indirect."""
     found: dict[str, importlib.metadata.Distribution] = {}
     wanted = [(name, True) for name in names]
     while wanted:
@@ -94,7 +94,7 @@ def _closure(names: Iterable[str]) -> list[importlib.metadata.Distribution]:
         try:
             found[key] = distribution = importlib.metadata.distribution(name)
         except importlib.metadata.PackageNotFoundError:
-            # Required on other systems, perhaps; what is missed in earnest fails the import.
+            # Perhaps required only on other systems; a really missing one fails its import.
             if required:
                 raise
             continue

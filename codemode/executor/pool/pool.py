@@ -1,4 +1,4 @@
-"""A pool of warm children, each used once, forked by zygotes that are replaced in time."""
+"""A pool of warm children, each used once, forked by zygotes that are replaced regularly."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _FORESEEN = (str, OSError, ChildStartError, ZygoteStartError, InterpreterNotFoun
 
 
 class PoolUnavailableError(RuntimeError):
-    """Tell that no child can be made now, and why."""
+    """The failure to make a child now; the message says why."""
 
 
 class BrokenWallError(ZygoteStartError):
-    """Tell that a zygote's sandboxes do not hold; ``canaries`` says what is wrong by name."""
+    """A zygote whose sandboxes do not hold; ``canaries`` has the faults by name."""
 
     def __init__(self, tier: str, profile: str, canaries: Mapping[str, str]) -> None:
         holes = [f"{name}: {fault}" for name, fault in canaries.items() if fault]
@@ -51,16 +51,16 @@ class BrokenWallError(ZygoteStartError):
 
 
 class Pool:
-    """Keep ``size`` warm children of one profile.
+    """A pool of ``size`` warm children of one profile.
 
-    A child leaves the pool for good when it is acquired. The zygote is
-    replaced after ``zygote_max_forks`` or ``zygote_max_age`` seconds, which
-    gives new address layouts and hash seeds; the old one lives until its last
-    run has ended, so that no run is lost.
+    A child leaves the pool for good when it is acquired. The zygote is replaced
+    after ``zygote_max_forks`` forks or ``zygote_max_age`` seconds, which gives
+    new address layouts and hash seeds. The old zygote lives until its last run
+    has ended, so that no run is lost.
 
-    No zygote serves before the canaries have passed in its children. When they
-    do not, the pool gives no child at all, not even of a former zygote, until
-    another one holds.
+    A zygote serves only after the canaries have passed in its children. When
+    they fail, the pool returns no child at all, not even one of an earlier
+    zygote, until the canaries of another zygote have passed.
 
     ``on_change`` is called when ``serving`` may have changed.
     """
@@ -106,11 +106,11 @@ class Pool:
 
     @property
     def serving(self) -> bool:
-        """Tell whether there is a zygote that holds and can fork."""
+        """Whether there is a zygote that has passed its canaries and can fork."""
         return self._zygote is not None and self.failure is None
 
     async def start(self) -> None:
-        """Start the zygote, prove it and fill the pool. Raises ZygoteStartError."""
+        """Start the zygote, run its canaries and fill the pool. Raises ZygoteStartError."""
         await asyncio.to_thread(remove_abandoned, self._work.path.parent)
         await self._new_zygote()
         self._task(self._keep_filled())
@@ -141,7 +141,7 @@ class Pool:
                 self._waiters.remove(waiter)
 
     def _refill(self) -> None:
-        """Ask for more children; while there are enough, not at the cost of the run that begins."""
+        """Request more children; while enough are idle, only after the run has begun."""
         if len(self._idle) * 2 >= self.size:
             asyncio.get_running_loop().call_later(_REFILL_DELAY, self._wanted.set)
         else:
@@ -166,7 +166,7 @@ class Pool:
         return current + [zygote.pid for zygote in self._retired]
 
     async def _new_zygote(self) -> None:
-        """Start a zygote that takes over once it is proved. Raises OSError, ZygoteStartError."""
+        """Start a zygote that takes over if its canaries pass. Raises OSError, ZygoteStartError."""
         zygote = Zygote(
             profile=self.profile,
             packages=self._packages,
@@ -223,13 +223,13 @@ class Pool:
             await self._wanted.wait()
             self._wanted.clear()
             try:
-                # While a zygote that is old is being replaced, it still fills the pool.
+                # An old zygote still fills the pool while it is being replaced.
                 if self._zygote is None:
                     async with self._replacing:
                         if self._zygote is None:
                             await self._new_zygote()
                             self._recovered()
-            except Exception as error:  # noqa: BLE001  # whatever it is, there is another attempt
+            except Exception as error:  # noqa: BLE001  # whatever the error, there is another attempt
                 self._failed(error)
                 await asyncio.sleep(min(_RETRY_SECONDS * self._failures, _LONGEST_RETRY_SECONDS))
                 self._wanted.set()
@@ -248,8 +248,8 @@ class Pool:
         try:
             child = await self._ready_child(zygote)
         except TimeoutError:
-            # Another zygote takes over. This one may only be slow, so it keeps its runs; one
-            # that is stuck is found by that it leaves children unreaped.
+            # Another zygote takes over. This one may only be slow, so it keeps its runs. A
+            # zygote that is stuck is recognised later, by the children that it does not reap.
             self._failed(f"a sandbox was not ready within {_READY_SECONDS:g} s")
             self._task(self._replace(zygote))
         except Exception as error:  # noqa: BLE001  # likewise
@@ -277,7 +277,7 @@ class Pool:
             child.close()
 
     def _lost(self, zygote: Zygote, child: Child) -> None:
-        """Take a child that has died out of the idle ones; another takes its place shortly."""
+        """Remove a dead child from the idle ones; another child replaces it shortly."""
         if (zygote, child) in self._idle:
             self._idle.remove((zygote, child))
             child.close()
@@ -293,7 +293,7 @@ class Pool:
             self._fail(f"{self._failures} attempts in a row to make a sandbox failed: {why}")
 
     def _fail(self, failure: str) -> None:
-        """Refuse whoever waits and whoever comes, until a sandbox can be made."""
+        """Refuse all waiting and new requests until a sandbox can be made."""
         self.failure = failure
         while self._waiters:
             waiter = self._waiters.popleft()
@@ -336,7 +336,7 @@ class Pool:
         try:
             await self._new_zygote()
         except BrokenWallError as error:
-            # What this host does to the new one it may do to the old one as well.
+            # What this host does to the new zygote it may do to the old one as well.
             self._zygote = None
             self._failed(error)
         except Exception:

@@ -1,4 +1,4 @@
-"""The pools of an executor: one for each profile, started when it is first asked for."""
+"""The pools of an executor: one for each profile, started on first use."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = ["Pools", "UnknownProfileError", "exposed_folders"]
 
 
 class UnknownProfileError(ValueError):
-    """Tell that this executor does not offer a profile, and which it does."""
+    """A profile that this executor does not offer; the message names those that it does."""
 
 
 class Pools:
-    """Hold the profiles that are offered here, and their pools.
+    """The profiles that this executor offers, and their pools.
 
-    Those of ``warm_profiles`` start with the executor, any other with the first
-    execution that asks for it; that one waits for it.
+    The pools of ``warm_profiles`` start with the executor. Any other pool starts
+    with the first execution that asks for its profile and waits for the start.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class Pools:
 
     @property
     def serving(self) -> bool:
-        """Tell whether each pool that has started can give sandboxes."""
+        """Whether each pool that has started can supply sandboxes."""
         return all(pool.serving for pool in self._started.values())
 
     async def start(self) -> None:
-        """Start the pools that are warm from the beginning.
+        """Start the pools of ``warm_profiles``.
 
         Raises ConfigurationError and ZygoteStartError.
         """
@@ -90,7 +90,7 @@ class Pools:
         if name not in self._starting:
             self._starting[name] = asyncio.create_task(self._start(name))
         try:
-            # Whoever asked first may go away; the others still wait.
+            # The first execution that asked may be cancelled; the others still wait.
             return await asyncio.shield(self._starting[name])
         except (OSError, ZygoteStartError, InterpreterNotFoundError) as error:
             raise PoolUnavailableError(f"the profile {name!r} does not start: {error}") from error
@@ -99,7 +99,7 @@ class Pools:
         return self._started[name]
 
     def __iter__(self) -> Iterator[Pool]:
-        """Give a new pool of each offered profile, which the caller starts and closes."""
+        """Yield a new pool of each offered profile; the caller starts and closes it."""
         return map(self._make, self._packages)
 
     async def close(self) -> None:
@@ -140,7 +140,7 @@ class Pools:
 
 
 def exposed_folders(config: ExecutorConfig) -> tuple[str, ...]:
-    """Return what the configuration shows to every sandbox. Raises ConfigurationError."""
+    """Return the folders that the configuration exposes. Raises ConfigurationError."""
     return tuple(map(str, _folders(config)))
 
 

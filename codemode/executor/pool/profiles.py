@@ -1,4 +1,4 @@
-"""What the zygotes preload, by profile, and which installed packages that takes."""
+"""Profiles: the modules that zygotes preload, and the distributions that these need."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ DEFAULT = "default"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """Name the modules that zygotes preload, and the distributions they belong to.
+    """The modules that zygotes preload, and the distributions that they belong to.
 
-    A profile is offered where its distributions are installed. What these
-    require comes along.
+    A profile is offered where its distributions are installed. The requirements
+    of these are included.
     """
 
     name: str
@@ -24,8 +24,8 @@ class Profile:
     distributions: tuple[str, ...] = ()
 
 
-# What a model's code imports most. Each costs its import once, in the zygote;
-# everything else of the standard library is imported on demand.
+# The modules that a model's code imports most. Each is imported once, in the zygote;
+# the rest of the standard library is imported on demand.
 _STANDARD_LIBRARY = (
     "abc",
     "asyncio",
@@ -72,7 +72,7 @@ PROFILES: Mapping[str, Profile] = {
     profile.name: profile
     for profile in (
         Profile(name=DEFAULT, modules=_STANDARD_LIBRARY),
-        # Its zygote is larger and forks more slowly, so it is one of its own.
+        # Its zygote is larger and forks more slowly, so this is a separate profile.
         Profile(name="data", modules=(*_STANDARD_LIBRARY, *_DATA), distributions=_DATA),
     )
 }

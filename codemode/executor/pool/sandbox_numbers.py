@@ -1,4 +1,4 @@
-"""The numbers of an executor's sandboxes, which choose their users in tier B."""
+"""The numbers of an executor's sandboxes, which in tier B determine their system users."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["SlotNumbers"]
 
 
 class SlotNumbers:
-    """Give each sandbox of an executor a number of its own, and in tier B a user of its own.
+    """A unique number for each sandbox of an executor, and in tier B a unique user.
 
-    No number comes twice, as a folder is named by it that may go later than its
-    sandbox; a user does, once its sandbox has ended.
+    No number is used twice, because it names a folder that may be removed later
+    than its sandbox ends. A user is used again once its sandbox has ended.
     """
 
     def __init__(self, tier: str) -> None:
@@ -32,5 +32,5 @@ class SlotNumbers:
         raise OSError(f"all {SANDBOX_USERS} users of tier B have a sandbox")
 
     def give_back(self, number: int) -> None:
-        """Note that the number's sandbox has ended."""
+        """Free the user of a number whose sandbox has ended."""
         self._taken.discard(number % SANDBOX_USERS)

@@ -1,4 +1,4 @@
-"""The executor's handle of one zygote process and of the children it forked."""
+"""The executor's handle on one zygote process and on the children that it forks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CLEAN_ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
     "LANG": "C.UTF-8",
     "TZ": "UTC",
-    "HOME": "/tmp",  # noqa: S108  # each child gets a folder of its own
+    "HOME": "/tmp",  # noqa: S108  # each child gets its own folder
     "TMPDIR": "/tmp",  # noqa: S108  # likewise
     "MALLOC_ARENA_MAX": "2",
     "OPENBLAS_NUM_THREADS": "1",
@@ -53,14 +53,14 @@ CLEAN_ENVIRONMENT = {
 
 
 class ZygoteStartError(RuntimeError):
-    """Tell that a zygote did not come up; the message has what it said."""
+    """The failure of a zygote to start; the message says how it failed."""
 
 
 class Zygote:
-    """Start one zygote and fork children by it.
+    """One zygote process, and the children that it forks.
 
-    ``on_death`` is called once, when the process is gone; by then each of its
-    children has ``exited`` set.
+    ``on_death`` is called once, when the process is gone; by then ``exited`` is
+    set on each of its children.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Zygote:
         except TimeoutError:
             said, how = b"", f"did not start within {_START_TIMEOUT:g} s"
         except BaseException:
-            # The pool is closed meanwhile, and nobody else knows of this process.
+            # The pool was closed meanwhile, and nothing else refers to this process.
             await self.close()
             raise
         if said != READY:
@@ -140,7 +140,7 @@ class Zygote:
         self._loop.add_reader(ours.fileno(), self._receive)
 
     async def spawn(self) -> Child:
-        """Ask for one child; it may be used once its ``ready`` is done. Raises OSError."""
+        """Request one child; it can be used once its ``ready`` is done. Raises OSError."""
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
             channel, other = socket.socketpair()
             ours.enter_context(channel)
@@ -149,10 +149,11 @@ class Zygote:
             ours.callback(os.close, raw_read)
             theirs.callback(os.close, raw_write)
             child = self._new_child()
-            ours.pop_all()  # are the child's from now on
+            ours.pop_all()  # they belong to the child from now on
             try:
                 await child.attach(channel, raw_read)
-                if self._control is not None:  # else it has died meanwhile, and the child with it
+                # Without a control socket the zygote has died meanwhile, and the child with it.
+                if self._control is not None:
                     with _entrance(child.group) as entrances:
                         descriptors = [other.fileno(), raw_write, *entrances]
                         message = SPAWN.pack(b"S", child.slot)
@@ -176,9 +177,9 @@ class Zygote:
         return child
 
     def stuck(self) -> bool:
-        """Tell, when asked time and again, whether it leaves a dead child unreaped for long.
+        """Return whether a dead child has stayed unreaped for 10 s, seen by repeated calls.
 
-        Or one unforked that nobody waits for any more.
+        A child that was closed before it was forked counts as dead.
         """
         now = time.monotonic()
         poll = select.poll()
@@ -191,7 +192,7 @@ class Zygote:
         return any(now - since >= _REAP_SECONDS for since in self._dead.values())
 
     def retire(self) -> None:
-        """End the process as soon as its last child has ended."""
+        """End the process if all its children have ended."""
         if not self.children:
             self._die()
 
@@ -202,12 +203,12 @@ class Zygote:
         self._die()
         if self._process is not None:
             try:
-                # It leaves by itself, once it has killed what nobody else knows of.
+                # The zygote exits by itself once it has killed the processes that only it knows.
                 async with asyncio.timeout(_LEAVE_SECONDS):
                     await self._process.wait()
             except TimeoutError:
                 pass
-            finally:  # also when the pool is closed meanwhile
+            finally:  # even when the pool is closed meanwhile
                 self._kill()
             await self._process.wait()
         await asyncio.gather(*self._removals)
@@ -216,7 +217,7 @@ class Zygote:
         assert self._process is not None
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                # Not Process.kill(): in Python 3.12.1 it may reap what the loop waits for.
+                # Not Process.kill(): in Python 3.12.1 it may reap the process that the loop waits for.
                 os.kill(self._process.pid, signal.SIGKILL)
 
     def _receive(self) -> None:
@@ -258,13 +259,13 @@ class Zygote:
 
     def _forked(self, child: Child, fds: list[int]) -> None:
         try:
-            (pidfd,) = fds  # the kernel leaves out what there is no room for
+            (pidfd,) = fds  # empty when no descriptor is free here
             pid = _pid_of(pidfd)
         except (ValueError, OSError) as error:
             logger.error("no descriptor is free for a sandbox: %s", error)
             for fd in fds:
                 os.close(fd)
-            child.close()  # its channel, and so it ends as well
+            child.close()  # closes its channel, which ends it
         else:
             child.set_process(pid, pidfd)
 
@@ -272,14 +273,14 @@ class Zygote:
         self.children.pop(child.slot, None)
         child.set_exited(exit)
         if child.group is not None:
-            if exit is None:  # no zygote has seen to what the child has started
+            if exit is None:  # no zygote has killed what the child has started
                 child.group.kill()
             self._cgroups.give_back(child.group)
         self._slots.give_back(child.slot)
         self._remove_workdir(self._workdir / str(child.slot))
 
     def _remove_workdir(self, path: Path) -> None:
-        """Remove what a child wrote; in a thread, as it may be a lot."""
+        """Remove what a child wrote, in a thread because it may be a lot."""
         try:
             os.rmdir(path)
         except FileNotFoundError:
@@ -307,15 +308,15 @@ def _entrance(group: Cgroup | None) -> AbstractContextManager[list[int]]:
 
 
 def _out_of_memory(child: Child, status: int) -> bool:
-    """Tell whether a child that nobody here has killed was killed for its memory."""
+    """Return whether a child was killed for its memory, and not by this side."""
     killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     return killed and not child.killed and child.group is not None and child.group.out_of_memory()
 
 
 def _pid_of(pidfd: int) -> int:
-    """Return a process's number as it is here; the zygote may know it by another one.
+    """Return a process id as this process sees it; the zygote may see another.
 
-    0 when the process is gone already.
+    Returns 0 when the process is already gone.
     """
     with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
         for line in file:

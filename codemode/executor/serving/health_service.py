@@ -1,4 +1,4 @@
-"""gRPC's health service, which needs no key, within bounds."""
+"""gRPC's health service, without an API key and with a limit of watchers."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["HEALTH_METHODS", "Health"]
 
 _METHODS = ("Check", "Watch")
 _MOST_WATCHES = 10
-_MOST_WATCHES_BY_UNIX = 1_000  # their connections have one name
+_MOST_WATCHES_BY_UNIX = 1_000  # all their connections have the same peer name
 
 HEALTH_METHODS = frozenset(f"/{health.SERVICE_NAME}/{name}" for name in _METHODS)
 
 
 class Health:
-    """The one status of the executor, for whoever asks and for some watchers per connection.
+    """The single status of the executor, for checks and for some watchers per connection.
 
-    A request is not read, as its sender needs no key: every name that it may
-    ask for has the same status.
+    Requests are not read, because their senders need no key: every service that
+    a request may name has the same status.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Health:
         self._watches: Counter[str] = Counter()
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """Serve it from this server."""
+        """Add the health service to a server."""
         handlers = {
             name: grpc.stream_stream_rpc_method_handler(
                 handler, response_serializer=HealthCheckResponse.SerializeToString
@@ -45,7 +45,7 @@ class Health:
         )
 
     def set_serving(self, serving: bool) -> None:
-        """Report whether the executor serves, until it has stopped serving for good."""
+        """Report whether the executor serves; without effect after ``end()``."""
         if not self._ended:
             self._status = (
                 HealthCheckResponse.SERVING if serving else HealthCheckResponse.NOT_SERVING
@@ -54,7 +54,7 @@ class Health:
             self._changed = asyncio.Event()
 
     def end(self) -> None:
-        """Report NOT_SERVING from here on."""
+        """Report NOT_SERVING from now on."""
         self.set_serving(False)
         self._ended = True
 

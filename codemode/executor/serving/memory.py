@@ -1,4 +1,4 @@
-"""Memory that a flood of requests has needed, given back to the system when it is over."""
+"""The return of memory to the system after a flood of requests."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _MOST_SECONDS = 60.0
 
 
 async def give_back_memory() -> None:
-    """Have the C library give back what is free, while this process is 64 MiB above its least.
+    """Make the C library return free memory, while this process is 64 MiB above its minimum.
 
-    By itself glibc keeps what a large request has left between small ones that
-    are still in use, for ever: an executor would stay as large as it once was.
-    Other C libraries than glibc are left to themselves.
+    glibc alone never returns free memory that lies between small blocks still
+    in use: after a large request an executor would stay at its peak size. C
+    libraries other than glibc are left alone.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is None:
         logger.info("this C library has no malloc_trim(): memory is given back as it likes")
         return
-    # Kept open: there is memory to give back also when no descriptor is free.
+    # Kept open: memory must be returned even when no descriptor is free.
     with FileIO("/proc/self/statm") as statm:
         least = _resident_bytes(statm)
         pause = _SECONDS

@@ -1,4 +1,4 @@
-"""What ``codemode-executor --probe`` finds out and says, without serving."""
+"""The report of ``codemode-executor --probe``, made without serving."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["ProbeReport", "probe"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeReport:
-    """Say what this host offers, and whether it holds.
+    """The isolation that this host offers, and whether it holds.
 
-    ``canaries`` has what is wrong by name, empty for each that is well.
+    ``canaries`` has the fault of each canary by name, empty for one that passed.
     """
 
     isolation: Isolation
@@ -30,16 +30,16 @@ class ProbeReport:
 
     @property
     def meets_minimum(self) -> bool:
-        """Tell whether the tier is at least the smallest that may serve."""
+        """Whether the tier is at least the lowest that may serve."""
         return TIERS.index(self.isolation.tier) <= TIERS.index(self.min_tier)
 
     @property
     def ok(self) -> bool:
-        """Tell whether an executor would serve here."""
+        """Whether an executor would serve here."""
         return self.meets_minimum and not any(self.canaries.values())
 
     def as_json(self) -> str:
-        """Return the report as one JSON object; the times of the layers are microseconds."""
+        """Return the report as one JSON object; the times of the layers are in microseconds."""
         isolation = self.isolation
         return json.dumps(
             {
@@ -59,7 +59,7 @@ class ProbeReport:
         )
 
     def as_table(self) -> str:
-        """Return the report for a person."""
+        """Return the report as a table for a person."""
         isolation = self.isolation
         verdict = "serves" if self.ok else "REFUSES to serve"
         rows = [
@@ -89,8 +89,8 @@ class ProbeReport:
 async def probe(config: ExecutorConfig) -> ProbeReport:
     """Try the tiers, start the sandboxes as for serving and run the canaries in them.
 
-    Raises ConfigurationError when the tier that the configuration names is not
-    offered here, and ZygoteStartError.
+    Raises ConfigurationError when this host does not offer the configured tier,
+    and ZygoteStartError.
     """
     isolation = await choose(
         "unsafe", config.ceilings, tier=config.tier, exposed=exposed_folders(config)

@@ -19,7 +19,7 @@ __all__ = ["ExecutorService"]
 
 
 class ExecutorService(codemode_pb2_grpc.ExecutorServiceServicer):
-    """Serve ``codemode.v1.ExecutorService`` from the given pools."""
+    """The servicer of ``codemode.v1.ExecutorService``, on the given pools."""
 
     version = __version__
 
@@ -44,11 +44,11 @@ class ExecutorService(codemode_pb2_grpc.ExecutorServiceServicer):
 
     @override
     async def Execute(self, request_iterator: Any, context: Any) -> None:
-        """Carry one sandbox, as the wire contract says."""
+        """Serve one sandbox over its stream, by the wire contract."""
         refusal = await ExecuteStream(self, context).serve()
         if refusal is not None:
-            # Here, where no frame holds the request any more: what gRPC raises, and the frames
-            # that it came through, are in memory until the garbage collector comes.
+            # Aborted here, where no stack frame holds the request any more: what gRPC raises, and
+            # the stack frames that it passes, stay in memory until the garbage collector runs.
             await context.abort(*refusal)
 
     @override

@@ -19,13 +19,13 @@ _OWNER_ONLY = 0o177
 
 
 class SocketFile:
-    """Be the file of one socket: nobody's but ours, and nobody else's.
+    """The file of one Unix socket, which neither takes nor gives up another's place.
 
-    gRPC would take the place of a socket that another executor listens on, and
-    at its end it removes whatever is there by then. It gets to know another
-    name of the file, which is gone as soon as it listens.
+    gRPC would replace a socket that another executor listens on, and at its end
+    it removes whatever file is there by then. It therefore receives a temporary
+    name of the file, which no longer exists once it listens.
 
-    Raises ConfigurationError for a path that is taken or cannot be one.
+    Raises ConfigurationError for a path that is taken or cannot be a socket.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,7 +35,7 @@ class SocketFile:
 
     @contextlib.contextmanager
     def bound(self) -> Iterator[str]:
-        """Give the address for gRPC to bind; it gets its name at the end of the block."""
+        """Yield an address for gRPC to bind; at the end of the block rename its file."""
         name = self._path.with_name(f".{os.getpid()}")
         before = os.umask(_OWNER_ONLY)
         try:
@@ -48,11 +48,11 @@ class SocketFile:
 
     @classmethod
     def of(cls, address: str) -> Self:
-        """Return the one of ``unix:/path`` or ``unix:///path``."""
+        """Return the file of the address ``unix:/path`` or ``unix:///path``."""
         return cls(Path(address.removeprefix("unix:").removeprefix("//")))
 
     def remove(self) -> None:
-        """Remove the file, unless another one has taken its place."""
+        """Remove the file, unless another file has taken its place."""
         with contextlib.suppress(FileNotFoundError):
             found = self._path.lstat()
             if (found.st_dev, found.st_ino) == self._file:
@@ -80,7 +80,7 @@ def _check(path: Path) -> None:
         try:
             probe.connect(str(path))
         except (ConnectionRefusedError, FileNotFoundError):
-            return  # left behind by one that was killed
+            return  # left behind by a killed executor
         except OSError:
             pass
     raise ConfigurationError(

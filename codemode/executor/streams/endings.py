@@ -1,4 +1,4 @@
-"""How a run that did not complete is told: a status, a type and a sentence."""
+"""The outcome of a run that did not complete: a status, a type and a message."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ LIMIT_TYPES = frozenset({"MemoryLimit", "ResultLimit"})
 _CRASH_SIGNALS = frozenset(
     {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGTRAP}
 )
-# The kernel enforces the limit by samples, its ticks, and reports the precise count. How far the
-# two are apart on a busy machine grows like the root of their number.
+# The kernel enforces the CPU limit by sampling at its ticks, but reports the precise time. On a
+# busy machine the difference grows with the square root of the number of ticks.
 _CPU_DOUBT = 0.5
 _MEMORY_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """Say how a run ended that did not complete."""
+    """The ending of a run that did not complete."""
 
     status: str
     type: str
@@ -43,10 +43,10 @@ def status_of_failure(type_name: str) -> str:
 def ending_of_exit(
     exit: Exit | None, limits: Limits, cpu_limit: float, said: str, *, hung_up: bool = False
 ) -> Ending:
-    """Classify the death of a child that had taken its code and that nobody here killed.
+    """Classify the death of a child that had taken its code and was not killed by this side.
 
-    ``said`` is the last of its raw output; it helps to explain a crash. One that had
-    ``hung_up`` was killed here because it had closed its channel and lived on.
+    ``said`` is the end of its raw output, which helps to explain a crash. Only a child
+    that ``hung_up`` was killed by this side: it had closed its channel and lived on.
     """
     tail = f"\n{said.strip()[-2000:]}" if said.strip() else ""
     if exit is None:
@@ -95,7 +95,7 @@ def ending_of_exit(
 
 
 def _ending_of_kill(exit: Exit, limits: Limits, cpu_limit: float, hung_up: str | None) -> Ending:
-    # Where a control group says so, there is nothing to guess.
+    # Where a control group reports lack of memory, there is nothing to guess.
     enforced = math.ceil(cpu_limit)  # the kernel counts whole seconds
     if not exit.out_of_memory and exit.cpu_seconds >= enforced - _CPU_DOUBT * math.sqrt(enforced):
         return _cpu_limit(cpu_limit)

@@ -1,4 +1,4 @@
-"""The way of a run's events to its client."""
+"""The delivery of a run's events to its client."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _MOST_KEPT = 128
 
 
 class Client(Protocol):
-    """Be the part of grpc.aio's servicer context that a stream uses."""
+    """The part of grpc.aio's servicer context that a stream uses."""
 
     async def read(self) -> Any: ...
     async def write(self, message: pb.ExecutorMessage) -> None: ...
 
 
 class EventWriter:
-    """Tell a client what happens, several events in one message where they come together."""
+    """A writer of events to one client; events that come together share a message."""
 
     def __init__(self, client: Client, *, batches: bool) -> None:
         self._client = client
@@ -29,7 +29,7 @@ class EventWriter:
         self._kept: deque[pb.ExecutorMessage] = deque()
 
     async def tell(self, message: pb.ExecutorMessage) -> None:
-        """Keep an event for the next ``flush``, or send it where it cannot wait."""
+        """Queue an event for the next ``flush``; send it at once to a client without batches."""
         if not self._batches:
             await self._client.write(message)
             return
@@ -38,7 +38,7 @@ class EventWriter:
             await self.flush()
 
     async def tell_chunks(self, value: bytes) -> bytes:
-        """Tell all but the last chunk of a large value; return the last."""
+        """Send all but the last chunk of a large value; return the last."""
         chunks, rest = split(value)
         for chunk in chunks:
             await self.tell(pb.ExecutorMessage(chunk=pb.Chunk(data=chunk)))
@@ -46,7 +46,7 @@ class EventWriter:
         return rest
 
     async def flush(self) -> None:
-        """Send what is kept."""
+        """Send the queued events."""
         while self._kept:
             taken = take_batch(self._kept)
             await self._client.write(

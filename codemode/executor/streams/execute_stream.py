@@ -1,4 +1,4 @@
-"""One Execute stream: one sandbox, from its opening to its death."""
+"""One Execute stream: one sandbox, from its opening to its end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["ExecuteStream", "Refusal"]
 
 _OPENING_SECONDS = 60.0
-_PATIENCE_SECONDS = 3.0  # with a refused client, between two of its messages
+_PATIENCE_SECONDS = 3.0  # between two messages of a refused client
 _TAKE_ATTEMPTS = 3
 _MAKING_SECONDS = 5.0
 _ENDLESS = 1e9
@@ -42,11 +42,11 @@ type Refusal = tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]
 
 
 class RequestRefusedError(ValueError):
-    """Tell that a message of the client breaks the contract or a limit."""
+    """A message of the client that breaks the contract or a limit."""
 
 
 class ExecuteStream:
-    """Serve one stream: admit it, give it a sandbox and carry its runs."""
+    """One stream on the executor's side: its admission, its sandbox and its runs."""
 
     def __init__(self, service: ExecutorService, context: Client) -> None:
         self._service = service
@@ -62,7 +62,7 @@ class ExecuteStream:
         self._refusal: RequestRefusedError | LimitRefusedError | None = None
 
     async def serve(self) -> Refusal | None:
-        """Carry the stream to its end; for a problem of the request, return how to abort it."""
+        """Serve the stream to its end; when it is refused, return how to abort it."""
         try:
             await self._admitted(await self._read_opening())
         except (RequestRefusedError, LimitRefusedError) as error:
@@ -101,7 +101,7 @@ class ExecuteStream:
         return opening
 
     async def _read_first(self) -> Any:
-        """Return the first message that is no chunk."""
+        """Return the first message that is not a chunk."""
         first = await self._read()
         try:
             with self._service.admission.arrival() as arrived:
@@ -110,7 +110,7 @@ class ExecuteStream:
                     self._keep_chunk(first.chunk)
                     first = await self._read()
         except (BusyError, RequestRefusedError):
-            # A client that has more to send would not learn why it cannot.
+            # Read on: a client that is still sending would not learn the reason.
             self._chunks.clear()
             with contextlib.suppress(TimeoutError):
                 while _is_chunk(first):
@@ -151,7 +151,7 @@ class ExecuteStream:
             raise self._refusal
 
     def _part_from(self, child: Child, key: str) -> None:
-        """Close the sandbox, at once where it was not done or the next would wait for its slot."""
+        """Close the sandbox: at once if it was not done or its slot is needed, else shortly."""
         if not child.closes_soon or self._service.admission.would_wait(key):
             child.close()
 
@@ -162,14 +162,14 @@ class ExecuteStream:
     def _child_gone(self, child: Child) -> None:
         """Free the slot when the process is really gone, whatever this stream still waits for.
 
-        Not while another sandbox may take its place.
+        The slot stays taken while another sandbox may still take the code.
         """
         if child is self._child and (self._served or (self._current and self._current.begun)):
             self._free_slot()
 
     async def _take_child(self, opening: pb.Open) -> Child:
         pool = await self._service.pools.get(opening.profile or DEFAULT)
-        # A child is made in milliseconds; who has waited for its slot to the last has time for it.
+        # A child is made in milliseconds: even a stream that got its slot late has time for that.
         latest = max(self._deadline, asyncio.get_running_loop().time() + _MAKING_SECONDS)
         try:
             async with asyncio.timeout_at(latest):
@@ -331,7 +331,7 @@ class ExecuteStream:
         return run
 
     def _cpu_limit(self, opening: pb.Open) -> float:
-        """Return the CPU seconds of the sandbox: by default as many as of wall clock."""
+        """Return the limit of CPU seconds of the sandbox: by default that of the wall clock."""
         if self._limits.max_cpu_seconds is not None:
             return self._limits.max_cpu_seconds
         ceiling = self._service.config.ceilings.max_cpu_seconds or _ENDLESS
@@ -348,7 +348,7 @@ class ExecuteStream:
 
     def _keep_chunk(self, chunk: pb.Chunk) -> None:
         self._chunks.add(chunk.data)
-        # Before `open` the limit is not known yet; the ceiling holds always.
+        # Before `open` the limit is not known yet; the ceiling always applies.
         most = self._service.config.ceilings.max_value_bytes
         if self._chunks.size > most:
             raise RequestRefusedError(f"a value is larger than {most} bytes")
@@ -369,7 +369,7 @@ def _is_chunk(message: Any) -> bool:
 
 
 async def _refuse_leftovers(child: Child, limits: Limits) -> None:
-    """Between two runs: answer the calls of threads and tasks that a run left behind."""
+    """Answer, between two runs, the calls of threads and tasks that a run left behind."""
     while frames := await child.frames():
         for frame in frames:
             if not await refuse_stale_call(child, frame, limits):

@@ -1,7 +1,7 @@
-"""What a sandbox reports in its frames, as messages for the client.
+"""The frames of a sandbox as messages for the client.
 
-Every byte is hostile: each function raises FrameError for a body that is not
-what its kind has to be.
+Every byte is hostile: each function raises FrameError for a body that is
+malformed for its kind.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from codemode.wire.protobuf import CHUNK_BYTES
 
 __all__ = ["call_of", "failed_of", "output_of", "progress_of"]
 
-# What a child says must fit into one gRPC message, and its texts have no other limit.
+# A child's texts must fit into one gRPC message, and nothing else limits them.
 _NAME_CHARACTERS = 1_000
 _NAME_BYTES = 4_000
 _TEXT_CHARACTERS = 64_000
-_OUTPUT_CHARACTERS = CHUNK_BYTES // 4  # none has more than four bytes
+_OUTPUT_CHARACTERS = CHUNK_BYTES // 4  # a character has at most four bytes
 
 _STREAMS = {Frame.STDOUT: pb.Output.STREAM_STDOUT, Frame.STDERR: pb.Output.STREAM_STDERR}
 
 
 def output_of(kind: Frame, data: bytes, run_id: int) -> Iterator[pb.ExecutorMessage]:
-    """Give what was printed, as texts that fit into one message each."""
+    """Yield what was printed, as texts that each fit into one message."""
     text = data.decode("utf-8", "replace")
     for start in range(0, len(text), _OUTPUT_CHARACTERS):
         part = text[start : start + _OUTPUT_CHARACTERS]
@@ -36,13 +36,13 @@ def output_of(kind: Frame, data: bytes, run_id: int) -> Iterator[pb.ExecutorMess
 
 def call_of(frame: ReceivedFrame) -> tuple[str, bytes]:
     """Return the name of a tool and its encoded arguments."""
-    # Bounded before it is decoded, which takes long where the bytes are no text.
+    # The name is bounded before it is decoded: bytes that are not text take long to decode.
     (name,), arguments = unpack_texts(frame.body, 1, most_bytes=_NAME_BYTES)
     return name, bytes(arguments)
 
 
 def progress_of(frame: ReceivedFrame) -> pb.ExecutorMessage:
-    """Return how far the code says it is."""
+    """Return the progress that the code reports."""
     if len(frame.body) < PROGRESS.size:
         raise FrameError("a PROGRESS frame that is cut short")
     done, total = PROGRESS.unpack_from(frame.body)
@@ -54,7 +54,7 @@ def progress_of(frame: ReceivedFrame) -> pb.ExecutorMessage:
 
 
 def failed_of(frame: ReceivedFrame, usage: pb.Usage) -> pb.ExecutorMessage:
-    """Return how the code failed."""
+    """Return the failure that the guest reports."""
     (kind, message, line, traceback), _ = unpack_texts(frame.body, 4)
     return pb.ExecutorMessage(
         failed=pb.Failed(

@@ -1,4 +1,4 @@
-"""One run of code in a sandbox, told to the client event by event."""
+"""One run of code in a sandbox, reported to the client event by event."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _PRINTED = (Frame.STDOUT, Frame.STDERR)
 
 
 class ChildLostError(RuntimeError):
-    """Tell that the child died before it took the code, which has not run."""
+    """The death of a child before it took the code, which has not run."""
 
 
 class Run:
-    """Carry one run: send the code, pass on what comes back, enforce the limits.
+    """One run: it sends the code, passes on what comes back and enforces the limits.
 
-    ``serve()`` returns whether the sandbox may take another run, which only one
-    of a session may. What ends a run from this side (``cancel``, the clock, a
-    limit) kills the child; what it had said before is still passed on, and the
-    client is told the reason.
+    ``serve()`` returns whether the sandbox may take another run, which only the
+    sandbox of a session may. When this side ends a run (``cancel``, the timeout,
+    a limit), it kills the child. What the code has printed before is still
+    passed on, and the client receives the reason.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Run:
         self._isolation = isolation
         self._version = version
         self._session = session
-        self._fresh = fresh  # the sandbox has seen no code
+        self._fresh = fresh  # the sandbox has run no code
         self._unanswered = UnansweredCalls(limits)
         self._ending: Ending | None = None
         self._taken = False
@@ -77,7 +77,7 @@ class Run:
         self._cpu_before = 0.0
 
     async def serve(self) -> bool:
-        """Run the code to its end. Returns False when the sandbox is spent."""
+        """Run the code to its end; return whether the sandbox may take another run."""
         code = self._request.code.encode("utf-8", "surrogatepass")
         if len(code) > self._limits.max_code_bytes:
             self._ending = Ending(
@@ -92,7 +92,7 @@ class Run:
             return self._session
         self._cpu_before = self._child.cpu_seconds() or 0.0
         self._child.exited.add_done_callback(self._child_exited)
-        # Before the code is sent: a sandbox that has run code may not read on.
+        # Before the code is sent: a sandbox that has run code may no longer read.
         clock = asyncio.get_running_loop().call_later(self._timeout, self._time_is_up)
         self._started_at = time.monotonic()
         try:
@@ -115,15 +115,15 @@ class Run:
 
     @property
     def begun(self) -> bool:
-        """Tell whether it is this sandbox's for good: none other may take the code any more."""
+        """Whether the run is bound to this sandbox: no other may take the code any more."""
         return self._taken or self._ending is not None
 
     def cancel(self) -> None:
-        """Stop the run at the client's wish."""
+        """Stop the run at the client's request."""
         self._stop("cancelled", "Cancelled", "the caller cancelled the execution")
 
     def answers(self, run_id: int, call_id: int) -> bool:
-        """Tell whether the code waits for this call; if so, it is answered now."""
+        """Return whether the code waits for this call; if so, mark it as answered."""
         if run_id != self.run_id or call_id not in self._unanswered:
             return False
         self._unanswered.remove(call_id)
@@ -139,7 +139,7 @@ class Run:
             index += 1
             if frame.kind in _PRINTED:
                 body = [frame.body]
-                # One event for what was printed in one go.
+                # One event for output that came in consecutive frames.
                 while index < len(frames) and frames[index].kind is frame.kind:
                     body.append(frames[index].body)
                     index += 1
@@ -215,7 +215,7 @@ class Run:
         if self.tool_calls > self._limits.max_tool_calls:
             self._too_many_calls("calls")
             return
-        # The guest waits by itself; one that does not is not read on.
+        # The guest waits for room by itself. A child that does not is not read until there is room.
         while not self._unanswered.has_room(len(arguments)):
             if self._ending is not None or self._child.exited.done():
                 return
@@ -255,22 +255,22 @@ class Run:
         await self._events.tell(message)
 
     def _last_usage(self) -> pb.Usage:
-        """Return what a finished run has used, and end a sandbox that has no other one to do."""
+        """Return the usage of a finished run; end the sandbox unless it is a session's."""
         usage = self._usage()
         if not self._session:
-            # Whether or not the client reads the result by then.
+            # Even when the client has not read the result by then.
             self._child.close_soon()
         return usage
 
     async def _explain_end(self) -> None:
-        """Wait until the child is gone, and find out why unless this side ended it."""
+        """Wait until the child is gone; find the reason, unless this side ended it."""
         if self._child.violation is not None:
             self._violation(self._child.violation)
         hung_up = False
         try:
             exit = await asyncio.wait_for(asyncio.shield(self._child.exited), _EXIT_WAIT)
         except TimeoutError:
-            # The channel is closed but the process lives on: nothing it says can be heard.
+            # The channel is closed but the process lives on: nothing can be received from it.
             hung_up = True
             self._child.kill()
             exit = await self._child.exited
@@ -281,7 +281,7 @@ class Run:
                 exit, self._limits, self._cpu_limit, said, hung_up=hung_up
             )
         elif self._ending is None:
-            # What an earlier run has printed is the code's own, and has no place in a log.
+            # Output of an earlier run belongs to the executed code and must not be logged.
             said = f": {said[-_LOGGED_CHARACTERS:]!r}" if self._fresh and said else ""
             logger.warning("a sandbox was lost before it took its code: %s%s", exit, said)
 
@@ -304,7 +304,7 @@ class Run:
 
     def _usage(self) -> pb.Usage:
         if self._child.exited.done():
-            # Its number may be another process's by now.
+            # Its process id may belong to another process by now.
             exit = self._child.exited.result()
             cpu, rss = (exit.cpu_seconds, exit.max_rss_bytes) if exit else (0.0, 0)
         else:
@@ -338,14 +338,14 @@ class Run:
             self._ending = Ending(status=status, type=type, message=message)
             self._unanswered.wake()
             self._child.kill()
-            # A process that the code forked may hold the channel open for longer.
+            # A process that the code forked may keep the channel open longer.
             asyncio.get_running_loop().call_later(_EXIT_WAIT, self._child.close)
 
 
 async def refuse_stale_call(child: Child, frame: ReceivedFrame, limits: Limits) -> bool:
-    """Tell a caller in the sandbox that its run is over; drop all else it says.
+    """Answer a call of a run that is over with a failure; drop any other frame.
 
-    Returns False when it has said so as often as an execution may call tools.
+    Returns False once the child has made more such calls than ``max_tool_calls``.
     """
     if frame.kind is Frame.CALL:
         child.stale_calls += 1

@@ -1,4 +1,4 @@
-"""What a child is told first: its tools and limits."""
+"""The opening of a sandbox: the tools and limits that a child receives first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from codemode.wire.frames import Frame, pack
 
 __all__ = ["check_tools", "open_sandbox"]
 
-# What a sandbox begins with (numpy and pandas are some 160 MiB), and the kernel's own part of it.
+# The memory that a sandbox starts with (numpy and pandas: some 160 MiB) and the kernel's part.
 _GROUP_SLACK_BYTES = 256 * 1024 * 1024
 
 _MOST_TOOLS = 10_000
@@ -24,7 +24,7 @@ _MOST_PARAMETERS = 100_000
 
 
 def check_tools(tools: Sequence[pb.ToolSpec]) -> None:
-    """Refuse what would keep everybody waiting while a sandbox is told of it.
+    """Refuse so many tools that sending them to a sandbox would delay all other streams.
 
     Raises LimitRefusedError.
     """
@@ -51,8 +51,8 @@ async def open_sandbox(
 ) -> None:
     """Bound a child's control group and send its OPEN frame. Raises OSError.
 
-    ``threads_are_counted`` tells whether the kernel counts its threads apart
-    from other processes', so that their limit can be set.
+    ``threads_are_counted`` says whether the kernel counts the child's threads
+    separately from other processes', so that their limit can be set.
     """
     threads = limits.max_threads or DEFAULT_THREADS
     opening = {

@@ -8,18 +8,18 @@ from codemode.config import Limits
 
 __all__ = ["UnansweredCalls", "most_bytes_in_flight"]
 
-# What they may carry together, in values of the largest size: the client holds the arguments
-# of each for as long as its tool runs.
+# How much they may carry together, in values of the largest size: the client keeps the
+# arguments of each call while its tool runs.
 _LARGEST_IN_FLIGHT = 4
 
 
 def most_bytes_in_flight(limits: Limits) -> int:
-    """Return how many bytes of arguments all calls together may have that wait."""
+    """Return how many bytes of arguments all waiting calls may have together."""
     return _LARGEST_IN_FLIGHT * limits.max_value_bytes
 
 
 class UnansweredCalls:
-    """The calls that wait, and whether there is room for another one."""
+    """The waiting calls of one run, limited in number and in bytes."""
 
     def __init__(self, limits: Limits) -> None:
         self._most = limits.max_tool_calls_in_flight
@@ -32,26 +32,26 @@ class UnansweredCalls:
         return call in self._sizes
 
     def add(self, call: int, size: int) -> None:
-        """Note a call with so many bytes of arguments."""
+        """Add a call with ``size`` bytes of arguments."""
         self._sizes[call] = size
         self._bytes += size
 
     def remove(self, call: int) -> None:
-        """Note that a call is answered."""
+        """Remove a call that is answered."""
         self._bytes -= self._sizes.pop(call)
         self.wake()
 
     def has_room(self, size: int) -> bool:
-        """Tell whether one more may come; where none waits, one of any size may."""
+        """Return whether another call fits; when none waits, a call of any size does."""
         return not self._sizes or (
             len(self._sizes) < self._most and self._bytes + size <= self._most_bytes
         )
 
     def wake(self) -> None:
-        """Let whoever waits look again."""
+        """Make the waiters of ``change()`` look again."""
         self._changed.set()
 
     async def change(self) -> None:
-        """Wait until a call is answered, or until somebody else wakes us."""
+        """Wait until a call is answered or ``wake()`` is called."""
         self._changed.clear()
         await self._changed.wait()

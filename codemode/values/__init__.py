@@ -1,13 +1,13 @@
-"""Values on the wire: exact where it counts, bounded whatever arrives.
+"""Lossless values on the wire, bounded in size and depth.
 
-Travels exactly, type and value: ``int``, ``float`` (nan, inf and -0.0
+These travel exactly, with type and value: ``int``, ``float`` (nan, inf and -0.0
 included), ``str``, ``bytes``, ``None``, ``bool``, ``list``, ``dict`` (order
 kept; any scalar of this list as a key), ``set`` (of such scalars),
 ``Decimal`` (special values, signed zero and trailing zeros included),
 ``datetime`` and ``time`` (naive; aware with the key of their ``ZoneInfo`` or
 with their fixed offset; fold kept), ``date``, ``timedelta``, ``UUID``.
 
-Travels as something simpler:
+These travel as something simpler:
 
 ==============================================  ==============================
 tuple, namedtuple                               list
@@ -20,30 +20,31 @@ lazy string of Django                           str
 other tzinfo, name of a ``timezone``            the fixed offset at that moment
 ==============================================  ==============================
 
-A dict or set whose keys become equal on the way (``Color.RED`` and ``"red"``)
-is refused, and so is everything else, with an error that names the path to
-the value and says what to write instead. Other packages teach their own
-types by ``register_converter``.
+Everything else is refused, and so is a dict or set whose keys become equal
+when they are converted (``Color.RED`` and ``"red"``). The error names the path
+to the value and says what to write instead. Other packages add their own types
+with ``register_converter``.
 
-The bytes are CBOR (RFC 8949) of definite lengths, with the tags 2 and 3
-(bignums), 37 (UUID), 1004 (date, RFC 8943) and some of ours, which lie
-unassigned in the registry's first-come-first-served range (RFC 8949 §9.2):
+The bytes are CBOR (RFC 8949) with definite lengths. They use the tags 2 and 3
+(bignums), 37 (UUID), 1004 (date, RFC 8943) and the following tags of our own,
+which are unassigned in the registry's first-come-first-served range (RFC 8949
+§9.2):
 
 =====  =========  ==========================================================
 49374  dict       array key, value, key, value, …; when a key is not text or
                   bytes
 49375  set        array of its members
-49376  Decimal    text as ``str`` gives it
-49377  datetime   text ISO 8601; or array of that text, what is not in it of
-                  the zone (key, offset in microseconds, null), fold
+49376  Decimal    text as ``str`` returns it
+49377  datetime   ISO 8601 text; or array of that text, the zone as far as it
+                  is not in the text (key, offset in microseconds, null), fold
 49378  time       like datetime
 49379  timedelta  array of days, seconds, microseconds
 =====  =========  ==========================================================
 
-``decode`` takes bytes from a stranger. Whatever they say, it needs time and
-memory in proportion to their length, or refuses: every other tag, indefinite
-lengths, simple values beyond false, true and null, duplicate keys, trailing
-bytes, more than ``MAX_ITEMS`` items, big numbers beyond ``MAX_INT_BITS``,
+``decode`` accepts untrusted bytes. Whatever they contain, it needs time and
+memory in proportion to their length, or refuses them. It refuses every other
+tag, indefinite lengths, simple values except false, true and null, duplicate
+keys, trailing bytes, more than ``MAX_ITEMS`` items, numbers beyond ``MAX_INT_BITS``,
 ``MAX_DECIMAL_DIGITS`` and ``MAX_DECIMAL_EXPONENT``, and keys chosen so that
 their hashes collide.
 """

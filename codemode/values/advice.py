@@ -1,4 +1,4 @@
-"""What to write instead of a value that cannot travel."""
+"""Advice on what to write instead of a value that cannot travel."""
 
 from __future__ import annotations
 
@@ -80,6 +80,6 @@ def _of_django(value: Any) -> str | None:
 
 
 def _fields(model: Any) -> str:
-    # Whoever copies the advice shall not send away a hash of a password.
+    # Code that copies the advice must not send a password hash.
     names = [field.attname for field in model._meta.concrete_fields if field.name != "password"]
     return ", ".join(f'"{name}"' for name in names[:_FIELDS_SHOWN])

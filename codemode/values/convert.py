@@ -1,4 +1,4 @@
-"""What becomes simpler on the wire."""
+"""The conversion of values that become simpler on the wire."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _registration = threading.Lock()
 
 
 def register_converter(type_or_predicate: Matcher, function: Converter) -> None:
-    """Teach ``encode`` a type: ``function(value)`` returns what travels for it.
+    """Register a type for ``encode``: ``function(value)`` returns what travels for it.
 
-    Give a type, which covers its subclasses, or a predicate. A later
-    registration goes before an earlier one, and replaces it when it is for
-    the same type or predicate. The types that travel as they are never reach
-    a converter. Safe from any thread at any time. What ``function`` raises
-    reaches the caller of ``encode``; a ValueEncodingError gets the path.
+    Pass a type, which covers its subclasses, or a predicate. A later
+    registration precedes an earlier one, and replaces it when it is for the
+    same type or predicate. Types that travel exactly never reach a converter.
+    Safe from any thread at any time. An exception of ``function`` reaches the
+    caller of ``encode``; a ValueEncodingError gets the path.
     """
     global _converters
     with _registration:
@@ -40,7 +40,7 @@ def register_converter(type_or_predicate: Matcher, function: Converter) -> None:
 
 
 _BASES: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = (
-    # By the base's own methods: a subclass may have overridden them.
+    # With the methods of the base: a subclass may have overridden them.
     (str, str.__str__),
     (int, int.__int__),
     (float, float.__float__),
@@ -85,13 +85,13 @@ _BASES: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = (
 
 
 def convert(value: Any) -> tuple[Any, int]:
-    """Return what travels for a value, and how many levels deeper that counts.
+    """Return what travels for a value, and by how many levels that is deeper.
 
-    A conversion whose outcome its author chooses counts one, so that two
-    which answer each other end. Raises RefusalError.
+    A registered conversion or that of an Enum counts as one level, so that two
+    conversions into each other come to an end. Raises RefusalError.
     """
-    # Types are asked, never instances: a lazy object of Django would be
-    # evaluated, on a thread that may not be allowed to, by isinstance().
+    # Only types are checked, never instances: isinstance() would evaluate a lazy
+    # object of Django, perhaps on a thread that is not allowed to.
     kind = type(value)
     for matcher, function in _converters:
         if issubclass(kind, matcher) if isinstance(matcher, type) else matcher(value):
@@ -134,6 +134,6 @@ def convert_key(key: Any, role: str) -> Any:
 
 
 def _dataclass(value: Any) -> dict[str, Any]:
-    # A class with fields has loaded the module, which is slow to load.
+    # Not imported, as it is slow to load: a class with fields has already loaded it.
     fields = sys.modules["dataclasses"].fields(value)
     return {field.name: getattr(value, field.name) for field in fields}

@@ -1,4 +1,4 @@
-"""Bytes to Python values, whoever wrote the bytes."""
+"""The decoding of untrusted bytes to Python values."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def decode(
     max_depth: int = MAX_DEPTH,
     trusted: bool = False,
 ) -> Any:
-    """Return the value that ``encode`` gave the bytes for.
+    """Return the value that ``encode`` has turned into these bytes.
 
-    ``trusted=True`` leaves out the checks against bytes that were made to
-    cost time or memory: only for bytes of one's own host. Raises
-    ValueDecodingError for what is no value within the limits.
+    ``trusted=True`` skips the checks against bytes that were made to cost time
+    or memory: use it only for bytes from the host. Raises ValueDecodingError
+    when the bytes are not a value within the limits.
     """
     if len(data) > max_bytes:
         raise ValueDecodingError(
@@ -73,7 +73,7 @@ def decode(
     except cbor2.CBORDecodeError as error:
         if "nesting depth" not in str(error):
             raise _reason(error) from error
-    # A tag counts as a level for cbor2, not for us: count exactly, then allow for tags.
+    # cbor2 counts a tag as a level and we do not: count exactly, then allow for tags.
     scan(data, max_depth=max_depth)
     try:
         return _decode(data, tags, 2 * max_depth + 2)
@@ -99,7 +99,7 @@ def _decode(data: bytes, tags: _Tags, max_depth: int) -> Any:
 
 
 def _reason(error: BaseException) -> ValueDecodingError:
-    """Return the innermost reason: cbor2 wraps what a tag's reader raised at each level."""
+    """Return the innermost reason: cbor2 wraps the error of a tag's reader at each level."""
     cause: BaseException | None = error
     text = str(error)
     while cause is not None:
@@ -111,7 +111,7 @@ def _reason(error: BaseException) -> ValueDecodingError:
 
 
 class _Tags(dict[int, Callable[[Any, bool], Any]]):
-    """Answer every tag that is not listed with a refusal, those that cbor2 knows included."""
+    """The readers by tag; any other tag is refused, even one that cbor2 knows."""
 
     def __missing__(self, tag: int) -> Callable[[Any, bool], Any]:
         raise ValueDecodingError(f"the tag {tag} is not one that values use")

@@ -1,4 +1,4 @@
-"""Python values to bytes."""
+"""The encoding of Python values to bytes."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def encode(
 ) -> bytes:
     """Return a value as CBOR bytes, by the rules of ``codemode.values``.
 
-    ``max_bytes`` bounds the outcome, ``max_depth`` the containers inside each
-    other, and ``path`` is how messages call the value. Raises
+    ``max_bytes`` limits the length of the result, ``max_depth`` the nesting of
+    containers, and ``path`` is the name of the value in messages. Raises
     ValueEncodingError with the path to what cannot travel.
     """
     try:
@@ -65,7 +65,7 @@ def _encode(value: Any, max_bytes: int, max_depth: int) -> bytes:
     try:
         return cbor2.dumps(_Preparation(max_bytes, max_depth).whole(value))
     except UnicodeEncodeError:
-        # Text is looked at one by one only when some of it is known to be bad.
+        # The texts are checked one by one only when some text is known to be bad.
         strict = _Preparation(max_bytes, max_depth, check_text=True)
         return cbor2.dumps(strict.whole(value))
 
@@ -75,10 +75,10 @@ def _too_large(max_bytes: int) -> str:
 
 
 class _Preparation:
-    """One walk over a value that makes of it what cbor2 writes without loss.
+    """One walk over a value that turns it into what cbor2 writes without loss.
 
-    cbor2 is handed exact builtin types and tags only: on its own it has
-    another idea of some types and recurses without a limit.
+    cbor2 receives only exact builtin types and tags: by itself it encodes some
+    types differently and recurses without a limit.
     """
 
     __slots__ = ("_check_text", "_items", "_max_bytes", "_max_depth", "_size")
@@ -117,7 +117,7 @@ class _Preparation:
         return RefusalError(f"nested over {self._max_depth} deep; flatten it").within(value)
 
     def _enter(self, value: Any, items: int, depth: int) -> None:
-        """Count a container before anything is made of it."""
+        """Count a container before its items are prepared."""
         if depth >= self._max_depth:
             raise self._too_deep(value)
         self._count(items)
@@ -189,7 +189,7 @@ class _Preparation:
         return cbor2.CBORTag(TAG_SET, [self.prepare(member, depth + 1) for member in members])
 
     def _key(self, key: Any, container: Any, role: str = "key") -> Any:
-        """Return a key or member as one of the types that may be one; check but do not count it."""
+        """Return a key or member as one of ``KEY_TYPES``; check it but do not count it."""
         try:
             if type(key) not in KEY_TYPES:
                 key = convert_key(key, role)
@@ -280,7 +280,7 @@ _WRITERS: Final[dict[type, Callable[[_Preparation, Any, int], Any]]] = {
 
 
 def _moment(value: datetime | time, zone: tzinfo | None) -> str | list[Any]:
-    """Return the text of a datetime or time; with its zone or fold where it has one."""
+    """Return the text of a datetime or time, in an array with zone and fold where needed."""
     if zone is None:
         return [value.isoformat(), None, 1] if value.fold else value.isoformat()
     key = getattr(zone, "key", None)
@@ -293,7 +293,7 @@ def _moment(value: datetime | time, zone: tzinfo | None) -> str | list[Any]:
             "use a ZoneInfo, or value.replace(tzinfo=None)"
         )
     if offset.microseconds:
-        # fromisoformat() loses an offset below a second.
+        # fromisoformat() loses an offset of less than a second.
         return [value.replace(tzinfo=None).isoformat(), offset // timedelta.resolution, value.fold]
     return [value.isoformat(), None, 1] if value.fold else value.isoformat()
 

@@ -1,20 +1,21 @@
-"""Keys that were chosen to make a dict or a set slow.
+"""The detection of keys that were chosen to make a dict or a set slow.
 
-CPython hashes numbers without a secret, so a stranger can choose a hundred
-thousand integers that meet in a dict: all of one hash (multiples of 2⁶¹-1),
-or of different hashes that lead through the same slots. Each such key then
-passes all before it, and the time grows with the square of their number.
+CPython hashes numbers without a secret, so an attacker can choose a hundred
+thousand integers that collide in a dict: all with the same hash (multiples of
+2⁶¹-1), or with different hashes that lead through the same slots. Each such key
+then passes all keys before it, and the time grows with the square of their
+number.
 
-Text and bytes are hashed under a secret of the process (unless
-PYTHONHASHSEED takes it away), so only other keys are looked at. Equal hashes
-are found by sorting, which no choice of keys makes slow. Slots are found by
-taking the path of each key in a table of marks, as ``Objects/dictobject.c``
-and ``Objects/setobject.c`` of CPython do in theirs, with an allowance of steps in
-proportion to the number of keys.
+Text and bytes are hashed with a secret of the process (unless PYTHONHASHSEED
+removes it), so only other keys are checked. Equal hashes are found by sorting,
+which no choice of keys makes slow. Shared slots are found by following the path
+of each key in a table of marks, as ``Objects/dictobject.c`` and
+``Objects/setobject.c`` of CPython do in their tables, with an allowance of steps
+in proportion to the number of keys.
 
-Few equal hashes are enough where a comparison is slow: ``Decimal == int``
-writes the int out in decimal digits, which takes seconds for a million bits.
-A Decimal therefore shares its hash with small numbers only.
+A few equal hashes are enough where a comparison is slow: ``Decimal == int``
+converts the int to decimal digits, which takes seconds for a million bits. A
+Decimal may therefore share its hash only with small numbers.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ def check_set(members: Sequence[Any]) -> None:
 def check_list(values: Sequence[Any], *, every_kind: bool = False) -> None:
     """Raise ValueDecodingError when a dict or set of the list's members would be slow.
 
-    A list may hold a value many times, which costs nothing. Looks at the
-    ``NUMBERED`` types alone, or with ``every_kind`` at all values.
+    A list may contain a value many times, which costs nothing. Only values of
+    the ``NUMBERED`` types are checked, or with ``every_kind`` all values.
     """
     if not every_kind:
         kinds = set(map(type, values))
@@ -80,7 +81,7 @@ def check_list(values: Sequence[Any], *, every_kind: bool = False) -> None:
     hashes = list(map(hash, values))
     ordered = sorted(hashes)
     if any(map(eq, ordered, ordered[1:])):
-        # By their text, for a set of them is what must not be built yet.
+        # Made unique by their text: a set of the values must not be built yet.
         values = list({_written(value): value for value in values}.values())
         hashes = list(map(hash, values))
         ordered = sorted(hashes)
@@ -132,7 +133,7 @@ def _power_of_two(least: int) -> int:
 
 
 def _is_dense(hashes: list[int], size: int) -> bool:
-    """Tell whether nearly all keys find their first slot free, as ids in a row do."""
+    """Return whether nearly all keys find their first slot free, as consecutive ids do."""
     return len(hashes) - len(set(map((size - 1).__and__, hashes))) <= _FEW
 
 
@@ -152,8 +153,8 @@ def _check_set_tables(hashes: list[int]) -> None:
 def _dict_tables(keys: int, first_other: int) -> Iterator[tuple[int, int]]:
     """Yield each table that a growing dict goes through, with the keys put into it.
 
-    A dict grows when two thirds are full, and when the first key that is no
-    text comes.
+    A dict grows when it is two thirds full, and when the first key comes that
+    is not text.
     """
     size, only_text = 8, first_other > 0
     while True:
@@ -206,7 +207,7 @@ def _walk_set(hashes: list[int], size: int) -> None:
         if taken[slot]:
             perturb = key_hash & _WORD
             while True:
-                # Neighbours are tried first, where they do not run over the end.
+                # Neighbours are tried first, where they do not extend past the end.
                 end = slot + _SET_NEIGHBOURS
                 free = taken.find(0, slot, end + 1 if end <= mask else slot + 1)
                 if free >= 0:

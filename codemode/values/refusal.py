@@ -1,4 +1,4 @@
-"""Why a value cannot travel, and the path to it."""
+"""The reason why a value cannot travel, and the path to the value."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _NAME_STEP: Final = re.compile(r"\['([^\W\d]\w*)'\]")
 
 
 class RefusalError(Exception):
-    """Carry a problem outwards while each container adds its step of the path.
+    """A problem on its way outwards, where each container adds its step of the path.
 
-    ``whole`` says that the problem is that of the whole value, so that no
-    path to the place where it was noticed is shown.
+    ``whole`` marks a problem of the whole value. Its message does not show the
+    path to the place where the problem was noticed.
     """
 
     def __init__(self, problem: str, *, whole: bool = False) -> None:
@@ -25,12 +25,12 @@ class RefusalError(Exception):
         self._steps: list[tuple[Any, str]] = []
 
     def within(self, parent: Any, step: str = "") -> RefusalError:
-        """Note a value on the way out, and the step from it inwards; return self."""
+        """Add a value on the way out, and the step from it inwards; return self."""
         self._steps.append((parent, step))
         return self
 
     def message(self, path: str) -> str:
-        """Return the problem after the path to it, or what closes a cycle."""
+        """Return the path and the problem, or the cycle when the path has one."""
         if self.whole:
             return f"{path}: {self.problem}"
         seen: dict[int, str] = {}
@@ -46,7 +46,7 @@ class RefusalError(Exception):
 
 
 def shown(value: Any) -> str:
-    """Return a short ``repr``, or the type where there is none."""
+    """Return a short ``repr``, or the type when ``repr`` fails."""
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001 the code's own __repr__, or an integer of too many digits

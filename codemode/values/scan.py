@@ -1,7 +1,7 @@
 """A walk over CBOR heads that builds nothing.
 
-Only values that are large, deep or odd are walked: for the rest, what cbor2
-builds is bounded by the bytes' own length.
+Only values that are large, deep or odd are walked: for all others, what cbor2
+builds is bounded by the number of bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ARRAYS_OF_SCALARS: Final = frozenset({TAG_DATETIME, TAG_TIME, TAG_TIMEDELTA})
 
 
 def _length_of(head: int) -> int:
-    """Return how long an item is that its head alone measures, else 0."""
+    """Return the length of an item, if its head alone determines it, else 0."""
     major, info = head >> 5, head & 31
     if major in (_BYTES, _TEXT):
         return 1 + info if info < 24 else 0
@@ -33,12 +33,12 @@ _LENGTHS: Final = tuple(map(_length_of, range(256)))
 def scan(data: bytes, *, max_depth: int | None = None) -> None:
     """Raise ValueDecodingError unless the heads are within the limits.
 
-    Looks at the number of items, at simple values, indefinite and declared
-    lengths, and with ``max_depth`` at the depth of dicts, lists and sets. Takes time
-    in proportion to the number of items up to the limit.
+    Checks the number of items, simple values, indefinite and declared lengths,
+    and with ``max_depth`` the depth of dicts, lists and sets. Takes time in
+    proportion to the number of items, up to the limit.
     """
     position, end = 0, len(data)
-    # Items still to come in the container at hand, and in those around it.
+    # Items still to come in the current container, and in those around it.
     left, around = 1, list[int]()
     budget = MAX_ITEMS
     flat = False

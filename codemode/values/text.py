@@ -21,16 +21,16 @@ _MAX_DIGIT_BITS: Final = 14_284
 
 
 def to_text(value: Any) -> str:
-    """Return a ``str`` as it is, and any other value that travels as JSON.
+    """Return a ``str`` unchanged, and the JSON of any other value that can travel.
 
-    Decimal, date, datetime, time and UUID become strings, a timedelta its ISO
-    8601 duration (``P1DT2H``), bytes their base64 form. A set becomes a list,
-    sorted. nan and the infinities become null. A key that is no string
-    becomes one; where two keys would become the same, the later one says its
-    type. An integer of more than 4,300 digits, which take long to compute,
-    becomes a hexadecimal string.
+    Decimal, date, datetime, time and UUID become strings, a timedelta becomes
+    its ISO 8601 duration (``P1DT2H``), bytes become base64. A set becomes a
+    sorted list. nan and the infinities become null. A key that is not a string
+    becomes a string; where two keys would become equal, the later one gets its
+    type as a suffix. An integer of more than 4,300 digits, which take long to
+    compute, becomes a hexadecimal string.
 
-    Raises ValueEncodingError for what could not have travelled.
+    Raises ValueEncodingError for a value that cannot travel.
     """
     if type(value) is str:
         return value
@@ -94,7 +94,7 @@ def _digits(value: int) -> int | str:
 
 def _in_order(members: set[Any] | frozenset[Any]) -> list[Any]:
     kinds = set(map(type, members))
-    # A Decimal beside an int writes the int out, which takes seconds for a large one.
+    # Comparing a Decimal with a large int converts the int to digits, which takes seconds.
     if len(kinds) == 1 or kinds <= _COMPARABLE:
         try:
             return sorted(members)

@@ -1,4 +1,4 @@
-"""What a value may measure, and the tags that both directions share."""
+"""The limits of a value, and the tags that both directions share."""
 
 from __future__ import annotations
 

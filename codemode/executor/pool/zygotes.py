@@ -217,7 +217,7 @@ class Zygote:
         assert self._process is not None
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                # Not Process.kill(): in Python 3.12.1 it may reap the process that the loop waits for.
+                # Not Process.kill(): in Python 3.12.1 it may reap a process that the loop awaits.
                 os.kill(self._process.pid, signal.SIGKILL)
 
     def _receive(self) -> None:

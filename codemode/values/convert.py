@@ -28,10 +28,10 @@ def register_converter(type_or_predicate: Matcher, function: Converter) -> None:
     """Register a type for ``encode``: ``function(value)`` returns what travels for it.
 
     Pass a type, which covers its subclasses, or a predicate. A later
-    registration precedes an earlier one, and replaces it when it is for the
-    same type or predicate. Types that travel exactly never reach a converter.
-    Safe from any thread at any time. An exception of ``function`` reaches the
-    caller of ``encode``; a ValueEncodingError gets the path.
+    registration takes precedence over an earlier one, and replaces it when it
+    is for the same type or predicate. Types that travel exactly never reach a
+    converter. Safe from any thread at any time. An exception that ``function``
+    raises reaches the caller of ``encode``; a ValueEncodingError gets the path.
     """
     global _converters
     with _registration:
@@ -88,7 +88,7 @@ def convert(value: Any) -> tuple[Any, int]:
     """Return what travels for a value, and by how many levels that is deeper.
 
     A registered conversion or that of an Enum counts as one level, so that two
-    conversions into each other come to an end. Raises RefusalError.
+    conversions that produce each other's type end. Raises RefusalError.
     """
     # Only types are checked, never instances: isinstance() would evaluate a lazy
     # object of Django, perhaps on a thread that is not allowed to.

@@ -194,7 +194,7 @@ def _moment[T: (datetime, time)](kind: type[T]) -> Callable[[Any, bool], T]:
 def _zone(key: Any) -> tzinfo:
     if type(key) is int and abs(key) < _DAY:
         return timezone(timedelta(microseconds=key))
-    from zoneinfo import ZoneInfo  # here: most values carry none, and it is slow to load
+    from zoneinfo import ZoneInfo  # here: it is slow to load, and most values have no zone
 
     if type(key) is str and _ZONE_KEY.fullmatch(key):
         try:

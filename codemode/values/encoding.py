@@ -299,6 +299,6 @@ def _moment(value: datetime | time, zone: tzinfo | None) -> str | list[Any]:
 
 
 def _is_zone_info(zone: tzinfo) -> bool:
-    from zoneinfo import ZoneInfo  # here: most values carry none, and it is slow to load
+    from zoneinfo import ZoneInfo  # here: it is slow to load, and most values have no zone
 
     return isinstance(zone, ZoneInfo)

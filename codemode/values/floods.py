@@ -153,8 +153,8 @@ def _check_set_tables(hashes: list[int]) -> None:
 def _dict_tables(keys: int, first_other: int) -> Iterator[tuple[int, int]]:
     """Yield each table that a growing dict goes through, with the keys put into it.
 
-    A dict grows when it is two thirds full, and when the first key comes that
-    is not text.
+    A dict grows when it is two thirds full, and when its first key that is not
+    text is added.
     """
     size, only_text = 8, first_other > 0
     while True:

@@ -1,6 +1,6 @@
 """Folders that belong to a running process, and folders that a killed process has left.
 
-A claim is a lock on the folder itself. It ends with the process, even when that is killed.
+A claim is a lock on the folder itself. It ends with the process, even a killed one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Control groups: the total memory and processes of each sandbox, and its share of the CPU.
+"""Control groups: limits of each sandbox's total memory and processes, and its CPU share.
 
 They need folders of the cgroup file system that this process may write to: as
 root outside of containers, or delegated, for example by systemd's ``Delegate=yes``.
@@ -100,7 +100,7 @@ class Cgroup:
             _kill_all(folder)
 
     def remove(self, deadline: float) -> None:
-        """Kill and remove the group, or log why not at ``deadline`` (of the monotonic clock)."""
+        """Kill and remove the group; log why not after ``deadline`` (of the monotonic clock)."""
         for _, folder in self._folders:
             _remove_with_all(folder, deadline)
 
@@ -220,8 +220,8 @@ class Cgroups:
         """Enable the controllers for the groups of sandboxes.
 
         Only the root, or a group that itself has no processes, may do that. So
-        this process moves into a group below its present one. Raises OSError
-        when other processes share the present one.
+        this process moves into a new group below its group. Raises OSError when
+        other processes share its group.
         """
         base = hierarchy.base
         enabled = set(_read(base, "cgroup.subtree_control").split())
@@ -302,7 +302,7 @@ def _hierarchies(wanted: Collection[str]) -> Iterator[_Hierarchy]:
 def _limit_memory_v1(folder: str, memory_bytes: int) -> None:
     names = ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"]
     names = [name for name in names if os.path.exists(os.path.join(folder, name))]
-    # The second must never be below the first: raise the second first, lower the first first.
+    # The second must never be below the first, so it is set first when both are raised.
     if int(_read(folder, names[0])) < memory_bytes:
         names.reverse()
     for name in names:

@@ -102,7 +102,7 @@ def _empty(top: int) -> None:
 
 
 def _remove_files(folder: int) -> list[str]:
-    """Remove all but the folders in a folder; return the names of these."""
+    """Remove all files in a folder; return the names of the folders in it."""
     if not os.fstat(folder).st_mode & stat.S_IWUSR:
         os.fchmod(folder, stat.S_IRWXU)
     folders = []

@@ -120,7 +120,7 @@ class Child(asyncio.Protocol):
         self._read_raw_output()
 
     def set_process(self, pid: int, pidfd: int) -> None:
-        """Set the process that the zygote has forked for this child."""
+        """Record the process that the zygote has forked for this child."""
         self.pid, self.pidfd = pid, pidfd
         if self.closed:
             self.kill()
@@ -296,7 +296,7 @@ class Child(asyncio.Protocol):
         return self._farewell is not None
 
     def close_soon(self) -> None:
-        """Close the child in 2 ms: its death takes CPU time that its client needs first."""
+        """Close the child in 2 ms: a dying process takes CPU time that the client needs first."""
         if self._farewell is None:
             self._farewell = self._loop.call_later(_FAREWELL_SECONDS, self.close)
 
@@ -319,7 +319,7 @@ class Child(asyncio.Protocol):
         self._end()
 
     def set_exited(self, exit: Exit | None) -> None:
-        """Set how the process ended, once it is reaped (None: it died with its zygote)."""
+        """Record the exit of the reaped process (None: it died with its zygote)."""
         if not self.exited.done():
             self.exited.set_result(exit)
         if self.pidfd >= 0:

@@ -3,8 +3,8 @@
 A frame costs the executor more than its sender, whether it is small or large.
 Each child may send a number of frames and a number of bytes in a short time,
 both more than honest code sends. A child that sends more is not read until a
-pause is over. The more children pause at the same time, the longer is each
-pause.
+pause is over. The more children pause at the same time, the longer each pause
+is.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class Allowance:
     def begin(self) -> None:
         """Renew the allowance for the time passed, before frames that came together."""
         now = time.monotonic()
-        # Slowly: a child that stops just short of each pause, as many may at once, is not paused.
+        # Renewed slowly: many children at once may each stop just short of a pause, and only the
+        # rate of renewal slows these.
         share = (now - self._renewed) / _RENEWAL_SECONDS
         self._frames = min(_FRAMES, self._frames + share * _FRAMES)
         self._bytes = min(_BURST_BYTES, self._bytes + share * _BYTES)

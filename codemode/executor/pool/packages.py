@@ -94,7 +94,7 @@ def _closure(names: Iterable[str]) -> list[importlib.metadata.Distribution]:
         try:
             found[key] = distribution = importlib.metadata.distribution(name)
         except importlib.metadata.PackageNotFoundError:
-            # Perhaps required only on other systems; a really missing one fails its import.
+            # Perhaps required only on other systems; if it is really needed, the import fails.
             if required:
                 raise
             continue

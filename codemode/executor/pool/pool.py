@@ -35,7 +35,7 @@ _FORESEEN = (str, OSError, ChildStartError, ZygoteStartError, InterpreterNotFoun
 
 
 class PoolUnavailableError(RuntimeError):
-    """The failure to make a child now; the message says why."""
+    """The failure to make a child; the message says why."""
 
 
 class BrokenWallError(ZygoteStartError):
@@ -141,7 +141,7 @@ class Pool:
                 self._waiters.remove(waiter)
 
     def _refill(self) -> None:
-        """Request more children; while enough are idle, only after the run has begun."""
+        """Request more children; while enough are idle, with a delay in favour of the new run."""
         if len(self._idle) * 2 >= self.size:
             asyncio.get_running_loop().call_later(_REFILL_DELAY, self._wanted.set)
         else:

@@ -15,8 +15,8 @@ DEFAULT = "default"
 class Profile:
     """The modules that zygotes preload, and the distributions that they belong to.
 
-    A profile is offered where its distributions are installed. The requirements
-    of these are included.
+    A profile is offered where its distributions are installed. Their requirements
+    are included.
     """
 
     name: str

@@ -11,7 +11,7 @@ __all__ = ["SlotNumbers"]
 
 
 class SlotNumbers:
-    """A unique number for each sandbox of an executor, and in tier B a unique user.
+    """A source of unique numbers for an executor's sandboxes, and of their users in tier B.
 
     No number is used twice, because it names a folder that may be removed later
     than its sandbox ends. A user is used again once its sandbox has ended.

@@ -176,7 +176,7 @@ def _probe(options: argparse.Namespace) -> int:
 
 
 def _allow_all_descriptors() -> None:
-    """Raise the soft limit to the hard one: connections soon use up the usual 1,024."""
+    """Raise the limit of descriptors to the hard one: connections soon use up the usual 1,024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

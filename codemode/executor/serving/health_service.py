@@ -45,7 +45,7 @@ class Health:
         )
 
     def set_serving(self, serving: bool) -> None:
-        """Report whether the executor serves; without effect after ``end()``."""
+        """Report whether the executor serves; calls after ``end()`` have no effect."""
         if not self._ended:
             self._status = (
                 HealthCheckResponse.SERVING if serving else HealthCheckResponse.NOT_SERVING

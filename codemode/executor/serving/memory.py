@@ -21,7 +21,7 @@ _MOST_SECONDS = 60.0
 async def give_back_memory() -> None:
     """Make the C library return free memory, while this process is 64 MiB above its minimum.
 
-    glibc alone never returns free memory that lies between small blocks still
+    By itself glibc never returns free memory that lies between small blocks still
     in use: after a large request an executor would stay at its peak size. C
     libraries other than glibc are left alone.
     """

@@ -44,7 +44,7 @@ class ExecutorService(codemode_pb2_grpc.ExecutorServiceServicer):
 
     @override
     async def Execute(self, request_iterator: Any, context: Any) -> None:
-        """Serve one sandbox over its stream, by the wire contract."""
+        """Serve one sandbox over its stream, as the wire contract specifies."""
         refusal = await ExecuteStream(self, context).serve()
         if refusal is not None:
             # Aborted here, where no stack frame holds the request any more: what gRPC raises, and

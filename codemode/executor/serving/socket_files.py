@@ -19,7 +19,7 @@ _OWNER_ONLY = 0o177
 
 
 class SocketFile:
-    """The file of one Unix socket, which neither takes nor gives up another's place.
+    """The file of one Unix socket, which never replaces or removes another executor's file.
 
     gRPC would replace a socket that another executor listens on, and at its end
     it removes whatever file is there by then. It therefore receives a temporary
@@ -35,7 +35,7 @@ class SocketFile:
 
     @contextlib.contextmanager
     def bound(self) -> Iterator[str]:
-        """Yield an address for gRPC to bind; at the end of the block rename its file."""
+        """Yield a temporary address for gRPC to bind; then rename its file to the path."""
         name = self._path.with_name(f".{os.getpid()}")
         before = os.umask(_OWNER_ONLY)
         try:

@@ -81,9 +81,8 @@ class Admission:
     caller's flood.
 
     An execution that another execution's tool requests is refused when waiting
-    cannot succeed: when every execution that could free a slot for it itself
-    waits for such an execution. Otherwise all of them would wait until they
-    time out.
+    cannot succeed: when each holder of a slot that it could take also waits for
+    such an execution. Otherwise all of them would wait until they time out.
 
     ``max_queued_bytes`` bounds the bytes of the waiting executions and,
     separately, the bytes of those that are still arriving. ``slots_per_key``

@@ -36,7 +36,7 @@ class Canary:
 
     The program's value must be ``expected``. A tripwire's process must instead
     be killed for the system call that it makes. A canary without a ``profile``
-    runs in all of them.
+    runs in every profile.
     """
 
     name: str

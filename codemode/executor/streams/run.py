@@ -32,7 +32,7 @@ class ChildLostError(RuntimeError):
 
 
 class Run:
-    """One run: it sends the code, passes on what comes back and enforces the limits.
+    """One run, which sends the code, passes on what comes back and enforces the limits.
 
     ``serve()`` returns whether the sandbox may take another run, which only the
     sandbox of a session may. When this side ends a run (``cancel``, the timeout,
@@ -92,7 +92,7 @@ class Run:
             return self._session
         self._cpu_before = self._child.cpu_seconds() or 0.0
         self._child.exited.add_done_callback(self._child_exited)
-        # Before the code is sent: a sandbox that has run code may no longer read.
+        # The clock starts before the code is sent: a sandbox that has run code may not read it.
         clock = asyncio.get_running_loop().call_later(self._timeout, self._time_is_up)
         self._started_at = time.monotonic()
         try:
@@ -343,7 +343,7 @@ class Run:
 
 
 async def refuse_stale_call(child: Child, frame: ReceivedFrame, limits: Limits) -> bool:
-    """Answer a call of a run that is over with a failure; drop any other frame.
+    """Answer a call of a finished run with a failure; drop any other frame.
 
     Returns False once the child has made more such calls than ``max_tool_calls``.
     """

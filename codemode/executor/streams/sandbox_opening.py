@@ -24,7 +24,7 @@ _MOST_PARAMETERS = 100_000
 
 
 def check_tools(tools: Sequence[pb.ToolSpec]) -> None:
-    """Refuse so many tools that sending them to a sandbox would delay all other streams.
+    """Refuse tools so numerous that sending them to a sandbox would delay all other streams.
 
     Raises LimitRefusedError.
     """
@@ -49,7 +49,7 @@ async def open_sandbox(
     tools: Iterable[pb.ToolSpec] = (),
     session: bool = False,
 ) -> None:
-    """Bound a child's control group and send its OPEN frame. Raises OSError.
+    """Limit a child's control group and send its OPEN frame. Raises OSError.
 
     ``threads_are_counted`` says whether the kernel counts the child's threads
     separately from other processes', so that their limit can be set.

@@ -140,7 +140,7 @@ CEILINGS = Limits(
     max_tool_calls=1_000_000,
     max_tool_calls_in_flight=1_000,
 )
-"""The most that an executor grants when its configuration says nothing else."""
+"""The ceilings of an executor whose configuration sets no others."""
 
 
 class TLSConfig(_Model):

@@ -94,7 +94,7 @@ def _watch_executions() -> None:
 
 
 execution_started = _LazySignal(_watch_executions)
-"""Tell that an execution begins: its code is about to be handed to an executor.
+"""Sent when an execution begins, before its code is handed to an executor.
 
 Arguments: ``sender`` (the class ``Execution``), ``execution`` (the Execution:
 code, inputs, tools, timeout), ``execution_id``, and ``context`` (the caller's
@@ -103,16 +103,16 @@ is sent when they have returned.
 """
 
 execution_finished = _LazySignal(_watch_executions)
-"""Tell that an execution has ended; sent once for each ``execution_started``.
+"""Sent when an execution has ended, once for each ``execution_started``.
 
 Arguments: those of ``execution_started``, ``result`` (the ExecutionResult,
-whatever its status; ``cancelled`` also when the caller gave it up) and
+whatever its status; ``cancelled`` even when the caller abandoned it) and
 ``error``: None, or what went wrong outside the code, such as
 ExecutorBusyError; ``result`` is None then unless the run had begun.
 """
 
 tool_called = _LazySignal(_watch_calls)
-"""Tell that a tool call has ended, whether it completed, failed or was cancelled.
+"""Sent when a tool call has ended, whether it completed, failed or was cancelled.
 
 Arguments: ``sender`` (the class ``Tool``), ``tool`` (the Tool), ``record`` (the
 ToolCallRecord: name, arguments, outcome, duration), ``execution_id``, and

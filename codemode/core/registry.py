@@ -66,15 +66,15 @@ class ComponentRegistry:
     def __init__(self) -> None:
         self.permission_checker: PermissionChecker | None = None
         self.context_loader: ContextLoader | None = None
-        """Asked before each run; what it gives is called on the caller's thread for sync code."""
+        """Called before each run; the function it returns runs on the thread for sync code."""
         self._lock = threading.Lock()
         self._tools: Mapping[str, Tool] = MappingProxyType({})
         self._hooks: tuple[ToolHook, ...] = ()
         self._observers: tuple[ExecutionObserver, ...] = ()
         self.pool_housekeeping: list[Callable[[], object]] = []
-        """Called in a pool thread before and after each tool, to close what is not to be kept."""
+        """Called in a pool thread before and after each tool, to close what must not be kept."""
         self.thread_finalizers: list[Callable[[], object]] = []
-        """Called at the end of a thread that was started for one execution, to close the rest."""
+        """Called at the end of a thread that was started for one execution, to close all else."""
 
     @property
     def tools(self) -> Mapping[str, Tool]:

@@ -31,7 +31,7 @@ Adapter = TypeAdapter[Any]
 
 _MAX_PROBLEMS = 5
 _OF_TEXT = frozenset({"decimal", "fraction", "function-plain"})
-"""Schemas that may make a large number of a short text."""
+"""Kinds of schemas that may make a large number of a short string."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,7 @@ _OPAQUE: Final = frozenset(
 )
 """Keys of a schema that hold no schema."""
 _SECRET: Final = frozenset({"str", "bytes", "bool", "none", "literal", "enum", "nullable"})
-"""Schemas of what is hashed under a secret, or is one of a few values."""
+"""Kinds of schemas whose values are hashed with a secret seed, or are few."""
 
 
 def guarded_validator(adapter: TypeAdapter[Any]) -> SchemaValidator:

@@ -33,7 +33,7 @@ from codemode.errors.base import ValueDecodingError
 __all__ = ["NUMBERED", "check_dict", "check_list", "check_set"]
 
 NUMBERED: Final = frozenset({int, float, Decimal, datetime, time, timedelta, UUID, date})
-"""Types whose hash a stranger can compute; text and bytes are hashed under a secret."""
+"""Types whose hash an attacker can compute; text and bytes are hashed under a secret."""
 
 _SAME_HASH: Final = 16
 """Keys that may share a hash: honest ones do by chance, such as -1 and -2."""

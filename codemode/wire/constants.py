@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["EXIT_NO_MEMORY", "SANDBOX_USERS"]
 
 EXIT_NO_MEMORY = 71
-"""The exit status of a sandbox that has run out of memory."""
+"""The exit status by which the executor learns that a run is out of memory."""
 
 SANDBOX_USERS = 2_000
-"""How many users the sandboxes of tier B have: a sandbox's number stands for itself modulo this."""
+"""The number of system users of tier B; a sandbox's user is its number modulo this."""

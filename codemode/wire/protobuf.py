@@ -27,13 +27,13 @@ __all__ = [
 PROTOCOL_VERSION = 1
 BATCHES = "batches"
 FEATURES = (BATCHES,)
-"""What an executor announces that it takes beyond the first form of the protocol."""
+"""The features beyond the first form of the protocol that an executor announces."""
 
 CHUNK_BYTES = 128 * 1024
-"""The most bytes of a value that one message carries.
+"""The maximum number of bytes of a value that one message carries.
 
-A message that is on its way is held whole, and counted only when it is there:
-larger ones would let many clients at once fill an executor's memory.
+A message on its way is held whole, and counted only on arrival: larger messages
+would let many clients at once fill an executor's memory.
 """
 
 _BATCH_MESSAGES = 128

@@ -33,7 +33,7 @@ __all__ = [
 logger = logging.getLogger("codemode.core")
 
 UNWIND_SECONDS = 5.0
-"""How long the end of a run waits for what was cancelled, or for a thread that is held."""
+"""Seconds that the end of a run waits for cancelled tools, or for a thread that is held."""
 
 MAX_POOL_THREADS = 32
 

@@ -1,4 +1,4 @@
-"""Which isolation tier this host offers, found out by trying, and why it is not a better one."""
+"""The isolation tier that this host offers, found by trying, and why it is not a better one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from codemode.interpreter import find_python
 __all__ = ["GAPS", "SECCOMP_PROFILE", "TIERS", "Isolation", "choose"]
 
 TIERS: tuple[Tier, ...] = ("A", "B", "C", "unsafe")
-"""From the strongest to none at all."""
+"""The tiers, from the strongest to none at all."""
 
 _PROBE_TIMEOUT = 20.0
 
@@ -87,10 +87,10 @@ _CAUSES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Isolation:
-    """The tier that is used, and why each better one is not.
+    """The tier in use, and the reason why each better tier is not.
 
-    ``name`` is what results carry: the tier, or ``none``. ``refused`` names what
-    the tier does without on this host.
+    ``name`` is the tier as results name it, or ``none``. ``refused`` names the
+    parts of the tier that this host refuses.
     """
 
     tier: Tier
@@ -118,9 +118,9 @@ class Isolation:
 
     @property
     def detail(self) -> str:
-        """Say what is left open and why the tier is not a better one.
+        """Return what is left open and why the tier is not a better one.
 
-        Of the best tier only what is special here, so it is usually empty.
+        For the best tier only the gaps of this host count, so the text is usually empty.
         """
         if self.tier == "A":
             return "; ".join(self._gaps_of_host)
@@ -135,7 +135,8 @@ async def choose(
 
     ``exposed`` are the paths of packages that its sandboxes must be able to read.
 
-    Raises ConfigurationError when that is below ``min_tier``.
+    Raises ConfigurationError when no tier works, or when the tier is below
+    ``min_tier``.
     """
     reasons: dict[Tier, str] = {}
     for candidate in TIERS if tier is None else (tier,):

@@ -26,7 +26,7 @@ _PENDING_SIGNALS = 64
 _COUNTED = ("A", "B")
 
 DEFAULT_THREADS = 32
-"""How many threads a sandbox may have that asks for no number."""
+"""The thread limit of a sandbox whose request sets none."""
 
 # asyncio's thread pool has four threads more than there are cores; the guest needs some too.
 _THREADS_BEYOND_CORES = 8

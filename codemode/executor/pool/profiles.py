@@ -8,7 +8,7 @@ from dataclasses import dataclass
 __all__ = ["DEFAULT", "PROFILES", "Profile"]
 
 DEFAULT = "default"
-"""The profile of who asks for none."""
+"""The profile of requests that name none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

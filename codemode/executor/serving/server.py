@@ -1,4 +1,4 @@
-"""The executor process: its pools, its gRPC server and its end."""
+"""The executor process: its pools, its gRPC server and its shutdown."""
 
 from __future__ import annotations
 
@@ -35,36 +35,36 @@ logger = logging.getLogger("codemode.executor")
 _SERVICE_NAME = pb.DESCRIPTOR.services_by_name["ExecutorService"].full_name
 _SHUTDOWN_GRACE = 5.0
 _LAST_PORT = 65535
-# An embedded executor ends with its client, whose calls have ended by then. A
-# moment of grace spares its connections a GOAWAY that gRPC would print there.
+# An embedded executor ends with its client, whose calls have ended by then. A short
+# grace period spares the connections a GOAWAY, which gRPC would print in the client.
 _EMBEDDED_GRACE = 0.5
 
-# One stream a run: the default of 100 per connection would be a hidden limit.
+# A run takes one stream: the default of 100 per connection would be a hidden limit.
 _OPTIONS = (
     ("grpc.max_concurrent_streams", 10_000),
     ("grpc.so_reuseport", 0),
-    # Values travel in chunks of 1 MiB; code and tool descriptions do not.
+    # Values travel in chunks of 1 MiB; code and tool descriptions are not chunked.
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
-    # What a stream may send that nobody reads, which includes all that has no key. By probing
-    # gRPC would let it grow to many MiB; with less, large inputs wait for more round trips.
+    # How much a stream may send before it is read, even a stream without the key. With probing
+    # gRPC would let this grow to many MiB; with less, large inputs need more round trips.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 256 * 1024),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-    # A client looks a name up again only when a connection ends. Without a grace: that one would
-    # end the runs and sessions of the connection, which otherwise go on.
+    # A client resolves a name again only when a connection ends. There is no grace period: its
+    # expiry would end the runs and sessions of the connection, which otherwise go on.
     ("grpc.max_connection_age_ms", 5 * 60 * 1000),
-    # Who vanishes without a word, as by a cut cable, is gone after these two. A
-    # server (gRPC 1.85) waits as long as the second says, whatever keepalive_timeout_ms is.
+    # A peer that disappears silently, as by a cut cable, is dropped after these two together.
+    # A server (gRPC 1.85) waits as long as the second says, whatever keepalive_timeout_ms is.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.http2.ping_timeout_ms", 30_000),
 )
 
 
 class ExecutorServer:
-    """Serve executions until ``stop()``. Use as an async context manager, or ``run()``.
+    """The server of an executor. Use it as an async context manager, or call ``run()``.
 
-    Raises ConfigurationError when the configuration cannot be kept, such as a
+    Raises ConfigurationError when the configuration cannot be met, such as a
     TCP address without an API key or a tier that this host does not offer, and
     ZygoteStartError when no sandbox can be made or one does not hold.
     """
@@ -96,12 +96,12 @@ class ExecutorServer:
 
     @property
     def pools(self) -> Pools:
-        """Return the pools of sandboxes, once it has started."""
+        """Return the pools of sandboxes; the server must have started."""
         assert self._pools is not None, "the server has not started"
         return self._pools
 
     async def start(self) -> None:
-        """Make the sandboxes and listen."""
+        """Start the pools and listen."""
         config = self.config
         self.isolation = isolation = await choose(
             config.min_tier, config.ceilings, tier=config.tier, exposed=exposed_folders(config)
@@ -132,7 +132,7 @@ class ExecutorServer:
         )
 
     async def stop(self, grace: float = 0.0) -> None:
-        """Take no more work, give running executions ``grace`` seconds, end all processes."""
+        """Refuse new work, give running executions ``grace`` seconds, end all processes."""
         for watcher in self._watchers:
             watcher.cancel()
         self._health.end()
@@ -153,7 +153,7 @@ class ExecutorServer:
             loop.add_signal_handler(number, stopping.set)
         parent = self.config.parent_pid_fd
         if parent is not None:
-            # Readable once the process has ended, however it ended.
+            # A pidfd becomes readable when its process has ended, however it ended.
             loop.add_reader(parent, stopping.set)
         async with self:
             on_ready(self.addresses)
@@ -195,7 +195,7 @@ class ExecutorServer:
             )
         host, _, asked = address.rpartition(":")
         if not unix and asked.isdecimal() and int(asked) > _LAST_PORT:
-            # gRPC would take the rest of a division for it.
+            # gRPC would listen on the number modulo 65,536.
             raise ConfigurationError(
                 f"cannot listen on {address!r}: {asked} is no port, which are 0 to {_LAST_PORT}"
             )
@@ -228,7 +228,7 @@ class ExecutorServer:
         )
 
     async def _watch_health(self, pools: Pools) -> None:
-        """Say NOT_SERVING while there is no sandbox that is proved to hold."""
+        """Report NOT_SERVING while a pool has no zygote that has passed its canaries."""
         while True:
             await self._health_changed.wait()
             self._health_changed.clear()
@@ -236,7 +236,7 @@ class ExecutorServer:
 
 
 def _most_connections(config: ExecutorConfig) -> int:
-    """Return how many connections each address takes: they leave descriptors to sandboxes."""
+    """Return the limit of connections per address, which leaves descriptors to sandboxes."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(1, min(config.max_connections, descriptors // 2 // len(config.listen)))
 

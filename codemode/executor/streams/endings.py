@@ -13,7 +13,7 @@ from codemode.wire.constants import EXIT_NO_MEMORY
 __all__ = ["LIMIT_TYPES", "Ending", "ending_of_exit", "status_of_failure"]
 
 LIMIT_TYPES = frozenset({"MemoryLimit", "ResultLimit"})
-"""Types of failure by which the guest says that a limit was reached."""
+"""Types of failure by which the guest reports that a limit was reached."""
 
 _CRASH_SIGNALS = frozenset(
     {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGTRAP}

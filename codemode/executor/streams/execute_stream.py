@@ -38,7 +38,7 @@ _MOST_IN_BATCH = 1_000
 
 
 type Refusal = tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]
-"""What a stream is aborted with: status, details, trailing metadata."""
+"""The arguments that abort a stream: status, details, trailing metadata."""
 
 
 class RequestRefusedError(ValueError):

@@ -37,11 +37,15 @@ OF_THE_TIER = (
     "tests/codemode/core",
     *(
         f"tests/codemode/executor/test_{name}.py"
-        for name in "bad_input cancellation flood growth interrupts killed limits wire".split()
+        for name in "bad_input cancellation growth interrupts killed".split()
     ),
+    "tests/codemode/executor/host/test_limits.py",
+    "tests/codemode/executor/streams/test_flood.py",
+    "tests/codemode/executor/streams/test_wire_contract.py",
 )
 # Tests that depend on the versions of Python and Django.
 OF_THE_PAIR = (
+    "tests/codemode/catalogue",
     "tests/codemode/core",
     "tests/codemode/sandbox",
     "--ignore=tests/codemode/sandbox/attacks",
@@ -51,14 +55,20 @@ OF_THE_PAIR = (
     "tests/example_project",
 )
 # Tests that depend on the user.
-OF_THE_USER = ("tests/codemode/executor", "tests/codemode/sandbox")
+OF_THE_USER = (
+    "tests/codemode/embedded",
+    "tests/codemode/executor",
+    "tests/codemode/sandbox",
+    "tests/codemode/wire",
+    "tests/support",
+)
 PROPERTIES = (
     "--hypothesis-profile=deep",
     "--timeout=900",
-    "tests/codemode/executor/test_hostile_child.py",
-    "tests/codemode/test_values_hostile.py",
-    "tests/codemode/test_values_roundtrip.py",
-    "tests/codemode/test_values_text.py",
+    "tests/codemode/executor/streams/test_hostile_child.py",
+    "tests/codemode/values/test_hostile_values.py",
+    "tests/codemode/values/test_roundtrip.py",
+    "tests/codemode/values/test_text.py",
 )
 _FIND_POSTGRESQL = "from tests.database.postgresql import find_programs; find_programs()"
 # Services that tests need: the Debian package, a command that succeeds if it is
@@ -100,7 +110,8 @@ def deep(work: Path) -> Iterator[Stage]:
     yield Stage(name="Deep tests", command=PYTEST, tests=("-m", "deep and not quiet"))
     yield Stage(name="Properties, ten times as long", command=PYTEST, tests=PROPERTIES)
     if _tier_a():
-        whole = ("-m", "not quiet", "tests/codemode/core", "tests/codemode/executor")
+        rooms = (f"tests/codemode/{room}" for room in "core embedded executor wire".split())
+        whole = ("-m", "not quiet", *rooms)
         yield Stage(name="Tier A, whole", command=PYTEST, tests=whole, environment=IN_TIER_A)
     yield from _pair("Lowest", work, _lowest(), (*EVERYDAY, "tests/concurrency/test_fork.py"))
     yield from _pair("Oldest", work, ["django==5.2.*"], EVERYDAY)

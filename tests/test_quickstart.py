@@ -16,7 +16,7 @@ from typing import Literal
 
 import pytest
 
-from tests.codemode.processes import free_port, wait_until
+from tests.support.processes import free_port, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "start" / "quickstart.md"

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 
 from codemode import ClientConfig, Codemode, ExecutionResult
-from tests.codemode.processes import ExecutorProcess
+from tests.support.processes import ExecutorProcess
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.codemode.processes import ExecutorProcess, free_port
+from tests.support.processes import ExecutorProcess, free_port
 
 PROGRAM = Path(__file__).with_name("other_system.py")
 KEY = "a key of sixteen or more characters"

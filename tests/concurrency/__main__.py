@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from tests.codemode.processes import ExecutorProcess
 from tests.concurrency import test_mutations
-from tests.concurrency.deaths import PROMISED_SECONDS, STATES
 from tests.concurrency.mutations import NOTICED
 from tests.concurrency.test_cancellation import CELLS, ENDINGS, measure
 from tests.concurrency.test_cancellation_of_processes import SIGNALS, once
+from tests.support.deaths import PROMISED_SECONDS, STATES
+from tests.support.processes import ExecutorProcess
 
 __all__ = ["main", "table"]
 

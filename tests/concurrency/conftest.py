@@ -9,9 +9,9 @@ from django.test import override_settings
 
 from codemode import ClientConfig, Codemode
 from django_codemode.shared import shared
-from tests.codemode.processes import ExecutorProcess
 from tests.concurrency.places import leave_no_connection, queries
 from tests.concurrency.tools import TOOLS
+from tests.support.processes import ExecutorProcess
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from django.core.management import execute_from_command_line
 
 from codemode import ClientConfig, Codemode
 from django_codemode.shared import register_tool
-from tests.concurrency.deaths import PROLOGUE, STATES
+from tests.support.deaths import PROLOGUE, STATES
 
 # The code has more time than any test, so that this is not what ends it.
 LIMITS = {"max_output_bytes": 64 * 2**20, "execution_timeout": 600}

@@ -376,7 +376,7 @@ NOTICED = [
     ),
     (
         "each_tool_has_a_copy_of_the_context",
-        "codemode/core/test_dispatch_context.py::test_what_a_sync_tool_sets_nobody_else_sees",
+        "codemode/core/_dispatch/test_dispatcher_context.py::test_what_a_sync_tool_sets_nobody_else_sees",
     ),
     (
         "the_sync_half_needs_no_loop",
@@ -463,15 +463,15 @@ NOTICED = [
     ),
     (
         "a_task_does_not_wait_for_a_thread_that_its_tool_holds",
-        "codemode/core/test_observers.py::TestAThreadForSyncCodeThatIsHeld::test_by_a_tool_of_the_execution_the_end_is_told_later[cancelled]",
+        "codemode/core/_dispatch/test_observation.py::TestAThreadForSyncCodeThatIsHeld::test_by_a_tool_of_the_execution_the_end_is_told_later[cancelled]",
     ),
     (
         "nobody_waits_for_a_tool_that_blocks_its_loop",
-        "codemode/core/test_tool_loop.py::test_a_tool_that_blocks_its_loop_does_not_hold_up_the_caller",
+        "codemode/core/_link/test_tool_loop.py::test_a_tool_that_blocks_its_loop_does_not_hold_up_the_caller",
     ),
     (
         "interrupts_pass_through_tools",
-        "codemode/core/test_interrupts.py::test_a_signal_ends_the_execution_through_a_sync_tool",
+        "codemode/core/_dispatch/test_interrupts.py::test_a_signal_ends_the_execution_through_a_sync_tool",
     ),
     (
         "a_tool_that_nobody_waits_for_does_not_begin",

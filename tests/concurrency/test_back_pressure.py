@@ -18,8 +18,8 @@ from codemode import ClientConfig, Codemode, tool
 from codemode.core._dispatch.pool_share import MAX_SHARE_THREADS
 from codemode.core._dispatch.threads import MAX_POOL_THREADS
 from codemode.core.events import Event, ExecutionCompleted, OutputReceived
-from tests.codemode.processes import ExecutorProcess, wait_until
 from tests.support.marks import deep_except
+from tests.support.processes import ExecutorProcess, wait_until
 
 MIB = 1024 * 1024
 LINES = 50

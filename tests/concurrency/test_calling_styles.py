@@ -12,7 +12,7 @@ import pytest
 from tests.concurrency.places import Place, queries
 from tests.concurrency.styles import STYLES, Style, Visit
 from tests.concurrency.tools import COLUMNS, Column
-from tests.concurrency.watchdog import bounded
+from tests.support.watchdog import bounded
 
 pytestmark = [
     pytest.mark.django_db,

@@ -22,9 +22,9 @@ from codemode import ClientConfig, Codemode, ExecutionResult, tool
 from codemode.core._dispatch.pool_share import MAX_SHARE_THREADS
 from codemode.core._dispatch.threads import MAX_POOL_THREADS, tool_pool
 from codemode.core.events import ExecutionCompleted, OutputReceived
-from tests.codemode.processes import ExecutorProcess, threads_of_executions, wait_until
-from tests.concurrency.deaths import PROMISED_SECONDS, STATES, Sandbox, best_of
-from tests.concurrency.watchdog import DEADLINES, PATIENCE
+from tests.support.deaths import PROMISED_SECONDS, STATES, Sandbox, best_of
+from tests.support.processes import ExecutorProcess, threads_of_executions, wait_until
+from tests.support.watchdog import DEADLINES, PATIENCE
 
 ATTEMPTS = 5
 # The time of the code ends none of them, but where it is the cause.

@@ -17,16 +17,16 @@ import pytest
 
 from codemode import ExecutorConfig
 from codemode.executor.serving import server
-from tests.codemode.processes import ExecutorProcess, is_running, wait_until
-from tests.concurrency.deaths import (
+from tests.support.deaths import (
     PROMISED_SECONDS,
     STATES,
     arrive,
     best_of,
     seconds_until_death,
 )
-from tests.concurrency.watchdog import PATIENCE
 from tests.support.marks import deep_except
+from tests.support.processes import ExecutorProcess, is_running, wait_until
+from tests.support.watchdog import PATIENCE
 
 ATTEMPTS = 5
 EachState = pytest.mark.parametrize("state", list(STATES))

@@ -14,8 +14,8 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from codemode import Codemode
-from tests.codemode.processes import open_descriptors, wait_until
 from tests.support.marks import deep_except
+from tests.support.processes import open_descriptors, wait_until
 
 Once = Callable[[Codemode], None]
 

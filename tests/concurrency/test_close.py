@@ -17,10 +17,10 @@ import pytest
 from codemode import ClientClosedError, ClientConfig, Codemode, ExecutorClientError, tool
 from codemode.core._link import connection
 from codemode.core.events import ExecutionCompleted
-from tests.codemode.executor.embedded_host import all_gone, family, leftovers
-from tests.codemode.processes import ExecutorProcess, is_running, wait_until
-from tests.concurrency.watchdog import PATIENCE, bounded
+from tests.support.embedded_host import all_gone, family, leftovers
 from tests.support.marks import deep_except
+from tests.support.processes import ExecutorProcess, is_running, wait_until
+from tests.support.watchdog import PATIENCE, bounded
 
 SLEEP = "import os, time\nhere(os.getpid())\ntime.sleep(600)"
 TOOL = "import os\nhere(os.getpid())\n"

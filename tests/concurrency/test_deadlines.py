@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from codemode import Codemode, get_current_execution, tool
-from tests.codemode.processes import wait_until
-from tests.concurrency.watchdog import DEADLINES, PATIENCE
+from tests.support.processes import wait_until
+from tests.support.watchdog import DEADLINES, PATIENCE
 
 RUN: dict[str, Callable[..., Any]] = {
     "sync": lambda codemode, code, **options: codemode.run(code, **options),

@@ -10,9 +10,9 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.codemode.processes import ExecutorProcess
 from tests.concurrency.forked_process import CHILDREN, STATES
 from tests.support.marks import deep_except
+from tests.support.processes import ExecutorProcess
 
 ROOT = Path(__file__).parents[2]
 SUPPORT = "GRPC_ENABLE_FORK_SUPPORT"

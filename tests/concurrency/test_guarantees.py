@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from codemode import Codemode, ExecutionResult, RuntimeContext, get_current_context
-from tests.concurrency.watchdog import bounded
+from tests.support.watchdog import bounded
 
 # What an application, or Django, keeps in context variables of its own.
 language: contextvars.ContextVar[str] = contextvars.ContextVar("language", default="en")

@@ -21,8 +21,8 @@ from codemode import (
 from codemode.config import Limits
 from codemode.core._dispatch.pool_share import MAX_SHARE_THREADS
 from codemode.core._dispatch.threads import MAX_POOL_THREADS
-from tests.codemode.processes import ExecutorProcess, is_running, wait_until
-from tests.concurrency.watchdog import DEADLINES, PATIENCE, bounded
+from tests.support.processes import ExecutorProcess, is_running, wait_until
+from tests.support.watchdog import DEADLINES, PATIENCE, bounded
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from codemode.config import ClientConfig
 from codemode.core import ComponentRegistry
 from codemode.core._link import inside_loop
 from codemode.core.registry import RuntimeContext, get_current_context
-from tests.codemode.processes import ExecutorProcess, free_port, wait_until
+from tests.support.processes import ExecutorProcess, free_port, wait_until
 
 API_KEY = "a-key-for-the-tests"
 

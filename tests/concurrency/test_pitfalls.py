@@ -15,7 +15,7 @@ from asgiref.sync import ThreadSensitiveContext, async_to_sync, sync_to_async
 
 from codemode import ClientConfig, Codemode, ExecutionResult, tool
 from django_codemode._streams.telling import atell
-from tests.concurrency.watchdog import bounded
+from tests.support.watchdog import bounded
 
 WHERE = {
     "in a request": ThreadSensitiveContext,

@@ -18,7 +18,7 @@ from codemode.core import ComponentRegistry
 from codemode.core import registry as registry_module
 from codemode.tools import Tool
 from codemode.tools.names import check_namespaces
-from tests.concurrency.watchdog import bounded
+from tests.support.watchdog import bounded
 
 
 @pytest.fixture

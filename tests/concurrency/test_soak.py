@@ -26,7 +26,7 @@ from codemode import (
 )
 from codemode.core.events import ExecutionCompleted
 from tests.codemode.executor.test_growth import belongings, settled
-from tests.codemode.processes import ExecutorProcess, descendants, wait_until
+from tests.support.processes import ExecutorProcess, descendants, wait_until
 
 MIB = 1024 * 1024
 TENANTS = [f"tenant-{number}" for number in range(8)]

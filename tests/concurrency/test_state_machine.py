@@ -33,7 +33,7 @@ from codemode import (
     get_current_context,
 )
 from codemode.core import ComponentRegistry
-from tests.codemode.processes import ExecutorProcess, wait_until
+from tests.support.processes import ExecutorProcess, wait_until
 
 WAIT = 60
 NAMES = ("alpha", "beta", "gamma")

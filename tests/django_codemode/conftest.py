@@ -7,8 +7,8 @@ from django.contrib.auth.models import Permission, User
 from django.test import override_settings
 
 from django_codemode.shared import shared
-from tests.codemode.processes import ExecutorProcess
-from tests.django_codemode.serving import session_headers
+from tests.support.django_servers import session_headers
+from tests.support.processes import ExecutorProcess
 
 
 @pytest.fixture

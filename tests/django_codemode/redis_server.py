@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.codemode.processes import wait_until
+from tests.support.processes import wait_until
 
 __all__ = ["Redis", "redis_serves"]
 

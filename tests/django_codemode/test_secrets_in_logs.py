@@ -19,8 +19,8 @@ from codemode.errors import ExecutorAuthenticationError
 from django_codemode import SYSTEM
 from django_codemode.conf import get_settings
 from django_codemode.shared import get_codemode, shared
-from tests.codemode.processes import ExecutorProcess
-from tests.django_codemode.commands import call
+from tests.support.commands import call
+from tests.support.processes import ExecutorProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 

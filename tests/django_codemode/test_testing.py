@@ -29,7 +29,7 @@ from django_codemode.testing import (
     runtime_context,
 )
 from shop.models import Merchant
-from tests.codemode.processes import is_running
+from tests.support.processes import is_running
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.codemode.processes import ExecutorProcess
+from tests.support.processes import ExecutorProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 

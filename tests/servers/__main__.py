@@ -10,8 +10,6 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-from tests.codemode.processes import ExecutorProcess
-from tests.concurrency.deaths import PROMISED_SECONDS
 from tests.servers.cells import CELLS, LOAD, SMOKE
 from tests.servers.endings import (
     end_with_the_client,
@@ -21,6 +19,8 @@ from tests.servers.endings import (
 )
 from tests.servers.server import SERVERS, RunningServer, Server
 from tests.servers.traffic import Tally, Volume
+from tests.support.deaths import PROMISED_SECONDS
+from tests.support.processes import ExecutorProcess
 
 KEY = "a-key-of-the-tests"
 

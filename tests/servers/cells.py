@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import websockets.sync.client
 
-from tests.codemode.processes import is_running, wait_until
 from tests.servers.server import RunningServer, Server
 from tests.servers.traffic import (
     ASYNC_CODE,
@@ -22,6 +21,7 @@ from tests.servers.traffic import (
     judge,
     visit,
 )
+from tests.support.processes import is_running, wait_until
 
 __all__ = ["CELLS", "LOAD", "SMOKE", "Cell"]
 

@@ -14,9 +14,9 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from tests.codemode.processes import descendants, is_running, wait_until
 from tests.servers.server import RunningServer, Server
 from tests.servers.traffic import TENANTS
+from tests.support.processes import descendants, is_running, wait_until
 
 __all__ = ["Ending", "end_with_the_client", "end_with_the_server", "left_by_clients", "told_to_end"]
 

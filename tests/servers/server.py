@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from tests.codemode.processes import descendants, free_port, is_running, wait_until
+from tests.support.processes import descendants, free_port, is_running, wait_until
 
 __all__ = ["SERVERS", "RunningServer", "Server"]
 

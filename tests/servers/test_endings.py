@@ -7,14 +7,14 @@ from functools import partial
 
 import pytest
 
-from tests.codemode.processes import ExecutorProcess
-from tests.concurrency.deaths import PROMISED_SECONDS, best_of
 from tests.servers.endings import (
     end_with_the_client,
     end_with_the_server,
     left_by_clients,
 )
 from tests.servers.server import SERVERS, RunningServer, Server
+from tests.support.deaths import PROMISED_SECONDS, best_of
+from tests.support.processes import ExecutorProcess
 
 pytestmark = [pytest.mark.quiet, pytest.mark.timeout(300)]
 

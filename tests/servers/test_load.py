@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.codemode.processes import ExecutorProcess
 from tests.servers.__main__ import KEY, examine
 from tests.servers.cells import LOAD
 from tests.servers.server import SERVERS, Server
+from tests.support.processes import ExecutorProcess
 
 pytestmark = [pytest.mark.deep, pytest.mark.timeout(300)]
 

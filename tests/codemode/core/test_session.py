@@ -22,7 +22,7 @@ from codemode import (
 from codemode.core._link import request
 from codemode.core.session import Session
 from codemode.errors import ExecutorDeadlineError, ExecutorRequestError, ValueEncodingError
-from tests.codemode.processes import WHO, ExecutorProcess, is_running, wait_until
+from tests.support.processes import WHO, ExecutorProcess, is_running, wait_until
 
 Kind = Literal["sync", "async"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from codemode import ClientConfig, Codemode, ExecutionError, ExecutionResult, Limits
 from tests.codemode.conftest import Half
-from tests.codemode.processes import ExecutorProcess, descendants, is_running, wait_until
+from tests.support.processes import ExecutorProcess, descendants, is_running, wait_until
 
 MIB = 1024 * 1024
 

@@ -19,7 +19,7 @@ from codemode import (
     ExecutorClientError,
     Limits,
 )
-from tests.codemode.processes import WHO, ExecutorProcess, is_running, wait_until
+from tests.support.processes import WHO, ExecutorProcess, is_running, wait_until
 
 LOOP = f"{WHO}import time\nprint('in', flush=True)\nhere(who())\n"
 ENDLESS = f"{LOOP}time.sleep(600)"

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from codemode import ClientConfig, Codemode
-from tests.codemode.processes import (
+from tests.support.processes import (
     ExecutorProcess,
     descendants,
     open_descriptors,

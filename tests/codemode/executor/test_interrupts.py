@@ -16,8 +16,8 @@ import pytest
 import codemode.core._link.request as request_module
 from codemode import ClientConfig, Codemode, ExecutorConnectionError, ExecutorDeadlineError
 from tests.codemode.conftest import Half
-from tests.codemode.processes import WHO, ExecutorProcess, is_running, wait_until
 from tests.support.marks import deep_except
+from tests.support.processes import WHO, ExecutorProcess, is_running, wait_until
 
 
 def script(executor: ExecutorProcess, body: str) -> list[str]:
@@ -62,7 +62,7 @@ def test_interrupt_ends_the_client_and_the_sandbox(
 
 INTERRUPTED = """
     import random, signal, time
-    from tests.codemode.processes import threads_of_executions, wait_until
+    from tests.support.processes import threads_of_executions, wait_until
 
     class SoftLimitError(Exception):
         pass

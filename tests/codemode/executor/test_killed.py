@@ -13,7 +13,7 @@ import pytest
 from codemode import ClientConfig, Codemode, ExecutionResult, ExecutorConnectionError
 from codemode.core._grpc import channels
 from tests.codemode.conftest import Half
-from tests.codemode.processes import (
+from tests.support.processes import (
     WHO,
     ExecutorProcess,
     descendants,

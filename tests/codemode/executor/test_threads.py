@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from codemode import ClientConfig, Codemode
-from tests.codemode.processes import ExecutorProcess
+from tests.support.processes import ExecutorProcess
 
 CALLS = 300
 

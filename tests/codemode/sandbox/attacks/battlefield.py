@@ -25,9 +25,9 @@ from codemode.executor.pool.zygotes import CLEAN_ENVIRONMENT
 from codemode.executor.serving import server
 from codemode.executor.serving.server import ExecutorServer
 from codemode.sandbox.lockdown import view
-from tests.codemode.processes import descendants, ending_all_it_starts
 from tests.codemode.sandbox.attacks.attack import Attack, batch, outcome_of, program
 from tests.codemode.sandbox.attacks.probes_limits import DISK_BYTES
+from tests.support.processes import descendants, ending_all_it_starts
 
 __all__ = ["Bait", "attack_all", "serving"]
 

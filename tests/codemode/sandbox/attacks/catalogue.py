@@ -24,8 +24,9 @@ ATTACKS = (
 
 _HERE = "codemode/sandbox/attacks"
 _EXECUTOR = "codemode/executor"
-_HOSTILE = f"{_EXECUTOR}/test_hostile_child.py"
-_VALUES = "codemode/test_values_hostile.py"
+_HOSTILE = f"{_EXECUTOR}/streams/test_hostile_child.py"
+_LIMITS = f"{_EXECUTOR}/host/test_limits.py"
+_VALUES = "codemode/values/test_hostile_values.py"
 
 ELSEWHERE: Mapping[int, tuple[str, str]] = {
     66: (_HOSTILE, "test_broken_protocol_is_named"),
@@ -37,8 +38,8 @@ ELSEWHERE: Mapping[int, tuple[str, str]] = {
     ),
     79: (f"{_HERE}/test_isolation.py", "test_each_gets_its_share_whatever_the_other_takes"),
     80: (f"{_HERE}/test_lifetime.py", "test_no_child_outlives_what_made_it"),
-    81: (f"{_EXECUTOR}/test_limits.py", "test_tool_call_limit"),
-    82: (f"{_EXECUTOR}/test_limits.py", "test_value_limit_of_arguments"),
+    81: (_LIMITS, "test_tool_call_limit"),
+    82: (_LIMITS, "test_value_limit_of_arguments"),
     83: (_VALUES, "test_depth_is_counted_as_people_count_it"),
     84: (_VALUES, "test_bytes_that_are_no_value_are_refused"),
     85: (_HOSTILE, "test_what_follows_the_result_is_not_heard"),

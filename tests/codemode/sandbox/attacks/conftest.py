@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from codemode.config import Tier
-from tests.codemode.sandbox.lockdown.hosts import needs_tier
+from tests.support.hosts import needs_tier
 from tests.support.marks import deep_except
 
 TIERS: tuple[Tier, ...] = ("A", "B", "C")

@@ -18,7 +18,7 @@ from codemode.executor.host.isolation import GAPS
 from tests.codemode.sandbox.attacks.attack import Attack
 from tests.codemode.sandbox.attacks.battlefield import Bait, attack_all, serving
 from tests.codemode.sandbox.attacks.catalogue import ATTACKS, ELSEWHERE
-from tests.codemode.sandbox.lockdown.hosts import offered
+from tests.support.hosts import offered
 
 # The first test of a tier makes all its attacks; a busy machine needs its time for that.
 pytestmark = [pytest.mark.deep, pytest.mark.timeout(400)]

@@ -15,7 +15,7 @@ from codemode import Codemode, Limits
 from codemode.config import Tier
 from tests.codemode.sandbox.attacks.attack import Attack, program
 from tests.codemode.sandbox.attacks.battlefield import serving
-from tests.codemode.sandbox.lockdown.hosts import needs_tier
+from tests.support.hosts import needs_tier
 from tests.support.marks import deep_except
 
 

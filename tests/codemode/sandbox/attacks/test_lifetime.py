@@ -21,9 +21,9 @@ from codemode import ClientConfig, Codemode
 from codemode.config import Tier
 from codemode.core.events import ExecutionCompleted
 from codemode.errors import ExecutorConnectionError
-from tests.codemode.processes import descendants, is_running, open_descriptors, wait_until
 from tests.codemode.sandbox.attacks.battlefield import Bait, serving
-from tests.codemode.sandbox.lockdown.hosts import needs_tier
+from tests.support.hosts import needs_tier
+from tests.support.processes import descendants, is_running, open_descriptors, wait_until
 
 _ROOT = Path(__file__).parents[4]
 

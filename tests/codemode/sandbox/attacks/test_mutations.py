@@ -18,7 +18,7 @@ from codemode.sandbox.lockdown.boot import SHARED_LAYERS
 from codemode.sandbox.lockdown.layers import LAYERS
 from tests.codemode.sandbox.attacks.battlefield import Bait, serving
 from tests.codemode.sandbox.attacks.mutations import MUTATIONS, Mutation
-from tests.codemode.sandbox.lockdown.hosts import needs_tier
+from tests.support.hosts import needs_tier
 
 CASES = [(cast(Tier, tier), mutation) for mutation in MUTATIONS for tier in mutation.tiers]
 
@@ -103,7 +103,7 @@ def test_every_layer_of_every_tier_is_left_out_once() -> None:
     layers |= {("A", name) for name in SHARED_LAYERS}
     for tier in "ABC":
         settings = sandbox_settings(tier, CEILINGS)
-        # Only where the user has one, in tier C: see tests/codemode/executor/test_isolation.py.
+        # Only where the user has one, in tier C: see tests/codemode/executor/host/test_isolation.py.
         layers |= {(tier, name) for name in settings.rlimits if name != "RLIMIT_NPROC"}
     tried_here = {(tier, mutation.layer) for tier, mutation in CASES}
     assert layers == tried_here | REDUNDANT | ELSEWHERE

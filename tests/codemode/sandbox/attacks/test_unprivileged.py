@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from codemode.config import Tier
-from tests.codemode.executor.test_isolation import container
-from tests.codemode.sandbox.lockdown.hosts import needs_tier
+from tests.codemode.executor.host.test_isolation import container
+from tests.support.hosts import needs_tier
 
 _ROOT = Path(__file__).parents[4]
-_LESSER_HOST = _ROOT / "tests" / "codemode" / "executor" / "lesser_host.py"
+_LESSER_HOST = _ROOT / "tests" / "support" / "lesser_host.py"
 _NOBODY: Mapping[str, int] = {"uid": 65534}
 
 pytestmark = [

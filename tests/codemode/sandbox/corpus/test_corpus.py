@@ -12,11 +12,11 @@ import pytest
 from codemode import ClientConfig, Codemode
 from codemode.executor.pool.zygotes import CLEAN_ENVIRONMENT
 from codemode.interpreter import find_python
-from tests.codemode.processes import ExecutorProcess
 from tests.codemode.sandbox.corpus import concurrency, data, files, language, library
 from tests.codemode.sandbox.corpus.program import Program
-from tests.codemode.sandbox.lockdown.hosts import needs_tier
-from tests.codemode.value_strategies import identity
+from tests.support.hosts import needs_tier
+from tests.support.processes import ExecutorProcess
+from tests.support.value_strategies import identity
 
 PROGRAMS = (
     *language.PROGRAMS,

@@ -19,7 +19,7 @@ import codemode as package
 from codemode.config import Tier
 from codemode.executor.pool.packages import installed
 from codemode.executor.pool.profiles import PROFILES
-from tests.codemode.sandbox.lockdown.hosts import needs_tier
+from tests.support.hosts import needs_tier
 
 CHECKOUT = Path(package.__file__).parent.parent
 NOBODY = 65534

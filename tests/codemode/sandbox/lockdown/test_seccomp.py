@@ -20,7 +20,7 @@ import codemode
 from codemode.sandbox.lockdown import policy, seccomp
 from codemode.sandbox.lockdown.syscall_numbers import NUMBERS
 from tests.codemode.sandbox.lockdown.bpf import Call, check, evaluate
-from tests.codemode.sandbox.lockdown.resolvers import RESOLVERS
+from tests.support.resolvers import RESOLVERS
 
 KILL, ALLOW, ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
 ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}

@@ -21,8 +21,8 @@ import codemode as package
 from codemode import ClientConfig, Codemode
 from codemode.config import CEILINGS
 from codemode.executor.pool.zygotes import CLEAN_ENVIRONMENT, import_path
-from tests.codemode.processes import ExecutorProcess, wait_until
-from tests.codemode.sandbox.lockdown.hosts import needs_tier
+from tests.support.hosts import needs_tier
+from tests.support.processes import ExecutorProcess, wait_until
 
 DEVICES = {"/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"}
 CHECKOUT = str(Path(package.__file__).parent.parent)

@@ -1,0 +1,151 @@
+"""A sandbox that sends frames without end keeps the executor from nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from codemode.executor.pool.children import Child
+from codemode.executor.pool.frame_allowance import Allowance
+from codemode.wire.frames import PROGRESS, Frame, pack, pack_texts
+from tests.codemode.executor.streams.test_hostile_child import (
+    COMPLETED,
+    MAX_VALUE,
+    RUN,
+    TAKEN,
+    Puppet,
+    call,
+    puppet_child,
+    serve,
+)
+
+FLOOD = 5_000
+MIB = 1024 * 1024
+TURN = 256
+
+EMPTY_OUTPUT = pack(Frame.STDOUT, RUN, 0)
+CANCEL_OF_NOTHING = pack(Frame.CANCEL_CALL, RUN, 999)
+NOTE = pack(Frame.PROGRESS, RUN, 0, PROGRESS.pack(1, 2) + pack_texts("note"))
+
+
+@pytest.fixture
+async def puppet() -> AsyncIterator[Puppet]:
+    async with puppet_child() as one:
+        yield one
+
+
+@pytest.fixture(autouse=True)
+def nobody_pauses_afterwards() -> Iterator[None]:
+    yield
+    assert Allowance._pausing == 0
+
+
+def watched(child: Child) -> list[int]:
+    """Return a list that fills with how many frames were handled without a pause."""
+    turns: list[int] = []
+    frames = child.frames
+
+    async def counted() -> list[object]:
+        taken = await frames()
+        turns.append(len(taken))
+        return taken  # type: ignore[return-value]  # passed on as it is
+
+    child.frames = counted  # type: ignore[method-assign, assignment]  # to look, not to change
+    return turns
+
+
+@pytest.mark.parametrize(
+    "frame, most", [(EMPTY_OUTPUT, TURN), (CANCEL_OF_NOTHING, TURN), (NOTE, 14)]
+)
+async def test_flood_is_taken_in_small_parts_and_to_its_end(
+    puppet: Puppet, frame: bytes, most: int
+) -> None:
+    turns = watched(puppet.child)
+    flood = FLOOD if most == TURN else 100
+    hearer, survived = await serve(puppet, TAKEN + frame * flood + COMPLETED, hang_up=False)
+    assert survived
+    assert hearer.kinds[-1] == "completed"
+    assert sum(turns) == flood + 2
+    assert max(turns) <= most
+
+
+async def test_as_many_calls_as_may_be_in_flight_do_not_pause(puppet: Puppet) -> None:
+    turns = watched(puppet.child)
+    data = TAKEN + b"".join(call(number) for number in range(1, 101))
+    await serve(puppet, data + COMPLETED, hang_up=False)
+    assert turns[0] == 102
+
+
+async def test_nothing_is_lost_of_a_flood_whose_channel_breaks() -> None:
+    child = Child(1, MAX_VALUE)
+    child.data_received(EMPTY_OUTPUT * FLOOD + COMPLETED)
+    assert len(await child.frames()) == TURN
+    child.connection_lost(ConnectionResetError())
+    rest = await child.frames()
+    assert len(rest) == FLOOD + 1 - TURN
+    assert rest[-1].kind is Frame.COMPLETED
+    assert await child.frames() == []
+
+
+async def test_closed_child_pauses_no_longer() -> None:
+    child = Child(1, MAX_VALUE)
+    child.data_received(EMPTY_OUTPUT * FLOOD)
+    assert Allowance._pausing == 1
+    child.close()
+    assert Allowance._pausing == 0
+
+
+async def test_more_that_flood_each_pause_longer() -> None:
+    children = [Child(number, MAX_VALUE) for number in range(1, 5)]
+    now = asyncio.get_running_loop().time()
+    for child in children:
+        child.data_received(EMPTY_OUTPUT * FLOOD)
+    pauses = [child._pause.when() - now for child in children if child._pause is not None]
+    for child in children:
+        child.close()
+    assert len(pauses) == 4
+    assert pauses[0] < pauses[1] < pauses[2] < pauses[3]
+
+
+def is_pausing_after(*chunks: bytes) -> bool:
+    child = Child(1, 16 * MIB)
+    for chunk in chunks:
+        child.data_received(chunk)
+    pausing = child._pause is not None
+    child.close()
+    return pausing
+
+
+async def test_bytes_are_counted_as_they_come_and_not_only_with_their_frame() -> None:
+    begun = pack(Frame.CALL, RUN, 1, pack_texts("ping"), b"x" * 15 * MIB)
+    chunks = [begun[start : start + MIB // 4] for start in range(0, 12 * MIB, MIB // 4)]
+    assert is_pausing_after(*chunks)
+    assert not is_pausing_after(*chunks[:7])
+
+
+async def test_a_value_of_a_megabyte_does_not_pause() -> None:
+    assert not is_pausing_after(TAKEN, pack(Frame.COMPLETED, RUN, 0, b"x" * 1_000_000))
+
+
+def test_who_stops_short_of_a_pause_is_not_faster_than_who_pauses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    allowance = Allowance()
+    taken = {"frames": 0, "bytes": 0}
+    for _ in range(1_000):
+        now += 0.006
+        allowance.begin()
+        if allowance._frames > 1 and allowance._bytes > 1024:
+            frames, size = int(allowance._frames) - 1, int(allowance._bytes) - 1024
+            allowance.use_frames(frames)
+            allowance.use_bytes(size)
+            taken["frames"] += frames
+            taken["bytes"] += size
+        assert not allowance.is_used
+    # One that pauses may send 256 frames and 512 KiB in each of these.
+    assert taken["frames"] < 1_000 * 256 / 4
+    assert taken["bytes"] < 1_000 * MIB / 2 / 4

@@ -1,0 +1,316 @@
+"""Arguments made to cost time or memory, each beside honest ones of its size."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import gc
+import re
+import time
+import tracemalloc
+import typing
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Literal, TypedDict
+from uuid import UUID
+
+import pydantic
+import pytest
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic_core import core_schema
+
+from codemode.tools import InvalidArguments, Tool, make_tool
+from codemode.tools.guard import guarded_validator
+from codemode.values import decode, encode
+from tests.codemode.values.test_hostile_values import colliding_slots
+from tests.support.marks import deep_except
+
+SIZE = 64 * 1024
+PRIME = 2**61 - 1
+
+
+class Row(TypedDict):
+    id: int
+    name: str
+    amount: Decimal
+    at: datetime
+
+
+class Order(BaseModel):
+    """A record that no key is too few for, and with a set in it."""
+
+    ids: set[int] = set()
+    parts: list[Order] = []
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: int = 0
+    name: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    x: int = 0
+    y: int = 0
+
+
+type Id = int
+
+
+@pydantic.dataclasses.dataclass
+class Basket:
+    ids: frozenset[int] = frozenset()
+
+
+HINTS: dict[str, Any] = {
+    "int": int,
+    "float": float,
+    "Decimal": Decimal,
+    "Fraction": Fraction,
+    "str": str,
+    "bytes": bytes,
+    "date": date,
+    "timedelta": timedelta,
+    "UUID": UUID,
+    "Literal": Literal[1, "a"],
+    "list": list,
+    "list[int]": list[int],
+    "list[Id]": list[Id],
+    "list[Decimal]": list[Decimal],
+    "list[str | None]": list[str | None],
+    "list[int | Decimal | date | UUID]": list[int | Decimal | date | UUID],
+    "list[tuple[int, int]]": list[tuple[int, int]],
+    "list[Row]": list[Row],
+    "list[Order]": list[Order],
+    "list[Point]": list[Point],
+    "list[list[int]]": list[list[int]],
+    "tuple[int, ...]": tuple[int, ...],
+    "deque[int]": collections.deque[int],
+    "Sequence[float]": collections.abc.Sequence[float],
+    "set": set,
+    "set[int]": set[int],
+    "set[Decimal]": set[Decimal],
+    "set[UUID]": set[UUID],
+    "set[timedelta]": set[timedelta],
+    "set[tuple[int, int]]": set[tuple[int, int]],
+    "set[Strict]": set[Strict],
+    "frozenset[float | int]": frozenset[float | int],
+    "dict": dict,
+    "dict[str, int]": dict[str, int],
+    "dict[str, Any]": dict[str, Any],
+    "dict[int, float]": dict[int, float],
+    "dict[Decimal, None]": dict[Decimal, None],
+    "dict[UUID, int]": dict[UUID, int],
+    "defaultdict[int, int]": collections.defaultdict[int, int],
+    "OrderedDict[int, int]": collections.OrderedDict[int, int],
+    "Counter[int]": collections.Counter[int],
+    "Mapping[int, int]": collections.abc.Mapping[int, int],
+    "Order": Order,
+    "Strict": Strict,
+    "Point": Point,
+    "Basket": Basket,
+    "int | list[int] | set[int]": int | list[int] | set[int],
+    "Json": pydantic.Json[set[int]],
+}
+FEW_HINTS = ("list[int]", "dict[int, float]", "Order")
+
+HONEST: dict[str, Callable[[int], Any]] = {
+    "integers": lambda size: list(range(100, 100 + size // 3)),
+    "small integers": lambda size: [7] * size,
+    "set of integers": lambda size: set(range(100, 100 + size // 3)),
+    "decimals": lambda size: [Decimal(f"{n}.50") for n in range(100, 100 + size // 11)],
+    "texts of numbers": lambda size: [str(n) for n in range(1000, 1000 + size // 6)],
+    "uuids": lambda size: [UUID(int=n << 70) for n in range(size // 19)],
+    "rows": lambda size: [
+        {"id": n, "name": "x", "amount": Decimal("1.5"), "at": datetime(2024, 1, 1)}
+        for n in range(size // 60)
+    ],
+    "empty rows": lambda size: [{}] * size,
+    "points": lambda size: [{"x": n, "y": n} for n in range(size // 10)],
+    "pairs": lambda size: [[n, n] for n in range(size // 7)],
+    "counts": lambda size: dict.fromkeys(range(100, 100 + size // 8), 1),
+    "counts by text": lambda size: {str(n): 1 for n in range(1000, 1000 + size // 7)},
+    "amounts": lambda size: dict.fromkeys(Decimal(n) for n in range(size // 12)),
+    "parts": lambda size: {"ids": list(range(100, 100 + size // 3))},
+    "record": lambda size: {"id": 1, "name": "x" * size},
+    "one text": lambda size: "x" * size,
+    "one number": lambda size: 5,
+    "one text of a number": lambda size: "5",
+    "one letter": lambda size: "a",
+    "one date": lambda size: "2024-01-01",
+    "one uuid": lambda size: UUID(int=5),
+    "counts by uuid": lambda size: {str(UUID(int=n)): 1 for n in range(size // 39)},
+    "json": lambda size: str(list(range(1000, 1000 + size // 6))),
+}
+
+HOSTILE: dict[str, Callable[[int], Any]] = {
+    "decimals of large exponents": lambda size: [Decimal("1E100000")] * (size // 14),
+    "decimals at the bound": lambda size: [Decimal("1E308")] * (size // 10),
+    "texts of large exponents": lambda size: ["1E308"] * (size // 6),
+    "one text of a huge exponent": lambda size: "1E999999999",
+    "one integer": lambda size: 2 ** (8 * size - 100),
+    "integers at the bound": lambda size: [10**4299] * (size // 1800),
+    "texts of integers": lambda size: ["9" * 4300] * (size // 4310),
+    "one text of digits": lambda size: "9" * size,
+    "floats": lambda size: [1e308] * (size // 9),
+    "list of one hash": lambda size: [n * PRIME for n in range(1, size // 10)],
+    "texts of one hash": lambda size: [str(n * PRIME) for n in range(1, size // 24)],
+    "text keys of one hash": lambda size: dict.fromkeys(
+        (str(n * PRIME) for n in range(1, size // 24)), 1
+    ),
+    "uuids of one hash": lambda size: [UUID(int=n * PRIME) for n in range(1, size // 19)],
+    "texts of uuids of one hash": lambda size: [
+        str(UUID(int=n * PRIME)) for n in range(1, size // 38)
+    ],
+    "key uuids of one hash": lambda size: dict.fromkeys(
+        (str(UUID(int=n * PRIME)) for n in range(1, size // 38)), 1
+    ),
+    "collisions in a field": lambda size: {"ids": [n * PRIME for n in range(1, size // 10)]},
+    "collisions deep inside": lambda size: {
+        "parts": [{"parts": [{"ids": [n * PRIME for n in range(1, size // 10)]}]}]
+    },
+    "collisions in json": lambda size: str([n * PRIME for n in range(1, size // 24)]),
+    "collisions before what has no hash": lambda size: [
+        *(n * PRIME for n in range(1, size // 10)),
+        [],
+    ],
+    "collisions before what is wrong": lambda size: [
+        *(n * PRIME for n in range(1, size // 10)),
+        "x",
+    ],
+    "lists of collisions": lambda size: [[n * PRIME for n in range(1, size // 10)]],
+    "wrong items": lambda size: ["x"] * (size // 2),
+    "wrong records": lambda size: [{}] * size,
+    "wrong lists": lambda size: [[]] * size,
+    "wrong values": lambda size: {f"{n:x}": "x" for n in range(size // 7)},
+    "too many keys": lambda size: {f"{n:x}": None for n in range(size // 6)},
+}
+
+
+def taking(hint: Any) -> Tool:
+    def take(x: Any) -> None: ...
+
+    take.__annotations__["x"] = hint
+    return make_tool("take", take)
+
+
+def attempt(tool: Tool, data: bytes) -> dict[str, Any]:
+    with suppress(InvalidArguments):
+        return tool.validate(decode(data))
+    return {}
+
+
+def cost(tool: Tool, data: bytes) -> float:
+    """Return the CPU seconds of decoding and checking, or of refusing."""
+    gc.collect()
+    began = time.thread_time()
+    attempt(tool, data)
+    return time.thread_time() - began
+
+
+def peak(tool: Tool, data: bytes) -> int:
+    gc.collect()
+    tracemalloc.start()
+    try:
+        attempt(tool, data)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@functools.cache
+def written(shape: Callable[[int], Any], size: int) -> bytes:
+    data = encode({"x": shape(size)})
+    assert len(data) < 1.2 * size
+    return data
+
+
+def arguments(
+    shapes: dict[str, Callable[[int], Any]], size: int = SIZE
+) -> Iterator[tuple[str, bytes]]:
+    return ((name, written(shape, size)) for name, shape in shapes.items())
+
+
+@pytest.mark.parametrize("name", deep_except(HINTS, *FEW_HINTS))
+def test_hostile_arguments_cost_what_honest_ones_cost(name: str) -> None:
+    tool = taking(HINTS[name])
+    most = max(0.03, 10 * max(cost(tool, data) for _, data in arguments(HONEST)))
+    dear = [data for _, data in arguments(HOSTILE) if cost(tool, data) > most]
+    # Once more, lest a moment of the machine be taken for the value's.
+    assert [data[:40] for data in dear if cost(tool, data) > most] == []
+
+
+@pytest.mark.parametrize("name", deep_except(HINTS, "list[int]", "Order"))
+def test_hostile_arguments_need_the_memory_of_honest_ones(name: str) -> None:
+    # Less of them, since counting makes it slow.
+    tool, size = taking(HINTS[name]), SIZE // 4
+    most = max(peak(tool, data) for _, data in arguments(HONEST, size))
+    peaks = {shape: peak(tool, data) for shape, data in arguments(HOSTILE, size)}
+    assert {shape: found for shape, found in peaks.items() if found > 2 * most} == {}
+
+
+@pytest.mark.parametrize("name", HINTS)
+def test_a_guarded_validator_has_the_rules_of_its_hint(name: str) -> None:
+    adapter: TypeAdapter[Any] = TypeAdapter(HINTS[name])
+    guarded = guarded_validator(adapter)
+
+    def outcome(validate: Callable[[Any], Any], value: Any) -> Any:
+        try:
+            return validate(value)
+        except (pydantic.ValidationError, TypeError) as error:
+            return type(error)  # TypeError is what older ones make of a Fraction of a list
+
+    taken = 0
+    for shape in HONEST.values():
+        value = shape(600)
+        expected = outcome(adapter.validate_python, value)
+        found = outcome(guarded.validate_python, value)
+        assert (type(found), found) == (type(expected), expected)
+        taken += expected not in (pydantic.ValidationError, TypeError)
+    assert taken
+
+
+def test_slots_are_looked_at_where_many_numbers_share_them() -> None:
+    tool = taking(list[int])
+    keys = colliding_slots(15)
+    with pytest.raises(InvalidArguments, match="argument 'x' must not hold numbers that were"):
+        tool.validate({"x": keys})
+    tool.validate({"x": list(range(len(keys)))})
+    tool.validate({"x": [5, 6] * len(keys)})
+
+
+def test_more_records_than_an_argument_may_have_are_refused() -> None:
+    tool = taking(list[Point])
+    assert len(tool.validate({"x": [{}] * 100_000})["x"]) == 100_000
+    with pytest.raises(InvalidArguments, match="more than 250,000 lists and dicts; send fewer"):
+        tool.validate({"x": [{}] * 300_000})
+
+
+@pytest.mark.parametrize("hint", [int, Decimal, float])
+def test_a_typed_number_is_bounded_and_says_the_bound(hint: Any) -> None:
+    tool = taking(hint)
+    for number in (10**4300, -(10**4300), Decimal("1E309"), Decimal("1E-309")):
+        with pytest.raises(
+            InvalidArguments, match="at most 4,300 digits, and Decimals from 1E-308"
+        ):
+            tool.validate({"x": number})
+    taking(Any).validate({"x": 10**4300})
+    taking(int | Decimal).validate({"x": 10**4300 - 1})
+    assert taking(Decimal).validate({"x": Decimal("-9E308")})["x"] == Decimal("-9E308")
+
+
+def test_every_container_of_pydantic_is_guarded() -> None:
+    # What has keys is, whatever its name. A generator converts its items one by
+    # one, when the tool draws them.
+    with_items = {
+        re.findall(r"'([\w-]+)'", str(kind.__annotations__["type"]))[0]
+        for kind in vars(core_schema).values()
+        if typing.is_typeddict(kind) and "items_schema" in kind.__annotations__
+    }
+    assert with_items <= {"deque", "frozenset", "generator", "list", "set", "tuple"}

@@ -1,0 +1,39 @@
+"""Tests of a tier that the host lacks are skipped by its name, and fail where it must be there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LESSER_HOST = ROOT / "tests" / "support" / "lesser_host.py"
+TEST = "tests/codemode/executor/host/test_isolation.py::test_best_tier_needs_no_excuse"
+
+
+@pytest.mark.parametrize("required", ["A", None])
+def test_missing_tier_skips_its_tests_unless_it_is_required(required: str | None) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "CODEMODE_TEST_TIER_REQUIRED"}
+    if required is not None:
+        environment["CODEMODE_TEST_TIER_REQUIRED"] = required
+    spec = json.dumps({"answers": {"unshare": errno.EPERM}})
+    done = subprocess.run(
+        [
+            *(sys.executable, str(LESSER_HOST), spec),
+            *(sys.executable, "-m", "pytest", "-n0", "-q", "-ra", "-m", ""),
+            *("-p", "no:cacheprovider", TEST),
+        ],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert "tier A is not offered here: Sandbox unavailable: A: prepare" in done.stdout
+    assert (done.returncode, "1 skipped" in done.stdout) == ((1, False) if required else (0, True))

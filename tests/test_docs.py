@@ -36,8 +36,8 @@ from codemode.executor.host.isolation import TIERS
 from codemode.executor.serving.command import build_parser
 from django_codemode import signals, testing
 from django_codemode.conf import CodemodeSettings
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMED = {path.name: path for path in PAGES}
 LINES = r"((?:(?!```).*\n)*)"

@@ -13,7 +13,8 @@ from pathlib import Path
 import grimp
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support.paths import ROOT
+
 PACKAGES = ("codemode", "django_codemode")
 
 # What each room may import of the others, beside itself. Rooms not named here are the rooms'

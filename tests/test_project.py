@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from codemode.protos import codemode_pb2_grpc
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 GENERATED = ("codemode_pb2.py", "codemode_pb2.pyi", "codemode_pb2_grpc.py")
 
 

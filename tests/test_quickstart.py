@@ -16,9 +16,9 @@ from typing import Literal
 
 import pytest
 
+from tests.support.paths import ROOT
 from tests.support.processes import free_port, wait_until
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "start" / "quickstart.md"
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SERVERS = ("python manage.py runserver", "codemode-executor ")

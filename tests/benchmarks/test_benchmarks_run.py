@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from codemode.sandbox.lockdown.layers import LAYERS
-
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
 
 
 def test_benchmark_shows_each_layer_of_the_lock_down() -> None:

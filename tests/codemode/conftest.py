@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-import asyncio
+import tempfile
 from collections.abc import Iterator
-from typing import Any, Literal
+from pathlib import Path
 
 import pytest
 
-from codemode import ClientConfig, Codemode, ExecutionResult
+from codemode import ClientConfig, Codemode
+from tests.support.halves import Half
 from tests.support.processes import ExecutorProcess
 
 
@@ -31,19 +32,15 @@ def codemode(executor: ExecutorProcess) -> Iterator[Codemode]:
         yield facade
 
 
-class Half:
-    """Run code by one of the two halves, from a thread that has no event loop."""
-
-    def __init__(self, name: Literal["sync", "async"]) -> None:
-        self.name = name
-
-    def run(self, codemode: Codemode, code: str, **options: Any) -> ExecutionResult:
-        if self.name == "sync":
-            return codemode.run(code, **options)
-        return asyncio.run(codemode.run_async(code, **options))
-
-
 @pytest.fixture(params=["sync", "async"])
 def half(request: pytest.FixtureRequest) -> Half:
     """Give each of the two halves of the client in turn."""
     return Half(request.param)
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """Give a folder that sandboxes of other users may enter; the path fits a socket."""
+    with tempfile.TemporaryDirectory(prefix="cm-test-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)

@@ -16,28 +16,12 @@ from typing import Any
 import pytest
 
 from tests.concurrency import test_mutations
+from tests.concurrency.ended_processes import SIGNALS, once
+from tests.concurrency.endings import CELLS, ENDINGS, measure
 from tests.concurrency.mutations import NOTICED
-from tests.concurrency.test_cancellation import CELLS, ENDINGS, measure
-from tests.concurrency.test_cancellation_of_processes import SIGNALS, once
 from tests.support.deaths import PROMISED_SECONDS, STATES
 from tests.support.processes import ExecutorProcess
-
-__all__ = ["main", "table"]
-
-Cells = dict[tuple[str, str], str]
-
-
-def table(cells: Cells) -> str:
-    """Return cells by row and column as a table in Markdown."""
-    columns = list(dict.fromkeys(column for _, column in cells))
-    rows = [["", *columns]] + [
-        [row, *(cells.get((row, column), "") for column in columns)]
-        for row in dict.fromkeys(row for row, _ in cells)
-    ]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(columns) + 1)]
-    rows.insert(1, ["-" * width for width in widths])
-    padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows)
-    return "\n".join(f"| {' | '.join(row)} |" for row in padded)
+from tests.support.tables import Cells, table
 
 
 class Outcomes:

@@ -5,22 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from codemode import ExecutorConfig
 from codemode.executor.serving import server
+from tests.concurrency.ended_processes import once, working
 from tests.support.deaths import (
     PROMISED_SECONDS,
     STATES,
-    arrive,
     best_of,
     seconds_until_death,
 )
@@ -38,56 +33,10 @@ EachSignal = pytest.mark.parametrize(
         pytest.param(signal.SIGKILL, id="SIGKILL", marks=pytest.mark.deep),
     ],
 )
-SIGNALS = {"Ctrl-C": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL}
 EachHalf = pytest.mark.parametrize(
     "half",
     deep_except(["sync", "async", "codemode_exec"], "async"),
 )
-ROOT = Path(__file__).resolve().parents[2]
-
-# The executor of a process's own runs its code without a PID namespace here,
-# so that the code can tell its process id to whoever measures.
-PYTHONPATH = os.pathsep.join(map(str, (ROOT, ROOT / "example_project")))
-NO_NAMESPACE = {"CODEMODE_EXECUTOR_TIER": "unsafe", "CODEMODE_EXECUTOR_MIN_TIER": "unsafe"}
-
-
-@contextmanager
-def working(half: str, state: str, url: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Start a process whose code is in the given state; give it and its sandbox's id."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.concurrency.ended_process", half, state, url],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": PYTHONPATH, **NO_NAMESPACE},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            pid = int(process.stdout.readline())
-            arrive(pid, state)
-            yield process, pid
-        finally:
-            process.kill()
-
-
-def once(half: str, state: str, url: str, number: int) -> float:
-    with working(half, state, url) as (process, pid):
-        seconds = seconds_until_death(pid, lambda: process.send_signal(number))
-        # Only now what holds it up goes on.
-        out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode in (-number, 1, 128 + number)
-    if half == "codemode_exec" and number == signal.SIGINT:
-        assert process.returncode == 130
-        assert err.splitlines()[-1] == "CommandError: interrupted"
-        assert out.endswith("unwound\n") == (state == "async tool")
-    elif number == signal.SIGINT:
-        assert err.splitlines()[-1] == "KeyboardInterrupt"
-        assert out == ("unwound\n" if state == "async tool" else "")
-    else:
-        assert err == ""
-    return seconds
 
 
 def skip_in_a_pid_namespace() -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from tests.concurrency.forked_process import CHILDREN, STATES
 from tests.support.marks import deep_except
+from tests.support.paths import ROOT
 from tests.support.processes import ExecutorProcess
 
-ROOT = Path(__file__).parents[2]
 SUPPORT = "GRPC_ENABLE_FORK_SUPPORT"
 
 # What is said to no harm: by gRPC of a fork during a call, by asyncio's debug mode of a loop in

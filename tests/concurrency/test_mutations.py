@@ -12,13 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.concurrency.mutations import MUTATIONS, NOTICED, VARIABLE
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 _MAX_SECONDS = 180.0
 
 

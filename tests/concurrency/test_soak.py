@@ -19,13 +19,13 @@ from codemode import (
     Codemode,
     ExecutionResult,
     ExecutorConnectionError,
-    RuntimeContext,
     ToolError,
     get_current_context,
     tool,
 )
 from codemode.core.events import ExecutionCompleted
-from tests.codemode.executor.test_growth import belongings, settled
+from tests.support.belongings import belongings, settled
+from tests.support.callers import tenant_of
 from tests.support.processes import ExecutorProcess, descendants, wait_until
 
 MIB = 1024 * 1024
@@ -47,10 +47,6 @@ KINDS: dict[str, tuple[str, str]] = {
     "too slow": ("print(token)\nimport time\ntime.sleep(60)", "timeout"),
 }
 OFTEN = [*list(KINDS)[:4] * 5, *list(KINDS)[4:]]
-
-
-def tenant_of(context: RuntimeContext | None) -> str:
-    return str(context.get("tenant")) if context else ""
 
 
 class Soak:

@@ -8,12 +8,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
-from tests.concurrency.__main__ import table
 from tests.database.postgresql import PostgresServer, PostgresUnavailableError
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.paths import ROOT
+from tests.support.tables import table
 
 
 def main() -> int:

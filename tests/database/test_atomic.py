@@ -17,32 +17,14 @@ from codemode import ExecutionResult, tool
 from codemode.errors import ConfigurationError
 from django_codemode import run_atomic
 from django_codemode.views import AsyncExecuteView, StreamView
-from shop.models import Customer, Merchant
+from shop.models import Customer
 from tests.database.connections import registered
+from tests.database.merchants import amake, committed, make, make_and_tell, make_twice, slugs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 TOOLS = ["make", "amake", "make_twice", "ask_wrongly", "make_orphan", "make_and_tell", "nested"]
 BOTH = "make('a')\nawait amake('b')\n"
-
-committed: list[str] = []
-
-
-def slugs() -> list[str]:
-    return list(Merchant.objects.order_by("slug").values_list("slug", flat=True))
-
-
-def make(slug: str) -> None:
-    Merchant.objects.create(slug=slug, name=slug, currency="EUR")
-
-
-async def amake(slug: str) -> None:
-    await Merchant.objects.acreate(slug=slug, name=slug, currency="EUR")
-
-
-def make_twice(slug: str) -> None:
-    make(slug)
-    make(slug)
 
 
 def ask_wrongly() -> None:
@@ -53,11 +35,6 @@ def ask_wrongly() -> None:
 def make_orphan(slug: str) -> None:
     make(slug)
     Customer.objects.create(merchant_id=10**6, name="of no merchant")
-
-
-def make_and_tell(slug: str) -> None:
-    make(slug)
-    transaction.on_commit(lambda: committed.append(slug))
 
 
 @tool(thread_sensitive=False)

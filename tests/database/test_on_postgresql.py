@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.database.postgresql import PostgresServer, PostgresUnavailableError
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.paths import ROOT
 
 
 @pytest.fixture

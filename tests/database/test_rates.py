@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.test import override_settings
 
 from django_codemode._requests.rates import count_execution
-from django_codemode.refusals import RefusalError
+from tests.support.rates import allowed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,17 +36,6 @@ def table() -> Iterator[None]:
         yield
     with connection.cursor() as cursor:
         cursor.execute(f"DROP TABLE {TABLE}")
-
-
-def allowed(who: str, rate: str, attempts: int) -> int:
-    passed = 0
-    for _ in range(attempts):
-        try:
-            count_execution(who, rate)
-        except RefusalError:
-            continue
-        passed += 1
-    return passed
 
 
 def test_those_who_come_at_once_are_all_counted() -> None:

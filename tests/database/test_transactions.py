@@ -17,35 +17,12 @@ from codemode import ExecutionResult, tool
 from django_codemode import get_codemode
 from shop.models import Merchant
 from tests.database.connections import is_postgresql, registered, value_of
-
-committed: list[str] = []
-
-
-def slugs() -> list[str]:
-    return list(Merchant.objects.order_by("slug").values_list("slug", flat=True))
-
-
-def make(slug: str) -> None:
-    Merchant.objects.create(slug=slug, name=slug, currency="EUR")
+from tests.database.merchants import amake, committed, make, make_and_tell, make_twice, slugs
 
 
 def make_then_fail(slug: str) -> None:
     make(slug)
     raise LookupError("after the row was written")
-
-
-def make_twice(slug: str) -> None:
-    make(slug)
-    make(slug)
-
-
-def make_and_tell(slug: str) -> None:
-    make(slug)
-    transaction.on_commit(lambda: committed.append(slug))
-
-
-async def amake(slug: str) -> None:
-    await Merchant.objects.acreate(slug=slug, name=slug, currency="EUR")
 
 
 async def amake_twice_in_a_savepoint(slug: str) -> None:

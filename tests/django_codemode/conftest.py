@@ -9,6 +9,7 @@ from django.test import override_settings
 from django_codemode.shared import shared
 from tests.support.django_servers import session_headers
 from tests.support.processes import ExecutorProcess
+from tests.support.sandboxes import Sandboxes
 
 
 @pytest.fixture
@@ -38,17 +39,6 @@ def use_open_executor(open_executor: ExecutorProcess) -> Iterator[ExecutorProces
     limits = {"max_output_bytes": 64 * 2**20, "execution_timeout": 600}
     with override_settings(CODEMODE={"EXECUTOR_URL": open_executor.url, "LIMITS": limits}):
         yield open_executor
-
-
-class Sandboxes:
-    """Be the tool by which code tells the process ids of its sandboxes."""
-
-    def __init__(self) -> None:
-        self.pids: list[int] = []
-
-    def run(self, pid: int) -> None:
-        """Note a process id."""
-        self.pids.append(pid)
 
 
 @pytest.fixture

@@ -23,9 +23,8 @@ from codemode.errors import ToolRegistrationError
 from django_codemode import SYSTEM, get_codemode, register_tool
 from django_codemode.apps import CodemodeConfig
 from django_codemode.shared import shared
+from tests.support.paths import ROOT
 from tests.support.processes import wait_until
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def config() -> CodemodeConfig:

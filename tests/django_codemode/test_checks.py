@@ -29,9 +29,9 @@ from django_codemode.middleware import CodemodeMiddleware
 from django_codemode.shared import shared
 from django_codemode.tool_checks import check_tools
 from shop.models import Merchant
+from tests.support.paths import ROOT
 from tests.testapp import codemode_tools as testapp_tools
 
-ROOT = Path(__file__).resolve().parents[2]
 OURS = "django_codemode.middleware.CodemodeMiddleware"
 SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
 MODELS = "django.contrib.auth.backends.ModelBackend"

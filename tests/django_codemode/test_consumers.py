@@ -21,8 +21,8 @@ from django_codemode.asgi import CodemodeASGIMiddleware
 from django_codemode.consumers import CodemodeConsumer
 from django_codemode.shared import shared
 from shop.models import Merchant
-from tests.django_codemode.conftest import Sandboxes
 from tests.support.processes import is_running, wait_until
+from tests.support.sandboxes import Sandboxes
 from tests.support.websockets import Socket, in_process
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -11,8 +11,8 @@ from django.test import override_settings
 from codemode import ExecutorBusyError
 from codemode.executor.streams.admission import Admission, Slot
 from django_codemode import get_codemode
-from tests.codemode.executor.pool.test_pool import serving
-from tests.codemode.executor.streams.test_flood import Callers
+from tests.support.callers import Callers
+from tests.support.serving import serving
 
 
 class TenantCallers(Callers):

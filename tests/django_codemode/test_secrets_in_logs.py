@@ -6,7 +6,6 @@ import json
 import logging
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,9 +19,8 @@ from django_codemode import SYSTEM
 from django_codemode.conf import get_settings
 from django_codemode.shared import get_codemode, shared
 from tests.support.commands import call
+from tests.support.paths import ROOT
 from tests.support.processes import ExecutorProcess
-
-ROOT = Path(__file__).resolve().parents[2]
 
 SECRETS = {
     "executor key": "Key-51a0-of-the-executor",

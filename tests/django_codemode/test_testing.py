@@ -29,9 +29,8 @@ from django_codemode.testing import (
     runtime_context,
 )
 from shop.models import Merchant
+from tests.support.paths import ROOT
 from tests.support.processes import is_running
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module", autouse=True)

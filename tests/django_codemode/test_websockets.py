@@ -23,11 +23,11 @@ from django_codemode._streams.broadcast import Watch, Watcher
 from django_codemode.refusals import RefusalError
 from django_codemode.shared import shared
 from shop.models import Merchant
-from tests.django_codemode.conftest import Sandboxes
 from tests.django_codemode.redis_server import Redis, redis_serves
 from tests.django_codemode.websocket_app import make_application
 from tests.support.django_servers import asgi_serves, session_headers
 from tests.support.processes import ExecutorProcess, is_running, wait_until
+from tests.support.sandboxes import Sandboxes
 from tests.support.websockets import Socket, over_the_wire
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -27,7 +27,7 @@ from django.urls import include, path
 
 from django_codemode import SYSTEM
 from django_codemode.consumers import CodemodeConsumer
-from tests.django_codemode.views.test_stream import parse, parts_of
+from tests.support.server_sent_events import parse, parts_of
 from tests.support.websockets import in_process
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
 from tests.support.processes import ExecutorProcess
-
-ROOT = Path(__file__).resolve().parents[2]
 
 # Of a whole deployment only the server is missing, and the proxy that ends TLS.
 REQUESTS = """

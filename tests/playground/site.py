@@ -14,9 +14,10 @@ from typing import Any, Self
 
 import httpx
 
+from tests.support.paths import ROOT
+
 __all__ = ["PAGE", "STREAM", "Site"]
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = "/admin/django_codemode/codepermission/"
 STREAM = f"{PAGE}stream/"
 

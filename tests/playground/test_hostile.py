@@ -10,8 +10,8 @@ import pytest
 
 from tests.playground.browser import Browser, Page, wait_until
 from tests.playground.codemode_tools import HOSTILE
+from tests.playground.images import SVG
 from tests.playground.site import PAGE, Site
-from tests.playground.test_page import SVG
 
 pytestmark = pytest.mark.deep
 

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 
 import pytest
 from selenium.webdriver.common.by import By
 
 from tests.playground.browser import Browser, Page, wait_until
+from tests.playground.images import PNG, SVG
 from tests.playground.site import PAGE, Site, post
 
 pytestmark = pytest.mark.deep
-
-# The smallest picture: one red pixel.
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
-)
-SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="60" height="40"><circle cx="20" cy="20" r="9"/></svg>'
 
 
 def test_progress_is_shown_while_the_code_runs(page: Page) -> None:

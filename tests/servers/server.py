@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.paths import ROOT
 from tests.support.processes import descendants, free_port, is_running, wait_until
 
 __all__ = ["SERVERS", "RunningServer", "Server"]
 
-ROOT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 90.0
 _STOP_SECONDS = 60.0
 # What must not be in a server's log. Django warns of iterators of the other

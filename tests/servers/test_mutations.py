@@ -7,8 +7,7 @@ import pytest
 from tests.servers.cells import CELLS, SMOKE
 from tests.servers.project.mutations import MUTATIONS
 from tests.servers.server import SERVERS, RunningServer
-from tests.servers.test_servers import executor_of
-from tests.servers.traffic import Tally
+from tests.servers.traffic import Tally, executor_of
 
 NOTICED = [
     ("the_context_is_not_restored", "gunicorn sync", "own context", "leaks"),

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
-import psutil
 import pytest
 
 from tests.servers.cells import CELLS, SMOKE
 from tests.servers.server import SERVERS, RunningServer, Server
-from tests.servers.traffic import Tally, Visitor
+from tests.servers.traffic import Tally, executor_of
 from tests.support.marks import deep_except
 
 # One of each kind; the deep tests take them all.
@@ -43,15 +40,3 @@ def test_each_request_keeps_its_context_and_sigterm_ends_all(
             assert executor_of(running), "no executor of its own: nothing to prove"
             running.terminate()
             assert running.complaints() == [], running.log
-
-
-def executor_of(running: RunningServer) -> int | None:
-    """Return the embedded executor of one of the server's processes, started by itself."""
-    visitor = Visitor(running, Tally())
-    try:
-        process = json.loads(visitor.ask("/process/") or "{}")
-    finally:
-        visitor.close()
-    executor: int | None = process["executor"]
-    assert executor is None or psutil.Process(executor).ppid() == process["pid"]
-    return executor

@@ -10,9 +10,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+import psutil
+
 from tests.servers.server import RunningServer
 
-__all__ = ["ASYNC_CODE", "SYNC_CODE", "TENANTS", "Tally", "Visitor", "Volume", "judge", "visit"]
+__all__ = [
+    "ASYNC_CODE",
+    "SYNC_CODE",
+    "TENANTS",
+    "Tally",
+    "Visitor",
+    "Volume",
+    "executor_of",
+    "judge",
+    "visit",
+]
 
 TENANTS = ("acme", "globex", "initech", "umbrella", "wayne")
 
@@ -194,3 +206,15 @@ def visit(
     with ThreadPoolExecutor(volume.visitors) as pool:
         for future in [pool.submit(work) for _ in range(volume.visitors)]:
             future.result()
+
+
+def executor_of(running: RunningServer) -> int | None:
+    """Return the embedded executor of one of the server's processes, started by itself."""
+    visitor = Visitor(running, Tally())
+    try:
+        process = json.loads(visitor.ask("/process/") or "{}")
+    finally:
+        visitor.close()
+    executor: int | None = process["executor"]
+    assert executor is None or psutil.Process(executor).ppid() == process["pid"]
+    return executor

@@ -6,13 +6,13 @@ import io
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from django.core.management import CommandError, call_command
 
+from tests.support.paths import ROOT
+
 __all__ = ["FOR_ALL", "call", "run", "start"]
 
-ROOT = Path(__file__).resolve().parents[2]
 
 # What a test gives to all the processes that it starts.
 FOR_ALL: dict[str, str] = {}

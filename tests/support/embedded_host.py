@@ -9,10 +9,10 @@ from pathlib import Path
 
 from codemode import Codemode
 from codemode.embedded.executor import EmbeddedExecutor
+from tests.support.paths import ROOT
 from tests.support.processes import descendants, is_running, wait_until
 
 __all__ = [
-    "ROOT",
     "all_gone",
     "command",
     "embedded",
@@ -22,8 +22,6 @@ __all__ = [
     "run_program",
     "running",
 ]
-
-ROOT = Path(__file__).parents[2]
 
 
 def command(source: str, *arguments: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
@@ -24,6 +25,7 @@ import psutil
 __all__ = [
     "WHO",
     "ExecutorProcess",
+    "becomes",
     "descendants",
     "ending_all_it_starts",
     "free_port",
@@ -215,4 +217,14 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
         if time.monotonic() > deadline:
             return False
         time.sleep(0.01)
+    return True
+
+
+async def becomes(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
+    """Wait for a condition in an event loop, and tell whether it came true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.01)
     return True

@@ -7,12 +7,12 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-LESSER_HOST = ROOT / "tests" / "support" / "lesser_host.py"
+from tests.support.containers import LESSER_HOST
+from tests.support.paths import ROOT
+
 TEST = "tests/codemode/executor/host/test_isolation.py::test_best_tier_needs_no_excuse"
 
 

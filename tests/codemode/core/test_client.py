@@ -29,7 +29,7 @@ from codemode import (
 from codemode.config import MAX_SECONDS
 from codemode.core._dispatch.pool_share import MAX_SHARE_THREADS
 from codemode.errors import ExecutorRequestError
-from tests.codemode.conftest import Half
+from tests.support.halves import Half
 
 
 def register(codemode: Codemode, *tools: Any) -> None:

@@ -24,7 +24,7 @@ from codemode import (
     ExecutorClient,
     ValueEncodingError,
 )
-from tests.codemode.conftest import Half
+from tests.support.halves import Half
 from tests.support.processes import ExecutorProcess
 
 

@@ -13,7 +13,7 @@ import pytest
 from codemode import Codemode, ExecutionResult, ExecutorClientError
 from codemode.core.events import Event, ExecutionCompleted, ExecutionStarted, OutputReceived
 from codemode.tools import tool
-from tests.codemode.conftest import Half
+from tests.support.halves import Half
 from tests.support.processes import WHO, is_running, threads_of_executions, wait_until
 
 

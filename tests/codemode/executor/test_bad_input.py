@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from codemode import ClientConfig, Codemode, ExecutionError, ExecutionResult, Limits
-from tests.codemode.conftest import Half
+from tests.support.halves import Half
 from tests.support.processes import ExecutorProcess, descendants, is_running, wait_until
 
 MIB = 1024 * 1024

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-import psutil
 import pytest
 
 from codemode import ClientConfig, Codemode
+from tests.support.belongings import belongings, settled
 from tests.support.processes import (
     ExecutorProcess,
-    descendants,
-    open_descriptors,
-    wait_until,
 )
 
 MIB = 1024 * 1024
@@ -33,45 +27,6 @@ def worked(own_executor: ExecutorProcess) -> Iterator[Codemode]:
         codemode.registry.register_tool("add", lambda a, b: a + b)
         codemode.registry.register_tool("rate", rate)
         yield codemode
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Belongings:
-    """Say what a client and an executor hold."""
-
-    processes: int
-    descriptors: tuple[int, int]
-    threads: tuple[int, int]
-    memory: tuple[int, int]
-
-
-def belongings(executor: ExecutorProcess) -> Belongings:
-    gc.collect()
-    pids = (os.getpid(), executor.pid)
-    return Belongings(
-        processes=len(descendants(executor.pid)),
-        descriptors=(open_descriptors(pids[0]), open_descriptors(pids[1])),
-        threads=(threading.active_count(), psutil.Process(pids[1]).num_threads()),
-        memory=(
-            psutil.Process(pids[0]).memory_info().rss,
-            psutil.Process(pids[1]).memory_info().rss,
-        ),
-    )
-
-
-def settled(executor: ExecutorProcess, before: Belongings, memory: int) -> bool:
-    """Tell whether both sides came back to what they held, within what a moment may differ."""
-
-    def close() -> bool:
-        now = belongings(executor)
-        return (
-            now.processes <= before.processes + 1
-            and all(b <= a + 8 for a, b in zip(before.descriptors, now.descriptors, strict=True))
-            and all(b <= a + 4 for a, b in zip(before.threads, now.threads, strict=True))
-            and all(b <= a + memory for a, b in zip(before.memory, now.memory, strict=True))
-        )
-
-    return wait_until(close)
 
 
 CODE = "x = add(1, 2)\nprint(x)\ny = await rate('EUR')\nresult = [x, y]"

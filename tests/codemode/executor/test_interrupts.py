@@ -15,7 +15,7 @@ import pytest
 
 import codemode.core._link.request as request_module
 from codemode import ClientConfig, Codemode, ExecutorConnectionError, ExecutorDeadlineError
-from tests.codemode.conftest import Half
+from tests.support.halves import Half
 from tests.support.marks import deep_except
 from tests.support.processes import WHO, ExecutorProcess, is_running, wait_until
 

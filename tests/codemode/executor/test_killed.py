@@ -12,7 +12,7 @@ import pytest
 
 from codemode import ClientConfig, Codemode, ExecutionResult, ExecutorConnectionError
 from codemode.core._grpc import channels
-from tests.codemode.conftest import Half
+from tests.support.halves import Half
 from tests.support.processes import (
     WHO,
     ExecutorProcess,

@@ -26,11 +26,10 @@ from pydantic_core import core_schema
 from codemode.tools import InvalidArguments, Tool, make_tool
 from codemode.tools.guard import guarded_validator
 from codemode.values import decode, encode
-from tests.codemode.values.test_hostile_values import colliding_slots
+from tests.support.collisions import PRIME, colliding_slots
 from tests.support.marks import deep_except
 
 SIZE = 64 * 1024
-PRIME = 2**61 - 1
 
 
 class Row(TypedDict):

@@ -30,10 +30,9 @@ from codemode.values.wire_format import (
     TAG_TIMEDELTA,
     TAG_UUID,
 )
+from tests.support.collisions import PRIME, colliding_slots
 from tests.support.marks import deep_except
 from tests.support.value_strategies import identity, values
-
-PRIME = 2**61 - 1
 
 
 def tag(number: int, value: Any) -> bytes:
@@ -179,29 +178,6 @@ def test_equal_hashes_are_allowed_up_to_what_happens_by_chance() -> None:
     few = dict.fromkeys(PRIME * factor for factor in range(10))
     assert decode(encode(few)) == few
     assert "collide" in refused(pairs(PRIME * factor for factor in range(100)))
-
-
-def colliding_slots(bits: int) -> list[int]:
-    """Return integers of different hashes that meet in a dict of ``2**bits`` slots.
-
-    The first third are the slots along the cycle on which a search ends; each other
-    key is searched through many of them.
-    """
-    size = 1 << bits
-    mask = size - 1
-    slots = [0]
-    while len(slots) < size // 3 + 1:
-        slots.append((5 * slots[-1] + 1) & mask)
-    places = {slot: place for place, slot in enumerate(slots)}
-    late = []
-    for key in range(size, size << 6):
-        slot, perturb = key & mask, key
-        while perturb and slot in places:
-            perturb >>= 5
-            slot = (5 * slot + perturb + 1) & mask
-        if not perturb and slot in places:
-            late.append((places[slot], key))
-    return slots + [key for _, key in sorted(late)[: 2 * size // 3 - len(slots)]]
 
 
 def test_keys_of_different_hashes_that_share_their_slots_are_refused() -> None:

@@ -31,12 +31,10 @@ from codemode.executor.streams.run import ChildLostError, Run
 from codemode.protos import codemode_pb2 as pb
 from codemode.values import decode, encode
 from codemode.wire.frames import PROGRESS, Frame, pack, pack_texts
-from tests.codemode.executor.streams.test_hostile_child import Hearer
+from tests.support.puppets import MAX_VALUE, RUN, Hearer
 from tests.support.value_strategies import identity
 
-RUN = 7
 FEW, MANY, MILLION = 20_000, 200_000, 1_000_000
-MAX_VALUE = 100_000
 LONGEST_SECONDS = 5.0
 GROWTH_BYTES = 24 * 1024 * 1024
 

@@ -22,6 +22,7 @@ from django_codemode._requests.rates import count_execution
 from django_codemode.conf import parse
 from django_codemode.refusals import RefusalError
 from django_codemode.views import ExecuteView
+from tests.support.rates import allowed
 
 CACHES = {
     name: {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": f"rates-{name}"}
@@ -46,17 +47,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         monkeypatch.setattr(time, "time", lambda: seconds)
 
     return set_time
-
-
-def allowed(who: object, rate: str | None, attempts: int) -> int:
-    passed = 0
-    for _ in range(attempts):
-        try:
-            count_execution(who, rate)
-        except RefusalError:
-            continue
-        passed += 1
-    return passed
 
 
 def test_each_has_a_number_of_executions_per_period(clock: Callable[[float], None]) -> None:

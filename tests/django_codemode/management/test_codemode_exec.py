@@ -13,9 +13,7 @@ from django.test import override_settings
 from codemode.core.context import get_current_context
 from django_codemode.shared import shared
 from tests.support import commands
-
-ROOT = Path(__file__).resolve().parents[3]
-
+from tests.support.paths import ROOT
 
 call = partial(commands.call, "codemode_exec")
 start = partial(commands.start, "codemode_exec")

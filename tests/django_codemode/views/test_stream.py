@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -28,28 +27,14 @@ from django_codemode.playground.views import PlaygroundStreamView
 from django_codemode.shared import shared
 from django_codemode.sse import stream_response
 from django_codemode.views import StreamView
-from tests.django_codemode.conftest import Sandboxes
 from tests.support.django_servers import asgi_serves, wsgi_serves
 from tests.support.processes import is_running, wait_until
+from tests.support.sandboxes import Sandboxes
+from tests.support.server_sent_events import Events, parse, parts_of
 from tests.support.websockets import in_process
 
 URL = "/codemode/stream/"
 ENDLESS = "import os, time\ntestapp_here(os.getpid())\nprint('in', flush=True)\n"
-
-Events = list[tuple[int, str, dict[str, Any]]]
-
-
-def parse(text: str) -> Events:
-    """Read a whole body as a client of server-sent events does."""
-    events: Events = []
-    assert text.endswith("\n\n")
-    for block in text.removesuffix("\n\n").split("\n\n"):
-        if block.startswith(":"):
-            continue
-        fields = dict(line.split(": ", 1) for line in block.split("\n"))
-        assert list(fields) == ["id", "event", "data"]
-        events.append((int(fields["id"]), fields["event"], json.loads(fields["data"])))
-    return events
 
 
 def by_wsgi(user: User, body: dict[str, Any], **headers: str) -> tuple[Any, Events]:
@@ -262,10 +247,6 @@ async def test_a_failure_outside_the_code_is_the_last_event_and_names_no_inner_h
         assert data["retry_after"] == retry_after
         assert data["result"] is None
         assert b"inner" not in text
-
-
-async def parts_of(response: Any) -> list[bytes]:
-    return [part async for part in response]
 
 
 HEARTBEAT = b": still running\n\n"

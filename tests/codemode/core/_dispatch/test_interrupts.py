@@ -15,7 +15,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 
 from codemode import Codemode, ExecutionResult, tool
 from codemode.core._dispatch.interrupts import is_interrupt
-from tests.codemode.core._dispatch.test_observation import Watcher
+from tests.support.observers import Watcher
 
 Handler = Callable[[int, FrameType | None], Any]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from codemode import ClientConfig, Codemode, ExecutorConnectionError, ToolError
-from tests.codemode.conftest import Half
+from tests.support.halves import Half
 
 SECRET = "s3cr3t"
 

@@ -14,8 +14,8 @@ from codemode.core._link.request import next_message
 from codemode.protos import codemode_pb2 as pb
 from codemode.values import decode, encode
 from codemode.wire.protobuf import CHUNK_BYTES, unbatched
-from tests.codemode.conftest import Half
-from tests.codemode.core._grpc.test_channels import DONE, scripted
+from tests.support.halves import Half
+from tests.support.scripted_executor import DONE, scripted
 
 CALLS = 20
 

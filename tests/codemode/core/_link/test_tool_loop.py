@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 
 from codemode import Codemode
 from codemode.core.event_stream import EventStream
-from tests.codemode.core._dispatch.test_observation import Watcher
+from tests.support.observers import Watcher
 from tests.support.processes import wait_until
 
 

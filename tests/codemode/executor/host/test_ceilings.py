@@ -8,7 +8,7 @@ import pytest
 
 from codemode import ConfigurationError, ExecutorConfig, Limits
 from codemode.config import CEILINGS
-from tests.codemode.executor.pool.test_pool import serving
+from tests.support.serving import serving
 
 
 @pytest.mark.parametrize(

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-import codemode as package
-from codemode import ClientConfig, Codemode, ExecutorConfig
+from codemode import ClientConfig, Codemode
 from codemode.config import Tier
 from codemode.executor.host import control_groups as cgroups
 from codemode.executor.host.control_groups import Cgroups
 from codemode.executor.serving import server as server_module
-from codemode.executor.serving.server import ExecutorServer
 from codemode.executor.streams import sandbox_opening as opening
+from tests.support.control_groups import folders
 from tests.support.hosts import delegated, needs_tier
 from tests.support.marks import deep_except
+from tests.support.paths import ROOT
 from tests.support.processes import ExecutorProcess, wait_until
+from tests.support.serving import serving
 
 MIB = 1024 * 1024
-CHECKOUT = Path(package.__file__).parent.parent
 
 needs_memory = pytest.mark.skipif(
     "memory" not in delegated(), reason="no control group of memory is delegated here"
@@ -45,18 +42,6 @@ def tier(request: pytest.FixtureRequest) -> Tier:
     tier: Tier = request.param
     needs_tier(tier)
     return tier
-
-
-@contextlib.asynccontextmanager
-async def serving(tier: Tier, **options: Any) -> AsyncIterator[tuple[Codemode, ExecutorServer]]:
-    with tempfile.TemporaryDirectory(prefix="cm-test-") as folder:
-        url = f"unix:{folder}/socket"
-        config = ExecutorConfig(listen=(url,), tier=tier, min_tier=tier, pool_size=2, **options)
-        async with (
-            ExecutorServer(config) as server,
-            Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode,
-        ):
-            yield codemode, server
 
 
 def groups_of(pid: int) -> dict[str, Path]:
@@ -79,11 +64,6 @@ def limits_in_group(pid: int) -> tuple[int, int]:
         assert (group / "cgroup.procs").read_text().split() == [str(pid)]
     most = (groups["pids"] / "pids.max").read_text().replace("max", "0")
     return int(most), int((groups["memory"] / "memory.limit_in_bytes").read_text())
-
-
-def folders(executor: int) -> set[Path]:
-    """Return the groups of the executor with that process id."""
-    return set(Path("/sys/fs/cgroup").glob(f"**/codemode-{executor}-*"))
 
 
 @needs_memory
@@ -342,7 +322,7 @@ def test_group_of_version_2_is_divided_only_by_who_is_alone_in_it(
         [sys.executable, "-c", _ALONE_OR_NOT, str(group), controller, company],
         text=True,
         timeout=100,
-        cwd=CHECKOUT,
+        cwd=ROOT,
     ).splitlines()
     if company == "alone":
         assert said[0] == f"{controller} (version 2)"
@@ -371,7 +351,7 @@ def test_bounds_do_not_need_the_controller_of_the_cpu() -> None:
         ["unshare", "--mount", "sh", "-c", f'{command} "$0"', code],
         text=True,
         timeout=100,
-        cwd=CHECKOUT,
+        cwd=ROOT,
     )
     assert said == "memory, pids (version 1)\n"
 
@@ -390,7 +370,7 @@ def test_only_what_is_in_no_group_shares_the_cpu_by_session(cpu_group: Path) -> 
         (enter, ("unshare", "--cgroup"), False),
     ):
         command = ("sh", "-c", f'{before}exec "$0" "$@"', *around, sys.executable, "-c", _ASK)
-        said = subprocess.check_output(command, text=True, timeout=100, cwd=CHECKOUT)
+        said = subprocess.check_output(command, text=True, timeout=100, cwd=ROOT)
         assert said == f"{expected}\n"
 
 

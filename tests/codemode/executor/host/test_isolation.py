@@ -19,44 +19,28 @@ from typing import Any, NamedTuple
 import psutil
 import pytest
 
-import codemode as package
 from codemode import ClientConfig, Codemode, ExecutionResult
 from codemode.config import CEILINGS, Tier
 from codemode.errors import ConfigurationError
 from codemode.executor.host.isolation import GAPS, SECCOMP_PROFILE, TIERS, choose
 from codemode.sandbox.lockdown import policy
 from codemode.sandbox.lockdown.syscall_numbers import NUMBERS
+from tests.support.containers import (
+    CONTAINER_CAPABILITIES,
+    LANDLOCK_CALLS,
+    LESSER_HOST,
+    NOBODY,
+    container,
+)
 from tests.support.hosts import needs_tier
 from tests.support.marks import deep_except
+from tests.support.paths import ROOT
 from tests.support.processes import descendants, is_running, wait_until
 from tests.support.resolvers import RESOLVERS
-
-CHECKOUT = Path(package.__file__).parent.parent
-NOBODY = 65534
-NAMESPACE_CALLS = (
-    "unshare setns mount umount2 pivot_root mount_setattr move_mount open_tree".split()
-)
-LANDLOCK_CALLS = "landlock_create_ruleset landlock_add_rule landlock_restrict_self".split()
-
-# What container runtimes leave root by default, by number.
-CONTAINER_CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31)
 
 pytestmark = pytest.mark.skipif(
     platform.machine() not in NUMBERS, reason="no system call table for this machine"
 )
-
-
-def container(*, landlock: int = 0, namespaces: int = errno.EPERM, **spec: Any) -> dict[str, Any]:
-    """Describe a container with the usual seccomp profile, with an errno for Landlock or 0."""
-    answers = dict.fromkeys(NAMESPACE_CALLS, namespaces) | {"clone3": errno.ENOSYS}
-    if landlock:
-        answers |= dict.fromkeys(LANDLOCK_CALLS, landlock)
-    return {
-        "answers": answers,
-        "no_new_namespaces": True,
-        "capabilities": CONTAINER_CAPABILITIES,
-        **spec,
-    }
 
 
 def _others_may_enter(path: Path) -> bool:
@@ -106,7 +90,7 @@ def start(
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [
-                *(sys.executable, str(CHECKOUT / "tests" / "support" / "lesser_host.py")),
+                *(sys.executable, str(LESSER_HOST)),
                 *(json.dumps(spec), sys.executable, "-m", "codemode.executor"),
                 *("--listen", address, "--ready-fd", str(ready_write), "--pool-size", "1"),
                 *options,
@@ -115,7 +99,7 @@ def start(
             stdout=log,
             stderr=log,
             pass_fds=(ready_write,),
-            env={**inherited, "PYTHONPATH": str(CHECKOUT), "TMPDIR": str(folder)},
+            env={**inherited, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)},
             cwd=folder,
         )
     os.close(ready_write)
@@ -315,7 +299,7 @@ def test_executor_that_may_go_before_its_sandboxes_is_named() -> None:
             *("unshare", "--mount", "sh", "-c"),
             f"mount -o remount,bind,ro /proc && exec {sys.executable} {probe}",
         ],
-        cwd=CHECKOUT,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=100,

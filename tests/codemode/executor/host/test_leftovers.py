@@ -14,8 +14,8 @@ from codemode import ClientConfig, Codemode
 from codemode.errors import ExecutorConnectionError
 from codemode.executor.host import control_groups as cgroups
 from codemode.executor.host.control_groups import Cgroups
-from tests.codemode.executor.host.test_control_groups import folders
 from tests.codemode.sandbox.attacks.battlefield import serving
+from tests.support.control_groups import folders
 from tests.support.hosts import delegated
 from tests.support.processes import ExecutorProcess, is_running, wait_until
 

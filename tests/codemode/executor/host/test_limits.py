@@ -10,7 +10,7 @@ import pytest
 from codemode import Codemode, ConfigurationError, ExecutionResult, Limits, ValueEncodingError
 from codemode.config import CEILINGS
 from codemode.errors import ExecutorRequestError
-from tests.codemode.conftest import Half
+from tests.support.halves import Half
 from tests.support.hosts import delegated
 
 

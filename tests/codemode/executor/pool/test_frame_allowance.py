@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from codemode.executor.pool.children import Child
 from codemode.executor.pool.frame_allowance import Allowance
 from codemode.wire.frames import PROGRESS, Frame, pack, pack_texts
-from tests.codemode.executor.streams.test_hostile_child import (
+from tests.support.puppets import (
     COMPLETED,
     MAX_VALUE,
     RUN,
     TAKEN,
     Puppet,
     call,
-    puppet_child,
     serve,
 )
 
@@ -28,12 +27,6 @@ TURN = 256
 EMPTY_OUTPUT = pack(Frame.STDOUT, RUN, 0)
 CANCEL_OF_NOTHING = pack(Frame.CANCEL_CALL, RUN, 999)
 NOTE = pack(Frame.PROGRESS, RUN, 0, PROGRESS.pack(1, 2) + pack_texts("note"))
-
-
-@pytest.fixture
-async def puppet() -> AsyncIterator[Puppet]:
-    async with puppet_child() as one:
-        yield one
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ import pytest
 from codemode import Codemode
 from codemode.executor.pool import children as child_module
 from codemode.executor.pool.children import Child
-from tests.codemode.executor.pool.test_pool import serving
-from tests.codemode.executor.streams.test_wire_contract import RawStream, opening
+from tests.support.raw_streams import RawStream, opening
+from tests.support.serving import serving
 
 
 @pytest.fixture

@@ -8,17 +8,14 @@ import os
 import signal
 import stat
 import tempfile
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from codemode import ClientConfig, Codemode, ExecutorConfig, ExecutorConnectionError
+from codemode import ClientConfig, Codemode, ExecutorConnectionError
 from codemode.config import Limits, Tier
 from codemode.executor.host.work_folders import WorkFolder
-from codemode.executor.serving.server import ExecutorServer
 from codemode.executor.streams.sandbox_opening import open_sandbox
 from codemode.wire.frames import Frame, pack_texts
 from tests.support.gate import Gate
@@ -26,28 +23,12 @@ from tests.support.hosts import needs_tier
 from tests.support.marks import deep_except
 from tests.support.processes import (
     ExecutorProcess,
+    becomes,
     descendants,
-    ending_all_it_starts,
     is_running,
     wait_until,
 )
-
-
-@contextlib.asynccontextmanager
-async def serving(
-    tier: Tier = "unsafe", **options: Any
-) -> AsyncIterator[tuple[Codemode, ExecutorServer]]:
-    """Serve from this process; nothing of the executor may stay behind."""
-    with ending_all_it_starts(), tempfile.TemporaryDirectory(prefix="cm-test-") as folder:
-        url = f"unix:{folder}/socket"
-        async with (
-            ExecutorServer(
-                # The code's own process ids and folders are those that the test sees.
-                ExecutorConfig(**{"listen": (url,), "min_tier": tier, "tier": tier, **options})
-            ) as server,
-            Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode,
-        ):
-            yield codemode, server
+from tests.support.serving import serving
 
 
 @pytest.fixture(params=deep_except(["A", "unsafe"], "A"))
@@ -62,15 +43,6 @@ async def pids(codemode: Codemode, runs: int) -> list[int]:
     results = [await codemode.run_async("import os\nos.getpid()") for _ in range(runs)]
     assert all(result.ok for result in results), results
     return [result.value for result in results]
-
-
-async def becomes(condition: Any, seconds: float = 60) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        await asyncio.sleep(0.01)
-    return True
 
 
 @pytest.mark.no_retry

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
-from codemode import ClientConfig, Codemode, ConfigurationError, ExecutorConfig
+from codemode import ClientConfig, Codemode, ConfigurationError
 from codemode.config import Tier
 from codemode.core.events import ExecutionCompleted
 from codemode.errors import ExecutorConnectionError, ExecutorRequestError
 from codemode.executor.pool import profiles
 from codemode.executor.pool.profiles import PROFILES, Profile
-from codemode.executor.serving.server import ExecutorServer
 from tests.support.hosts import needs_tier
 from tests.support.marks import deep_except
-from tests.support.processes import ExecutorProcess, ending_all_it_starts
+from tests.support.processes import ExecutorProcess
+from tests.support.serving import serving
 
 LOADED = "import sys\nsorted({'numpy', 'pandas', 'json'} & set(sys.modules))"
 TIERS: tuple[Tier, ...] = ("A", "B", "C", "unsafe")
@@ -42,20 +40,6 @@ def folder(request: pytest.FixtureRequest) -> Iterator[Path]:
         path = Path(name)
         path.chmod(0o755)
         yield path
-
-
-@contextlib.asynccontextmanager
-async def serving(
-    tier: Tier = "unsafe", **options: Any
-) -> AsyncIterator[tuple[Codemode, ExecutorServer]]:
-    with ending_all_it_starts(), tempfile.TemporaryDirectory(prefix="cm-test-") as name:
-        url = f"unix:{name}/socket"
-        config = ExecutorConfig(listen=(url,), tier=tier, min_tier=tier, pool_size=2, **options)
-        async with (
-            ExecutorServer(config) as server,
-            Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode,
-        ):
-            yield codemode, server
 
 
 async def test_profile_is_chosen_per_execution() -> None:

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from codemode.config import Tier
-from tests.codemode.executor.pool.test_zygotes import a_run_meanwhile, becomes, serving
 from tests.support.hosts import needs_tier
 from tests.support.marks import deep_except
+from tests.support.processes import becomes
+from tests.support.served_pools import a_run_meanwhile, serving_pool
 
 MANY = 300
 
@@ -50,7 +51,7 @@ async def test_hundreds_of_sandboxes_live_at_once(tier: Tier) -> None:
         await leave.wait()
         return inside
 
-    async with serving(tier, max_concurrency=MANY, max_queued=MANY) as served:
+    async with serving_pool(tier, max_concurrency=MANY, max_queued=MANY) as served:
         served.codemode.registry.register_tool("gate", gate)
         runs = (served.run("await gate()", execution_timeout=300) for _ in range(MANY))
         assert await asyncio.gather(*runs) == [MANY] * MANY
@@ -69,12 +70,12 @@ def test_executor_serves_with_few_descriptors(tier: Tier) -> None:
 
 @pytest.mark.parametrize("left", [0, 1])
 async def test_zygote_without_descriptors_keeps_its_runs(left: int) -> None:
-    async with serving() as served, a_run_meanwhile(served):
+    async with serving_pool() as served, a_run_meanwhile(served):
         await served.is_full()
         zygote = served.zygote
         with few_descriptors(zygote, left):
             assert await served.run("1") == 1  # an idle one, in whose place none can be made
-            await becomes(lambda: served.pool._failures > 0)
+            assert await becomes(lambda: served.pool._failures > 0)
         await served.is_full()
         assert served.zygote == zygote
 

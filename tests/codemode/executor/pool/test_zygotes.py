@@ -10,17 +10,17 @@ import resource
 import signal
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from codemode import ClientConfig, Codemode, ExecutorBusyError, ExecutorConfig
+from codemode import ExecutorBusyError, ExecutorConfig
 from codemode.config import Tier
 from codemode.executor.host.work_folders import WorkFolder
 from codemode.executor.pool import pool as pools
 from codemode.executor.pool import zygotes
-from codemode.executor.pool.pool import Pool, PoolUnavailableError
+from codemode.executor.pool.pool import PoolUnavailableError
 from codemode.executor.pool.sandbox_numbers import SlotNumbers
 from codemode.executor.pool.zygotes import Zygote, ZygoteStartError
 from codemode.executor.serving.server import ExecutorServer
@@ -29,66 +29,8 @@ from codemode.interpreter import InterpreterNotFoundError, find_python
 from codemode.wire.constants import SANDBOX_USERS as USERS
 from tests.support.hosts import needs_tier
 from tests.support.marks import deep_except
-from tests.support.processes import ExecutorProcess, ending_all_it_starts, open_descriptors
-
-PATIENCE = 60.0
-
-
-class Served:
-    """Be an executor in this process, its default pool and a client of it."""
-
-    def __init__(self, server: ExecutorServer, codemode: Codemode) -> None:
-        self.server = server
-        self.codemode = codemode
-        self.pool: Pool = server.pools["default"]
-
-    async def run(self, code: str, **options: Any) -> Any:
-        async with asyncio.timeout(PATIENCE):
-            result = await self.codemode.run_async(code, **options)
-        assert result.ok, result
-        return result.value
-
-    @property
-    def zygote(self) -> int:
-        """Return the process id of the one that forks now; 0 while there is none."""
-        return self.pool._zygote.pid if self.pool._zygote is not None else 0
-
-    def strike(self, number: int) -> None:
-        zygote = self.zygote
-        assert zygote, "0 would be this process and its own"
-        os.kill(zygote, number)
-
-    def idle(self) -> list[int]:
-        return [child.pid for _, child in self.pool._idle if not child.exited.done()]
-
-    async def is_full(self) -> None:
-        await becomes(lambda: len(self.idle()) == self.pool.size and not self.spawning)
-
-    @property
-    def spawning(self) -> int:
-        return self.pool._zygote.spawning if self.pool._zygote is not None else 0
-
-
-@contextlib.asynccontextmanager
-async def serving(tier: Tier = "unsafe", **options: Any) -> AsyncIterator[Served]:
-    with ending_all_it_starts(), tempfile.TemporaryDirectory(prefix="cm-test-") as folder:
-        url = f"unix:{folder}/socket"
-        config = ExecutorConfig(
-            **{"listen": (url,), "tier": tier, "min_tier": tier, "pool_size": 2, **options}
-        )
-        async with (
-            ExecutorServer(config) as server,
-            Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode,
-        ):
-            served = Served(server, codemode)
-            await served.is_full()
-            yield served
-
-
-async def becomes(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.01)
+from tests.support.processes import ExecutorProcess, becomes, open_descriptors
+from tests.support.served_pools import PATIENCE, a_run_meanwhile, serving_pool
 
 
 @contextlib.contextmanager
@@ -104,24 +46,6 @@ def no_descriptor_left(but: int = 0) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-@contextlib.asynccontextmanager
-async def a_run_meanwhile(served: Served) -> AsyncIterator[None]:
-    """Have a run that waits for a tool, and that must come to its own end."""
-    entered, leave = asyncio.Event(), asyncio.Event()
-
-    async def gate() -> str:
-        entered.set()
-        await leave.wait()
-        return "through"
-
-    served.codemode.registry.register_tool("gate", gate)
-    run = asyncio.create_task(served.run("await gate()", execution_timeout=300))
-    await entered.wait()
-    yield
-    leave.set()
-    assert await run == "through"
-
-
 def dies_before_it_is_proved(monkeypatch: pytest.MonkeyPatch) -> list[Zygote]:
     """Let the next zygote die between its start and its first child; return those that did."""
     spawn = Zygote.spawn
@@ -131,7 +55,7 @@ def dies_before_it_is_proved(monkeypatch: pytest.MonkeyPatch) -> list[Zygote]:
         if zygote.forks == 0 and struck in ([], [zygote]):
             struck[:] = [zygote]
             os.kill(zygote.pid, signal.SIGKILL)
-            await becomes(lambda: not zygote.alive)
+            assert await becomes(lambda: not zygote.alive)
         return await spawn(zygote)
 
     monkeypatch.setattr(Zygote, "spawn", strike)
@@ -158,10 +82,10 @@ async def test_pool_outlives_a_successor_that_fails(
     mishap: Callable[[pytest.MonkeyPatch], list[Any]], tier: Tier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needs_tier(tier)
-    async with serving(tier) as served:
+    async with serving_pool(tier) as served:
         struck = mishap(monkeypatch)
         served.strike(signal.SIGKILL)
-        await becomes(lambda: bool(struck) and served.pool.serving)
+        assert await becomes(lambda: bool(struck) and served.pool.serving)
         assert await served.run("6 * 7") == 42
 
 
@@ -171,10 +95,10 @@ async def test_old_zygote_is_replaced_though_a_first_attempt_fails(
     mishap: Callable[[pytest.MonkeyPatch], list[Any]], tier: Tier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needs_tier(tier)
-    async with serving(tier, zygote_max_age=0.5) as served:
+    async with serving_pool(tier, zygote_max_age=0.5) as served:
         struck = mishap(monkeypatch)
         old = served.zygote
-        await becomes(lambda: bool(struck) and served.zygote not in (0, old))
+        assert await becomes(lambda: bool(struck) and served.zygote not in (0, old))
         assert await served.run("6 * 7") == 42
 
 
@@ -183,7 +107,7 @@ async def test_zygote_that_ends_at_once_is_not_said_to_be_slow(
 ) -> None:
     monkeypatch.setattr(zygotes, "find_python", lambda: "/bin/false")
     with pytest.raises(ZygoteStartError, match="ended before it was ready"):
-        async with serving():
+        async with serving_pool():
             pass
 
 
@@ -198,7 +122,7 @@ async def test_old_zygote_fills_the_pool_while_its_successor_comes_up(
         await come.wait()
         await start(zygote)
 
-    async with serving(zygote_max_age=0.2) as served:
+    async with serving_pool(zygote_max_age=0.2) as served:
         monkeypatch.setattr(Zygote, "start", start_slowly)
         await coming.wait()
         old = served.zygote
@@ -206,21 +130,21 @@ async def test_old_zygote_fills_the_pool_while_its_successor_comes_up(
             assert await served.run(str(number)) == number
         assert served.zygote == old
         come.set()
-        await becomes(lambda: served.zygote not in (0, old))
+        assert await becomes(lambda: served.zygote not in (0, old))
 
 
 async def test_queue_timeout_bounds_the_wait_for_a_sandbox_as_well(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(streams, "_MAKING_SECONDS", 0.1)
-    async with serving() as served:
+    async with serving_pool() as served:
 
         async def never(zygote: Zygote) -> None:
             await asyncio.Event().wait()
 
         monkeypatch.setattr(Zygote, "start", never)
         served.strike(signal.SIGKILL)
-        await becomes(lambda: not served.pool.serving and not served.idle())
+        assert await becomes(lambda: not served.pool.serving and not served.idle())
         async with asyncio.timeout(PATIENCE):
             with pytest.raises(ExecutorBusyError, match="could be made within the queue_timeout"):
                 await served.codemode.client.execute_async("1", None, {"queue_timeout": 0.3})
@@ -229,7 +153,7 @@ async def test_queue_timeout_bounds_the_wait_for_a_sandbox_as_well(
 
 
 async def test_idle_child_that_dies_is_replaced_and_leaves_no_descriptor() -> None:
-    async with serving() as served:
+    async with serving_pool() as served:
         await served.run("1")  # opens what the first run opens
         await served.is_full()
         before = open_descriptors(os.getpid())
@@ -237,10 +161,10 @@ async def test_idle_child_that_dies_is_replaced_and_leaves_no_descriptor() -> No
             dead = served.idle()
             for pid in dead:
                 os.kill(pid, signal.SIGKILL)
-            await becomes(lambda: not set(dead) & set(served.idle()))  # noqa: B023  # at once
+            assert await becomes(lambda: not set(dead) & set(served.idle()))  # noqa: B023  # at once
             await served.is_full()
         assert len(served.pool._idle) == served.pool.size
-        await becomes(lambda: open_descriptors(os.getpid()) <= before)
+        assert await becomes(lambda: open_descriptors(os.getpid()) <= before)
 
 
 @pytest.mark.parametrize("missing", ["the child's descriptor", "one to look up its number"])
@@ -266,7 +190,7 @@ async def test_descriptors_that_run_short_for_a_moment_end_no_run(
         with no_descriptor_left():
             return pid_of(pidfd)
 
-    async with serving() as served, a_run_meanwhile(served):
+    async with serving_pool() as served, a_run_meanwhile(served):
         await served.is_full()
         zygote = served.zygote
         if missing == "the child's descriptor":
@@ -274,7 +198,7 @@ async def test_descriptors_that_run_short_for_a_moment_end_no_run(
         else:
             monkeypatch.setattr(zygotes, "_pid_of", find_few)
         assert await served.run("1") == 1  # takes an idle one; another is made in its place
-        await becomes(lambda: bool(struck))
+        assert await becomes(lambda: bool(struck))
         await served.is_full()
         assert served.zygote == zygote
 
@@ -291,7 +215,7 @@ def test_executor_takes_as_many_descriptors_as_it_may() -> None:
 
 @pytest.mark.parametrize("left", [0, 2])  # of the four that it takes
 async def test_child_that_finds_no_descriptors_takes_none(left: int) -> None:
-    async with serving() as served:
+    async with serving_pool() as served:
         (zygote,) = [zygote for zygote, _ in list(served.pool._idle)[:1]]
         children, forks = dict(zygote.children), zygote.forks
         taken = set(served.pool._slots._taken)
@@ -306,7 +230,7 @@ async def test_child_that_finds_no_descriptors_takes_none(left: int) -> None:
 async def test_zygote_that_reaps_nobody_keeps_no_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zygotes, "_REAP_SECONDS", 3.0)
     monkeypatch.setattr(pools, "_KEEPER_SECONDS", 0.1)
-    async with serving(pool_size=1, max_concurrency=1) as served:
+    async with serving_pool(pool_size=1, max_concurrency=1) as served:
         async with a_run_meanwhile(served):
             zygote = served.zygote
             served.strike(signal.SIGSTOP)
@@ -319,29 +243,29 @@ async def test_zygote_that_forks_too_slowly_is_replaced_and_keeps_its_runs(
 ) -> None:
     monkeypatch.setattr(pools, "_READY_SECONDS", 3.0)
     monkeypatch.setattr(pools, "_KEEPER_SECONDS", 0.1)
-    async with serving() as served:
+    async with serving_pool() as served:
         async with a_run_meanwhile(served):
             zygote = served.zygote
             served.strike(signal.SIGSTOP)
             assert [await served.run("1") for _ in range(3)] == [1, 1, 1]  # two were ready
             assert served.zygote != zygote
             os.kill(zygote, signal.SIGCONT)
-        await becomes(lambda: served.pool.zygote_pids() == [served.zygote])
+        assert await becomes(lambda: served.pool.zygote_pids() == [served.zygote])
 
 
 async def test_zygote_that_forks_nobody_any_more_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "_KEEPER_SECONDS", PATIENCE)
     monkeypatch.setattr(zygotes, "_REAP_SECONDS", 0.1)
-    async with serving() as served:
+    async with serving_pool() as served:
         zygote = served.pool._zygote
         assert zygote is not None
         assert not zygote.stuck()
         served.strike(signal.SIGSTOP)
         child = await zygote.spawn()
         child.close()  # as whoever has waited too long
-        await becomes(zygote.stuck)
+        assert await becomes(zygote.stuck)
         served.strike(signal.SIGCONT)
-        await becomes(child.exited.done)
+        assert await becomes(child.exited.done)
         assert not zygote.stuck()
 
 
@@ -372,7 +296,7 @@ WHO = "import os\nos.getuid()"
 
 async def test_users_of_tier_b_come_again_only_when_they_are_free() -> None:
     needs_tier("B")
-    async with serving("B") as served, served.codemode.session() as session:
+    async with serving_pool("B") as served, served.codemode.session() as session:
         first = (await session.run_async(f"{WHO}, int(os.path.basename(os.getcwd()))")).value
         user, number = first
         served.pool._slots._numbers = itertools.count(number + USERS - 3)
@@ -386,11 +310,11 @@ async def test_users_of_tier_b_come_again_only_when_they_are_free() -> None:
 
 async def test_users_of_tier_b_differ_between_pools() -> None:
     needs_tier("B")
-    async with serving("B") as served:
+    async with serving_pool("B") as served:
         other = next(iter(served.server.pools))
         try:
             await other.start()
-            await becomes(lambda: len(other._idle) == other.size)
+            assert await becomes(lambda: len(other._idle) == other.size)
             users = [child.slot % USERS for pool in (served.pool, other) for _, child in pool._idle]
             assert len(set(users)) == len(users)
         finally:

@@ -43,13 +43,6 @@ MIB = 1024 * 1024
 UNSAFE = ("--min-tier", "unsafe", "--tier", "unsafe")
 
 
-@pytest.fixture
-def short_folder() -> Iterator[Path]:
-    # Not tmp_path: its name is too long for a socket.
-    with tempfile.TemporaryDirectory(prefix="cm-test-") as name:
-        yield Path(name)
-
-
 @pytest.fixture(scope="module")
 def locked() -> Iterator[ExecutorProcess]:
     process = ExecutorProcess(

@@ -6,12 +6,10 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import codemode as package
 from codemode.config import ExecutorConfig
 from codemode.executor.host.isolation import GAPS
 from codemode.executor.serving.probe import ProbeReport, probe
@@ -19,8 +17,7 @@ from codemode.executor.streams.canaries import CANARIES
 from codemode.sandbox.lockdown.layers import LAYERS
 from tests.support.hosts import needs_tier
 from tests.support.marks import deep_except
-
-CHECKOUT = Path(package.__file__).parent.parent
+from tests.support.paths import ROOT
 
 
 def ask(*options: str, command: tuple[str, ...] = ("-m", "codemode.executor")) -> Any:
@@ -30,7 +27,7 @@ def ask(*options: str, command: tuple[str, ...] = ("-m", "codemode.executor")) -
         capture_output=True,
         text=True,
         timeout=100,
-        env={**inherited, "PYTHONPATH": str(CHECKOUT)},
+        env={**inherited, "PYTHONPATH": str(ROOT)},
     )
 
 
@@ -69,7 +66,7 @@ def test_probe_fails_below_the_minimum(tier: Any) -> None:
 
 def test_probe_through_manage_py() -> None:
     needs_tier("A")
-    command = (str(CHECKOUT / "example_project" / "manage.py"), "codemode_executor")
+    command = (str(ROOT / "example_project" / "manage.py"), "codemode_executor")
     said = ask("--json", command=command)
     assert said.returncode == 0, said.stderr
     assert json.loads(said.stdout)["tier"] == "A"
@@ -81,7 +78,7 @@ def test_json_without_probe_is_refused() -> None:
         capture_output=True,
         text=True,
         timeout=100,
-        cwd=CHECKOUT,
+        cwd=ROOT,
     )
     assert said.returncode == 3
     assert "--json is for --probe" in said.stderr

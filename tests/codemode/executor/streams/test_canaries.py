@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import os
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -15,7 +14,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from codemode import ClientConfig, Codemode, ExecutorConfig, ExecutorConnectionError
+from codemode import Codemode, ExecutorConnectionError
 from codemode.config import Tier
 from codemode.executor.pool import zygotes
 from codemode.executor.pool.pool import BrokenWallError, Pool
@@ -25,6 +24,7 @@ from tests.support.gate import Gate
 from tests.support.hosts import needs_tier
 from tests.support.marks import deep_except
 from tests.support.processes import is_running
+from tests.support.serving import serving
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -70,20 +70,16 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def serving(tier: Tier, **options: Any) -> AsyncIterator[Served]:
-    with tempfile.TemporaryDirectory(prefix="cm-test-") as folder:
-        url = f"unix:{folder}/socket"
-        config = ExecutorConfig(listen=(url,), tier=tier, min_tier=tier, pool_size=2, **options)
-        async with (
-            ExecutorServer(config) as server,
-            Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode,
-            grpc.aio.insecure_channel(url) as channel,
-        ):
-            yield Served(server, codemode, health_pb2_grpc.HealthStub(channel))
+async def serving_tier(tier: Tier, **options: Any) -> AsyncIterator[Served]:
+    async with (
+        serving(tier, **options) as (codemode, server),
+        grpc.aio.insecure_channel(codemode.client.url) as channel,
+    ):
+        yield Served(server, codemode, health_pb2_grpc.HealthStub(channel))
 
 
 async def test_weaker_zygote_never_takes_the_place_of_one_that_died(tier: Tier) -> None:
-    async with serving(tier) as served:
+    async with serving_tier(tier) as served:
         served.weaken(tier)
         os.kill(served.pool.zygote_pids()[0], signal.SIGKILL)
         assert await served.health_becomes(NOT_SERVING)
@@ -99,7 +95,7 @@ async def test_weaker_zygote_never_takes_the_place_of_one_that_died(tier: Tier) 
 
 
 async def test_weaker_zygote_never_takes_the_place_of_one_that_is_old(tier: Tier) -> None:
-    async with serving(tier, zygote_max_age=1.5) as served:
+    async with serving_tier(tier, zygote_max_age=1.5) as served:
         (old,) = served.pool.zygote_pids()
         gate = Gate()
         served.codemode.registry.register_tool("gate", gate)
@@ -134,7 +130,7 @@ async def test_weaker_zygote_does_not_serve_at_the_start(
     with pytest.raises(
         BrokenWallError, match="(a file outside cannot be read|no network): got 'it worked'"
     ):
-        async with serving(tier):
+        async with serving_tier(tier):
             pytest.fail("it serves")
 
 
@@ -149,7 +145,7 @@ async def test_no_code_runs_while_a_zygote_is_being_proved(
         await go_on.wait()
         return await real(*arguments)
 
-    async with serving(tier) as served:
+    async with serving_tier(tier) as served:
         monkeypatch.setattr("codemode.executor.pool.pool.run_canaries", held)
         os.kill(served.pool.zygote_pids()[0], signal.SIGKILL)
         await asyncio.wait_for(proving.wait(), 60)
@@ -164,7 +160,7 @@ async def test_no_code_runs_while_a_zygote_is_being_proved(
 
 async def test_proving_a_successor_holds_up_nobody(tier: Tier) -> None:
     """Recycle again and again under load: every run completes."""
-    async with serving(tier, zygote_max_age=0.3) as served:
+    async with serving_tier(tier, zygote_max_age=0.3) as served:
         zygotes: set[int] = set()
 
         async def work(number: int) -> None:

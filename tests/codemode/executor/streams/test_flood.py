@@ -5,51 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Any
 
 import grpc
 import psutil
 import pytest
 
-from codemode import ClientConfig, Codemode, ExecutorBusyError, RuntimeContext
+from codemode import ClientConfig, Codemode, ExecutorBusyError
 from codemode.config import CEILINGS
 from codemode.executor.serving.command import _config, build_parser
 from codemode.executor.streams import execute_stream as executor_stream
 from codemode.protos import codemode_pb2 as pb
-from tests.codemode.executor.pool.test_pool import serving
-from tests.codemode.executor.streams.test_wire_contract import RawStream, opening
-from tests.support.gate import Gate
+from tests.support.callers import Callers, tenant_of
 from tests.support.processes import ExecutorProcess, wait_until
+from tests.support.raw_streams import RawStream, opening
+from tests.support.serving import serving
 
 MIB = 1024 * 1024
 FLOOD = 1000
-
-
-def tenant_of(context: RuntimeContext | None) -> str:
-    return str(context.get("tenant")) if context else ""
-
-
-class Callers:
-    """Execute for several tenants, and remember how each execution ended."""
-
-    def __init__(self, codemode: Codemode) -> None:
-        self.codemode = codemode
-        self.gate = Gate()
-        self.order: list[str] = []
-        self.busy: Counter[str] = Counter()
-        codemode.registry.register_tool("gate", self.gate)
-
-    async def execute(self, tenant: str, code: str = "1", **options: Any) -> None:
-        try:
-            with self.codemode.registry.context(tenant=tenant):
-                await self.codemode.run_async(code, **options)
-        except ExecutorBusyError:
-            self.busy[tenant] += 1
-        else:
-            self.order.append(tenant)
-
-    def start(self, tenant: str, *, count: int = 1, **options: Any) -> list[asyncio.Task[None]]:
-        return [asyncio.create_task(self.execute(tenant, **options)) for _ in range(count)]
 
 
 def configuration(process: ExecutorProcess) -> ClientConfig:

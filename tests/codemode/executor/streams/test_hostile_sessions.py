@@ -19,15 +19,15 @@ from codemode.executor.streams import execute_stream as executor_stream
 from codemode.executor.streams import sandbox_opening as opening
 from codemode.executor.streams.run import Run
 from codemode.protos import codemode_pb2 as pb
-from tests.codemode.executor.pool.test_pool import serving
-from tests.codemode.executor.streams.test_hostile_child import (
+from tests.support.gate import Gate
+from tests.support.puppets import (
     COMPLETED,
     TAKEN,
     Hearer,
     puppet_child,
     serve,
 )
-from tests.support.gate import Gate
+from tests.support.serving import serving
 
 MUCH = b"x" * 4_000_000
 

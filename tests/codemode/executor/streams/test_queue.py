@@ -15,11 +15,11 @@ from codemode import (
     ClientConfig,
     Codemode,
     ExecutorBusyError,
-    RuntimeContext,
 )
 from codemode.executor.streams.admission import Admission
-from tests.codemode.executor.pool.test_pool import serving
+from tests.support.callers import tenant_of
 from tests.support.gate import Gate
+from tests.support.serving import serving
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +45,6 @@ class Small:
         async with asyncio.timeout(60):
             while self.admission.queued != count:
                 await asyncio.sleep(0.001)
-
-
-def tenant_of(context: RuntimeContext | None) -> str:
-    return str(context.get("tenant")) if context else ""
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -17,8 +17,9 @@ from codemode.protos import codemode_pb2 as pb
 from codemode.protos import codemode_pb2_grpc
 from codemode.values import decode, encode
 from codemode.wire.protobuf import unbatched
-from tests.codemode.executor.pool.test_pool import serving
 from tests.support.processes import ExecutorProcess
+from tests.support.raw_streams import RawStream, opening
+from tests.support.serving import serving
 
 # Field 1000, length-delimited: of no message that this release knows.
 UNKNOWN_FIELD = b"\xc2\x3e\x03new"
@@ -29,44 +30,6 @@ HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 
 async def channel(executor: ExecutorProcess) -> AsyncIterator[grpc.aio.Channel]:
     async with grpc.aio.insecure_channel(executor.url) as channel:
         yield channel
-
-
-class RawStream:
-    """Be a client made by hand: it sends what it is told and collects what comes."""
-
-    def __init__(self, channel: grpc.aio.Channel, *, extra: bytes = b"") -> None:
-        method = "/codemode.v1.ExecutorService/Execute"
-        serialize: Callable[[Any], bytes] = lambda message: message.SerializeToString() + extra  # noqa: E731
-        multi: Any = channel.stream_stream(
-            method,
-            request_serializer=serialize,
-            response_deserializer=pb.ExecutorMessage.FromString,
-        )
-        self.call = multi(timeout=100)
-
-    async def send(self, **message: Any) -> None:
-        await self.call.write(pb.ClientMessage(**message))
-
-    async def read(self) -> Any:
-        return await self.call.read()
-
-    async def rest(self) -> list[pb.ExecutorMessage]:
-        messages = []
-        while isinstance(message := await self.call.read(), pb.ExecutorMessage):
-            messages.append(message)
-        return messages
-
-    async def refusal(self) -> tuple[grpc.StatusCode, str]:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await self.rest()
-        return caught.value.code(), caught.value.details() or ""
-
-
-def opening(code: str = "1 + 1", *, run: bool = True, **fields: Any) -> pb.Open:
-    message = pb.Open(protocol_version=1, client_version="test", **fields)
-    if run:
-        message.run.CopyFrom(pb.Run(run_id=1, code=code))
-    return message
 
 
 async def test_smallest_exchange(channel: grpc.aio.Channel) -> None:

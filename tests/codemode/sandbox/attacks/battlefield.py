@@ -27,13 +27,13 @@ from codemode.executor.serving.server import ExecutorServer
 from codemode.sandbox.lockdown import view
 from tests.codemode.sandbox.attacks.attack import Attack, batch, outcome_of, program
 from tests.codemode.sandbox.attacks.probes_limits import DISK_BYTES
+from tests.support.paths import ROOT
 from tests.support.processes import descendants, ending_all_it_starts
 
 __all__ = ["Bait", "attack_all", "serving"]
 
 _PLANTED = b"secret"
 _SECRET = "k3y-of-the-executor"
-_PROJECT = Path(__file__).parents[4]
 
 
 @contextlib.asynccontextmanager
@@ -143,7 +143,7 @@ class Bait:
             "ZYGOTES": descendants(os.getpid()),
             "ENVIRONMENT": sorted(CLEAN_ENVIRONMENT),
             "VIEW": [*view.read_only_folders(), "/dev", "/etc", "/tmp"],
-            "PROJECT": [str(_PROJECT / "pyproject.toml"), str(_PROJECT / "tests" / "settings.py")],
+            "PROJECT": [str(ROOT / "pyproject.toml"), str(ROOT / "tests" / "settings.py")],
             "SECRET": _SECRET[::-1],
         }
 

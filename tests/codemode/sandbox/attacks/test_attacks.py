@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,13 +18,13 @@ from tests.codemode.sandbox.attacks.attack import Attack
 from tests.codemode.sandbox.attacks.battlefield import Bait, attack_all, serving
 from tests.codemode.sandbox.attacks.catalogue import ATTACKS, ELSEWHERE
 from tests.support.hosts import offered
+from tests.support.paths import ROOT
 
 # The first test of a tier makes all its attacks; a busy machine needs its time for that.
 pytestmark = [pytest.mark.deep, pytest.mark.timeout(400)]
 
 Outcomes = Callable[[Tier], tuple[dict[str, str], list[str]]]
 
-_TESTS = Path(__file__).parents[3]
 
 _SUMS = "files written to the work folder are bounded one by one, not in sum"
 DOCUMENTED = {
@@ -79,7 +78,7 @@ def test_all_hundred_attacks_are_made() -> None:
 @pytest.mark.parametrize("number", ELSEWHERE)
 def test_attack_made_elsewhere_is_there(number: int) -> None:
     path, name = ELSEWHERE[number]
-    assert f"def {name}(" in (_TESTS / path).read_text()
+    assert f"def {name}(" in (ROOT / "tests" / path).read_text()
 
 
 def test_gaps_are_the_documented_ones(tier: Tier) -> None:
@@ -92,7 +91,7 @@ def test_gaps_are_the_documented_ones(tier: Tier) -> None:
 
 
 def test_the_documentation_lists_the_same_gaps() -> None:
-    text = (_TESTS.parent / "docs" / "security.md").read_text()
+    text = (ROOT / "docs" / "security.md").read_text()
     section = text.split("## What is not protected")[1].split("Whatever the tier:")[0]
     every, rest = section.split("In tiers B and C also:")
     lower, lowest = rest.split("In tier C also:")

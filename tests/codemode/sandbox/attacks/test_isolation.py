@@ -17,6 +17,7 @@ from tests.codemode.sandbox.attacks.attack import Attack, program
 from tests.codemode.sandbox.attacks.battlefield import serving
 from tests.support.hosts import needs_tier
 from tests.support.marks import deep_except
+from tests.support.paths import ROOT
 
 
 class Meeting:
@@ -234,7 +235,7 @@ def test_openssl_knows_a_child_from_the_process_that_imported(
     needs_tier("A")
     said = subprocess.run(
         [sys.executable, "-c", _CHILDREN_THAT_ARE_EACH_PID_1, drawn_in],
-        cwd=Path(__file__).parents[4],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=100,

@@ -23,9 +23,8 @@ from codemode.core.events import ExecutionCompleted
 from codemode.errors import ExecutorConnectionError
 from tests.codemode.sandbox.attacks.battlefield import Bait, serving
 from tests.support.hosts import needs_tier
+from tests.support.paths import ROOT
 from tests.support.processes import descendants, is_running, open_descriptors, wait_until
-
-_ROOT = Path(__file__).parents[4]
 
 
 @contextlib.contextmanager
@@ -35,7 +34,7 @@ def hosted(tier: Tier, *without: str) -> Iterator[tuple[int, str]]:
         Path(folder).chmod(0o711)
         host = subprocess.Popen(
             [sys.executable, "-m", "tests.codemode.sandbox.attacks.host", tier, *without],
-            cwd=_ROOT,
+            cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -207,14 +206,6 @@ import threading
 open('x', 'w').write('x')
 threading.Thread(target=print).start()
 """
-
-
-@pytest.fixture
-def short_folder() -> Iterator[Path]:
-    """Give a folder that sandboxes of other users may enter; the path fits a socket."""
-    with tempfile.TemporaryDirectory(prefix="cm-test-") as name:
-        Path(name).chmod(0o711)
-        yield Path(name)
 
 
 def namespaces() -> int:

@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 
 from codemode.config import Tier
-from tests.codemode.executor.host.test_isolation import container
+from tests.support.containers import LESSER_HOST, container
 from tests.support.hosts import needs_tier
+from tests.support.paths import ROOT
 
-_ROOT = Path(__file__).parents[4]
-_LESSER_HOST = _ROOT / "tests" / "support" / "lesser_host.py"
 _NOBODY: Mapping[str, int] = {"uid": 65534}
 
 pytestmark = [
@@ -33,8 +32,8 @@ pytestmark = [
 def run(host: Mapping[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python on a host from which something was taken."""
     return subprocess.run(
-        [sys.executable, str(_LESSER_HOST), json.dumps(host), sys.executable, *arguments],
-        cwd=_ROOT,
+        [sys.executable, str(LESSER_HOST), json.dumps(host), sys.executable, *arguments],
+        cwd=ROOT,
         env={"HOME": "/nonexistent", "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
@@ -49,7 +48,7 @@ def needs_readable_checkout(host: Mapping[str, Any]) -> None:
 
 def attack(host: Mapping[str, Any], tiers: Sequence[str]) -> None:
     """Run all attacks there: those of each tier have to be made, and to be held."""
-    tests = Path(__file__).with_name("test_attacks.py").relative_to(_ROOT)
+    tests = Path(__file__).with_name("test_attacks.py").relative_to(ROOT)
     chosen = " or ".join(f"{tier}-" for tier in tiers)
     options = ("-n0", "-q", "-m", "", "-p", "no:cacheprovider")
     done = run(host, "-m", "pytest", *options, str(tests), "-k", chosen)

@@ -24,6 +24,7 @@ import cbor2
 
 from codemode.values import decode, encode
 from codemode.wire.frames import HEADER, LENGTH, PROGRESS, Frame, pack, pack_texts, unpack_texts
+from tests.support.paths import ROOT
 
 MAX_BYTES = 16 * 1024 * 1024
 LIMITS = {
@@ -103,14 +104,13 @@ class Forker:
 
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        root = Path(__file__).parents[4]
         packages = Path(cbor2.__file__).parents[1]
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-I", "-S", "-B", "-X", "utf8"),
                 str(Path(__file__).with_name("guest_forker.py")),
                 str(theirs.fileno()),
-                os.pathsep.join(map(str, (root, packages))),
+                os.pathsep.join(map(str, (ROOT, packages))),
             ],
             pass_fds=[theirs.fileno()],
             env={"PATH": os.environ["PATH"], "MALLOC_ARENA_MAX": "2"},

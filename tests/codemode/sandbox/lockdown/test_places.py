@@ -15,15 +15,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-import codemode as package
 from codemode.config import Tier
 from codemode.executor.pool.packages import installed
 from codemode.executor.pool.profiles import PROFILES
+from tests.support.containers import NOBODY
 from tests.support.hosts import needs_tier
-
-CHECKOUT = Path(package.__file__).parent.parent
-NOBODY = 65534
-
+from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.deep
 
@@ -39,7 +36,7 @@ class Place(NamedTuple):
         """Ask the executor of this Python what it would serve, all profiles included."""
         python = self.folder / "bin" / Path(sys.executable).resolve().name
         options = ("--json", "--tier", tier, "--min-tier", tier, "--packages")
-        path = [str(self.folder / "site"), str(CHECKOUT), *sys.path]
+        path = [str(self.folder / "site"), str(ROOT), *sys.path]
         return subprocess.run(
             [python, "-m", "codemode.executor", "--probe", *options, self.folder / "more"],
             env={

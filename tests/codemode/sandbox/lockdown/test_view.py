@@ -17,15 +17,14 @@ import numpy
 import psutil
 import pytest
 
-import codemode as package
 from codemode import ClientConfig, Codemode
 from codemode.config import CEILINGS
 from codemode.executor.pool.zygotes import CLEAN_ENVIRONMENT, import_path
 from tests.support.hosts import needs_tier
+from tests.support.paths import ROOT
 from tests.support.processes import ExecutorProcess, wait_until
 
 DEVICES = {"/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"}
-CHECKOUT = str(Path(package.__file__).parent.parent)
 
 
 class Mount(NamedTuple):
@@ -227,7 +226,7 @@ OUTSIDE = (
 
 def test_nothing_of_the_host_is_in_the_view(tier_a: ExecutorProcess) -> None:
     installed = [*site.getsitepackages(), *sys.path[1:], str(Path.home()), sys.prefix]
-    paths = [*OUTSIDE, CHECKOUT, f"{CHECKOUT}/codemode/config.py", *installed]
+    paths = [*OUTSIDE, str(ROOT), f"{ROOT}/codemode/config.py", *installed]
     stdlib = tuple(view_of_zygote()["folders"])
     # The standard library is on sys.path and in the view; /usr holds it. A home in /tmp
     # is not the sandbox's own /tmp.
@@ -321,7 +320,7 @@ def test_landlock_alone_shows_no_content_of_the_host(
     stdlib = tuple(view_of_zygote()["folders"])
     paths = [
         path
-        for path in [*OUTSIDE, CHECKOUT, __file__, str(tmp_path), str(planted)]
+        for path in [*OUTSIDE, str(ROOT), __file__, str(tmp_path), str(planted)]
         if not path.startswith(stdlib)
     ]
     reached = value_of(tier_c, REACH, paths=paths)

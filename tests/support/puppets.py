@@ -1,0 +1,157 @@
+"""Children whose frames the test writes, and the runs that they serve."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from typing import Any
+
+from codemode import Limits
+from codemode.executor.pool.children import Child, Exit
+from codemode.executor.streams.event_writer import EventWriter
+from codemode.executor.streams.run import ChildLostError, Run
+from codemode.protos import codemode_pb2 as pb
+from codemode.wire.frames import Frame, pack, pack_texts
+from codemode.wire.protobuf import unbatched
+
+__all__ = [
+    "COMPLETED",
+    "MAX_VALUE",
+    "RUN",
+    "TAKEN",
+    "Hearer",
+    "Puppet",
+    "call",
+    "puppet_child",
+    "serve",
+]
+
+
+RUN = 7
+
+MAX_VALUE = 100_000
+
+TAKEN = pack(Frame.TAKEN, RUN, 0)
+
+COMPLETED = pack(Frame.COMPLETED, RUN, 0, b"\x05")
+
+
+def call(number: int, *, run: int = RUN) -> bytes:
+    return pack(Frame.CALL, run, number, pack_texts("ping"), b"\xa0")
+
+
+class Hearer:
+    """Be the client of a run: keep what it is told."""
+
+    def __init__(self) -> None:
+        self.messages: list[pb.ExecutorMessage] = []
+
+    async def read(self) -> Any:
+        raise AssertionError("a run does not read")
+
+    async def write(self, message: pb.ExecutorMessage) -> None:
+        assert message.ByteSize() < 4 * 1024 * 1024, "gRPC would refuse the message"
+        self.messages.extend(unbatched(message))
+
+    async def abort(self, *arguments: Any) -> None:
+        raise AssertionError(f"aborted with {arguments}")
+
+    @property
+    def kinds(self) -> list[str]:
+        return [message.WhichOneof("message") or "" for message in self.messages]
+
+
+class Puppet:
+    """Be a real process whose frames the test writes."""
+
+    def __init__(self) -> None:
+        self.child = Child(1, MAX_VALUE)
+        self.socket, self._theirs = socket.socketpair()
+        self._process = subprocess.Popen(["sleep", "600"])
+        self._raw, self.raw_write = os.pipe()
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        await self.child.attach(self._theirs, self._raw)
+        pidfd = os.pidfd_open(self._process.pid)
+        self._watched = os.dup(pidfd)
+        self.child.set_process(self._process.pid, pidfd)
+        loop.add_reader(self._watched, self._ended)
+
+    def _ended(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._watched)
+        self._process.wait()
+        self.socket.close()
+        self.child.set_exited(Exit(status=signal.SIGKILL, cpu_seconds=0.0, max_rss_bytes=0))
+
+    async def say(self, data: bytes) -> None:
+        """Send bytes as a child does, waiting while nobody reads them."""
+        loop = asyncio.get_running_loop()
+        self.socket.setblocking(False)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            await loop.sock_sendall(self.socket, data)
+
+    async def stop(self) -> None:
+        self.child.kill()
+        await asyncio.wait_for(asyncio.shield(self.child.exited), 60)
+        self.child.close()
+        self.socket.close()
+        os.close(self.raw_write)
+        os.close(self._watched)
+
+
+@contextlib.asynccontextmanager
+async def puppet_child() -> AsyncIterator[Puppet]:
+    puppet = Puppet()
+    await puppet.start()
+    try:
+        yield puppet
+    finally:
+        await puppet.stop()
+
+
+async def serve(
+    puppet: Puppet,
+    data: bytes,
+    *,
+    limits: Limits | None = None,
+    hang_up: bool = True,
+    timeout: float = 60,
+    session: bool = True,
+    hearer: Hearer | None = None,
+) -> tuple[Hearer, bool | None]:
+    """Carry a run whose child sends ``data``; return what the client heard."""
+    hearer = hearer or Hearer()
+    run = Run(
+        request=pb.Run(run_id=RUN, code="1", execution_id="e"),
+        child=puppet.child,
+        events=EventWriter(hearer, batches=True),
+        limits=limits or Limits(),
+        timeout=timeout,
+        cpu_limit=60,
+        tool_calls_before=0,
+        isolation="none",
+        version="0",
+        session=session,
+        fresh=True,
+    )
+
+    async def speak() -> None:
+        await puppet.say(data)
+        if hang_up:
+            puppet.child.kill()
+
+    speaking = asyncio.create_task(speak())
+    try:
+        survived = await asyncio.wait_for(run.serve(), 90)
+    except ChildLostError:
+        survived = None
+    finally:
+        speaking.cancel()
+        await asyncio.gather(speaking, return_exceptions=True)
+    return hearer, survived

@@ -1,0 +1,16 @@
+"""Sandboxes of a test, by their process ids."""
+
+from __future__ import annotations
+
+__all__ = ["Sandboxes"]
+
+
+class Sandboxes:
+    """Be the tool by which code tells the process ids of its sandboxes."""
+
+    def __init__(self) -> None:
+        self.pids: list[int] = []
+
+    def run(self, pid: int) -> None:
+        """Note a process id."""
+        self.pids.append(pid)

@@ -105,8 +105,8 @@ def test_a_tool_that_waits_for_a_thread_never_runs_once_its_caller_has_left(
 def test_nobody_waits_twice_for_a_tool_that_goes_on(
     codemode: Codemode, half: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for module in ("tool_loop", "async_half"):
-        monkeypatch.setattr(f"codemode.core.{module}.UNWIND_SECONDS", 0.1)
+    for module in ("tool_loop", "async_carrier"):
+        monkeypatch.setattr(f"codemode.core._link.{module}.UNWIND_SECONDS", 0.1)
     go = threading.Event()
 
     async def stubborn() -> None:

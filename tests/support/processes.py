@@ -44,7 +44,7 @@ WHO = (
 says nothing."""
 
 
-_OF_THE_CLIENT = re.compile(r"codemode/core/(apart|sync_half|tool_loop)\.py")
+_OF_THE_CLIENT = re.compile(r"codemode/core/_(grpc/apart|link/\w+)\.py")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 

@@ -15,11 +15,10 @@ from typing import Any
 
 import pytest
 
-from tests.concurrency import test_mutations
 from tests.concurrency.ended_processes import SIGNALS, once
 from tests.concurrency.endings import CELLS, ENDINGS, measure
-from tests.concurrency.mutations import NOTICED
 from tests.support.deaths import PROMISED_SECONDS, STATES
+from tests.support.mutations import report
 from tests.support.processes import ExecutorProcess
 from tests.support.tables import Cells, table
 
@@ -84,15 +83,7 @@ def endings() -> bool:
 
 def mutations() -> bool:
     """Take each mechanism away, and run the test that must notice."""
-    print("| without this mechanism | this test | |\n| --- | --- | --- |", flush=True)
-    noticed = 0
-    for mutation, test in NOTICED:
-        fails = test_mutations.noticed(test_mutations.run(test, mutation))
-        noticed += fails
-        outcome = "fails" if fails else "DOES NOT FAIL"
-        print(f"| {mutation.replace('_', ' ')} | {test} | {outcome} |", flush=True)
-    print(f"\n{noticed} of {len(NOTICED)} are noticed")
-    return noticed == len(NOTICED)
+    return report("concurrency")
 
 
 MATRICES: dict[str, Callable[[], bool]] = {

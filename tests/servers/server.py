@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from tests.support.paths import ROOT
@@ -124,8 +125,8 @@ class RunningServer:
     """Be one server process on loopback, with all that it has started.
 
     Without ``executor_url`` each of its processes starts an executor of its own.
-    ``mutation`` is what the project is to lose; ``patience`` the seconds after
-    which a request counts as hanging.
+    ``environment`` is for these processes; ``patience`` the seconds after which
+    a request counts as hanging.
     """
 
     def __init__(
@@ -134,11 +135,11 @@ class RunningServer:
         *,
         executor_url: str | None = None,
         key: str = "",
-        mutation: str = "",
+        environment: Mapping[str, str] = MappingProxyType({}),
         patience: float = 60.0,
     ) -> None:
         self.server = server
-        self._mutation = mutation
+        self._environment = environment
         self._patience = patience
         self.folder = Path(tempfile.mkdtemp(prefix="cm-server-"))
         self.touched = self.folder / "servers_touched.py"
@@ -177,11 +178,11 @@ class RunningServer:
                     "PYTHONWARNINGS": "default",
                     "DJANGO_SETTINGS_MODULE": "tests.servers.project.settings",
                     "SERVERS_NOTES": str(self._notes),
-                    "SERVERS_MUTATION": self._mutation,
                     "TMPDIR": str(self.folder),
                     "CODEMODE_EXECUTOR_MIN_TIER": "unsafe",
                     **self._executor,
                     **self.server.environment,
+                    **self._environment,
                 },
             )
         assert wait_until(self.answers, _START_SECONDS), f"no answer from:\n{self.log}"

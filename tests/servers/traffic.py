@@ -216,5 +216,7 @@ def executor_of(running: RunningServer) -> int | None:
     finally:
         visitor.close()
     executor: int | None = process["executor"]
-    assert executor is None or psutil.Process(executor).ppid() == process["pid"]
+    if executor is not None:
+        parent = psutil.Process(executor).ppid()
+        assert parent == process["pid"], f"the executor of another process: {parent}"
     return executor

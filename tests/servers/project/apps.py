@@ -11,7 +11,8 @@ class ProjectConfig(AppConfig):
     name = "tests.servers.project"
 
     def ready(self) -> None:
-        if name := os.environ.get("SERVERS_MUTATION"):
-            from tests.servers.project.mutations import MUTATIONS
+        # Imported only then, because the module imports pytest.
+        if "CODEMODE_TEST_MUTATION" in os.environ:
+            from tests.support.mutations import take_away_what_the_environment_names
 
-            MUTATIONS[name]()
+            take_away_what_the_environment_names()

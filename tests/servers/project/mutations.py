@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from codemode.core._dispatch import dispatcher as dispatch
 from codemode.core._dispatch import threads
@@ -14,15 +14,25 @@ from codemode.core.context import RuntimeContext, set_current_context
 from codemode.embedded import executor as embedded
 from codemode.embedded import process as spawned
 from django_codemode import asgi, middleware, shared
+from tests.support.mutations import Mutations, nothing, put
 
-__all__ = ["MUTATIONS"]
+__all__ = ["MUTATIONS", "OWN_EXECUTOR", "Cell"]
 
-MUTATIONS: dict[str, Callable[[], None]] = {}
+OWN_EXECUTOR = "executor of its own"
 
 
-def mutation(function: Callable[[], None]) -> Callable[[], None]:
-    MUTATIONS[function.__name__] = function
-    return function
+class Cell(NamedTuple):
+    """A cell of the matrix that is not green without the mechanism, and what is wrong there."""
+
+    server: str
+    name: str
+    wrong: str
+
+    def __str__(self) -> str:
+        return "-".join(self)
+
+
+MUTATIONS = Mutations[Cell](__name__)
 
 
 @contextlib.contextmanager
@@ -31,44 +41,53 @@ def set_for_ever(context: RuntimeContext | None) -> Iterator[None]:
     yield
 
 
-def nothing(*args: Any) -> None:
-    pass
-
-
-@mutation
+@MUTATIONS.noticed_by(
+    Cell("gunicorn sync", "own context", "leaks"),
+    Cell("gunicorn gthread", "nothing stays", "leaks"),
+    Cell("gunicorn gevent", "nothing stays", "leaks"),
+)
 def the_context_is_not_restored() -> None:
-    vars(middleware)["use_context"] = set_for_ever
+    put(middleware, "use_context", set_for_ever)
 
 
-@mutation
+@MUTATIONS.noticed_by(
+    Cell("uvicorn", "sync stream", "leaks"),
+    Cell("uvicorn", "async stream", "leaks"),
+    Cell("uvicorn", "client leaves", "leaks"),
+    Cell("gunicorn gthread", "sync stream", "leaks"),
+)
 def bodies_are_not_bound() -> None:
-    vars(middleware)["_bound"] = lambda response, context: response
+    put(middleware, "_bound", lambda response, context: response)
 
 
-@mutation
+@MUTATIONS.noticed_by(Cell("daphne", "websocket", "leaks"))
 def sockets_get_no_context() -> None:
-    vars(asgi)["use_context"] = contextlib.nullcontext
+    put(asgi, "use_context", contextlib.nullcontext)
 
 
-@mutation
+@MUTATIONS.noticed_by(Cell("gunicorn gthread", "JSON view, sync tool", "leaks"))
 def sync_tools_run_in_no_copy_of_the_context() -> None:
     def call_sync(self: Any, call: Any) -> Any:
         return call.failure or self._performer.perform(call, call.tool)
 
-    vars(dispatch)["Dispatcher"].call_sync = call_sync
+    put(dispatch.Dispatcher, "call_sync", call_sync)
 
 
-@mutation
+@MUTATIONS.noticed_by(Cell("gunicorn gevent", "JSON view, sync tool", "errors"))
 def grpc_is_not_told_of_gevent() -> None:
-    vars(channels)["prepare_grpc"] = nothing
+    put(channels, "prepare_grpc", nothing)
 
 
-@mutation
+@MUTATIONS.noticed_by(
+    Cell("gunicorn gevent", "JSON view, async tool", "errors"),
+    Cell("gunicorn gevent", "async view, sync tool", "errors"),
+)
 def greenlets_may_be_asynchronous() -> None:
-    vars(dispatch)["why_not_async"] = vars(connection)["why_not_async"] = nothing
+    put(dispatch, "why_not_async", nothing)
+    put(connection, "why_not_async", nothing)
 
 
-@mutation
+@MUTATIONS.noticed_by(Cell("gunicorn --preload", OWN_EXECUTOR, "the executor of another process"))
 def nothing_is_forgotten_after_a_fork() -> None:
     # By their code, because what is registered with the system is the functions as they are.
     for function in (

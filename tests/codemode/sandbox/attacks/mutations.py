@@ -17,14 +17,15 @@ from codemode.config import CEILINGS
 from codemode.tools import tool
 from tests.codemode.sandbox.attacks.attack import Attack, outcome_of, program
 from tests.codemode.sandbox.attacks.probes_limits import DISK_BYTES
+from tests.support.mutations import Mutations
 
-__all__ = ["MUTATIONS", "Mutation", "Trial"]
+__all__ = ["MUTATIONS", "Proof", "Trial"]
 
 Trial = Callable[[Codemode, Mapping[str, Any]], Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mutation:
+class Proof:
     """Be one layer of some tiers, and a trial whose outcome changes without it.
 
     ``besides`` are the layers that cover for it: only with them left out too
@@ -183,8 +184,8 @@ _FORK = """
     return tell(fork)
 """
 
-MUTATIONS = (
-    Mutation(
+_PROOFS = (
+    Proof(
         layer="own_session",
         tiers="AC",
         trial=_signal_the_group,
@@ -193,7 +194,7 @@ MUTATIONS = (
         besides=frozenset({"seccomp_filter", "landlock_domain", "landlock_files"}),
         covered="not reached",
     ),
-    Mutation(
+    Proof(
         layer="own_session",
         tiers="B",
         trial=_signal_the_group,
@@ -202,7 +203,7 @@ MUTATIONS = (
         besides=frozenset({"seccomp_filter", "landlock_files", "user_of_slot"}),
         covered="not reached",
     ),
-    Mutation(
+    Proof(
         layer="read_only_view",
         tiers="A",
         trial=_code(
@@ -211,7 +212,7 @@ MUTATIONS = (
         held="ENOENT",
         through="secret written",
     ),
-    Mutation(
+    Proof(
         layer="network_namespace",
         tiers="A",
         trial=_code("return tell(lambda: socket.socket(2, 2).sendto(b'x', ('127.0.0.1', UDP)))"),
@@ -220,7 +221,7 @@ MUTATIONS = (
         besides=frozenset({"seccomp_filter"}),
         covered="EACCES",
     ),
-    Mutation(
+    Proof(
         layer="ipc_namespace",
         tiers="A",
         trial=_shared_memory_of_the_host,
@@ -229,14 +230,14 @@ MUTATIONS = (
         besides=frozenset({"seccomp_filter"}),
         covered="EPERM",
     ),
-    Mutation(
+    Proof(
         layer="uts_namespace",
         tiers="A",
         trial=_code("return os.uname().nodename"),
         held="sandbox",
         through=platform.node(),
     ),
-    Mutation(
+    Proof(
         layer="pid_namespace_of_each",
         tiers="A",
         # The zygote, and with it every sibling, can then be seen.
@@ -244,7 +245,7 @@ MUTATIONS = (
         held="0",
         through="1",
     ),
-    Mutation(
+    Proof(
         layer="pid_namespace_of_each",
         tiers="A",
         trial=_code(
@@ -255,7 +256,7 @@ MUTATIONS = (
         besides=frozenset({"seccomp_filter"}),
         covered="EPERM",
     ),
-    Mutation(
+    Proof(
         layer="private_tmp",
         tiers="A",
         # Fails closed: what lies below is the read-only view.
@@ -263,17 +264,15 @@ MUTATIONS = (
         held="1",
         through="EROFS",
     ),
-    Mutation(
+    Proof(
         layer="nested_user_namespace",
         tiers="A",
         trial=_threads_of_two,
         held="both",
         through="one",
     ),
-    Mutation(
-        layer="user_of_slot", tiers="B", trial=_users_of_two, held="different", through="equal"
-    ),
-    Mutation(
+    Proof(layer="user_of_slot", tiers="B", trial=_users_of_two, held="different", through="equal"),
+    Proof(
         layer="user_of_slot",
         tiers="B",
         trial=_files_of_a_sibling,
@@ -282,14 +281,14 @@ MUTATIONS = (
         besides=frozenset({"landlock_files"}),
         covered="PermissionError",
     ),
-    Mutation(
+    Proof(
         layer="fresh_randomness",
         tiers="ABC",
         trial=_draws_of_two,
         held="different",
         through="equal",
     ),
-    Mutation(
+    Proof(
         layer="work_folder",
         tiers="C",
         # Fails closed: nothing can be written anywhere.
@@ -297,7 +296,7 @@ MUTATIONS = (
         held="1",
         through="EACCES",
     ),
-    Mutation(
+    Proof(
         layer="ceilings",
         tiers="ABC",
         trial=_code(_hard_limit("RLIMIT_NOFILE"), max_open_files=1000),
@@ -305,7 +304,7 @@ MUTATIONS = (
         through="1000",
     ),
     *(
-        Mutation(
+        Proof(
             layer=limit,
             tiers="ABC",
             trial=_code(_hard_limit(limit), **asked),
@@ -326,28 +325,28 @@ MUTATIONS = (
             ("RLIMIT_SIGPENDING", {}, "64", _own_limit(resource.RLIMIT_SIGPENDING)),
         )
     ),
-    Mutation(
+    Proof(
         layer="thread_ceiling",
         tiers="AB",
         trial=_code(_hard_limit("RLIMIT_NPROC"), max_threads=1000),
         held="128",
         through="1000",
     ),
-    Mutation(
+    Proof(
         layer="low_priority",
         tiers="ABC",
         trial=_code("return each(lambda: os.nice(0) >= 5, lambda: os.nice(-1))"),
         held="True EPERM",
         through="False EPERM",
     ),
-    Mutation(
+    Proof(
         layer="small_stacks",
         tiers="ABC",
         trial=_code(_THREADS_IN_LITTLE_MEMORY, max_memory_bytes=160 * 1024 * 1024),
         held="started",
         through="RuntimeError",
     ),
-    Mutation(
+    Proof(
         layer="no_privileges",
         tiers="AC",
         trial=_code("return f'{libc.prctl(39, 0, 0, 0, 0)}{libc.prctl(3, 0, 0, 0, 0)}'"),
@@ -355,7 +354,7 @@ MUTATIONS = (
         # With a user namespace of its own the process is not dumpable in any case.
         through="00|01",
     ),
-    Mutation(
+    Proof(
         layer="no_privileges",
         tiers="AC",
         trial=_code(_CHROOT),
@@ -364,7 +363,7 @@ MUTATIONS = (
         besides=frozenset({"seccomp_filter"}),
         covered="SecurityViolation",
     ),
-    Mutation(
+    Proof(
         layer="landlock_domain",
         tiers="A",
         trial=_code(_PIPE),
@@ -373,7 +372,7 @@ MUTATIONS = (
         besides=frozenset({"seccomp_filter"}),
         covered="EPERM",
     ),
-    Mutation(
+    Proof(
         layer="landlock_files",
         tiers="BC",
         trial=_code(
@@ -382,7 +381,7 @@ MUTATIONS = (
         held="EACCES",
         through="secret listed",
     ),
-    Mutation(
+    Proof(
         layer="landlock_files",
         tiers="BC",
         trial=_code(
@@ -392,7 +391,7 @@ MUTATIONS = (
         through="read",
     ),
     *(
-        Mutation(layer="seccomp_filter", tiers=tiers, trial=_code(body), held=held, through=through)
+        Proof(layer="seccomp_filter", tiers=tiers, trial=_code(body), held=held, through=through)
         for tiers, body, held, through in (
             ("ABC", _SOCKET, "EACCES", "a socket"),
             ("ABC", "return tell(lambda: os.memfd_create('x') and 'made')", "ENOSYS", "made"),
@@ -417,3 +416,9 @@ MUTATIONS = (
         )
     ),
 )
+
+MUTATIONS = Mutations[Proof](__name__)
+"""Each by the name of its layer, which the executor leaves out by a setting."""
+
+for _proof in _PROOFS:
+    MUTATIONS.add(_proof.layer, _proof)

@@ -17,10 +17,11 @@ from codemode.executor.pool.zygotes import ZygoteStartError
 from codemode.sandbox.lockdown.boot import SHARED_LAYERS
 from codemode.sandbox.lockdown.layers import LAYERS
 from tests.codemode.sandbox.attacks.battlefield import Bait, serving
-from tests.codemode.sandbox.attacks.mutations import MUTATIONS, Mutation
+from tests.codemode.sandbox.attacks.mutations import MUTATIONS, Proof
 from tests.support.hosts import needs_tier
+from tests.support.mutations import Mutation
 
-CASES = [(cast(Tier, tier), mutation) for mutation in MUTATIONS for tier in mutation.tiers]
+CASES = [(cast(Tier, tier), mutation) for mutation in MUTATIONS for tier in mutation.proof.tiers]
 
 REDUNDANT = {
     # The kernel kills a PID namespace with its first process.
@@ -45,32 +46,33 @@ ELSEWHERE = {
 
 
 Setting = tuple[Tier, frozenset[str]]
-Outcomes = Callable[[Tier, Mutation, frozenset[str]], str]
+LayerMutation = Mutation[Proof]
+Outcomes = Callable[[Tier, LayerMutation, frozenset[str]], str]
 
 
-def _settings(tier: Tier, mutation: Mutation) -> Iterator[Setting]:
+def _settings(tier: Tier, mutation: LayerMutation) -> Iterator[Setting]:
     """Yield what has to be left out for a mutation to tell what it has to tell."""
-    yield tier, mutation.besides
-    yield tier, mutation.besides | {mutation.layer}
-    yield tier, frozenset({mutation.layer})
+    yield tier, mutation.proof.besides
+    yield tier, mutation.proof.besides | {mutation.name}
+    yield tier, frozenset({mutation.name})
 
 
 @pytest.fixture(scope="module")
 def outcomes() -> Outcomes:
     """Serve each setting once, make all trials that want it there, and remember their words."""
-    known: dict[Setting, dict[Mutation, str]] = {}
+    known: dict[Setting, dict[LayerMutation, str]] = {}
 
-    async def serve(setting: Setting) -> dict[Mutation, str]:
+    async def serve(setting: Setting) -> dict[LayerMutation, str]:
         tier, without = setting
         wanted = [m for t, m in CASES if t == tier and setting in _settings(tier, m)]
         words = {}
         async with serving(tier, without or {"nothing"}) as (codemode, _):
             for mutation in wanted:
                 with Bait() as bait:
-                    words[mutation] = await mutation.trial(codemode, bait.inputs())
+                    words[mutation] = await mutation.proof.trial(codemode, bait.inputs())
         return words
 
-    def outcome(tier: Tier, mutation: Mutation, without: frozenset[str]) -> str:
+    def outcome(tier: Tier, mutation: LayerMutation, without: frozenset[str]) -> str:
         if (tier, without) not in known:
             with pytest.MonkeyPatch.context() as patched:
                 # The executor grants more than its ceilings: only the kernel's limits count.
@@ -83,19 +85,19 @@ def outcomes() -> Outcomes:
 
 @pytest.mark.deep
 @pytest.mark.parametrize(
-    "tier, mutation", CASES, ids=[f"{m.layer}-{t}-{i}" for i, (t, m) in enumerate(CASES)]
+    "tier, mutation", CASES, ids=[f"{m.name}-{t}-{i}" for i, (t, m) in enumerate(CASES)]
 )
 def test_without_the_layer_something_gets_through(
-    outcomes: Outcomes, tier: Tier, mutation: Mutation
+    outcomes: Outcomes, tier: Tier, mutation: LayerMutation
 ) -> None:
     needs_tier(tier)
-    if (tier, mutation.layer) == ("C", "no_privileges") and os.geteuid():
+    if (tier, mutation.name) == ("C", "no_privileges") and os.geteuid():
         pytest.skip("without no_new_privs Landlock refuses all but root, and so the start")
-    besides, layer = mutation.besides, frozenset({mutation.layer})
-    assert outcomes(tier, mutation, besides) == mutation.held
-    assert outcomes(tier, mutation, besides | layer) in mutation.through.split("|")
+    besides, layer = mutation.proof.besides, frozenset({mutation.name})
+    assert outcomes(tier, mutation, besides) == mutation.proof.held
+    assert outcomes(tier, mutation, besides | layer) in mutation.proof.through.split("|")
     if besides:
-        assert outcomes(tier, mutation, layer) == mutation.covered
+        assert outcomes(tier, mutation, layer) == mutation.proof.covered
 
 
 def test_every_layer_of_every_tier_is_left_out_once() -> None:
@@ -105,7 +107,7 @@ def test_every_layer_of_every_tier_is_left_out_once() -> None:
         settings = sandbox_settings(tier, CEILINGS)
         # Only where the user has one, in tier C: see tests/codemode/executor/host/test_isolation.py.
         layers |= {(tier, name) for name in settings.rlimits if name != "RLIMIT_NPROC"}
-    tried_here = {(tier, mutation.layer) for tier, mutation in CASES}
+    tried_here = {(tier, mutation.name) for tier, mutation in CASES}
     assert layers == tried_here | REDUNDANT | ELSEWHERE
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections import Counter
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -178,6 +179,27 @@ def test_every_module_fits_in_the_head() -> None:
 def test_packages_that_the_guest_loads_import_nothing() -> None:
     assert (ROOT / "codemode/wire/__init__.py").read_text("utf-8") == ""
     assert (ROOT / "codemode/sandbox/__init__.py").read_text("utf-8") == ""
+
+
+def test_rooms_of_tests_are_those_of_the_packages() -> None:
+    """Beside two whole collections, each folder tests the room of its name."""
+    collections = {"codemode/sandbox/attacks", "codemode/sandbox/corpus"}
+    rooms = {
+        str(path.parent.relative_to(ROOT / "tests"))
+        for package in PACKAGES
+        for path in (ROOT / "tests" / package).rglob("*.py")
+    }
+    assert {room for room in rooms - collections if not (ROOT / room).is_dir()} == set()
+
+
+def test_helpers_are_not_imported_from_tests() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for line in path.read_text("utf-8").splitlines()
+        if re.match(r" *(from|import) tests\b.*\btest_", line)
+    ]
+    assert wrong == []
 
 
 @pytest.mark.parametrize(("module", "names"), FORMER_PLACES.items(), ids=FORMER_PLACES)

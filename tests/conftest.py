@@ -18,6 +18,10 @@ from django_codemode.shared import shared
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Assertions of helpers show their values, as those of tests do.
+HELPERS = (f"tests.support.{path.stem}" for path in (ROOT / "tests" / "support").glob("*.py"))
+pytest.register_assert_rewrite(*(name for name in HELPERS if name not in sys.modules))
+
 # The suite runs on any host: with what isolation is told by its last line, and
 # tests of a tier that the host lacks are skipped by name.
 os.environ.setdefault("CODEMODE_EXECUTOR_MIN_TIER", "unsafe")

@@ -9,15 +9,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.support.deaths import (
-    arrive,
-    seconds_until_death,
-)
+from tests.support.deaths import arrive, seconds_until_death
 from tests.support.paths import ROOT
 from tests.support.watchdog import PATIENCE
 
 __all__ = ["SIGNALS", "once", "working"]
-
 
 SIGNALS = {"Ctrl-C": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL}
 

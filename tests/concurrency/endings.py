@@ -18,7 +18,6 @@ from tests.support.watchdog import DEADLINES, PATIENCE
 
 __all__ = ["CELLS", "ENDINGS", "WIDE", "measure", "once"]
 
-
 # The time of the code ends none of them, but where it is the cause.
 WIDE = {"max_output_bytes": 64 * 2**20, "execution_timeout": 600.0}
 

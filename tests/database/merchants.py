@@ -8,7 +8,6 @@ from shop.models import Merchant
 
 __all__ = ["amake", "committed", "make", "make_and_tell", "make_twice", "slugs"]
 
-
 committed: list[str] = []
 
 

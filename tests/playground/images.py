@@ -6,7 +6,6 @@ import base64
 
 __all__ = ["PNG", "SVG"]
 
-
 # The smallest picture: one red pixel.
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"

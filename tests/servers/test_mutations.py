@@ -11,29 +11,35 @@ from tests.servers.traffic import Tally, executor_of
 from tests.support.mutations import Mutation, each
 
 
-def check(running: RunningServer, cell: str, tally: Tally) -> None:
-    if cell == OWN_EXECUTOR:
-        executor_of(running)
-    else:
-        CELLS[cell].check(running, tally, SMOKE)
+def without(mutation: Mutation[Cell]) -> RunningServer:
+    """Return the server of the cell, which has lost the mechanism."""
+    (server,) = (one for one in SERVERS if one.name == mutation.proof.server)
+    environment = MUTATIONS.environment(mutation.name)
+    return RunningServer(server, environment=environment, patience=3)
 
 
 @pytest.mark.deep
-@each(MUTATIONS)
+@each(one for one in MUTATIONS if one.proof.name in CELLS)
 def test_a_cell_notices_that_its_mechanism_is_gone(mutation: Mutation[Cell]) -> None:
-    cell = mutation.proof
-    (server,) = (one for one in SERVERS if one.name == cell.server)
-    environment = MUTATIONS.environment(mutation.name)
     tally = Tally()
 
-    with (
-        RunningServer(server, environment=environment, patience=3) as running,
-        pytest.raises(AssertionError, match=f"^([0-9]+ )?{cell.wrong}: "),
-    ):
-        check(running, cell.name, tally)
+    with without(mutation) as running:
+        CELLS[mutation.proof.name].check(running, tally, SMOKE)
+
+    with pytest.raises(AssertionError, match=f"[0-9]+ {mutation.proof.wrong}: "):
         tally.check()
 
 
-def test_every_mutation_names_a_cell() -> None:
+@pytest.mark.deep
+@each(one for one in MUTATIONS if one.proof.name == OWN_EXECUTOR)
+def test_a_fork_that_forgets_nothing_is_noticed(mutation: Mutation[Cell]) -> None:
+    with (
+        without(mutation) as running,
+        pytest.raises(AssertionError, match=f"^{mutation.proof.wrong}: "),
+    ):
+        executor_of(running)
+
+
+def test_every_mutation_is_tried() -> None:
     cells = {(server.name, name) for server in SERVERS for name in (*CELLS, OWN_EXECUTOR)}
     assert {(one.proof.server, one.proof.name) for one in MUTATIONS} <= cells

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["PRIME", "colliding_slots"]
 
-
 PRIME = 2**61 - 1
 
 

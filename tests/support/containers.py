@@ -15,7 +15,6 @@ __all__ = [
     "container",
 ]
 
-
 LESSER_HOST = Path(__file__).with_name("lesser_host.py")
 """The program that becomes a command on such a host."""
 

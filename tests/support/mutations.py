@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,7 +106,7 @@ class Mutations[Proof]:
         return {_VARIABLE: f"{self._module}:{name}"}
 
 
-def each(mutations: Mutations[Any]) -> pytest.MarkDecorator:
+def each(mutations: Iterable[Mutation[Any]]) -> pytest.MarkDecorator:
     """Return the mark by which a test is called with each ``mutation``."""
     return pytest.mark.parametrize("mutation", list(mutations), ids=str)
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from codemode import (
-    ExecutionResult,
-)
+from codemode import ExecutionResult
 from codemode.core.hooks import Execution
 
 __all__ = ["Watcher"]

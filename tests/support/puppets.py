@@ -31,7 +31,6 @@ __all__ = [
     "serve",
 ]
 
-
 RUN = 7
 
 MAX_VALUE = 100_000

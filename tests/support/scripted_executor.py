@@ -9,10 +9,7 @@ from typing import Any
 
 import grpc
 
-from codemode import (
-    ClientConfig,
-    Codemode,
-)
+from codemode import ClientConfig, Codemode
 from codemode.protos import codemode_pb2 as pb
 from codemode.protos import codemode_pb2_grpc
 from codemode.values import encode

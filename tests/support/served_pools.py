@@ -17,7 +17,6 @@ from tests.support.serving import serving
 
 __all__ = ["PATIENCE", "Served", "a_run_meanwhile", "serving_pool"]
 
-
 PATIENCE = 60.0
 
 

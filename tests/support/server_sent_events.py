@@ -7,7 +7,6 @@ from typing import Any
 
 __all__ = ["Events", "parse", "parts_of"]
 
-
 Events = list[tuple[int, str, dict[str, Any]]]
 
 

@@ -10,9 +10,7 @@ from typing import Any
 from codemode import ClientConfig, Codemode, ExecutorConfig
 from codemode.config import Tier
 from codemode.executor.serving.server import ExecutorServer
-from tests.support.processes import (
-    ending_all_it_starts,
-)
+from tests.support.processes import ending_all_it_starts
 
 __all__ = ["serving"]
 

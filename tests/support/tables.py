@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["Cells", "table"]
 
-
 Cells = dict[tuple[str, str], str]
 
 

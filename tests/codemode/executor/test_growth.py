@@ -10,9 +10,7 @@ import pytest
 
 from codemode import ClientConfig, Codemode
 from tests.support.belongings import belongings, settled
-from tests.support.processes import (
-    ExecutorProcess,
-)
+from tests.support.processes import ExecutorProcess
 
 MIB = 1024 * 1024
 

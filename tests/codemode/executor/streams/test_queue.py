@@ -11,11 +11,7 @@ from typing import Any
 
 import pytest
 
-from codemode import (
-    ClientConfig,
-    Codemode,
-    ExecutorBusyError,
-)
+from codemode import ClientConfig, Codemode, ExecutorBusyError
 from codemode.executor.streams.admission import Admission
 from tests.support.callers import tenant_of
 from tests.support.gate import Gate

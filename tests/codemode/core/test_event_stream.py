@@ -237,6 +237,7 @@ def test_early_close_of_a_flooding_run_leaves_no_thread(codemode: Codemode) -> N
         for event in events:
             if event.type == "output":
                 time.sleep(0.3)
+                assert threads_of_executions()
                 break
     assert wait_until(lambda: not threads_of_executions()), threads_of_executions()
 

@@ -60,12 +60,15 @@ ENOSYS_CALLS = frozenset(
 )
 """Calls answered with ENOSYS, so that libraries fall back to an older call.
 
-The calls of the second line, and ``sendfile``, reach far into the kernel and save honest code
-little. They move pages of files that all sandboxes share, or reveal which pages are in memory.
+The calls of the second line reach far into the kernel and save honest code little. They move
+pages of files that all sandboxes share, or reveal which pages are in memory.
 """
 
 ENOTSOCK_CALLS = frozenset({"sendfile"})
-"""Calls answered with ENOTSOCK, so that ``shutil`` and ``pathlib`` copy in another way."""
+"""Calls answered with ENOTSOCK, so that ``shutil`` and ``pathlib`` copy in another way.
+
+``sendfile`` moves pages of shared files, as ``splice`` does.
+"""
 
 ENOLCK_CALLS = frozenset({"flock"})
 """Calls answered as by a file system without locks. Two sandboxes could signal to each other with
@@ -81,7 +84,7 @@ EOPNOTSUPP_CALLS = frozenset(
 """Calls answered as by a file system without extended attributes; ``shutil`` then continues."""
 
 EACCES_CALLS = frozenset("socket connect".split())
-"""Calls answered with EACCES, which the guest explains as: no network."""
+"""Calls answered with EACCES: a sandbox has no network."""
 
 TRIPWIRES = frozenset(
     """

@@ -1,14 +1,8 @@
 """A trial of one tier on this host, in a throw-away process.
 
-<<<<<<< HEAD:codemode/sandbox/lockdown/trial.py
-Run as ``python -I -S -B trial.py SETTINGS``: it prepares like a zygote, forks
-one child, applies each layer and prints one JSON object: ``{"ok": true, ...}``
-or the step that failed with its errno.
-=======
-Run as ``python -I -S -B probe.py SETTINGS``, the probe prepares like a zygote,
+Run as ``python -I -S -B trial.py SETTINGS``, the trial prepares like a zygote,
 forks one child, applies each layer and prints one JSON object: ``{"ok": true, ...}``
 or the step that failed and its errno.
->>>>>>> 89e99eb (Reword the prose of the sandbox's lock-down):codemode/sandbox/lockdown/probe.py
 """
 
 from __future__ import annotations

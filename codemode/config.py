@@ -20,13 +20,12 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings
 
+from codemode._environment import ClientEnvironment, ExecutorEnvironment, Tier
 from codemode.errors.base import ConfigurationError
 
 __all__ = ["CEILINGS", "ClientConfig", "ExecutorConfig", "Limits", "TLSConfig", "Tier"]
-
-Tier = Literal["A", "B", "C", "unsafe"]
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -233,7 +232,7 @@ class ClientConfig(_Model):
 
         An argument overrides the environment. Raises ConfigurationError.
         """
-        return cls.parse({**_from_env(_ClientEnvironment), **overrides})
+        return cls.parse({**_from_env(ClientEnvironment), **overrides})
 
 
 class ExecutorConfig(_Model):
@@ -349,55 +348,7 @@ class ExecutorConfig(_Model):
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
         """Read ``CODEMODE_EXECUTOR_API_KEY`` and related variables. Raises ConfigurationError."""
-        return cls.parse({**_from_env(_ExecutorEnvironment), **overrides})
-
-
-class _ClientEnvironment(BaseSettings):
-    model_config = SettingsConfigDict(
-        env_prefix="CODEMODE_", env_nested_delimiter="__", extra="ignore", env_ignore_empty=True
-    )
-
-    executor_url: str | None = None
-    executor_api_key: SecretStr | None = None
-    limits: dict[str, Any] | None = None
-    tls: dict[str, Any] | None = None
-    profile: str | None = None
-    connect_timeout: float | None = None
-    executor_log_file: Path | None = None
-
-
-class _ExecutorEnvironment(BaseSettings):
-    model_config = SettingsConfigDict(
-        env_prefix="CODEMODE_EXECUTOR_",
-        env_nested_delimiter="__",
-        extra="ignore",
-        env_ignore_empty=True,
-    )
-
-    api_key: SecretStr | None = None
-    min_tier: Tier | None = None
-    tier: Tier | None = None
-    limits: dict[str, Any] | None = None
-    ceilings: dict[str, Any] | None = None
-    tls: dict[str, Any] | None = None
-    max_concurrency: int | None = None
-    max_concurrency_per_key: int | None = None
-    max_queued: int | None = None
-    max_queued_bytes: int | None = None
-    max_connections: int | None = None
-    pool_size: int | None = None
-    packages: Annotated[tuple[Path, ...] | None, NoDecode] = None
-    warm_profiles: Annotated[tuple[str, ...] | None, NoDecode] = None
-
-    @field_validator("packages", mode="before")
-    @classmethod
-    def _as_path_lists_are(cls, value: Any) -> Any:
-        return value.split(os.pathsep) if isinstance(value, str) else value
-
-    @field_validator("warm_profiles", mode="before")
-    @classmethod
-    def _separated_by_commas(cls, value: Any) -> Any:
-        return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+        return cls.parse({**_from_env(ExecutorEnvironment), **overrides})
 
 
 def _from_env(settings: type[BaseSettings]) -> dict[str, Any]:

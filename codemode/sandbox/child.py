@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from codemode.sandbox.guest.runtime import Guest
-from codemode.sandbox.lockdown.layers import CHANNEL_FD, LAYERS, Boot
+from codemode.sandbox.lockdown.layers import FRAME_FD, LAYERS, Boot
 from codemode.wire.frames import Frame, pack
 
 __all__ = ["start"]
@@ -25,20 +25,20 @@ _LOCK_FAILED = 70
 
 
 def start(
-    channel: int, raw_output: int, entrances: Sequence[int], boot: Boot, served: Guest
+    frame_socket: int, raw_output: int, entrances: Sequence[int], boot: Boot, served: Guest
 ) -> NoReturn:
-    """Lock this process down, say READY and serve one stream. Never returns."""
+    """Lock this process down, send READY and serve one stream. Never returns."""
     try:
         for entrance in entrances:
             os.write(entrance, b"0")  # "0" moves the writing process into the control group
-        _arrange_descriptors(channel, raw_output, boot)
+        _arrange_descriptors(frame_socket, raw_output, boot)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         gc.enable()
         for layer in LAYERS[boot.tier]:
             if layer.__name__ not in boot.without:
                 layer(boot)
         served.rehearse()
-        sock = socket.socket(fileno=CHANNEL_FD)
+        sock = socket.socket(fileno=FRAME_FD)
         served.attach(sock)
         sock.sendall(pack(Frame.READY, 0, 0))
     except BaseException as error:  # noqa: BLE001  # reported, then fatal
@@ -52,19 +52,19 @@ def start(
         os._exit(1)
 
 
-def _arrange_descriptors(channel: int, raw_output: int, boot: Boot) -> None:
+def _arrange_descriptors(frame_socket: int, raw_output: int, boot: Boot) -> None:
     """Set up descriptors 0 to 3, and close all others but that of the Landlock ruleset.
 
-    0 is /dev/null, 1 and 2 are the raw output, and 3 is the channel.
+    0 is /dev/null, 1 and 2 are the raw output, and 3 is the frame socket.
     """
     null = os.open(os.devnull, os.O_RDONLY)
     # Moved up first: dup2 onto 0 to 3 must not overwrite one of the sources.
     # F_DUPFD picks free numbers: the zygote holds a descriptor of each living sandbox.
-    null, raw_output, channel = (
-        fcntl.fcntl(fd, fcntl.F_DUPFD, CHANNEL_FD + 1) for fd in (null, raw_output, channel)
+    null, raw_output, frame_socket = (
+        fcntl.fcntl(fd, fcntl.F_DUPFD, FRAME_FD + 1) for fd in (null, raw_output, frame_socket)
     )
-    for source, target in ((null, 0), (raw_output, 1), (raw_output, 2), (channel, CHANNEL_FD)):
+    for source, target in ((null, 0), (raw_output, 1), (raw_output, 2), (frame_socket, FRAME_FD)):
         os.dup2(source, target)
-    kept = boot.landlock_fd if boot.landlock_fd is not None else CHANNEL_FD
-    os.closerange(CHANNEL_FD + 1, kept)
+    kept = boot.landlock_fd if boot.landlock_fd is not None else FRAME_FD
+    os.closerange(FRAME_FD + 1, kept)
     os.closerange(kept + 1, boot.highest_fd)

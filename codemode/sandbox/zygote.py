@@ -4,7 +4,7 @@ The executor starts the zygote as ``python -I -S -B __main__.py CONTROL_FD SETTI
 with a clean environment. The zygote imports the modules that children need once,
 and then forks a child for each request of the executor. It never sees a tenant's
 data: the executor sends it only fixed commands, each with the file descriptors
-of one child's channel.
+of one child's frame socket and raw output.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class _Zygote:
         self._pid = os.getpid()
         self._poll = select.poll()
         self._poll.register(control.fileno(), select.POLLIN)
-        self._children: dict[int, tuple[int, int]] = {}  # pidfd -> (pid, slot)
+        self._children: dict[int, tuple[int, int]] = {}  # pidfd -> (pid, number)
 
     def serve(self) -> NoReturn:
         self._send(READY)
@@ -82,7 +82,7 @@ class _Zygote:
             message = b""
         if not message:
             self._leave()
-        kind, slot = SPAWN.unpack(message)
+        kind, number = SPAWN.unpack(message)
         if kind != b"S":
             raise RuntimeError(f"unknown command {message!r}")
         try:
@@ -93,27 +93,27 @@ class _Zygote:
         except OSError as error:
             for fd in fds:
                 os.close(fd)
-            self._send(FAILED.pack(b"N", slot, error.errno or 0))
+            self._send(FAILED.pack(b"N", number, error.errno or 0))
             return
         if pid == 0:
-            start(fds[0], fds[1], fds[2:], self._boot(slot), self._guest)
+            start(fds[0], fds[1], fds[2:], self._boot(number), self._guest)
         for fd in fds:
             os.close(fd)
         pidfd = os.pidfd_open(pid)
-        self._children[pidfd] = (pid, slot)
+        self._children[pidfd] = (pid, number)
         self._poll.register(pidfd, select.POLLIN)
-        self._send(FORKED.pack(b"F", slot), pidfd)
+        self._send(FORKED.pack(b"F", number), pidfd)
 
-    def _boot(self, slot: int) -> Boot:
+    def _boot(self, number: int) -> Boot:
         settings, prepared = self._settings, self._prepared
         return Boot(
             tier=settings["tier"],
-            slot=slot,
+            number=number,
             zygote_pid=self._pid,
             rlimits=settings["rlimits"],
             threads=settings["threads"],
             disk_bytes=settings["disk_bytes"],
-            workdir=os.path.join(settings["workdir"], str(slot)),
+            workdir=os.path.join(settings["workdir"], str(number)),
             memory_base=prepared.memory_base,
             landlock_fd=prepared.landlock_fd,
             filter_bytes=prepared.filter_bytes,
@@ -123,7 +123,7 @@ class _Zygote:
         )
 
     def _exited(self, pidfd: int) -> None:
-        pid, slot = self._children.pop(pidfd)
+        pid, number = self._children.pop(pidfd)
         self._poll.unregister(pidfd)
         os.close(pidfd)
         _, status, usage = os.wait4(pid, 0)
@@ -131,7 +131,7 @@ class _Zygote:
             _kill_group(pid)
             self._kill_orphans()
         cpu = int((usage.ru_utime + usage.ru_stime) * 1_000_000)
-        self._send(EXITED.pack(b"X", slot, status, cpu, usage.ru_maxrss))
+        self._send(EXITED.pack(b"X", number, status, cpu, usage.ru_maxrss))
 
     def _kill_orphans(self) -> None:
         """Kill and reap the processes reparented to the zygote that are not sandboxes."""

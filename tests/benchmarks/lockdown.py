@@ -36,10 +36,10 @@ for module in settings["modules"]:
 prepared = prepare(settings["tier"], ())
 share_objects()
 handed = {"tier", "rlimits", "threads", "disk_bytes"}
-for slot in range(settings["count"]):
+for number in range(settings["count"]):
     boot = Boot(
-        **{name: settings[name] for name in handed}, slot=slot, zygote_pid=os.getpid(),
-        workdir=f"{settings['folder']}/{slot}", memory_base=prepared.memory_base,
+        **{name: settings[name] for name in handed}, number=number, zygote_pid=os.getpid(),
+        workdir=f"{settings['folder']}/{number}", memory_base=prepared.memory_base,
         readable=prepared.readable, landlock_fd=prepared.landlock_fd,
         filter_bytes=prepared.filter_bytes, highest_fd=prepared.highest_fd,
     )

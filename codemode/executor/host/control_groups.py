@@ -115,7 +115,7 @@ class Cgroup:
 
 
 class Cgroups:
-    """The reusable groups of an executor's sandboxes; ``reason`` says why there are none."""
+    """The reusable groups of an executor's sandboxes; ``reason`` is why there are none."""
 
     def __init__(self, wanted: Collection[str] = _WANTED) -> None:
         self.reason = ""

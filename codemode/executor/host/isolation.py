@@ -183,7 +183,7 @@ async def _try(settings: SandboxSettings, exposed: tuple[str, ...]) -> Mapping[s
         )
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT):
-                said, complaint = await process.communicate()
+                output, errors = await process.communicate()
         except TimeoutError:
             process.kill()
             await process.wait()
@@ -191,9 +191,9 @@ async def _try(settings: SandboxSettings, exposed: tuple[str, ...]) -> Mapping[s
     finally:
         folder.remove()
     try:
-        report: Mapping[str, Any] = json.loads(said)
+        report: Mapping[str, Any] = json.loads(output)
     except ValueError:
-        last = complaint.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it was killed"]
+        last = errors.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it was killed"]
         report = {"ok": False, "failed": "probe", "error": last[0]}
     return report
 
@@ -201,7 +201,7 @@ async def _try(settings: SandboxSettings, exposed: tuple[str, ...]) -> Mapping[s
 def _reason(report: Mapping[str, Any]) -> str:
     cause = _CAUSES.get(report.get("errno") or 0)
     match report["failed"], report.get("errno"):
-        case "user_of_slot", _:
+        case "user_of_number", _:
             cause = (
                 "the executor does not run as root, or lacks CAP_SETUID, CAP_SETGID or CAP_CHOWN"
             )

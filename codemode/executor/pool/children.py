@@ -1,4 +1,4 @@
-"""The executor's side of one child: its channel, its life cycle and its exit."""
+"""The executor's side of one child: its frames, its life cycle and its exit."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ class Child(asyncio.Protocol):
     ``frames()`` returns what the child sends, with back-pressure: the child
     blocks in its own write while nobody takes its frames, and when it sends
     more than its allowance. Every byte is treated as hostile: a frame that is
-    too long or of an unknown kind closes the channel, and ``violation``
+    too long or of an unknown kind closes the frame socket, and ``violation``
     describes it.
     """
 
-    def __init__(self, slot: int, max_frame_bytes: int, group: Cgroup | None = None) -> None:
+    def __init__(self, number: int, max_frame_bytes: int, group: Cgroup | None = None) -> None:
         loop = asyncio.get_running_loop()
-        self.slot = slot
+        self.number = number
         self.group = group
         self.pid = 0
         self.pidfd = -1
@@ -94,7 +94,7 @@ class Child(asyncio.Protocol):
         self.max_frame_bytes = max_frame_bytes
         self.stale_calls = 0  # calls of runs that were already over
         self._loop = loop
-        self._said_ready = False
+        self._ready_received = False
         self._buffer = bytearray()
         self._frames: deque[ReceivedFrame] = deque()
         self._queued_bytes = 0
@@ -111,12 +111,12 @@ class Child(asyncio.Protocol):
         self._raw_output = bytearray()
         self._raw_fd = -1
 
-    async def attach(self, channel: socket.socket, raw_fd: int) -> None:
-        """Start reading from the channel and draining the raw output."""
+    async def attach(self, frame_socket: socket.socket, raw_fd: int) -> None:
+        """Start reading from the frame socket and draining the raw output."""
         self._raw_fd = raw_fd
         os.set_blocking(raw_fd, False)
-        channel.setblocking(False)
-        await self._loop.connect_accepted_socket(lambda: self, channel)
+        frame_socket.setblocking(False)
+        await self._loop.connect_accepted_socket(lambda: self, frame_socket)
         self._read_raw_output()
 
     def set_process(self, pid: int, pidfd: int) -> None:
@@ -200,14 +200,14 @@ class Child(asyncio.Protocol):
             self._transport.resume_reading()
 
     def eof_received(self) -> bool:
-        self._hear_the_end()
+        self._receive_end()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._hear_the_end()
+        self._receive_end()
         self.resume_writing()
 
-    def _hear_the_end(self) -> None:
+    def _receive_end(self) -> None:
         if self._pause is not None:
             self._stop_pausing()
             self._take_frames(every=True)
@@ -224,7 +224,7 @@ class Child(asyncio.Protocol):
     # the executor's side
 
     async def frames(self) -> list[ReceivedFrame]:
-        """Wait for frames and return all of them; an empty list is the end of the channel."""
+        """Wait for frames and return all of them; an empty list is the end of the stream."""
         while not self._frames:
             if self._ended:
                 return []
@@ -301,7 +301,7 @@ class Child(asyncio.Protocol):
             self._farewell = self._loop.call_later(_FAREWELL_SECONDS, self.close)
 
     def close(self) -> None:
-        """Kill the child and close its channel and descriptors."""
+        """Kill the child and close its frame socket and other descriptors."""
         self.closed = True
         if self._farewell is not None:
             self._farewell.cancel()
@@ -330,15 +330,15 @@ class Child(asyncio.Protocol):
             self.ready.exception()  # mark it as retrieved: nobody may be waiting
 
     def _start_failure(self, exit: Exit | None) -> str:
-        said = self.raw_output().strip()
+        output = self.raw_output().strip()
         how = "its zygote died" if exit is None else f"wait status {exit.status}"
-        return f"a sandbox did not start ({how}){': ' + said if said else ''}"
+        return f"a sandbox did not start ({how}){': ' + output if output else ''}"
 
     def _take(self, frame: ReceivedFrame) -> None:
         if frame.kind is Frame.READY:
-            if self._said_ready:
+            if self._ready_received:
                 return self._violate("a second READY frame")
-            self._said_ready = True
+            self._ready_received = True
             return self._become_ready()
         self._frames.append(frame)
         self._queued_bytes += len(frame.body) + 64
@@ -349,7 +349,7 @@ class Child(asyncio.Protocol):
 
     def _become_ready(self) -> None:
         # The zygote's report and the child's READY frame come on two sockets, in either order.
-        if self._said_ready and self.pid and not self.ready.done():
+        if self._ready_received and self.pid and not self.ready.done():
             self.ready.set_result(None)
 
     def _violate(self, what: str) -> None:

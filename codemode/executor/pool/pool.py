@@ -15,12 +15,12 @@ from codemode.executor.host.work_folders import WorkFolder, remove_abandoned
 from codemode.executor.pool.children import Child, ChildStartError
 from codemode.executor.pool.packages import Packages
 from codemode.executor.pool.profiles import Profile
-from codemode.executor.pool.sandbox_numbers import SlotNumbers
+from codemode.executor.pool.sandbox_numbers import SandboxNumbers
 from codemode.executor.pool.zygotes import Zygote, ZygoteStartError
 from codemode.executor.streams.canaries import run_canaries
 from codemode.interpreter import InterpreterNotFoundError
 
-__all__ = ["BrokenWallError", "Pool", "PoolUnavailableError"]
+__all__ = ["IsolationBrokenError", "Pool", "PoolUnavailableError"]
 
 logger = logging.getLogger("codemode.executor")
 
@@ -35,11 +35,11 @@ _FORESEEN = (str, OSError, ChildStartError, ZygoteStartError, InterpreterNotFoun
 
 
 class PoolUnavailableError(RuntimeError):
-    """The failure to make a child; the message says why."""
+    """The failure to make a child; the message gives the reason."""
 
 
-class BrokenWallError(ZygoteStartError):
-    """A zygote whose sandboxes do not hold; ``canaries`` has the faults by name."""
+class IsolationBrokenError(ZygoteStartError):
+    """The refusal of a zygote whose sandboxes do not hold; ``canaries`` has the faults by name."""
 
     def __init__(self, tier: str, profile: str, canaries: Mapping[str, str]) -> None:
         holes = [f"{name}: {fault}" for name, fault in canaries.items() if fault]
@@ -74,7 +74,7 @@ class Pool:
         sandbox: SandboxSettings,
         limits: Limits,
         cgroups: Cgroups,
-        slots: SlotNumbers,
+        numbers: SandboxNumbers,
         child_max_age: float,
         zygote_max_forks: int,
         zygote_max_age: float,
@@ -88,7 +88,7 @@ class Pool:
         self.sandbox = sandbox
         self._limits = limits
         self._cgroups = cgroups
-        self._slots = slots
+        self._numbers = numbers
         self._child_max_age = child_max_age
         self._zygote_max_forks = zygote_max_forks
         self._zygote_max_age = zygote_max_age
@@ -174,7 +174,7 @@ class Pool:
             sandbox=self.sandbox,
             max_frame_bytes=self._limits.max_value_bytes,
             cgroups=self._cgroups,
-            slots=self._slots,
+            numbers=self._numbers,
             on_death=self._zygote_died,
         )
         await zygote.start()
@@ -191,7 +191,7 @@ class Pool:
             lambda: self._ready_child(zygote), self._limits, self.sandbox, self.profile.name
         )
         if any(canaries.values()):
-            raise BrokenWallError(self.sandbox.tier, self.profile.name, canaries)
+            raise IsolationBrokenError(self.sandbox.tier, self.profile.name, canaries)
         if not zygote.alive:
             raise ZygoteStartError("the zygote died before it was proved")
         self.canaries = canaries
@@ -287,7 +287,7 @@ class Pool:
         self._failures += 1
         trace = None if isinstance(why, _FORESEEN) else why
         logger.error("no sandbox could be made: %s", why, exc_info=trace)
-        if isinstance(why, BrokenWallError):
+        if isinstance(why, IsolationBrokenError):
             self._fail(str(why))
         elif self._failures >= _FAILURES_BEFORE_UNHEALTHY:
             self._fail(f"{self._failures} attempts in a row to make a sandbox failed: {why}")
@@ -335,7 +335,7 @@ class Pool:
     async def _recycle(self, old: Zygote) -> None:
         try:
             await self._new_zygote()
-        except BrokenWallError as error:
+        except IsolationBrokenError as error:
             # What this host does to the new zygote it may do to the old one as well.
             self._zygote = None
             self._failed(error)

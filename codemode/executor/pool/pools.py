@@ -14,7 +14,7 @@ from codemode.executor.host.isolation import Isolation
 from codemode.executor.pool.packages import Packages, check_folder, installed
 from codemode.executor.pool.pool import Pool, PoolUnavailableError
 from codemode.executor.pool.profiles import PROFILES, Profile
-from codemode.executor.pool.sandbox_numbers import SlotNumbers
+from codemode.executor.pool.sandbox_numbers import SandboxNumbers
 from codemode.executor.pool.zygotes import ZygoteStartError
 from codemode.interpreter import InterpreterNotFoundError
 
@@ -44,7 +44,7 @@ class Pools:
         self._cgroups = cgroups
         self._on_change = on_change
         self._packages = _offered(config)
-        self._slots = SlotNumbers(isolation.tier)
+        self._numbers = SandboxNumbers(isolation.tier)
         self._started: dict[str, Pool] = {}
         self._starting: dict[str, asyncio.Task[Pool]] = {}
 
@@ -131,7 +131,7 @@ class Pools:
             sandbox=self._isolation.settings,
             limits=config.limits,
             cgroups=self._cgroups,
-            slots=self._slots,
+            numbers=self._numbers,
             child_max_age=config.child_max_age,
             zygote_max_forks=config.zygote_max_forks,
             zygote_max_age=config.zygote_max_age,

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from codemode.wire.constants import SANDBOX_USERS
 
-__all__ = ["SlotNumbers"]
+__all__ = ["SandboxNumbers"]
 
 
-class SlotNumbers:
+class SandboxNumbers:
     """A source of unique numbers for an executor's sandboxes, and of their users in tier B.
 
     No number is used twice, because it names a folder that may be removed later

@@ -25,7 +25,7 @@ from codemode.executor.host.work_folders import remove_folder
 from codemode.executor.pool.children import Child, Exit
 from codemode.executor.pool.packages import Packages
 from codemode.executor.pool.profiles import Profile
-from codemode.executor.pool.sandbox_numbers import SlotNumbers
+from codemode.executor.pool.sandbox_numbers import SandboxNumbers
 from codemode.interpreter import find_python
 from codemode.wire.zygote_records import EXITED, FAILED, FORKED, READY, SPAWN
 
@@ -53,7 +53,7 @@ CLEAN_ENVIRONMENT = {
 
 
 class ZygoteStartError(RuntimeError):
-    """The failure of a zygote to start; the message says how it failed."""
+    """The failure of a zygote to start; the message gives the reason."""
 
 
 class Zygote:
@@ -72,7 +72,7 @@ class Zygote:
         sandbox: SandboxSettings,
         max_frame_bytes: int,
         cgroups: Cgroups,
-        slots: SlotNumbers,
+        numbers: SandboxNumbers,
         on_death: Callable[[Zygote], None],
     ) -> None:
         self.profile = profile
@@ -83,8 +83,8 @@ class Zygote:
         self.alive = False
         self._max_frame_bytes = max_frame_bytes
         self._cgroups = cgroups
-        self._slots = slots
-        self._dead: dict[int, float] = {}  # slot -> when it was first seen dead, unreaped
+        self._numbers = numbers
+        self._dead: dict[int, float] = {}  # number -> when it was first seen dead, unreaped
         self._workdir = workdir
         self._settings: dict[str, Any] = {
             **dataclasses.asdict(sandbox),
@@ -123,14 +123,14 @@ class Zygote:
                     start_new_session=True,
                 )
             async with asyncio.timeout(_START_TIMEOUT):
-                said, how = await self._loop.sock_recv(ours, 64), "ended before it was ready"
+                answer, how = await self._loop.sock_recv(ours, 64), "ended before it was ready"
         except TimeoutError:
-            said, how = b"", f"did not start within {_START_TIMEOUT:g} s"
+            answer, how = b"", f"did not start within {_START_TIMEOUT:g} s"
         except BaseException:
             # The pool was closed meanwhile, and nothing else refers to this process.
             await self.close()
             raise
-        if said != READY:
+        if answer != READY:
             await self.close()
             raise ZygoteStartError(
                 f"the zygote (profile {self.profile.name!r}) {how}; what it printed stands above "
@@ -142,8 +142,8 @@ class Zygote:
     async def spawn(self) -> Child:
         """Request one child; it can be used once its ``ready`` is done. Raises OSError."""
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
-            channel, other = socket.socketpair()
-            ours.enter_context(channel)
+            frame_socket, other = socket.socketpair()
+            ours.enter_context(frame_socket)
             theirs.enter_context(other)
             raw_read, raw_write = os.pipe2(os.O_CLOEXEC)
             ours.callback(os.close, raw_read)
@@ -151,12 +151,12 @@ class Zygote:
             child = self._new_child()
             ours.pop_all()  # they belong to the child from now on
             try:
-                await child.attach(channel, raw_read)
+                await child.attach(frame_socket, raw_read)
                 # Without a control socket the zygote has died meanwhile, and the child with it.
                 if self._control is not None:
                     with _entrance(child.group) as entrances:
                         descriptors = [other.fileno(), raw_write, *entrances]
-                        message = SPAWN.pack(b"S", child.slot)
+                        message = SPAWN.pack(b"S", child.number)
                         socket.send_fds(self._control, [message], descriptors)
             except OSError as error:
                 logger.warning("zygote %d takes no more work: %s", self.pid, error)
@@ -166,13 +166,13 @@ class Zygote:
     def _new_child(self) -> Child:
         if self._control is None:
             raise OSError("the zygote has died")
-        slot = self._slots.take()
+        number = self._numbers.take()
         try:
             group = self._cgroups.take()
         except OSError:
-            self._slots.give_back(slot)
+            self._numbers.give_back(number)
             raise
-        self.children[slot] = child = Child(slot, self._max_frame_bytes, group)
+        self.children[number] = child = Child(number, self._max_frame_bytes, group)
         self.forks += 1
         return child
 
@@ -183,12 +183,13 @@ class Zygote:
         """
         now = time.monotonic()
         poll = select.poll()
-        slots = {child.pidfd: slot for slot, child in self.children.items() if child.pidfd >= 0}
-        for pidfd in slots:
+        children = list(self.children.values())
+        numbers = {child.pidfd: child.number for child in children if child.pidfd >= 0}
+        for pidfd in numbers:
             poll.register(pidfd, select.POLLIN)
-        dead = [slots[pidfd] for pidfd, _ in poll.poll(0)]
-        dead += [slot for slot, child in self.children.items() if child.closed and child.pidfd < 0]
-        self._dead = {slot: self._dead.get(slot, now) for slot in dead}
+        dead = [numbers[pidfd] for pidfd, _ in poll.poll(0)]
+        dead += [child.number for child in children if child.closed and child.pidfd < 0]
+        self._dead = {number: self._dead.get(number, now) for number in dead}
         return any(now - since >= _REAP_SECONDS for since in self._dead.values())
 
     def retire(self) -> None:
@@ -236,21 +237,21 @@ class Zygote:
     def _handle(self, message: bytes, fds: list[int]) -> None:
         match message[:1]:
             case b"F":
-                _, slot = FORKED.unpack(message)
-                self._forked(self.children[slot], fds)
+                _, number = FORKED.unpack(message)
+                self._forked(self.children[number], fds)
             case b"N":
-                _, slot, number = FAILED.unpack(message)
-                logger.error("fork failed: %s", os.strerror(number))
-                self._forget(self.children[slot], None)
+                _, number, code = FAILED.unpack(message)
+                logger.error("fork failed: %s", os.strerror(code))
+                self._forget(self.children[number], None)
             case b"X":
-                _, slot, status, cpu_us, max_rss_kb = EXITED.unpack(message)
+                _, number, status, cpu_us, max_rss_kb = EXITED.unpack(message)
                 self._forget(
-                    self.children[slot],
+                    self.children[number],
                     Exit(
                         status=status,
                         cpu_seconds=cpu_us / 1_000_000,
                         max_rss_bytes=max_rss_kb * 1024,
-                        out_of_memory=_out_of_memory(self.children[slot], status),
+                        out_of_memory=_out_of_memory(self.children[number], status),
                     ),
                 )
             case _:
@@ -265,19 +266,19 @@ class Zygote:
             logger.error("no descriptor is free for a sandbox: %s", error)
             for fd in fds:
                 os.close(fd)
-            child.close()  # closes its channel, which ends it
+            child.close()  # closes its frame socket, which ends it
         else:
             child.set_process(pid, pidfd)
 
     def _forget(self, child: Child, exit: Exit | None) -> None:
-        self.children.pop(child.slot, None)
+        self.children.pop(child.number, None)
         child.set_exited(exit)
         if child.group is not None:
             if exit is None:  # no zygote has killed what the child has started
                 child.group.kill()
             self._cgroups.give_back(child.group)
-        self._slots.give_back(child.slot)
-        self._remove_workdir(self._workdir / str(child.slot))
+        self._numbers.give_back(child.number)
+        self._remove_workdir(self._workdir / str(child.number))
 
     def _remove_workdir(self, path: Path) -> None:
         """Remove what a child wrote, in a thread because it may be a lot."""

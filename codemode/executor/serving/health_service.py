@@ -70,13 +70,13 @@ class Health:
                 f"a connection may watch {most} times at once; one tells each change",
             )
         self._watches[peer] += 1
-        told: int | None = None
+        sent: int | None = None
         try:
             while True:
                 changed = self._changed
-                if self._status != told:
-                    told = self._status
-                    await context.write(HealthCheckResponse(status=told))
+                if self._status != sent:
+                    sent = self._status
+                    await context.write(HealthCheckResponse(status=sent))
                 await changed.wait()
         finally:
             self._watches[peer] -= 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from codemode.config import ExecutorConfig, Tier
 from codemode.executor.host.control_groups import Cgroups
 from codemode.executor.host.isolation import TIERS, Isolation, choose
-from codemode.executor.pool.pool import BrokenWallError, Pool
+from codemode.executor.pool.pool import IsolationBrokenError, Pool
 from codemode.executor.pool.pools import Pools, exposed_folders
 
 __all__ = ["ProbeReport", "probe"]
@@ -115,7 +115,7 @@ async def _try(pool: Pool) -> Mapping[str, str]:
     try:
         await pool.start()
         return pool.canaries
-    except BrokenWallError as error:
+    except IsolationBrokenError as error:
         return error.canaries
     finally:
         await pool.close()

@@ -154,7 +154,7 @@ async def run_canaries(
 async def _fault(
     canary: Canary, child: Child, limits: Limits, sandbox: SandboxSettings, planted: str
 ) -> str:
-    heard = _Listener()
+    received = _Listener()
     try:
         await open_sandbox(
             child,
@@ -165,7 +165,7 @@ async def _fault(
         await Run(
             request=pb.Run(run_id=1, code=f"PLANTED = {planted!r}\n{canary.code}"),
             child=child,
-            events=EventWriter(heard, batches=False),
+            events=EventWriter(received, batches=False),
             limits=limits,
             timeout=_TIMEOUT,
             cpu_limit=_TIMEOUT,
@@ -178,13 +178,13 @@ async def _fault(
     finally:
         child.close()
         await asyncio.wait({child.exited}, timeout=_TIMEOUT)
-    if heard.failed is not None:
-        if canary.tripwire and heard.failed.type == "SecurityViolation":
+    if received.failed is not None:
+        if canary.tripwire and received.failed.type == "SecurityViolation":
             return ""
-        return f"{heard.failed.type}: {heard.failed.message}"
+        return f"{received.failed.type}: {received.failed.message}"
     if canary.tripwire:
         return "the process survived the system call"
-    return "" if heard.value == canary.expected else f"got {heard.value!r}"
+    return "" if received.value == canary.expected else f"got {received.value!r}"
 
 
 class _Listener:

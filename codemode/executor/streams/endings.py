@@ -41,14 +41,14 @@ def status_of_failure(type_name: str) -> str:
 
 
 def ending_of_exit(
-    exit: Exit | None, limits: Limits, cpu_limit: float, said: str, *, hung_up: bool = False
+    exit: Exit | None, limits: Limits, cpu_limit: float, output: str, *, hung_up: bool = False
 ) -> Ending:
     """Classify the death of a child that had taken its code and was not killed by this side.
 
-    ``said`` is the end of its raw output, which helps to explain a crash. Only a child
-    that ``hung_up`` was killed by this side: it had closed its channel and lived on.
+    ``output`` is the end of its raw output, which helps to explain a crash. Only a child
+    that ``hung_up`` was killed by this side: it had closed its frame socket and lived on.
     """
-    tail = f"\n{said.strip()[-2000:]}" if said.strip() else ""
+    tail = f"\n{output.strip()[-2000:]}" if output.strip() else ""
     if exit is None:
         return Ending(
             status="crashed",

@@ -28,7 +28,7 @@ class EventWriter:
         self._batches = batches
         self._kept: deque[pb.ExecutorMessage] = deque()
 
-    async def tell(self, message: pb.ExecutorMessage) -> None:
+    async def send(self, message: pb.ExecutorMessage) -> None:
         """Queue an event for the next ``flush``; send it at once to a client without batches."""
         if not self._batches:
             await self._client.write(message)
@@ -37,11 +37,11 @@ class EventWriter:
         if len(self._kept) >= _MOST_KEPT:
             await self.flush()
 
-    async def tell_chunks(self, value: bytes) -> bytes:
+    async def send_chunks(self, value: bytes) -> bytes:
         """Send all but the last chunk of a large value; return the last."""
         chunks, rest = split(value)
         for chunk in chunks:
-            await self.tell(pb.ExecutorMessage(chunk=pb.Chunk(data=chunk)))
+            await self.send(pb.ExecutorMessage(chunk=pb.Chunk(data=chunk)))
             await self.flush()
         return rest
 

@@ -88,7 +88,7 @@ class Run:
                     f"{self._limits.max_code_bytes}"
                 ),
             )
-            await self._tell_ending()
+            await self._report_ending()
             return self._session
         self._cpu_before = self._child.cpu_seconds() or 0.0
         self._child.exited.add_done_callback(self._child_exited)
@@ -107,7 +107,7 @@ class Run:
             await self._explain_end()
             if self._ending is None:
                 raise ChildLostError
-            await self._tell_ending()
+            await self._report_ending()
             return False
         finally:
             clock.cancel()
@@ -161,7 +161,7 @@ class Run:
             if self._taken:
                 raise FrameError("a second TAKEN frame")
             self._taken = True
-            await self._tell_started()
+            await self._report_started()
             return
         if not self._taken:
             raise FrameError(f"a {frame.kind.name} frame before TAKEN")
@@ -171,7 +171,7 @@ class Run:
             case Frame.CANCEL_CALL:
                 await self._cancel_call(frame)
             case Frame.PROGRESS:
-                await self._events.tell(progress_of(frame))
+                await self._events.send(progress_of(frame))
             case Frame.COMPLETED:
                 await self._complete(frame)
             case Frame.FAILED:
@@ -179,8 +179,8 @@ class Run:
             case _:
                 raise FrameError(f"a {frame.kind.name} frame during a run")
 
-    async def _tell_started(self) -> None:
-        await self._events.tell(
+    async def _report_started(self) -> None:
+        await self._events.send(
             pb.ExecutorMessage(
                 started=pb.Started(
                     run_id=self.run_id,
@@ -198,7 +198,7 @@ class Run:
         kept = data[:room]
         self._output_bytes += len(kept)
         for message in output_of(kind, kept, self.run_id):
-            await self._events.tell(message)
+            await self._events.send(message)
         if len(data) > room:
             self._stop(
                 "limit",
@@ -224,8 +224,8 @@ class Run:
         if self._ending is not None:
             return
         self._unanswered.add(frame.call, len(arguments))
-        value = await self._events.tell_chunks(arguments)
-        await self._events.tell(
+        value = await self._events.send_chunks(arguments)
+        await self._events.send(
             pb.ExecutorMessage(
                 tool_call=pb.ToolCall(
                     run_id=self.run_id, call_id=frame.call, name=name, arguments=value
@@ -235,7 +235,7 @@ class Run:
 
     async def _cancel_call(self, frame: ReceivedFrame) -> None:
         if self.answers(frame.run, frame.call):
-            await self._events.tell(
+            await self._events.send(
                 pb.ExecutorMessage(
                     tool_call_cancelled=pb.ToolCallCancelled(run_id=self.run_id, call_id=frame.call)
                 )
@@ -243,16 +243,16 @@ class Run:
 
     async def _complete(self, frame: ReceivedFrame) -> None:
         usage = self._last_usage()
-        value = await self._events.tell_chunks(frame.body)
+        value = await self._events.send_chunks(frame.body)
         self._finished = True
-        await self._events.tell(
+        await self._events.send(
             pb.ExecutorMessage(completed=pb.Completed(run_id=self.run_id, value=value, usage=usage))
         )
 
     async def _fail(self, frame: ReceivedFrame) -> None:
         message = failed_of(frame, self._last_usage())
         self._finished = True
-        await self._events.tell(message)
+        await self._events.send(message)
 
     def _last_usage(self) -> pb.Usage:
         """Return the usage of a finished run; end the sandbox unless it is a session's."""
@@ -270,26 +270,26 @@ class Run:
         try:
             exit = await asyncio.wait_for(asyncio.shield(self._child.exited), _EXIT_WAIT)
         except TimeoutError:
-            # The channel is closed but the process lives on: nothing can be received from it.
+            # The frame socket is closed but the process lives on: nothing can be received from it.
             hung_up = True
             self._child.kill()
             exit = await self._child.exited
-        said = self._child.raw_output()
+        output = self._child.raw_output()
         no_room = exit is not None and exit.code == EXIT_NO_MEMORY
         if self._ending is None and (self._taken or no_room):
             self._ending = ending_of_exit(
-                exit, self._limits, self._cpu_limit, said, hung_up=hung_up
+                exit, self._limits, self._cpu_limit, output, hung_up=hung_up
             )
         elif self._ending is None:
             # Output of an earlier run belongs to the executed code and must not be logged.
-            said = f": {said[-_LOGGED_CHARACTERS:]!r}" if self._fresh and said else ""
-            logger.warning("a sandbox was lost before it took its code: %s%s", exit, said)
+            shown = f": {output[-_LOGGED_CHARACTERS:]!r}" if self._fresh and output else ""
+            logger.warning("a sandbox was lost before it took its code: %s%s", exit, shown)
 
-    async def _tell_ending(self) -> None:
+    async def _report_ending(self) -> None:
         ending = self._ending
         assert ending is not None
         self._finished = True
-        await self._events.tell(
+        await self._events.send(
             pb.ExecutorMessage(
                 failed=pb.Failed(
                     run_id=self.run_id,
@@ -338,7 +338,7 @@ class Run:
             self._ending = Ending(status=status, type=type, message=message)
             self._unanswered.wake()
             self._child.kill()
-            # A process that the code forked may keep the channel open longer.
+            # A process that the code forked may keep the frame socket open longer.
             asyncio.get_running_loop().call_later(_EXIT_WAIT, self._child.close)
 
 

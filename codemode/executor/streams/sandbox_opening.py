@@ -51,7 +51,7 @@ async def open_sandbox(
 ) -> None:
     """Limit a child's control group and send its OPEN frame. Raises OSError.
 
-    ``threads_are_counted`` says whether the kernel counts the child's threads
+    With ``threads_are_counted`` the kernel counts the child's threads
     separately from other processes', so that their limit can be set.
     """
     threads = limits.max_threads or DEFAULT_THREADS

@@ -1,4 +1,4 @@
-"""A semaphore that limits the number and the bytes of unanswered calls."""
+"""The limit of unanswered calls, by number and by bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from asyncio import AbstractEventLoop, Future, get_running_loop
 from collections import deque
 from collections.abc import Callable
 
-__all__ = ["Slots"]
+__all__ = ["CallWindow"]
 
 _allocate_lock = threading.Lock
 
@@ -21,15 +21,15 @@ class _Waiter:
         self.woken = False
 
 
-class Slots:
+class CallWindow:
     """A semaphore for threads and for coroutines of any number of event loops.
 
-    When all slots are free, a slot of any size may be taken. Otherwise
-    ``most_bytes`` limits the total size of the taken slots, as in the executor.
+    While no call is unanswered, a call of any size has room. Otherwise
+    ``most_bytes`` limits the total size of the calls, as in the executor.
 
-    A waiter is woken and then takes a free slot itself. A slot handed to a
+    A waiter is woken and then takes the free room itself. Room handed to a
     coroutine would be lost while its loop is blocked, perhaps by a thread's
-    call that waits for that very slot. Threads are therefore woken first, and
+    call that waits for that very room. Threads are therefore woken first, and
     with them the first waiter of each loop.
     """
 
@@ -42,7 +42,7 @@ class Slots:
         self._lock = threading.RLock()
 
     def take(self, size: int) -> None:
-        """Take a slot for ``size`` bytes; wait in this thread until there is room."""
+        """Take room for a call of ``size`` bytes; wait in this thread until there is some."""
         with self._lock:
             if self._has_room(size):
                 self._use(size)
@@ -61,7 +61,7 @@ class Slots:
             raise
 
     async def take_async(self, size: int) -> None:
-        """Take a slot for ``size`` bytes; await room for it."""
+        """Take room for a call of ``size`` bytes; await it."""
         loop = get_running_loop()
         with self._lock:
             if loop not in self._queues and self._has_room(size):
@@ -82,7 +82,7 @@ class Slots:
             raise
 
     def give(self, size: int) -> None:
-        """Return a slot that was taken for ``size`` bytes."""
+        """Give back the room of a call of ``size`` bytes."""
         with self._lock:
             self._free += 1
             self._bytes -= size

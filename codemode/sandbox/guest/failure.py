@@ -108,8 +108,8 @@ def _message(error: BaseException) -> str:
             "to end with a value assign it to result, to fail raise an exception"
         )
     if isinstance(error, MemoryError):
-        said = _safe(str, error)
-        return f"{MEMORY_MESSAGE}: {said}" if said else MEMORY_MESSAGE
+        text = _safe(str, error)
+        return f"{MEMORY_MESSAGE}: {text}" if text else MEMORY_MESSAGE
     text = error.msg if isinstance(error, SyntaxError) and error.msg else _safe(str, error)
     if isinstance(error, NameError):
         text = "\n".join([text, *getattr(error, "__notes__", ())])

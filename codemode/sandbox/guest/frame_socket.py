@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import count
 
-from codemode.sandbox.guest.call_window import Slots
+from codemode.sandbox.guest.call_window import CallWindow
 from codemode.sandbox.guest.pending_calls import (
     LOST,
     NO_MEMORY,
@@ -36,7 +36,7 @@ from codemode.sandbox.guest.pending_calls import (
 from codemode.wire.constants import EXIT_NO_MEMORY
 from codemode.wire.frames import HEADER, LENGTH, Frame, pack
 
-__all__ = ["Channel"]
+__all__ = ["FrameSocket"]
 
 RECEIVE_BYTES = 64 * 1024
 RECEIVE_MOST_BYTES = 1024 * 1024
@@ -53,10 +53,10 @@ _start_thread = _thread.start_new_thread
 _exhaust = deque[object](maxlen=0).extend
 
 
-class Channel:
+class FrameSocket:
     """A frame connection to the executor, which ends the process when the executor is gone.
 
-    The channel is created in the zygote and attached to its socket in the child.
+    The frame socket is created in the zygote and attached to a socket in the child.
     """
 
     _socket: socket.socket
@@ -73,7 +73,7 @@ class Channel:
         self._broken = False
         self._calls: dict[int, Call] = {}
         self._numbers = count(1)
-        self._slots = Slots(1, 0)
+        self._window = CallWindow(1, 0)
         self._inbox: deque[tuple[int, int, bytes]] = deque()
         self._inbox_filled = threading.Event()
         self._receiving = False
@@ -99,7 +99,7 @@ class Channel:
 
     def set_calls_in_flight(self, most: int, most_bytes: int) -> None:
         """Limit the unanswered calls, and the bytes of their arguments; further calls wait."""
-        self._slots = Slots(most, most_bytes)
+        self._window = CallWindow(most, most_bytes)
 
     # Frames out
 
@@ -227,7 +227,7 @@ class Channel:
 
     def call(self, run: int, name: bytes, arguments: bytes) -> Outcome:
         """Send a call and wait in this thread for its answer; return the answer."""
-        self._slots.take(len(arguments))
+        self._window.take(len(arguments))
         number = next(self._numbers)
         call = ThreadCall(run, len(arguments))
         self._calls[number] = call
@@ -250,7 +250,7 @@ class Channel:
 
     async def call_async(self, run: int, name: bytes, arguments: bytes) -> Outcome:
         """Send a call, await its answer and return it; cancelling the task cancels the call."""
-        await self._slots.take_async(len(arguments))
+        await self._window.take_async(len(arguments))
         number = next(self._numbers)
         call = TaskCall(run, len(arguments), get_running_loop())
         self._calls[number] = call
@@ -273,7 +273,7 @@ class Channel:
     def _close(self, number: int) -> None:
         call = self._calls.pop(number, None)
         if call is not None:
-            self._slots.give(call.size)
+            self._window.give(call.size)
 
     def _give_up(self, run: int, number: int) -> None:
         call = self._calls.pop(number, None)
@@ -283,11 +283,11 @@ class Channel:
             if not self.forked and not self.sending_here:
                 self.send(Frame.CANCEL_CALL, run, number)
         finally:
-            # The slot is freed only after the cancellation is sent. In the other order:
-            # 1. Another thread takes the slot and sends its call.
+            # The room is given back only after the cancellation is sent. In the other order:
+            # 1. Another thread takes the room and sends its call.
             # 2. The executor has no room for that call and stops reading.
             # 3. It never reads the cancellation that would make room.
-            self._slots.give(call.size)
+            self._window.give(call.size)
 
     # The reader thread
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
-from codemode.sandbox.guest.frame_socket import Channel
+from codemode.sandbox.guest.frame_socket import FrameSocket
 from codemode.sandbox.guest.scope import RunScope
 from codemode.wire.frames import Frame
 
@@ -40,8 +40,8 @@ class Output:
     been reported already.
     """
 
-    def __init__(self, channel: Channel, scope: RunScope) -> None:
-        self._channel = channel
+    def __init__(self, frames: FrameSocket, scope: RunScope) -> None:
+        self._frames = frames
         self._scope = scope
         # Reentrant: a finalizer or signal handler may print in the middle of a print.
         self._lock = threading.RLock()
@@ -69,7 +69,7 @@ class Output:
 
     def write(self, kind: Frame, text: str) -> None:
         """Take text of one stream; send whole lines now or within ``GATHER_SECONDS``."""
-        if not text or not self._scope.of_caller() or self._channel.forked:
+        if not text or not self._scope.of_caller() or self._frames.forked:
             return
         with self._lock:
             if kind is not self._kind:
@@ -90,7 +90,7 @@ class Output:
 
     def flush(self) -> None:
         """Send the gathered text."""
-        if not self._parts or self._channel.forked or self._channel.sending_here:
+        if not self._parts or self._frames.forked or self._frames.sending_here:
             return
         with self._lock:
             parts, self._parts = self._parts, []
@@ -101,7 +101,7 @@ class Output:
             step = FRAME_BYTES if text.isascii() else FRAME_BYTES // 4
             for start in range(0, len(text), step):
                 data = text[start : start + step].encode("utf-8", "replace")
-                self._channel.send(self._kind, run, 0, data)
+                self._frames.send(self._kind, run, 0, data)
             self._flushed_at = _monotonic()
 
     def _flush_soon(self) -> None:

@@ -8,7 +8,7 @@ import time
 from decimal import Decimal
 from numbers import Real
 
-from codemode.sandbox.guest.frame_socket import Channel
+from codemode.sandbox.guest.frame_socket import FrameSocket
 from codemode.sandbox.guest.output import Output
 from codemode.sandbox.guest.scope import RunScope
 from codemode.wire.frames import PROGRESS, Frame, pack_texts
@@ -28,8 +28,8 @@ class Progress:
     (``done == total``) and the last report of a run are always sent.
     """
 
-    def __init__(self, channel: Channel, output: Output, scope: RunScope) -> None:
-        self._channel = channel
+    def __init__(self, frames: FrameSocket, output: Output, scope: RunScope) -> None:
+        self._frames = frames
         self._output = output
         self._scope = scope
         self._lock = threading.RLock()
@@ -65,13 +65,13 @@ class Progress:
 
     def flush(self) -> None:
         """Send the waiting report."""
-        if self._waiting is None or self._channel.sending_here:
+        if self._waiting is None or self._frames.sending_here:
             return
         with self._lock:
             body, self._waiting = self._waiting, None
             if body is not None:
                 self._output.flush()
-                self._channel.send(Frame.PROGRESS, self._scope.run, 0, body)
+                self._frames.send(Frame.PROGRESS, self._scope.run, 0, body)
                 self._sent_at = _monotonic()
 
 

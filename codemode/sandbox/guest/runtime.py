@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from codemode.sandbox.guest.coding import dump, load
 from codemode.sandbox.guest.conveniences import Help, leave
 from codemode.sandbox.guest.failure import MEMORY_MESSAGE, describe, near_note, strip
-from codemode.sandbox.guest.frame_socket import Channel
+from codemode.sandbox.guest.frame_socket import FrameSocket
 from codemode.sandbox.guest.output import Output
 from codemode.sandbox.guest.program import Program, filename_of
 from codemode.sandbox.guest.progress import Progress
@@ -73,11 +73,11 @@ class Guest:
     """
 
     def __init__(self) -> None:
-        self._channel = Channel()
+        self._frames = FrameSocket()
         self._scope = RunScope()
-        self._output = Output(self._channel, self._scope)
-        self._progress = Progress(self._channel, self._output, self._scope)
-        self._caller = Caller(self._channel, self._output, self._scope)
+        self._output = Output(self._frames, self._scope)
+        self._progress = Progress(self._frames, self._output, self._scope)
+        self._caller = Caller(self._frames, self._output, self._scope)
         self._program = Program()
         self._session = False
         self._max_bytes = 0
@@ -88,17 +88,17 @@ class Guest:
         Pages written to here are already private to this process, so the code
         of a user does not wait for the kernel to copy them.
         """
-        self._channel.rehearse(*_REHEARSED)
-        _, _, body = self._channel.receive()
+        self._frames.rehearse(*_REHEARSED)
+        _, _, body = self._frames.receive()
         self._reserve = MemoryReserve()
         self._prepare(load(body))
-        _, run, body = self._channel.receive()
+        _, run, body = self._frames.receive()
         self.run(run, 1, body)
         del self._reserve
 
     def attach(self, sock: socket.socket) -> None:
         """Prepare this process for the code that will arrive on the socket."""
-        self._channel.attach(sock)
+        self._frames.attach(sock)
         self._output.install()
         self._program.install()
         threading.excepthook = self._report_thread
@@ -109,13 +109,13 @@ class Guest:
         ``raw_memory_base`` is the process's address space in bytes before any
         code ran; None reads it from /proc.
         """
-        kind, _, body = self._channel.receive()
+        kind, _, body = self._frames.receive()
         if kind != Frame.OPEN:
             raise RuntimeError(f"the first frame must be OPEN ({Frame.OPEN:d}), not {kind}")
         self._open(load(body), raw_memory_base)
         number = 0
         while True:
-            kind, run, body = self._channel.receive()
+            kind, run, body = self._frames.receive()
             if kind == Frame.RUN:
                 number += 1
                 try:
@@ -132,7 +132,7 @@ class Guest:
         limits = opened["limits"]
         self._session = opened["session"]
         self._max_bytes = limits["value_bytes"]
-        self._channel.set_calls_in_flight(
+        self._frames.set_calls_in_flight(
             limits["tool_calls_in_flight"], limits["tool_call_bytes_in_flight"]
         )
         self._caller.set_max_bytes(limits["value_bytes"])
@@ -145,7 +145,7 @@ class Guest:
 
     def run(self, run: int, number: int, body: bytes) -> None:
         """Execute one run and report how it ended; unless in a session, end the process."""
-        self._channel.send(Frame.TAKEN, run, 0)
+        self._frames.send(Frame.TAKEN, run, 0)
         filename = filename_of(number)
         out_of_memory = pack(
             Frame.FAILED, run, 0, pack_texts("MemoryLimit", MEMORY_MESSAGE, "", "")
@@ -155,14 +155,14 @@ class Guest:
             frame = self._execute(run, filename, body)
         except MemoryError:
             frame = out_of_memory
-        if self._channel.forked:
+        if self._frames.forked:
             _exit(0)
         self._scope.end()
         if self._session:
             # Before the last frame: a thread that still waits for an answer may also be the
             # reader of the executor's next frame.
-            self._channel.end_run(run)
-        self._channel.send_packed(frame)
+            self._frames.end_run(run)
+        self._frames.send_packed(frame)
         if not self._session:
             # Meanwhile the executor reads the resource usage of this process, and kills it.
             _sleep(LINGER_SECONDS)

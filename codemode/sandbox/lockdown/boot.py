@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from codemode.sandbox.lockdown import landlock, namespaces, privileges, seccomp, view
-from codemode.sandbox.lockdown.layers import CHANNEL_FD
+from codemode.sandbox.lockdown.layers import FRAME_FD
 from codemode.sandbox.syscalls import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl
 
 __all__ = ["SHARED_LAYERS", "Prepared", "prepare"]
@@ -110,7 +110,7 @@ def _ruleset() -> int | None:
         return None
     descriptor = landlock.ruleset_of_view()
     # Moved above the descriptors that a child sets up for itself.
-    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, CHANNEL_FD + 1)
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, FRAME_FD + 1)
     os.close(descriptor)
     return moved
 

@@ -25,12 +25,12 @@ from codemode.sandbox.syscalls import (
 )
 from codemode.wire.constants import SANDBOX_USERS
 
-__all__ = ["CHANNEL_FD", "LAYERS", "Boot", "Layer"]
+__all__ = ["FRAME_FD", "LAYERS", "Boot", "Layer"]
 
-CHANNEL_FD = 3
+FRAME_FD = 3
 _NICENESS = 5  # a third of the usual weight, not less: a user waits for the code too
 _THREAD_STACK_BYTES = 2 * 1024 * 1024
-_FIRST_SLOT_UID = 61_001
+_FIRST_UID = 61_001
 
 # These limits cover resources that the filter keeps out of reach, or memory limited elsewhere.
 _DISPENSABLE = ("RLIMIT_MEMLOCK", "RLIMIT_MSGQUEUE", "RLIMIT_SIGPENDING")
@@ -46,7 +46,7 @@ class Boot:
     """
 
     tier: str
-    slot: int
+    number: int
     zygote_pid: int
     rlimits: Mapping[str, int]
     threads: int
@@ -98,9 +98,9 @@ def nested_user_namespace(boot: Boot) -> None:
     os.unshare(os.CLONE_NEWUSER)
 
 
-def user_of_slot(boot: Boot) -> None:
+def user_of_number(boot: Boot) -> None:
     """Change to a user id that no sibling has."""
-    uid = _FIRST_SLOT_UID + boot.slot % SANDBOX_USERS
+    uid = _FIRST_UID + boot.number % SANDBOX_USERS
     os.chown(boot.workdir, uid, uid)
     os.setgroups([])
     os.setresgid(uid, uid, uid)
@@ -209,7 +209,7 @@ LAYERS: Mapping[str, tuple[Layer, ...]] = {
         own_session,
         low_priority,
         work_folder,
-        user_of_slot,
+        user_of_number,
         die_with_zygote,
         ceilings,
         thread_ceiling,

@@ -28,7 +28,7 @@ def main(settings: Mapping[str, Any]) -> None:
         prepared = prepare(settings["tier"], settings["exposed"])
         boot = Boot(
             tier=settings["tier"],
-            slot=0,
+            number=0,
             zygote_pid=os.getpid(),
             rlimits=settings["rlimits"],
             threads=settings["threads"],

@@ -8,7 +8,7 @@ from typing import Any
 
 from codemode.errors.base import ValueEncodingError
 from codemode.sandbox.guest.coding import dump, load
-from codemode.sandbox.guest.frame_socket import Channel
+from codemode.sandbox.guest.frame_socket import FrameSocket
 from codemode.sandbox.guest.output import Output
 from codemode.sandbox.guest.pending_calls import LOST, NO_MEMORY, Outcome
 from codemode.sandbox.guest.scope import RunScope
@@ -37,8 +37,8 @@ class ToolSpec:
 class Caller:
     """A maker of tool calls, usable from any thread and any event loop."""
 
-    def __init__(self, channel: Channel, output: Output, scope: RunScope) -> None:
-        self._channel = channel
+    def __init__(self, frames: FrameSocket, output: Output, scope: RunScope) -> None:
+        self._frames = frames
         self._output = output
         self._scope = scope
         self._max_bytes = 0
@@ -50,14 +50,14 @@ class Caller:
     def call(self, spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the tool, wait in this thread and return its value. Raises ToolError."""
         run, name, arguments = self._prepare(spec, args, kwargs)
-        return self._value(spec, self._channel.call(run, name, arguments))
+        return self._value(spec, self._frames.call(run, name, arguments))
 
     async def call_async(
         self, spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Call the tool, await its answer and return its value. Raises ToolError."""
         run, name, arguments = self._prepare(spec, args, kwargs)
-        return self._value(spec, await self._channel.call_async(run, name, arguments))
+        return self._value(spec, await self._frames.call_async(run, name, arguments))
 
     def _prepare(
         self, spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]

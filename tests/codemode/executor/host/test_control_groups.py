@@ -106,7 +106,7 @@ async def test_threads_are_bounded_in_every_tier(tier: Tier) -> None:
     async with serving(tier) as (codemode, _):
         for most in (8, 20):
             result = await codemode.client.execute_async(code, config={"max_threads": most})
-            # In tier B the user of a slot may be that of another executor's slot as well.
+            # In tier B the user of a sandbox may be that of another executor's sandbox as well.
             assert most - 4 <= result.value < most, result.error
 
 

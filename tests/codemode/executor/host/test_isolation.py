@@ -65,7 +65,7 @@ class Outcome(NamedTuple):
 @pytest.fixture
 def folder() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="cm-test-"))
-    path.chmod(0o711)  # the user of a slot works in a folder below it
+    path.chmod(0o711)  # the user of a sandbox works in a folder below it
     yield path
     shutil.rmtree(path)
 
@@ -127,7 +127,7 @@ def test_usual_container_is_served_at_the_tier_it_offers(
     outcome = start(folder, container(**who), "--min-tier", "C")
     assert outcome.status is None, outcome.log
     assert (outcome.isolation, outcome.value[0]) == (tier, 45)
-    assert (61_000 < outcome.value[1] < 63_002) is (tier == "B"), "the user of a slot"
+    assert (61_000 < outcome.value[1] < 63_002) is (tier == "B"), "the user of a sandbox"
     warnings = [line for line in outcome.log.splitlines() if " WARNING " in line]
     assert f"isolation: tier {tier}, which leaves open: {'; '.join(GAPS[tier])}" in warnings[0]
     assert "not A: prepare: [Errno 1] unshare(CLONE_NEWUSER)" in warnings[0]
@@ -151,7 +151,7 @@ def test_below_the_minimum_nothing_is_served(folder: Path, who: dict[str, Any], 
     ):
         assert part in outcome.log
     if tier == "C":
-        assert "B: user_of_slot: [Errno 1]" in outcome.log
+        assert "B: user_of_number: [Errno 1]" in outcome.log
         assert "likely: the executor does not run as root" in outcome.log
 
 

@@ -21,7 +21,7 @@ from codemode.executor.host.work_folders import WorkFolder
 from codemode.executor.pool import pool as pools
 from codemode.executor.pool import zygotes
 from codemode.executor.pool.pool import PoolUnavailableError
-from codemode.executor.pool.sandbox_numbers import SlotNumbers
+from codemode.executor.pool.sandbox_numbers import SandboxNumbers
 from codemode.executor.pool.zygotes import Zygote, ZygoteStartError
 from codemode.executor.serving.server import ExecutorServer
 from codemode.executor.streams import execute_stream as streams
@@ -218,12 +218,12 @@ async def test_child_that_finds_no_descriptors_takes_none(left: int) -> None:
     async with serving_pool() as served:
         (zygote,) = [zygote for zygote, _ in list(served.pool._idle)[:1]]
         children, forks = dict(zygote.children), zygote.forks
-        taken = set(served.pool._slots._taken)
+        taken = set(served.pool._numbers._taken)
         before = open_descriptors(os.getpid())
         with no_descriptor_left(left), pytest.raises(OSError, match="Too many open files"):
             await zygote.spawn()
         assert (zygote.children, zygote.forks) == (children, forks)
-        assert served.pool._slots._taken == taken
+        assert served.pool._numbers._taken == taken
         assert open_descriptors(os.getpid()) == before
 
 
@@ -299,7 +299,7 @@ async def test_users_of_tier_b_come_again_only_when_they_are_free() -> None:
     async with serving_pool("B") as served, served.codemode.session() as session:
         first = (await session.run_async(f"{WHO}, int(os.path.basename(os.getcwd()))")).value
         user, number = first
-        served.pool._slots._numbers = itertools.count(number + USERS - 3)
+        served.pool._numbers._numbers = itertools.count(number + USERS - 3)
         others: list[int] = []
         # They go all around, past the one that the session has; which is ready first varies.
         while not {user - 1, user + 1} <= set(others):
@@ -315,21 +315,21 @@ async def test_users_of_tier_b_differ_between_pools() -> None:
         try:
             await other.start()
             assert await becomes(lambda: len(other._idle) == other.size)
-            users = [child.slot % USERS for pool in (served.pool, other) for _, child in pool._idle]
+            users = [child.number % USERS for pool in (served.pool, other) for _, child in pool._idle]
             assert len(set(users)) == len(users)
         finally:
             await other.close()
 
 
 def test_as_many_sandboxes_as_tier_b_has_users() -> None:
-    slots = SlotNumbers("B")
-    numbers = [slots.take() for _ in range(USERS)]
+    source = SandboxNumbers("B")
+    numbers = [source.take() for _ in range(USERS)]
     assert len({number % USERS for number in numbers}) == USERS
     with pytest.raises(OSError, match="all 2000 users"):
-        slots.take()
-    slots.give_back(numbers[7])
-    again = slots.take()
+        source.take()
+    source.give_back(numbers[7])
+    again = source.take()
     assert again % USERS == numbers[7] % USERS
     assert again > numbers[-1], "the former's folder may still be there"
-    others = SlotNumbers("A")
+    others = SandboxNumbers("A")
     assert len({others.take() for _ in range(USERS + 1)}) == USERS + 1

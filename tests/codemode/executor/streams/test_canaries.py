@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from codemode import Codemode, ExecutorConnectionError
 from codemode.config import Tier
 from codemode.executor.pool import zygotes
-from codemode.executor.pool.pool import BrokenWallError, Pool
+from codemode.executor.pool.pool import IsolationBrokenError, Pool
 from codemode.executor.serving.server import ExecutorServer
 from codemode.executor.streams import canaries as canary
 from tests.support.gate import Gate
@@ -128,7 +128,7 @@ async def test_weaker_zygote_does_not_serve_at_the_start(
 
     monkeypatch.setattr("codemode.executor.pool.pool.Zygote", weaker)
     with pytest.raises(
-        BrokenWallError, match="(a file outside cannot be read|no network): got 'it worked'"
+        IsolationBrokenError, match="(a file outside cannot be read|no network): got 'it worked'"
     ):
         async with serving_tier(tier):
             pytest.fail("it serves")

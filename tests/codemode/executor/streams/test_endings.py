@@ -54,7 +54,7 @@ def test_no_exit_status_says_that_code_has_not_run(code: int) -> None:
 
 
 async def test_usage_of_a_reaped_process_is_not_that_of_the_next_one_with_its_number() -> None:
-    child = Child(slot=1, max_frame_bytes=1)
+    child = Child(number=1, max_frame_bytes=1)
     child.pid = os.getpid()  # given to this process, as it were, since the child is gone
     child.set_exited(Exit(status=0, cpu_seconds=0.25, max_rss_bytes=4096))
     run = Run(

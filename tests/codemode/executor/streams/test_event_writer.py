@@ -39,7 +39,7 @@ async def test_flush_sends_what_was_told_as_one_message() -> None:
     client = Writes()
     writer = EventWriter(client, batches=True)
     for event in events(10):
-        await writer.tell(event)
+        await writer.send(event)
     assert client.messages == []
     await writer.flush()
     await writer.flush()
@@ -50,7 +50,7 @@ async def test_flush_sends_what_was_told_as_one_message() -> None:
 async def test_lone_event_is_no_batch() -> None:
     client = Writes()
     writer = EventWriter(client, batches=True)
-    await writer.tell(events(1)[0])
+    await writer.send(events(1)[0])
     await writer.flush()
     assert client.messages == events(1)
 
@@ -59,7 +59,7 @@ async def test_client_that_does_not_accept_batches_gets_none() -> None:
     client = Writes()
     writer = EventWriter(client, batches=False)
     for event in events(10):
-        await writer.tell(event)
+        await writer.send(event)
     assert client.messages == events(10)
 
 
@@ -67,7 +67,7 @@ async def test_what_is_kept_is_bounded() -> None:
     client = Writes()
     writer = EventWriter(client, batches=True)
     for event in events(1_000):
-        await writer.tell(event)
+        await writer.send(event)
     assert len(client.events) > 800
     await writer.flush()
     assert client.events == events(1_000)
@@ -76,8 +76,8 @@ async def test_what_is_kept_is_bounded() -> None:
 async def test_chunks_of_a_large_value_go_at_once() -> None:
     client = Writes()
     writer = EventWriter(client, batches=True)
-    await writer.tell(events(1)[0])
-    rest = await writer.tell_chunks(b"x" * (3 * CHUNK_BYTES + 5))
+    await writer.send(events(1)[0])
+    rest = await writer.send_chunks(b"x" * (3 * CHUNK_BYTES + 5))
     assert len(rest) == 5
     assert [one.WhichOneof("message") for one in client.events] == ["output", *["chunk"] * 3]
     assert max(message.ByteSize() for message in client.messages) < 2 * CHUNK_BYTES

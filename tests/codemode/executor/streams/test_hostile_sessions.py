@@ -34,16 +34,16 @@ MUCH = b"x" * 4_000_000
 # From the end of its run on, the sandbox reads nothing any more.
 DEAF = """
 import threading
-from codemode.sandbox.guest.frame_socket import Channel
-Channel.receive = lambda channel: threading.Event().wait()
+from codemode.sandbox.guest.frame_socket import FrameSocket
+FrameSocket.receive = lambda socket: threading.Event().wait()
 """
 
 # The sandbox ends when it gets its next run, before it says that it has taken it.
 FORGER = """
 import os
-from codemode.sandbox.guest.frame_socket import Channel
-receive = Channel.receive
-Channel.receive = lambda channel: os._exit(len(receive(channel)))
+from codemode.sandbox.guest.frame_socket import FrameSocket
+receive = FrameSocket.receive
+FrameSocket.receive = lambda socket: os._exit(len(receive(socket)))
 os.write(2, b"2026-01-01 CRITICAL codemode.executor: a forged line\\n")
 """
 

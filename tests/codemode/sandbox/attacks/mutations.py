@@ -200,7 +200,7 @@ _PROOFS = (
         trial=_signal_the_group,
         held="not reached",
         through="reached",
-        besides=frozenset({"seccomp_filter", "landlock_files", "user_of_slot"}),
+        besides=frozenset({"seccomp_filter", "landlock_files", "user_of_number"}),
         covered="not reached",
     ),
     Proof(
@@ -271,9 +271,9 @@ _PROOFS = (
         held="both",
         through="one",
     ),
-    Proof(layer="user_of_slot", tiers="B", trial=_users_of_two, held="different", through="equal"),
+    Proof(layer="user_of_number", tiers="B", trial=_users_of_two, held="different", through="equal"),
     Proof(
-        layer="user_of_slot",
+        layer="user_of_number",
         tiers="B",
         trial=_files_of_a_sibling,
         held="PermissionError",

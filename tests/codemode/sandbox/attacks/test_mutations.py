@@ -29,7 +29,7 @@ REDUNDANT = {
     # A user's change to another one gives up every capability; without
     # no_new_privs Landlock and seccomp refuse, and so the start.
     ("B", "no_privileges"),
-    # Without a folder to own, user_of_slot refuses, and so the start.
+    # Without a folder to own, user_of_number refuses, and so the start.
     ("B", "work_folder"),
     # Nothing in the view shows control groups.
     ("A", "cgroup_namespace"),

@@ -152,7 +152,7 @@ def test_no_more_calls_are_in_flight_than_allowed(forker: Forker) -> None:
     assert 1 < most <= 4
 
 
-def test_cancelled_wait_for_a_slot_frees_it_for_others(forker: Forker) -> None:
+def test_cancelled_wait_for_room_leaves_it_to_others(forker: Forker) -> None:
     def host(name: str, arguments: dict[str, Any]) -> Any:
         code = arguments["code"]
         return Later(None, code.lower(), when=lambda: "cancelled" in guest.outcome.stdout)
@@ -173,7 +173,7 @@ def test_cancelled_wait_for_a_slot_frees_it_for_others(forker: Forker) -> None:
     assert [arguments["code"] for _, arguments in outcome.of("call")] == ["A", "B", "C"]
 
 
-def test_sync_call_inside_a_coroutine_does_not_wait_for_a_slot_forever(forker: Forker) -> None:
+def test_sync_call_inside_a_coroutine_does_not_wait_for_room_forever(forker: Forker) -> None:
     code = (
         "tasks = [asyncio.create_task(rate(str(n))) for n in range(8)]\n"
         "await asyncio.sleep(0.02)\n"

@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 
-from codemode.sandbox.guest.frame_socket import Channel
+from codemode.sandbox.guest.frame_socket import FrameSocket
 from codemode.wire.frames import HEADER, LENGTH, Frame, pack
 
 INTERRUPTS = 500
@@ -52,7 +52,7 @@ def test_an_interrupted_sender_neither_repeats_nor_tears_a_frame() -> None:
     former = signal.signal(signal.SIGALRM, interrupt)
     try:
         with ours, theirs:
-            channel = Channel()
+            channel = FrameSocket()
             channel.attach(ours)
             reader.start()
             while interrupts < INTERRUPTS and sent < MOST_FRAMES:

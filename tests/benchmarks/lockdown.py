@@ -9,10 +9,10 @@ import subprocess
 from collections.abc import Iterator
 
 from codemode.config import CEILINGS
+from codemode.executor.host.clean_start import CLEAN_ENVIRONMENT, import_path
 from codemode.executor.host.isolation import choose
 from codemode.executor.host.work_folders import WorkFolder
 from codemode.executor.pool.profiles import PROFILES
-from codemode.executor.pool.zygotes import CLEAN_ENVIRONMENT, import_path
 from codemode.interpreter import find_python
 from tests.benchmarks.figure import Figure, Series, Target
 from tests.benchmarks.floors import bare_forks

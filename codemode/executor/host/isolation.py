@@ -13,9 +13,9 @@ from typing import Any
 
 from codemode.config import Limits, Tier
 from codemode.errors.base import ConfigurationError
+from codemode.executor.host.clean_start import CLEAN_ENVIRONMENT, import_path
 from codemode.executor.host.limits import SandboxSettings, sandbox_settings
 from codemode.executor.host.work_folders import WorkFolder
-from codemode.executor.pool.zygotes import CLEAN_ENVIRONMENT, import_path
 from codemode.interpreter import find_python
 
 __all__ = ["GAPS", "SECCOMP_PROFILE", "TIERS", "Isolation", "choose"]

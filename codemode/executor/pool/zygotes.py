@@ -17,8 +17,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import cbor2
-
+from codemode.executor.host.clean_start import CLEAN_ENVIRONMENT, import_path
 from codemode.executor.host.control_groups import Cgroup, Cgroups
 from codemode.executor.host.limits import SandboxSettings
 from codemode.executor.host.work_folders import remove_folder
@@ -29,27 +28,13 @@ from codemode.executor.pool.sandbox_numbers import SandboxNumbers
 from codemode.interpreter import find_python
 from codemode.wire.zygote_records import EXITED, FAILED, FORKED, READY, SPAWN
 
-__all__ = ["CLEAN_ENVIRONMENT", "Zygote", "ZygoteStartError", "import_path"]
+__all__ = ["Zygote", "ZygoteStartError"]
 
 logger = logging.getLogger("codemode.executor")
 
 _START_TIMEOUT = 30.0
 _REAP_SECONDS = 10.0
 _LEAVE_SECONDS = 2.0
-
-# Nothing of the executor's own environment reaches a sandbox.
-CLEAN_ENVIRONMENT = {
-    "PATH": "/usr/bin:/bin",
-    "LANG": "C.UTF-8",
-    "TZ": "UTC",
-    "HOME": "/tmp",  # noqa: S108  # each child gets its own folder
-    "TMPDIR": "/tmp",  # noqa: S108  # likewise
-    "MALLOC_ARENA_MAX": "2",
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NUMEXPR_NUM_THREADS": "1",
-}
 
 
 class ZygoteStartError(RuntimeError):
@@ -324,12 +309,3 @@ def _pid_of(pidfd: int) -> int:
             if line.startswith("Pid:"):
                 return max(0, int(line.split()[1]))
     return 0
-
-
-def import_path() -> list[str]:
-    """Return the folders from which a sandbox imports its own runtime, and nothing else."""
-    return sorted({_parent(cbor2.__file__, 2), _parent(__file__, 4)})
-
-
-def _parent(file: str, levels: int) -> str:
-    return str(Path(file).resolve().parents[levels - 1])

@@ -19,9 +19,9 @@ from unittest import mock
 from codemode import ClientConfig, Codemode, ExecutorConfig, Limits
 from codemode.config import CEILINGS, Tier
 from codemode.executor.host import isolation
+from codemode.executor.host.clean_start import CLEAN_ENVIRONMENT
 from codemode.executor.host.control_groups import Cgroups
 from codemode.executor.pool import pool
-from codemode.executor.pool.zygotes import CLEAN_ENVIRONMENT
 from codemode.executor.serving import server
 from codemode.executor.serving.server import ExecutorServer
 from codemode.sandbox.lockdown import view

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from codemode import ClientConfig, Codemode
-from codemode.executor.pool.zygotes import CLEAN_ENVIRONMENT
+from codemode.executor.host.clean_start import CLEAN_ENVIRONMENT
 from codemode.interpreter import find_python
 from tests.codemode.sandbox.corpus import concurrency, data, files, language, library
 from tests.codemode.sandbox.corpus.program import Program

@@ -19,7 +19,7 @@ import pytest
 
 from codemode import ClientConfig, Codemode
 from codemode.config import CEILINGS
-from codemode.executor.pool.zygotes import CLEAN_ENVIRONMENT, import_path
+from codemode.executor.host.clean_start import CLEAN_ENVIRONMENT, import_path
 from tests.support.hosts import needs_tier
 from tests.support.paths import ROOT
 from tests.support.processes import ExecutorProcess, wait_until

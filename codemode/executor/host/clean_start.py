@@ -1,0 +1,32 @@
+"""The environment and the import path with which the processes of a sandbox start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cbor2
+
+__all__ = ["CLEAN_ENVIRONMENT", "import_path"]
+
+# Nothing of the executor's own environment reaches a sandbox.
+CLEAN_ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    "TZ": "UTC",
+    "HOME": "/tmp",  # noqa: S108  # each child gets its own folder
+    "TMPDIR": "/tmp",  # noqa: S108  # likewise
+    "MALLOC_ARENA_MAX": "2",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+}
+
+
+def import_path() -> list[str]:
+    """Return the folders from which a sandbox imports its own runtime, and nothing else."""
+    return sorted({_parent(cbor2.__file__, 2), _parent(__file__, 4)})
+
+
+def _parent(file: str, levels: int) -> str:
+    return str(Path(file).resolve().parents[levels - 1])

@@ -68,6 +68,8 @@ UPWARDS = {
     ("codemode.tools", "codemode.catalogue.stubs"),
 }
 MOST_MODULES = {"django_codemode": 25}
+# The rooms of the executor, from the innermost: each may import those before it.
+ROOMS_OF_EXECUTOR = ("host", "pool", "streams", "serving")
 FORMER_PLACES = {
     "codemode.core.events": ("ExecutionCompleted",),
     "codemode.core.observers": ("Execution", "ExecutionObserver"),
@@ -141,6 +143,20 @@ def test_imports_go_one_way() -> None:
             for other in imported
             if not any(is_in(other, prefix) for prefix in allowed) and (one, other) not in UPWARDS
         ]
+    assert wrong == []
+
+
+def test_rooms_of_the_executor_import_only_those_before_them() -> None:
+    rooms = [f"codemode.executor.{room}" for room in ROOMS_OF_EXECUTOR]
+    wrong = [
+        f"{one} imports {other}"
+        for place, room in enumerate(rooms)
+        for one, imported in arrows().items()
+        if is_in(one, room)
+        for other in imported
+        if is_in(other, "codemode.executor")
+        and not any(is_in(other, before) for before in rooms[: place + 1])
+    ]
     assert wrong == []
 
 

@@ -6,21 +6,15 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
 
-from codemode.config import Limits
-from codemode.executor.host.control_groups import Cgroups
-from codemode.executor.host.limits import SandboxSettings
 from codemode.executor.host.work_folders import WorkFolder, remove_abandoned
 from codemode.executor.pool.children import Child, ChildStartError
-from codemode.executor.pool.packages import Packages
-from codemode.executor.pool.profiles import Profile
-from codemode.executor.pool.sandbox_numbers import SandboxNumbers
-from codemode.executor.pool.zygotes import Zygote, ZygoteStartError
-from codemode.executor.streams.canaries import run_canaries
+from codemode.executor.pool.zygotes import Zygote, ZygoteStartError, ZygoteTerms
 from codemode.interpreter import InterpreterNotFoundError
 
-__all__ = ["IsolationBrokenError", "Pool", "PoolUnavailableError"]
+__all__ = ["IsolationBrokenError", "Pool", "PoolUnavailableError", "Prover", "Spawn", "Upkeep"]
 
 logger = logging.getLogger("codemode.executor")
 
@@ -32,6 +26,18 @@ _RETRY_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 10.0
 _KEEPER_SECONDS = 5.0
 _FORESEEN = (str, OSError, ChildStartError, ZygoteStartError, InterpreterNotFoundError)
+
+Spawn = Callable[[], Awaitable[Child]]
+"""A function that forks a child and waits until it is ready.
+
+Raises OSError, ChildStartError and TimeoutError.
+"""
+
+Prover = Callable[[Spawn, ZygoteTerms], Awaitable[Mapping[str, str]]]
+"""A function that runs the canaries in children of a new zygote.
+
+Returns the fault of each canary by name, empty for one that passed. Raises OSError.
+"""
 
 
 class PoolUnavailableError(RuntimeError):
@@ -50,48 +56,46 @@ class IsolationBrokenError(ZygoteStartError):
         self.canaries = canaries
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upkeep:
+    """How many children a pool keeps warm, and when these and their zygote are replaced.
+
+    ``size`` children are idle. Ages are in seconds. A new zygote gives new
+    address layouts and hash seeds.
+    """
+
+    size: int
+    child_max_age: float
+    zygote_max_forks: int
+    zygote_max_age: float
+
+
 class Pool:
-    """A pool of ``size`` warm children of one profile.
+    """A pool of warm children of one profile.
 
-    A child leaves the pool for good when it is acquired. The zygote is replaced
-    after ``zygote_max_forks`` forks or ``zygote_max_age`` seconds, which gives
-    new address layouts and hash seeds. The old zygote lives until its last run
-    has ended, so that no run is lost.
+    A child leaves the pool for good when it is acquired. When a zygote is
+    replaced, it lives until its last run has ended, so that no run is lost.
 
-    A zygote serves only after the canaries have passed in its children. When
-    they fail, the pool returns no child at all, not even one of an earlier
-    zygote, until the canaries of another zygote have passed.
+    A zygote serves only after the canaries have passed in its children, which
+    ``prover`` runs. When they fail, the pool returns no child at all, not even
+    one of an earlier zygote, until the canaries of another zygote have passed.
 
     ``on_change`` is called when ``serving`` may have changed.
     """
 
     def __init__(
         self,
+        terms: ZygoteTerms,
+        upkeep: Upkeep,
         *,
-        profile: Profile,
-        packages: Packages,
-        size: int,
-        sandbox: SandboxSettings,
-        limits: Limits,
-        cgroups: Cgroups,
-        numbers: SandboxNumbers,
-        child_max_age: float,
-        zygote_max_forks: int,
-        zygote_max_age: float,
+        prover: Prover,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        self.profile = profile
-        self._packages = packages
+        self.terms = terms
         self.failure: str | None = None
         self.canaries: Mapping[str, str] = {}
-        self.size = size
-        self.sandbox = sandbox
-        self._limits = limits
-        self._cgroups = cgroups
-        self._numbers = numbers
-        self._child_max_age = child_max_age
-        self._zygote_max_forks = zygote_max_forks
-        self._zygote_max_age = zygote_max_age
+        self._upkeep = upkeep
+        self._prover = prover
         self._on_change = on_change
         self._idle: deque[tuple[Zygote, Child]] = deque()
         self._waiters: deque[asyncio.Future[Child]] = deque()
@@ -102,7 +106,12 @@ class Pool:
         self._wanted = asyncio.Event()
         self._replacing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._work = WorkFolder(sandbox.tier)
+        self._work = WorkFolder(terms.sandbox.tier)
+
+    @property
+    def size(self) -> int:
+        """The number of children that the pool keeps idle."""
+        return self._upkeep.size
 
     @property
     def serving(self) -> bool:
@@ -167,31 +176,21 @@ class Pool:
 
     async def _new_zygote(self) -> None:
         """Start a zygote that takes over if its canaries pass. Raises OSError, ZygoteStartError."""
-        zygote = Zygote(
-            profile=self.profile,
-            packages=self._packages,
-            workdir=self._work.path,
-            sandbox=self.sandbox,
-            max_frame_bytes=self._limits.max_value_bytes,
-            cgroups=self._cgroups,
-            numbers=self._numbers,
-            on_death=self._zygote_died,
-        )
+        terms = self.terms
+        zygote = Zygote(terms, workdir=self._work.path, on_death=self._zygote_died)
         await zygote.start()
         try:
-            await self._prove(zygote)
+            await self._prove(zygote, terms)
         except BaseException:
             await zygote.close()
             raise
         self._zygote = zygote
         self._on_change()
 
-    async def _prove(self, zygote: Zygote) -> None:
-        canaries = await run_canaries(
-            lambda: self._ready_child(zygote), self._limits, self.sandbox, self.profile.name
-        )
+    async def _prove(self, zygote: Zygote, terms: ZygoteTerms) -> None:
+        canaries = await self._prover(lambda: self._ready_child(zygote), terms)
         if any(canaries.values()):
-            raise IsolationBrokenError(self.sandbox.tier, self.profile.name, canaries)
+            raise IsolationBrokenError(terms.sandbox.tier, terms.profile.name, canaries)
         if not zygote.alive:
             raise ZygoteStartError("the zygote died before it was proved")
         self.canaries = canaries
@@ -309,15 +308,17 @@ class Pool:
 
     async def _keep_fresh(self) -> None:
         """Replace idle children and the zygote when they are old, used up or stuck."""
+        upkeep = self._upkeep
         while True:
-            await asyncio.sleep(min(_KEEPER_SECONDS, self._child_max_age, self._zygote_max_age))
+            await asyncio.sleep(min(_KEEPER_SECONDS, upkeep.child_max_age, upkeep.zygote_max_age))
             now = time.monotonic()
             zygote = self._zygote
             if zygote is not None and (
-                zygote.forks >= self._zygote_max_forks or now - zygote.born >= self._zygote_max_age
+                zygote.forks >= upkeep.zygote_max_forks
+                or now - zygote.born >= upkeep.zygote_max_age
             ):
                 await self._replace(zygote)
-            while self._idle and now - self._idle[0][1].born >= self._child_max_age:
+            while self._idle and now - self._idle[0][1].born >= upkeep.child_max_age:
                 self._idle.popleft()[1].close()
                 self._wanted.set()
             for retired in list(self._retired):

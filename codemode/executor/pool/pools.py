@@ -12,10 +12,10 @@ from codemode.errors.base import ConfigurationError
 from codemode.executor.host.control_groups import Cgroups
 from codemode.executor.host.isolation import Isolation
 from codemode.executor.pool.packages import Packages, check_folder, installed
-from codemode.executor.pool.pool import Pool, PoolUnavailableError
+from codemode.executor.pool.pool import Pool, PoolUnavailableError, Prover, Upkeep
 from codemode.executor.pool.profiles import PROFILES, Profile
 from codemode.executor.pool.sandbox_numbers import SandboxNumbers
-from codemode.executor.pool.zygotes import ZygoteStartError
+from codemode.executor.pool.zygotes import ZygoteStartError, ZygoteTerms
 from codemode.interpreter import InterpreterNotFoundError
 
 __all__ = ["Pools", "UnknownProfileError", "exposed_folders"]
@@ -37,11 +37,13 @@ class Pools:
         config: ExecutorConfig,
         isolation: Isolation,
         cgroups: Cgroups,
+        prover: Prover,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._isolation = isolation
         self._cgroups = cgroups
+        self._prover = prover
         self._on_change = on_change
         self._packages = _offered(config)
         self._numbers = SandboxNumbers(isolation.tier)
@@ -124,19 +126,21 @@ class Pools:
 
     def _make(self, name: str) -> Pool:
         config = self._config
-        return Pool(
+        terms = ZygoteTerms(
             profile=PROFILES[name],
             packages=self._packages[name],
-            size=config.warm_children,
             sandbox=self._isolation.settings,
             limits=config.limits,
             cgroups=self._cgroups,
             numbers=self._numbers,
+        )
+        upkeep = Upkeep(
+            size=config.warm_children,
             child_max_age=config.child_max_age,
             zygote_max_forks=config.zygote_max_forks,
             zygote_max_age=config.zygote_max_age,
-            on_change=self._on_change,
         )
+        return Pool(terms, upkeep, prover=self._prover, on_change=self._on_change)
 
 
 def exposed_folders(config: ExecutorConfig) -> tuple[str, ...]:

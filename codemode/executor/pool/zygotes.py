@@ -14,9 +14,11 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codemode.config import Limits
 from codemode.executor.host.clean_start import CLEAN_ENVIRONMENT, import_path
 from codemode.executor.host.control_groups import Cgroup, Cgroups
 from codemode.executor.host.limits import SandboxSettings
@@ -28,7 +30,7 @@ from codemode.executor.pool.sandbox_numbers import SandboxNumbers
 from codemode.interpreter import find_python
 from codemode.wire.zygote_records import EXITED, FAILED, FORKED, READY, SPAWN
 
-__all__ = ["Zygote", "ZygoteStartError"]
+__all__ = ["Zygote", "ZygoteStartError", "ZygoteTerms"]
 
 logger = logging.getLogger("codemode.executor")
 
@@ -41,6 +43,21 @@ class ZygoteStartError(RuntimeError):
     """The failure of a zygote to start; the message gives the reason."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZygoteTerms:
+    """What all zygotes of a pool have in common.
+
+    ``limits`` are those of a run that asks for none.
+    """
+
+    profile: Profile
+    packages: Packages
+    sandbox: SandboxSettings
+    limits: Limits
+    cgroups: Cgroups
+    numbers: SandboxNumbers
+
+
 class Zygote:
     """One zygote process, and the children that it forks.
 
@@ -49,33 +66,21 @@ class Zygote:
     """
 
     def __init__(
-        self,
-        *,
-        profile: Profile,
-        packages: Packages,
-        workdir: Path,
-        sandbox: SandboxSettings,
-        max_frame_bytes: int,
-        cgroups: Cgroups,
-        numbers: SandboxNumbers,
-        on_death: Callable[[Zygote], None],
+        self, terms: ZygoteTerms, *, workdir: Path, on_death: Callable[[Zygote], None]
     ) -> None:
-        self.profile = profile
         self.born = time.monotonic()
         self.forks = 0
         self.spawning = 0  # children that the pool waits for
         self.children: dict[int, Child] = {}
         self.alive = False
-        self._max_frame_bytes = max_frame_bytes
-        self._cgroups = cgroups
-        self._numbers = numbers
+        self._terms = terms
         self._dead: dict[int, float] = {}  # number -> when it was first seen dead, unreaped
         self._workdir = workdir
         self._settings: dict[str, Any] = {
-            **dataclasses.asdict(sandbox),
-            "exposed": packages.exposed,
-            "packages": dataclasses.asdict(packages),
-            "modules": profile.modules,
+            **dataclasses.asdict(terms.sandbox),
+            "exposed": terms.packages.exposed,
+            "packages": dataclasses.asdict(terms.packages),
+            "modules": terms.profile.modules,
             "import_path": import_path(),
             "workdir": str(workdir),
         }
@@ -118,8 +123,8 @@ class Zygote:
         if answer != READY:
             await self.close()
             raise ZygoteStartError(
-                f"the zygote (profile {self.profile.name!r}) {how}; what it printed stands above "
-                "in the log"
+                f"the zygote (profile {self._terms.profile.name!r}) {how}; what it printed stands "
+                "above in the log"
             )
         self.alive = True
         self._loop.add_reader(ours.fileno(), self._receive)
@@ -151,13 +156,13 @@ class Zygote:
     def _new_child(self) -> Child:
         if self._control is None:
             raise OSError("the zygote has died")
-        number = self._numbers.take()
+        number = self._terms.numbers.take()
         try:
-            group = self._cgroups.take()
+            group = self._terms.cgroups.take()
         except OSError:
-            self._numbers.give_back(number)
+            self._terms.numbers.give_back(number)
             raise
-        self.children[number] = child = Child(number, self._max_frame_bytes, group)
+        self.children[number] = child = Child(number, self._terms.limits.max_value_bytes, group)
         self.forks += 1
         return child
 
@@ -261,8 +266,8 @@ class Zygote:
         if child.group is not None:
             if exit is None:  # no zygote has killed what the child has started
                 child.group.kill()
-            self._cgroups.give_back(child.group)
-        self._numbers.give_back(child.number)
+            self._terms.cgroups.give_back(child.group)
+        self._terms.numbers.give_back(child.number)
         self._remove_workdir(self._workdir / str(child.number))
 
     def _remove_workdir(self, path: Path) -> None:

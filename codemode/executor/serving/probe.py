@@ -12,6 +12,7 @@ from codemode.executor.host.control_groups import Cgroups
 from codemode.executor.host.isolation import TIERS, Isolation, choose
 from codemode.executor.pool.pool import IsolationBrokenError, Pool
 from codemode.executor.pool.pools import Pools, exposed_folders
+from codemode.executor.streams.canaries import run_canaries
 
 __all__ = ["ProbeReport", "probe"]
 
@@ -100,9 +101,9 @@ async def probe(config: ExecutorConfig) -> ProbeReport:
     cgroups = Cgroups()
     detail = cgroups.detail
     try:
-        for pool in Pools(one_child, isolation, cgroups):
+        for pool in Pools(one_child, isolation, cgroups, run_canaries):
             for name, fault in (await _try(pool)).items():
-                shown = f"profile {pool.profile.name!r}: {fault}" if fault else ""
+                shown = f"profile {pool.terms.profile.name!r}: {fault}" if fault else ""
                 canaries[name] = canaries.get(name) or shown
     finally:
         await asyncio.to_thread(cgroups.close)

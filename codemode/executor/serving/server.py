@@ -25,6 +25,7 @@ from codemode.executor.serving.health_service import Health
 from codemode.executor.serving.memory import give_back_memory
 from codemode.executor.serving.service import ExecutorService
 from codemode.executor.serving.socket_files import SocketFile
+from codemode.executor.streams.canaries import run_canaries
 from codemode.protos import codemode_pb2 as pb
 from codemode.protos import codemode_pb2_grpc
 
@@ -119,7 +120,9 @@ class ExecutorServer:
         self.config = config = with_threads(config, cpu_by_sandbox=by_sandbox)
         if not by_sandbox:
             logger.info("the CPU is shared by thread: max_threads=%s", config.limits.max_threads)
-        self._pools = pools = Pools(config, isolation, self._cgroups, self._health_changed.set)
+        self._pools = pools = Pools(
+            config, isolation, self._cgroups, run_canaries, self._health_changed.set
+        )
         try:
             await pools.start()
             await self._listen(isolation, pools)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from codemode.config import Limits
-from codemode.executor.host.limits import SandboxSettings
 from codemode.executor.pool.children import Child, ChildStartError
+from codemode.executor.pool.pool import Spawn
+from codemode.executor.pool.zygotes import ZygoteTerms
 from codemode.executor.streams.event_writer import EventWriter
 from codemode.executor.streams.run import ChildLostError, Run
 from codemode.executor.streams.sandbox_opening import open_sandbox
@@ -23,8 +23,6 @@ from codemode.protos import codemode_pb2 as pb
 from codemode.values import decode
 
 __all__ = ["CANARIES", "Canary", "run_canaries"]
-
-Spawn = Callable[[], Awaitable[Child]]
 
 _TIMEOUT = 10.0
 _AT_ONCE = 4
@@ -118,23 +116,20 @@ CANARIES: tuple[Canary, ...] = (
 )
 
 
-async def run_canaries(
-    spawn: Spawn, limits: Limits, sandbox: SandboxSettings, profile: str
-) -> Mapping[str, str]:
+async def run_canaries(spawn: Spawn, terms: ZygoteTerms) -> Mapping[str, str]:
     """Run all canaries of the profile, each in its own child; none without isolation.
 
-    ``spawn`` returns a child that is ready. Returns the fault of each canary by
-    name, empty for one that passed. Raises OSError when the file that the
-    canaries attack cannot be planted.
+    Returns the fault of each canary by name, empty for one that passed. Raises
+    OSError when the file that the canaries attack cannot be planted.
     """
-    isolated = sandbox.tier != "none"
-    wanted = [one for one in CANARIES if isolated and one.profile in ("", profile)]
+    isolated = terms.sandbox.tier != "none"
+    wanted = [one for one in CANARIES if isolated and one.profile in ("", terms.profile.name)]
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def fault(canary: Canary, planted: str) -> str:
         async with turns:
             try:
-                return await _fault(canary, await spawn(), limits, sandbox, planted)
+                return await _fault(canary, await spawn(), terms, planted)
             except (ChildStartError, ChildLostError, TimeoutError) as error:
                 return f"no sandbox ({type(error).__name__}: {error})"
 
@@ -151,22 +146,20 @@ async def run_canaries(
     return faults
 
 
-async def _fault(
-    canary: Canary, child: Child, limits: Limits, sandbox: SandboxSettings, planted: str
-) -> str:
+async def _fault(canary: Canary, child: Child, terms: ZygoteTerms, planted: str) -> str:
     received = _Listener()
     try:
         await open_sandbox(
             child,
-            limits,
+            terms.limits,
             cpu_seconds=_TIMEOUT,
-            threads_are_counted=sandbox.threads_are_counted,
+            threads_are_counted=terms.sandbox.threads_are_counted,
         )
         await Run(
             request=pb.Run(run_id=1, code=f"PLANTED = {planted!r}\n{canary.code}"),
             child=child,
             events=EventWriter(received, batches=False),
-            limits=limits,
+            limits=terms.limits,
             timeout=_TIMEOUT,
             cpu_limit=_TIMEOUT,
             tool_calls_before=0,

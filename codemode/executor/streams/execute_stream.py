@@ -186,7 +186,7 @@ class ExecuteStream:
                 child,
                 self._limits,
                 cpu_seconds=self._cpu_limit(opening),
-                threads_are_counted=pool.sandbox.threads_are_counted,
+                threads_are_counted=pool.terms.sandbox.threads_are_counted,
                 tools=opening.tools,
                 session=opening.session,
             )

@@ -218,12 +218,12 @@ async def test_child_that_finds_no_descriptors_takes_none(left: int) -> None:
     async with serving_pool() as served:
         (zygote,) = [zygote for zygote, _ in list(served.pool._idle)[:1]]
         children, forks = dict(zygote.children), zygote.forks
-        taken = set(served.pool._numbers._taken)
+        taken = set(served.pool.terms.numbers._taken)
         before = open_descriptors(os.getpid())
         with no_descriptor_left(left), pytest.raises(OSError, match="Too many open files"):
             await zygote.spawn()
         assert (zygote.children, zygote.forks) == (children, forks)
-        assert served.pool._numbers._taken == taken
+        assert served.pool.terms.numbers._taken == taken
         assert open_descriptors(os.getpid()) == before
 
 
@@ -299,7 +299,7 @@ async def test_users_of_tier_b_come_again_only_when_they_are_free() -> None:
     async with serving_pool("B") as served, served.codemode.session() as session:
         first = (await session.run_async(f"{WHO}, int(os.path.basename(os.getcwd()))")).value
         user, number = first
-        served.pool._numbers._numbers = itertools.count(number + USERS - 3)
+        served.pool.terms.numbers._numbers = itertools.count(number + USERS - 3)
         others: list[int] = []
         # They go all around, past the one that the session has; which is ready first varies.
         while not {user - 1, user + 1} <= set(others):

@@ -18,6 +18,7 @@ from codemode import Codemode, ExecutorConnectionError
 from codemode.config import Tier
 from codemode.executor.pool import zygotes
 from codemode.executor.pool.pool import IsolationBrokenError, Pool
+from codemode.executor.pool.zygotes import ZygoteTerms
 from codemode.executor.serving.server import ExecutorServer
 from codemode.executor.streams import canaries as canary
 from tests.support.gate import Gate
@@ -41,6 +42,11 @@ def tier(request: pytest.FixtureRequest) -> Tier:
     return tier
 
 
+def weaker(terms: ZygoteTerms, tier: Tier) -> ZygoteTerms:
+    sandbox = dataclasses.replace(terms.sandbox, without=(WALLS[tier],))
+    return dataclasses.replace(terms, sandbox=sandbox)
+
+
 class Served:
     """Be a served tier whose next zygotes can be made weaker."""
 
@@ -48,13 +54,13 @@ class Served:
         self.codemode = codemode
         self._health = health
         self.pool: Pool = server.pools["default"]
-        self._whole = self.pool.sandbox
+        self._whole = self.pool.terms
 
     def weaken(self, tier: Tier) -> None:
-        self.pool.sandbox = dataclasses.replace(self._whole, without=(WALLS[tier],))
+        self.pool.terms = weaker(self._whole, tier)
 
     def mend(self) -> None:
-        self.pool.sandbox = self._whole
+        self.pool.terms = self._whole
 
     async def health(self) -> int:
         answer = await self._health.Check(health_pb2.HealthCheckRequest())
@@ -123,10 +129,10 @@ async def test_weaker_zygote_does_not_serve_at_the_start(
 ) -> None:
     made = zygotes.Zygote
 
-    def weaker(*, sandbox: Any, **options: Any) -> Any:
-        return made(sandbox=dataclasses.replace(sandbox, without=(WALLS[tier],)), **options)
+    def make(terms: ZygoteTerms, **options: Any) -> Any:
+        return made(weaker(terms, tier), **options)
 
-    monkeypatch.setattr("codemode.executor.pool.pool.Zygote", weaker)
+    monkeypatch.setattr("codemode.executor.pool.pool.Zygote", make)
     with pytest.raises(
         IsolationBrokenError, match="(a file outside cannot be read|no network): got 'it worked'"
     ):
@@ -146,7 +152,7 @@ async def test_no_code_runs_while_a_zygote_is_being_proved(
         return await real(*arguments)
 
     async with serving_tier(tier) as served:
-        monkeypatch.setattr("codemode.executor.pool.pool.run_canaries", held)
+        monkeypatch.setattr(served.pool, "_prover", held)
         os.kill(served.pool.zygote_pids()[0], signal.SIGKILL)
         await asyncio.wait_for(proving.wait(), 60)
         assert await served.health_becomes(NOT_SERVING)

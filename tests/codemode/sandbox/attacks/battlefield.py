@@ -21,7 +21,6 @@ from codemode.config import CEILINGS, Tier
 from codemode.executor.host import isolation
 from codemode.executor.host.clean_start import CLEAN_ENVIRONMENT
 from codemode.executor.host.control_groups import Cgroups
-from codemode.executor.pool import pool
 from codemode.executor.serving import server
 from codemode.executor.serving.server import ExecutorServer
 from codemode.sandbox.lockdown import view
@@ -85,7 +84,7 @@ def _left_out(without: frozenset[str]) -> Any:
 
     with (
         mock.patch.object(server, "choose", choose),
-        mock.patch.object(pool, "run_canaries", no_canaries),
+        mock.patch.object(server, "run_canaries", no_canaries),
     ):
         yield
 

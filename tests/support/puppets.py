@@ -14,7 +14,7 @@ from typing import Any
 from codemode import Limits
 from codemode.executor.pool.children import Child, Exit
 from codemode.executor.streams.event_writer import EventWriter
-from codemode.executor.streams.run import ChildLostError, Run
+from codemode.executor.streams.run import ChildLostError, Run, RunTerms
 from codemode.protos import codemode_pb2 as pb
 from codemode.wire.frames import Frame, pack, pack_texts
 from codemode.wire.protobuf import unbatched
@@ -127,17 +127,10 @@ async def serve(
     """Carry a run whose child sends ``data``; return what the client heard."""
     hearer = hearer or Hearer()
     run = Run(
-        request=pb.Run(run_id=RUN, code="1", execution_id="e"),
+        pb.Run(run_id=RUN, code="1", execution_id="e"),
+        RunTerms(limits=limits or Limits(), timeout=timeout, cpu_limit=60, session=session),
         child=puppet.child,
         events=EventWriter(hearer, batches=True),
-        limits=limits or Limits(),
-        timeout=timeout,
-        cpu_limit=60,
-        tool_calls_before=0,
-        isolation="none",
-        version="0",
-        session=session,
-        fresh=True,
     )
 
     async def speak() -> None:

@@ -10,7 +10,7 @@ from codemode.config import ExecutorConfig
 from codemode.executor.host.limits import to_message
 from codemode.executor.pool.pools import Pools
 from codemode.executor.streams.admission import Admission
-from codemode.executor.streams.execute_stream import ExecuteStream
+from codemode.executor.streams.execute_stream import ExecuteStream, ExecutorResources
 from codemode.protos import codemode_pb2 as pb
 from codemode.protos import codemode_pb2_grpc
 from codemode.wire.protobuf import FEATURES, PROTOCOL_VERSION
@@ -21,8 +21,6 @@ __all__ = ["ExecutorService"]
 class ExecutorService(codemode_pb2_grpc.ExecutorServiceServicer):
     """The servicer of ``codemode.v1.ExecutorService``, on the given pools."""
 
-    version = __version__
-
     def __init__(
         self,
         config: ExecutorConfig,
@@ -31,9 +29,6 @@ class ExecutorService(codemode_pb2_grpc.ExecutorServiceServicer):
         isolation: str,
         isolation_detail: str,
     ) -> None:
-        self.config = config
-        self.pools = pools
-        self.isolation = isolation
         self.isolation_detail = isolation_detail
         self.admission = Admission(
             slots=config.concurrency,
@@ -41,11 +36,18 @@ class ExecutorService(codemode_pb2_grpc.ExecutorServiceServicer):
             max_queued=config.max_queued,
             max_queued_bytes=config.max_queued_bytes,
         )
+        self._resources = ExecutorResources(
+            config=config,
+            pools=pools,
+            admission=self.admission,
+            isolation=isolation,
+            version=__version__,
+        )
 
     @override
     async def Execute(self, request_iterator: Any, context: Any) -> None:
         """Serve one sandbox over its stream, as the wire contract specifies."""
-        refusal = await ExecuteStream(self, context).serve()
+        refusal = await ExecuteStream(self._resources, context).serve()
         if refusal is not None:
             # Aborted here, where no stack frame holds the request any more: what gRPC raises, and
             # the stack frames that it passes, stay in memory until the garbage collector runs.
@@ -54,19 +56,20 @@ class ExecutorService(codemode_pb2_grpc.ExecutorServiceServicer):
     @override
     async def GetInfo(self, request: pb.GetInfoRequest, context: Any) -> pb.GetInfoResponse:
         """Describe this executor."""
-        config = self.config
+        resources = self._resources
+        config = resources.config
         return pb.GetInfoResponse(
             protocol_version=PROTOCOL_VERSION,
-            executor_version=self.version,
+            executor_version=resources.version,
             python_version=platform.python_version(),
-            isolation=self.isolation,
+            isolation=resources.isolation,
             isolation_detail=self.isolation_detail,
             default_limits=to_message(config.limits),
             ceilings=to_message(config.ceilings),
             max_execution_timeout=config.ceilings.execution_timeout,
             profiles=[
                 pb.Profile(name=name, preloaded_modules=profile.modules)
-                for name, profile in self.pools.profiles.items()
+                for name, profile in resources.pools.profiles.items()
             ],
             max_concurrency=config.concurrency,
             max_queued=config.max_queued,

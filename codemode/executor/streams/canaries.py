@@ -17,7 +17,7 @@ from codemode.executor.pool.children import Child, ChildStartError
 from codemode.executor.pool.pool import Spawn
 from codemode.executor.pool.zygotes import ZygoteTerms
 from codemode.executor.streams.event_writer import EventWriter
-from codemode.executor.streams.run import ChildLostError, Run
+from codemode.executor.streams.run import ChildLostError, Run, RunTerms
 from codemode.executor.streams.sandbox_opening import open_sandbox
 from codemode.protos import codemode_pb2 as pb
 from codemode.values import decode
@@ -156,17 +156,10 @@ async def _fault(canary: Canary, child: Child, terms: ZygoteTerms, planted: str)
             threads_are_counted=terms.sandbox.threads_are_counted,
         )
         await Run(
-            request=pb.Run(run_id=1, code=f"PLANTED = {planted!r}\n{canary.code}"),
+            pb.Run(run_id=1, code=f"PLANTED = {planted!r}\n{canary.code}"),
+            RunTerms(limits=terms.limits, timeout=_TIMEOUT, cpu_limit=_TIMEOUT),
             child=child,
             events=EventWriter(received, batches=False),
-            limits=terms.limits,
-            timeout=_TIMEOUT,
-            cpu_limit=_TIMEOUT,
-            tool_calls_before=0,
-            isolation="",
-            version="",
-            session=False,
-            fresh=True,
         ).serve()
     finally:
         child.close()

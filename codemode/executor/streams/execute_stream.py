@@ -3,61 +3,60 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import uuid
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
 import grpc
-from google.protobuf.message import DecodeError
 
-from codemode.config import Limits
+from codemode.config import ExecutorConfig, Limits
 from codemode.executor.host.limits import LimitRefusedError, resolve_limits, resolve_seconds
 from codemode.executor.pool.children import Child
 from codemode.executor.pool.pool import PoolUnavailableError
-from codemode.executor.pool.pools import UnknownProfileError
+from codemode.executor.pool.pools import Pools, UnknownProfileError
 from codemode.executor.pool.profiles import DEFAULT
-from codemode.executor.streams.admission import BusyError, Slot
+from codemode.executor.streams.admission import Admission, BusyError, Slot
+from codemode.executor.streams.client_messages import ClientMessages, RequestRefusedError
 from codemode.executor.streams.event_writer import Client, EventWriter
-from codemode.executor.streams.run import ChildLostError, Run, refuse_stale_call
+from codemode.executor.streams.run import ChildLostError, Run, RunTerms, refuse_stale_call
 from codemode.executor.streams.sandbox_opening import check_tools, open_sandbox
 from codemode.protos import codemode_pb2 as pb
 from codemode.wire.frames import Frame, pack_texts
-from codemode.wire.protobuf import EOF, PROTOCOL_VERSION, ChunkBuffer, unbatched
+from codemode.wire.protobuf import EOF, PROTOCOL_VERSION, unbatched
 
-if TYPE_CHECKING:
-    from codemode.executor.serving.service import ExecutorService
-
-__all__ = ["ExecuteStream", "Refusal"]
+__all__ = ["ExecuteStream", "ExecutorResources", "Refusal"]
 
 _OPENING_SECONDS = 60.0
-_PATIENCE_SECONDS = 3.0  # between two messages of a refused client
 _TAKE_ATTEMPTS = 3
 _MAKING_SECONDS = 5.0
 _ENDLESS = 1e9
-_MOST_IN_BATCH = 1_000
-
 
 type Refusal = tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]
 """The arguments that abort a stream: status, details, trailing metadata."""
 
 
-class RequestRefusedError(ValueError):
-    """A message of the client that breaks the contract or a limit."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorResources:
+    """What all streams of an executor share. ``isolation`` is the tier as results name it."""
+
+    config: ExecutorConfig
+    pools: Pools
+    admission: Admission
+    isolation: str
+    version: str
 
 
 class ExecuteStream:
     """One stream on the executor's side: its admission, its sandbox and its runs."""
 
-    def __init__(self, service: ExecutorService, context: Client) -> None:
-        self._service = service
-        self._context = context
-        self._chunks = ChunkBuffer()
-        self._limits = service.config.limits
+    def __init__(self, resources: ExecutorResources, client: Client) -> None:
+        self._resources = resources
+        self._limits = resources.config.limits
+        self._client = client
+        self._messages = ClientMessages(client, resources.config.ceilings.max_value_bytes)
         self._runs: asyncio.Queue[pb.Run | None] = asyncio.Queue(maxsize=1)
         self._current: Run | None = None
         self._child: Child | None = None
         self._slot: Slot | None = None
-        self._served = False
         self._deadline = 0.0
         self._refusal: RequestRefusedError | LimitRefusedError | None = None
 
@@ -77,7 +76,7 @@ class ExecuteStream:
     async def _read_opening(self) -> pb.Open:
         try:
             async with asyncio.timeout(_OPENING_SECONDS):
-                first = await self._read_first()
+                first = await self._messages.read_first(self._resources.admission)
         except TimeoutError:
             raise RequestRefusedError(
                 f"no `open` came within {_OPENING_SECONDS:g} s of the beginning of the stream"
@@ -88,11 +87,11 @@ class ExecuteStream:
         if opening.protocol_version != PROTOCOL_VERSION:
             raise RequestRefusedError(
                 f"protocol_version {opening.protocol_version} is not spoken here; this executor "
-                f"(version {self._service.version}) speaks {PROTOCOL_VERSION}: use a client and an "
-                "executor of the same release"
+                f"(version {self._resources.version}) speaks {PROTOCOL_VERSION}: use a client and "
+                "an executor of the same release"
             )
         try:
-            self._service.pools.check(opening.profile or DEFAULT)
+            self._resources.pools.check(opening.profile or DEFAULT)
         except UnknownProfileError as error:
             raise RequestRefusedError(str(error)) from None
         check_tools(opening.tools)
@@ -100,38 +99,15 @@ class ExecuteStream:
             raise RequestRefusedError("an `open` that is no session must carry its `run`")
         return opening
 
-    async def _read_first(self) -> Any:
-        """Return the first message that is not a chunk."""
-        first = await self._read()
-        try:
-            with self._service.admission.arrival() as arrived:
-                while _is_chunk(first):
-                    arrived(len(first.chunk.data))
-                    self._keep_chunk(first.chunk)
-                    first = await self._read()
-        except (BusyError, RequestRefusedError):
-            # Read on: a client that is still sending would not learn the reason.
-            self._chunks.clear()
-            with contextlib.suppress(TimeoutError):
-                while _is_chunk(first):
-                    async with asyncio.timeout(_PATIENCE_SECONDS):
-                        first = await self._read()
-            raise
-        return first
-
     async def _admitted(self, opening: pb.Open) -> None:
-        config = self._service.config
+        config = self._resources.config
         self._limits = resolve_limits(opening.limits, config.limits, config.ceilings)
-        queue_timeout = resolve_seconds(
-            "queue_timeout",
-            opening.queue_timeout,
-            config.limits.queue_timeout,
-            config.ceilings.queue_timeout,
-        )
+        self._messages.max_value_bytes = self._limits.max_value_bytes
+        queue_timeout = self._seconds("queue_timeout", opening.queue_timeout)
         self._deadline = asyncio.get_running_loop().time() + queue_timeout
         if opening.HasField("run"):
             self._runs.put_nowait(self._checked_run(opening.run))
-        self._slot = await self._service.admission.acquire(
+        self._slot = await self._resources.admission.acquire(
             opening.fairness_key,
             queue_timeout,
             opening.ByteSize(),
@@ -142,33 +118,41 @@ class ExecuteStream:
             await self._serve_runs(opening)
         finally:
             reader.cancel()
-            self._served = True
-            if self._child is not None:
-                self._part_from(self._child, opening.fairness_key)
-            if self._child is None or self._child.exited.done():
-                self._free_slot()
+            self._part(opening.fairness_key)
         if self._refusal is not None:
             raise self._refusal
 
-    def _part_from(self, child: Child, key: str) -> None:
-        """Close the sandbox: at once if it was not done or its slot is needed, else shortly."""
-        if not child.closes_soon or self._service.admission.would_wait(key):
+    def _part(self, key: str) -> None:
+        """Close the sandbox: at once if it was not done or its slot is needed, else shortly.
+
+        The slot is free when the process is really gone.
+        """
+        child = self._child
+        if child is None:
+            self._free_slot()
+            return
+        if not child.closes_soon or self._resources.admission.would_wait(key):
             child.close()
+        if child.exited.done():
+            self._free_slot()
+        else:
+            child.exited.add_done_callback(lambda _: self._free_slot())
 
     def _free_slot(self) -> None:
         if self._slot is not None:
             self._slot.release()
 
     def _child_gone(self, child: Child) -> None:
-        """Free the slot when the process is really gone, whatever this stream still waits for.
+        """Free the slot of a process that is gone, even while this stream waits for its client.
 
-        The slot stays taken while another sandbox may still take the code.
+        Before its run has begun, another sandbox may take the code, and the slot stays taken.
         """
-        if child is self._child and (self._served or (self._current and self._current.begun)):
+        run = self._current
+        if child is self._child and run is not None and run.begun:
             self._free_slot()
 
     async def _take_child(self, opening: pb.Open) -> Child:
-        pool = await self._service.pools.get(opening.profile or DEFAULT)
+        pool = await self._resources.pools.get(opening.profile or DEFAULT)
         # A child is made in milliseconds: even a stream that got its slot late has time for that.
         latest = max(self._deadline, asyncio.get_running_loop().time() + _MAKING_SECONDS)
         try:
@@ -177,7 +161,7 @@ class ExecuteStream:
         except TimeoutError:
             raise BusyError(
                 "no sandbox could be made within the queue_timeout",
-                self._service.admission.advice(),
+                self._resources.admission.advice(),
             ) from None
         child.exited.add_done_callback(lambda _: self._child_gone(child))
         child.max_frame_bytes = self._limits.max_value_bytes
@@ -195,14 +179,8 @@ class ExecuteStream:
         return child
 
     async def _serve_runs(self, opening: pb.Open) -> None:
-        config = self._service.config
-        idle_timeout = resolve_seconds(
-            "idle_timeout",
-            opening.idle_timeout,
-            config.limits.idle_timeout,
-            config.ceilings.idle_timeout,
-        )
-        events = EventWriter(self._context, batches=opening.accepts_batches)
+        idle_timeout = self._seconds("idle_timeout", opening.idle_timeout)
+        events = EventWriter(self._client, batches=opening.accepts_batches)
         child = await self._take_child(opening)
         attempts = 1
         fresh = True
@@ -211,19 +189,17 @@ class ExecuteStream:
         while request is not None:
             assert self._slot is not None
             self._slot.execution_id = request.execution_id
-            self._current = run = Run(
-                request=request,
-                child=child,
-                events=events,
+            terms = RunTerms(
                 limits=self._limits,
                 timeout=self._execution_timeout(request),
                 cpu_limit=self._cpu_limit(opening),
-                tool_calls_before=tool_calls,
-                isolation=self._service.isolation,
-                version=self._service.version,
                 session=opening.session,
                 fresh=fresh,
+                tool_calls_before=tool_calls,
+                isolation=self._resources.isolation,
+                version=self._resources.version,
             )
+            self._current = run = Run(request, terms, child=child, events=events)
             fresh = False
             try:
                 survived = await run.serve()
@@ -274,7 +250,7 @@ class ExecuteStream:
     async def _read_client(self, *, session: bool) -> None:
         """Take the client's messages until it closes its side."""
         try:
-            while (message := await self._read()) is not EOF:
+            while (message := await self._messages.read()) is not EOF:
                 for one in unbatched(message):
                     await self._take_message(one, session=session)
         except (RequestRefusedError, LimitRefusedError) as error:
@@ -283,23 +259,12 @@ class ExecuteStream:
                 self._child.kill()
         await self._runs.put(None)
 
-    async def _read(self) -> Any:
-        try:
-            message = await self._context.read()
-        except DecodeError:
-            raise RequestRefusedError("what came is no message of the wire contract") from None
-        if message is not EOF and len(message.batch.messages) > _MOST_IN_BATCH:
-            raise RequestRefusedError(
-                f"a batch has {len(message.batch.messages)} messages; it may have {_MOST_IN_BATCH}"
-            )
-        return message
-
     async def _take_message(self, message: pb.ClientMessage, *, session: bool) -> None:
         match message.WhichOneof("message"):
             case "tool_result":
                 await self._pass_result(message.tool_result)
             case "chunk":
-                self._keep_chunk(message.chunk)
+                self._messages.keep_chunk(message.chunk)
             case "cancel_run":
                 if self._current and self._current.run_id == message.cancel_run.run_id:
                     self._current.cancel()
@@ -312,7 +277,7 @@ class ExecuteStream:
 
     async def _pass_result(self, result: pb.ToolResult) -> None:
         run = self._current
-        value = self._whole(result.value)
+        value = self._messages.whole(result.value)
         if run is None or not run.answers(result.run_id, result.call_id):
             return  # the code no longer waits for it
         if result.WhichOneof("outcome") == "failure":
@@ -324,7 +289,7 @@ class ExecuteStream:
         await self._child.send_frame(kind, result.run_id, result.call_id, body)
 
     def _checked_run(self, run: pb.Run) -> pb.Run:
-        run.inputs = self._whole(run.inputs)
+        run.inputs = self._messages.whole(run.inputs)
         if not run.execution_id:
             run.execution_id = uuid.uuid4().hex
         self._execution_timeout(run)
@@ -334,38 +299,18 @@ class ExecuteStream:
         """Return the limit of CPU seconds of the sandbox: by default that of the wall clock."""
         if self._limits.max_cpu_seconds is not None:
             return self._limits.max_cpu_seconds
-        ceiling = self._service.config.ceilings.max_cpu_seconds or _ENDLESS
+        ceiling = self._resources.config.ceilings.max_cpu_seconds or _ENDLESS
         return ceiling if opening.session else min(ceiling, self._execution_timeout(opening.run))
 
     def _execution_timeout(self, run: pb.Run) -> float:
-        config = self._service.config
+        return self._seconds("execution_timeout", run.execution_timeout)
+
+    def _seconds(self, name: str, asked: float) -> float:
+        """Return a duration of a request, or its default. Raises LimitRefusedError."""
+        config = self._resources.config
         return resolve_seconds(
-            "execution_timeout",
-            run.execution_timeout,
-            config.limits.execution_timeout,
-            config.ceilings.execution_timeout,
+            name, asked, getattr(config.limits, name), getattr(config.ceilings, name)
         )
-
-    def _keep_chunk(self, chunk: pb.Chunk) -> None:
-        self._chunks.add(chunk.data)
-        # Before `open` the limit is not known yet; the ceiling always applies.
-        most = self._service.config.ceilings.max_value_bytes
-        if self._chunks.size > most:
-            raise RequestRefusedError(f"a value is larger than {most} bytes")
-
-    def _whole(self, last: bytes) -> bytes:
-        """Return a value with the chunks that came before it."""
-        last = self._chunks.whole(last)
-        if len(last) > self._limits.max_value_bytes:
-            raise RequestRefusedError(
-                f"a value of {len(last)} bytes is above max_value_bytes "
-                f"({self._limits.max_value_bytes})"
-            )
-        return last
-
-
-def _is_chunk(message: Any) -> bool:
-    return message is not EOF and message.WhichOneof("message") == "chunk"
 
 
 async def _refuse_leftovers(child: Child, limits: Limits) -> None:

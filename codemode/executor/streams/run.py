@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import dataclass
+from enum import Enum, auto
 
 from codemode.config import Limits
 from codemode.executor.pool.children import Child, ReceivedFrame
@@ -17,7 +19,7 @@ from codemode.wire.constants import EXIT_NO_MEMORY
 from codemode.wire.frames import Frame, FrameError, pack_texts
 from codemode.wire.protobuf import FEATURES, PROTOCOL_VERSION
 
-__all__ = ["ChildLostError", "Run", "refuse_stale_call"]
+__all__ = ["ChildLostError", "Run", "RunTerms", "refuse_stale_call"]
 
 logger = logging.getLogger("codemode.executor")
 
@@ -31,6 +33,33 @@ class ChildLostError(RuntimeError):
     """The death of a child before it took the code, which has not run."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTerms:
+    """The limits of one run, and what its stream knows of the sandbox.
+
+    ``timeout`` limits the wall time of the run and ``cpu_limit`` the CPU time of
+    the sandbox, both in seconds. ``fresh`` is True while the sandbox has run no
+    code; otherwise it is a session's, whose earlier runs have made
+    ``tool_calls_before`` calls. ``isolation`` and ``version`` go to the client.
+    """
+
+    limits: Limits
+    timeout: float
+    cpu_limit: float
+    session: bool = False
+    fresh: bool = True
+    tool_calls_before: int = 0
+    isolation: str = ""
+    version: str = ""
+
+
+class _State(Enum):
+    SENT = auto()  # not taken by the sandbox yet: another one may still take the code
+    TAKEN = auto()  # the code runs
+    STOPPED = auto()  # the ending is known; what was printed before is still passed on
+    FINISHED = auto()  # the client's last event is queued
+
+
 class Run:
     """One run, which sends the code, passes on what comes back and enforces the limits.
 
@@ -41,37 +70,18 @@ class Run:
     """
 
     def __init__(
-        self,
-        *,
-        request: pb.Run,
-        child: Child,
-        events: EventWriter,
-        limits: Limits,
-        timeout: float,
-        cpu_limit: float,
-        tool_calls_before: int,
-        isolation: str,
-        version: str,
-        session: bool,
-        fresh: bool,
+        self, request: pb.Run, terms: RunTerms, *, child: Child, events: EventWriter
     ) -> None:
         self.run_id = request.run_id
-        self.tool_calls = tool_calls_before
+        self.tool_calls = terms.tool_calls_before
         self._request = request
+        self._terms = terms
+        self._limits = terms.limits
         self._child = child
         self._events = events
-        self._limits = limits
-        self._timeout = timeout
-        self._cpu_limit = cpu_limit
-        self._calls_before = tool_calls_before
-        self._isolation = isolation
-        self._version = version
-        self._session = session
-        self._fresh = fresh  # the sandbox has run no code
-        self._unanswered = UnansweredCalls(limits)
-        self._ending: Ending | None = None
-        self._taken = False
-        self._finished = False
+        self._unanswered = UnansweredCalls(terms.limits)
+        self._state = _State.SENT
+        self._ending: Ending | None = None  # set with STOPPED
         self._output_bytes = 0
         self._started_at = time.monotonic()
         self._cpu_before = 0.0
@@ -80,20 +90,22 @@ class Run:
         """Run the code to its end; return whether the sandbox may take another run."""
         code = self._request.code.encode("utf-8", "surrogatepass")
         if len(code) > self._limits.max_code_bytes:
-            self._ending = Ending(
-                status="limit",
-                type="CodeSizeLimit",
-                message=(
-                    f"the code has {len(code)} bytes; max_code_bytes is "
-                    f"{self._limits.max_code_bytes}"
-                ),
+            self._end(
+                Ending(
+                    status="limit",
+                    type="CodeSizeLimit",
+                    message=(
+                        f"the code has {len(code)} bytes; max_code_bytes is "
+                        f"{self._limits.max_code_bytes}"
+                    ),
+                )
             )
             await self._report_ending()
-            return self._session
+            return self._terms.session
         self._cpu_before = self._child.cpu_seconds() or 0.0
         self._child.exited.add_done_callback(self._child_exited)
         # The clock starts before the code is sent: a sandbox that has run code may not read it.
-        clock = asyncio.get_running_loop().call_later(self._timeout, self._time_is_up)
+        clock = asyncio.get_running_loop().call_later(self._terms.timeout, self._time_is_up)
         self._started_at = time.monotonic()
         try:
             await self._child.send_frame(
@@ -102,10 +114,10 @@ class Run:
             while frames := await self._child.frames():
                 await self._handle(frames)
                 await self._events.flush()
-                if self._finished:
-                    return self._session and self._ending is None
+                if self._state is _State.FINISHED:
+                    return self._terms.session and self._ending is None
             await self._explain_end()
-            if self._ending is None:
+            if self._state is not _State.STOPPED:
                 raise ChildLostError
             await self._report_ending()
             return False
@@ -116,7 +128,7 @@ class Run:
     @property
     def begun(self) -> bool:
         """Whether the run is bound to this sandbox: no other may take the code any more."""
-        return self._taken or self._ending is not None
+        return self._state is not _State.SENT
 
     def cancel(self) -> None:
         """Stop the run at the client's request."""
@@ -134,7 +146,7 @@ class Run:
 
     async def _handle(self, frames: list[ReceivedFrame]) -> None:
         index = 0
-        while index < len(frames) and not self._finished:
+        while index < len(frames) and self._state is not _State.FINISHED:
             frame = frames[index]
             index += 1
             if frame.kind in _PRINTED:
@@ -144,7 +156,7 @@ class Run:
                     body.append(frames[index].body)
                     index += 1
                 await self._output(frame.kind, b"".join(body))
-            elif self._ending is None:
+            elif self._state is not _State.STOPPED:
                 try:
                     await self._take(frame)
                 except FrameError as error:
@@ -158,12 +170,12 @@ class Run:
                 return
             raise FrameError(f"a {frame.kind.name} frame of run {frame.run}")
         if frame.kind is Frame.TAKEN:
-            if self._taken:
+            if self._state is not _State.SENT:
                 raise FrameError("a second TAKEN frame")
-            self._taken = True
+            self._state = _State.TAKEN
             await self._report_started()
             return
-        if not self._taken:
+        if self._state is _State.SENT:
             raise FrameError(f"a {frame.kind.name} frame before TAKEN")
         match frame.kind:
             case Frame.CALL:
@@ -185,9 +197,9 @@ class Run:
                 started=pb.Started(
                     run_id=self.run_id,
                     execution_id=self._request.execution_id,
-                    isolation=self._isolation,
+                    isolation=self._terms.isolation,
                     protocol_version=PROTOCOL_VERSION,
-                    executor_version=self._version,
+                    executor_version=self._terms.version,
                     features=FEATURES,
                 )
             )
@@ -217,11 +229,11 @@ class Run:
             return
         # The guest waits for room by itself. A child that does not is not read until there is room.
         while not self._unanswered.has_room(len(arguments)):
-            if self._ending is not None or self._child.exited.done():
+            if self._state is _State.STOPPED or self._child.exited.done():
                 return
             await self._events.flush()
             await self._unanswered.change()
-        if self._ending is not None:
+        if self._state is _State.STOPPED:
             return
         self._unanswered.add(frame.call, len(arguments))
         value = await self._events.send_chunks(arguments)
@@ -244,20 +256,20 @@ class Run:
     async def _complete(self, frame: ReceivedFrame) -> None:
         usage = self._last_usage()
         value = await self._events.send_chunks(frame.body)
-        self._finished = True
+        self._state = _State.FINISHED
         await self._events.send(
             pb.ExecutorMessage(completed=pb.Completed(run_id=self.run_id, value=value, usage=usage))
         )
 
     async def _fail(self, frame: ReceivedFrame) -> None:
         message = failed_of(frame, self._last_usage())
-        self._finished = True
+        self._state = _State.FINISHED
         await self._events.send(message)
 
     def _last_usage(self) -> pb.Usage:
         """Return the usage of a finished run; end the sandbox unless it is a session's."""
         usage = self._usage()
-        if not self._session:
+        if not self._terms.session:
             # Even when the client has not read the result by then.
             self._child.close_soon()
         return usage
@@ -276,19 +288,18 @@ class Run:
             exit = await self._child.exited
         output = self._child.raw_output()
         no_room = exit is not None and exit.code == EXIT_NO_MEMORY
-        if self._ending is None and (self._taken or no_room):
-            self._ending = ending_of_exit(
-                exit, self._limits, self._cpu_limit, output, hung_up=hung_up
-            )
-        elif self._ending is None:
+        if self._state is _State.TAKEN or (self._state is _State.SENT and no_room):
+            cpu_limit = self._terms.cpu_limit
+            self._end(ending_of_exit(exit, self._limits, cpu_limit, output, hung_up=hung_up))
+        elif self._state is _State.SENT:
             # Output of an earlier run belongs to the executed code and must not be logged.
-            shown = f": {output[-_LOGGED_CHARACTERS:]!r}" if self._fresh and output else ""
+            shown = f": {output[-_LOGGED_CHARACTERS:]!r}" if self._terms.fresh and output else ""
             logger.warning("a sandbox was lost before it took its code: %s%s", exit, shown)
 
     async def _report_ending(self) -> None:
         ending = self._ending
         assert ending is not None
-        self._finished = True
+        self._state = _State.FINISHED
         await self._events.send(
             pb.ExecutorMessage(
                 failed=pb.Failed(
@@ -315,12 +326,14 @@ class Run:
             cpu_seconds=max(0.0, cpu - self._cpu_before),
             max_rss_bytes=rss,
             output_bytes=self._output_bytes,
-            tool_calls=self.tool_calls - self._calls_before,
+            tool_calls=self.tool_calls - self._terms.tool_calls_before,
         )
 
     def _time_is_up(self) -> None:
         self._stop(
-            "timeout", "Timeout", f"the code ran longer than execution_timeout={self._timeout:g} s"
+            "timeout",
+            "Timeout",
+            f"the code ran longer than execution_timeout={self._terms.timeout:g} s",
         )
 
     def _too_many_calls(self, which: str) -> None:
@@ -334,12 +347,16 @@ class Run:
 
     def _stop(self, status: str, type: str, message: str) -> None:
         """End the run from this side; the first reason counts."""
-        if self._ending is None and not self._finished:
-            self._ending = Ending(status=status, type=type, message=message)
+        if self._state in (_State.SENT, _State.TAKEN):
+            self._end(Ending(status=status, type=type, message=message))
             self._unanswered.wake()
             self._child.kill()
             # A process that the code forked may keep the frame socket open longer.
             asyncio.get_running_loop().call_later(_EXIT_WAIT, self._child.close)
+
+    def _end(self, ending: Ending) -> None:
+        self._ending = ending
+        self._state = _State.STOPPED
 
 
 async def refuse_stale_call(child: Child, frame: ReceivedFrame, limits: Limits) -> bool:

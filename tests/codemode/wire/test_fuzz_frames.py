@@ -27,7 +27,7 @@ from codemode.core.registry import ComponentRegistry
 from codemode.errors import ExecutorProtocolError, ValueDecodingError
 from codemode.executor.pool.children import Child, Exit, ReceivedFrame
 from codemode.executor.streams.event_writer import EventWriter
-from codemode.executor.streams.run import ChildLostError, Run
+from codemode.executor.streams.run import ChildLostError, Run, RunTerms
 from codemode.protos import codemode_pb2 as pb
 from codemode.values import decode, encode
 from codemode.wire.frames import PROGRESS, Frame, pack, pack_texts
@@ -203,22 +203,16 @@ async def one_stream(mutator: Mutator) -> int:
     frames = mutator.frames()
     child = FuzzedChild()
     hearer = Answering(mutator.random)
+    limits = Limits(
+        max_tool_calls_in_flight=mutator.random.choice((1, 3, 100)),
+        max_tool_calls=mutator.random.choice((2, 10_000)),
+        max_output_bytes=mutator.random.choice((10, 1_000_000)),
+    )
     hearer.run = run = Run(
-        request=pb.Run(run_id=RUN, code="1", execution_id="e"),
+        pb.Run(run_id=RUN, code="1", execution_id="e"),
+        RunTerms(limits=limits, timeout=60, cpu_limit=60, session=True),
         child=child,
         events=EventWriter(hearer, batches=False),
-        limits=Limits(
-            max_tool_calls_in_flight=mutator.random.choice((1, 3, 100)),
-            max_tool_calls=mutator.random.choice((2, 10_000)),
-            max_output_bytes=mutator.random.choice((10, 1_000_000)),
-        ),
-        timeout=60,
-        cpu_limit=60,
-        tool_calls_before=0,
-        isolation="A",
-        version="0",
-        session=True,
-        fresh=True,
     )
     serving = asyncio.ensure_future(run.serve())
     for piece in mutator.pieces(b"".join(frames)):

@@ -12,7 +12,7 @@ from codemode import Limits
 from codemode.executor.pool.children import Child, Exit
 from codemode.executor.streams.endings import ending_of_exit
 from codemode.executor.streams.event_writer import EventWriter
-from codemode.executor.streams.run import Run
+from codemode.executor.streams.run import Run, RunTerms
 from codemode.protos import codemode_pb2 as pb
 
 
@@ -57,18 +57,7 @@ async def test_usage_of_a_reaped_process_is_not_that_of_the_next_one_with_its_nu
     child = Child(number=1, max_frame_bytes=1)
     child.pid = os.getpid()  # given to this process, as it were, since the child is gone
     child.set_exited(Exit(status=0, cpu_seconds=0.25, max_rss_bytes=4096))
-    run = Run(
-        request=pb.Run(run_id=1),
-        child=child,
-        events=cast(EventWriter, None),
-        limits=Limits(),
-        timeout=1.0,
-        cpu_limit=1.0,
-        tool_calls_before=0,
-        isolation="",
-        version="",
-        session=False,
-        fresh=True,
-    )
+    terms = RunTerms(limits=Limits(), timeout=1.0, cpu_limit=1.0)
+    run = Run(pb.Run(run_id=1), terms, child=child, events=cast(EventWriter, None))
     usage = run._usage()
     assert (usage.cpu_seconds, usage.max_rss_bytes) == (0.25, 4096)

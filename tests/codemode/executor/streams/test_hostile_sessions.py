@@ -71,8 +71,8 @@ async def test_a_session_keeps_no_run_that_has_ended(monkeypatch: pytest.MonkeyP
     made = []
 
     class Watched(Run):
-        def __init__(self, **options: Any) -> None:
-            super().__init__(**options)
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
             made.append(weakref.ref(self))
 
     monkeypatch.setattr(executor_stream, "Run", Watched)

@@ -23,7 +23,7 @@ from codemode.executor.host.clean_start import CLEAN_ENVIRONMENT, import_path
 from codemode.executor.host.control_groups import Cgroup, Cgroups
 from codemode.executor.host.limits import SandboxSettings
 from codemode.executor.host.work_folders import remove_folder
-from codemode.executor.pool.children import Child, Exit
+from codemode.executor.pool.children import Child, ChildState, Exit
 from codemode.executor.pool.packages import Packages
 from codemode.executor.pool.profiles import Profile
 from codemode.executor.pool.sandbox_numbers import SandboxNumbers
@@ -178,7 +178,11 @@ class Zygote:
         for pidfd in numbers:
             poll.register(pidfd, select.POLLIN)
         dead = [numbers[pidfd] for pidfd, _ in poll.poll(0)]
-        dead += [child.number for child in children if child.closed and child.pidfd < 0]
+        dead += [
+            child.number
+            for child in children
+            if child.state is ChildState.CLOSED and child.pidfd < 0
+        ]
         self._dead = {number: self._dead.get(number, now) for number in dead}
         return any(now - since >= _REAP_SECONDS for since in self._dead.values())
 
@@ -300,8 +304,10 @@ def _entrance(group: Cgroup | None) -> AbstractContextManager[list[int]]:
 
 def _out_of_memory(child: Child, status: int) -> bool:
     """Return whether a child was killed for its memory, and not by this side."""
+    if child.group is None or child.state is not ChildState.OPEN:
+        return False
     killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-    return killed and not child.killed and child.group is not None and child.group.out_of_memory()
+    return killed and child.group.out_of_memory()
 
 
 def _pid_of(pidfd: int) -> int:

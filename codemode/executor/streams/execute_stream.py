@@ -164,7 +164,7 @@ class ExecuteStream:
                 self._resources.admission.advice(),
             ) from None
         child.exited.add_done_callback(lambda _: self._child_gone(child))
-        child.max_frame_bytes = self._limits.max_value_bytes
+        child.frames.max_frame_bytes = self._limits.max_value_bytes
         try:
             await open_sandbox(
                 child,
@@ -286,7 +286,7 @@ class ExecuteStream:
         else:
             kind, body = Frame.TOOL_VALUE, value
         assert self._child is not None
-        await self._child.send_frame(kind, result.run_id, result.call_id, body)
+        await self._child.frames.send_frame(kind, result.run_id, result.call_id, body)
 
     def _checked_run(self, run: pb.Run) -> pb.Run:
         run.inputs = self._messages.whole(run.inputs)
@@ -315,7 +315,7 @@ class ExecuteStream:
 
 async def _refuse_leftovers(child: Child, limits: Limits) -> None:
     """Answer, between two runs, the calls of threads and tasks that a run left behind."""
-    while frames := await child.frames():
+    while frames := await child.frames.receive():
         for frame in frames:
             if not await refuse_stale_call(child, frame, limits):
                 return

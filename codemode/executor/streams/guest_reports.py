@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from codemode.executor.pool.children import ReceivedFrame
+from codemode.executor.pool.frame_stream import ReceivedFrame
 from codemode.executor.streams.endings import status_of_failure
 from codemode.protos import codemode_pb2 as pb
 from codemode.wire.frames import PROGRESS, Frame, FrameError, unpack_texts

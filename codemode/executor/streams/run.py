@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from codemode.config import Limits
-from codemode.executor.pool.children import Child, ReceivedFrame
+from codemode.executor.pool.children import Child
+from codemode.executor.pool.frame_stream import ReceivedFrame
 from codemode.executor.streams.endings import Ending, ending_of_exit
 from codemode.executor.streams.event_writer import EventWriter
 from codemode.executor.streams.guest_reports import call_of, failed_of, output_of, progress_of
@@ -108,10 +109,10 @@ class Run:
         clock = asyncio.get_running_loop().call_later(self._terms.timeout, self._time_is_up)
         self._started_at = time.monotonic()
         try:
-            await self._child.send_frame(
+            await self._child.frames.send_frame(
                 Frame.RUN, self.run_id, 0, pack_texts(self._request.code), self._request.inputs
             )
-            while frames := await self._child.frames():
+            while frames := await self._child.frames.receive():
                 await self._handle(frames)
                 await self._events.flush()
                 if self._state is _State.FINISHED:
@@ -276,8 +277,8 @@ class Run:
 
     async def _explain_end(self) -> None:
         """Wait until the child is gone; find the reason, unless this side ended it."""
-        if self._child.violation is not None:
-            self._violation(self._child.violation)
+        if self._child.frames.violation is not None:
+            self._violation(self._child.frames.violation)
         hung_up = False
         try:
             exit = await asyncio.wait_for(asyncio.shield(self._child.exited), _EXIT_WAIT)
@@ -368,7 +369,7 @@ async def refuse_stale_call(child: Child, frame: ReceivedFrame, limits: Limits) 
         child.stale_calls += 1
         if child.stale_calls > limits.max_tool_calls:
             return False
-        await child.send_frame(
+        await child.frames.send_frame(
             Frame.TOOL_FAILURE,
             frame.run,
             frame.call,

@@ -85,4 +85,4 @@ async def open_sandbox(
             memory_bytes=limits.max_memory_bytes + limits.max_disk_bytes + _GROUP_SLACK_BYTES,
             processes=threads,
         )
-    await child.send(pack(Frame.OPEN, 0, 0, cbor2.dumps(opening)))
+    await child.frames.send(pack(Frame.OPEN, 0, 0, cbor2.dumps(opening)))

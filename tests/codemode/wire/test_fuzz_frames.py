@@ -25,7 +25,8 @@ from codemode.core._dispatch.dispatcher import Dispatcher
 from codemode.core._link.transcript import Transcript
 from codemode.core.registry import ComponentRegistry
 from codemode.errors import ExecutorProtocolError, ValueDecodingError
-from codemode.executor.pool.children import Child, Exit, ReceivedFrame
+from codemode.executor.pool.children import Child, Exit
+from codemode.executor.pool.frame_stream import FrameStream, ReceivedFrame
 from codemode.executor.streams.event_writer import EventWriter
 from codemode.executor.streams.run import ChildLostError, Run, RunTerms
 from codemode.protos import codemode_pb2 as pb
@@ -156,11 +157,11 @@ class Wire(asyncio.Transport):
     def resume_reading(self) -> None: ...
 
 
-class FuzzedChild(Child):
-    """Be a child without a process: when it is killed it is gone at once."""
+class FuzzedStream(FrameStream):
+    """Count the frames that are looked at."""
 
     def __init__(self) -> None:
-        super().__init__(1, MAX_VALUE)
+        super().__init__(MAX_VALUE, lambda: None)
         self.met = 0
         self.connection_made(Wire())
 
@@ -172,9 +173,17 @@ class FuzzedChild(Child):
         self.met += 1
         super()._violate(what)
 
+
+class FuzzedChild(Child):
+    """Be a child without a process: when it is killed it is gone at once."""
+
+    def __init__(self) -> None:
+        super().__init__(1, MAX_VALUE)
+        self.frames: FuzzedStream = FuzzedStream()
+
     def kill(self) -> None:
         self.set_exited(Exit(status=9, cpu_seconds=0.0, max_rss_bytes=0))
-        asyncio.get_running_loop().call_soon(self.eof_received)
+        asyncio.get_running_loop().call_soon(self.frames.eof_received)
 
 
 class Answering(Hearer):
@@ -216,13 +225,13 @@ async def one_stream(mutator: Mutator) -> int:
     )
     serving = asyncio.ensure_future(run.serve())
     for piece in mutator.pieces(b"".join(frames)):
-        if child.violation is not None or child._ended:
+        if child.frames.violation is not None or child.frames._ended:
             break  # a closed socket delivers nothing more
-        child.data_received(piece)
+        child.frames.data_received(piece)
         if mutator.random.random() < 0.3:
             await asyncio.sleep(0)
-    if not child._ended:
-        child.eof_received()
+    if not child.frames._ended:
+        child.frames.eof_received()
     child.set_exited(Exit(status=9, cpu_seconds=0.0, max_rss_bytes=0))
     try:
         survived: bool | None = await serving
@@ -235,7 +244,7 @@ async def one_stream(mutator: Mutator) -> int:
         assert "started" in hearer.kinds
     assert hearer.kinds.count("started") <= 1
     child.close()
-    return child.met
+    return child.frames.met
 
 
 def resident() -> int:

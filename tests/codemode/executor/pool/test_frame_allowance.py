@@ -38,14 +38,14 @@ def nobody_pauses_afterwards() -> Iterator[None]:
 def watched(child: Child) -> list[int]:
     """Return a list that fills with how many frames were handled without a pause."""
     turns: list[int] = []
-    frames = child.frames
+    receive = child.frames.receive
 
     async def counted() -> list[object]:
-        taken = await frames()
+        taken = await receive()
         turns.append(len(taken))
         return taken  # type: ignore[return-value]  # passed on as it is
 
-    child.frames = counted  # type: ignore[method-assign, assignment]  # to look, not to change
+    child.frames.receive = counted  # type: ignore[method-assign, assignment]  # to look, not to change
     return turns
 
 
@@ -73,18 +73,18 @@ async def test_as_many_calls_as_may_be_in_flight_do_not_pause(puppet: Puppet) ->
 
 async def test_nothing_is_lost_of_a_flood_whose_channel_breaks() -> None:
     child = Child(1, MAX_VALUE)
-    child.data_received(EMPTY_OUTPUT * FLOOD + COMPLETED)
-    assert len(await child.frames()) == TURN
-    child.connection_lost(ConnectionResetError())
-    rest = await child.frames()
+    child.frames.data_received(EMPTY_OUTPUT * FLOOD + COMPLETED)
+    assert len(await child.frames.receive()) == TURN
+    child.frames.connection_lost(ConnectionResetError())
+    rest = await child.frames.receive()
     assert len(rest) == FLOOD + 1 - TURN
     assert rest[-1].kind is Frame.COMPLETED
-    assert await child.frames() == []
+    assert await child.frames.receive() == []
 
 
 async def test_closed_child_pauses_no_longer() -> None:
     child = Child(1, MAX_VALUE)
-    child.data_received(EMPTY_OUTPUT * FLOOD)
+    child.frames.data_received(EMPTY_OUTPUT * FLOOD)
     assert Allowance._pausing == 1
     child.close()
     assert Allowance._pausing == 0
@@ -94,8 +94,9 @@ async def test_more_that_flood_each_pause_longer() -> None:
     children = [Child(number, MAX_VALUE) for number in range(1, 5)]
     now = asyncio.get_running_loop().time()
     for child in children:
-        child.data_received(EMPTY_OUTPUT * FLOOD)
-    pauses = [child._pause.when() - now for child in children if child._pause is not None]
+        child.frames.data_received(EMPTY_OUTPUT * FLOOD)
+    timers = [child.frames._pause for child in children]
+    pauses = [timer.when() - now for timer in timers if timer is not None]
     for child in children:
         child.close()
     assert len(pauses) == 4
@@ -105,8 +106,8 @@ async def test_more_that_flood_each_pause_longer() -> None:
 def is_pausing_after(*chunks: bytes) -> bool:
     child = Child(1, 16 * MIB)
     for chunk in chunks:
-        child.data_received(chunk)
-    pausing = child._pause is not None
+        child.frames.data_received(chunk)
+    pausing = child.frames._pause is not None
     child.close()
     return pausing
 

@@ -10,7 +10,7 @@ import pytest
 
 from codemode import Codemode
 from codemode.executor.pool import children as child_module
-from codemode.executor.pool.children import Child
+from codemode.executor.pool.children import Child, ChildState
 from tests.support.raw_streams import RawStream, opening
 from tests.support.serving import serving
 
@@ -49,8 +49,8 @@ async def test_result_comes_before_its_sandbox_is_killed(used: list[Child], code
     async with serving(max_concurrency=2, pool_size=1) as (codemode, _):
         await run_to_the_end(codemode, code=code)
         (child,) = used
-        assert not child.closed
-    assert child.closed
+        assert child.state is ChildState.OPEN
+    assert child.state is ChildState.CLOSED
     assert child.exited.done()
 
 
@@ -63,7 +63,7 @@ async def test_it_is_killed_at_once_where_the_next_would_wait(
     async with serving(**options) as (codemode, _):
         await run_to_the_end(codemode, fairness_key="acme")
         (child,) = used
-        assert child.closed
+        assert child.state is ChildState.CLOSED
 
 
 async def test_it_is_killed_though_its_result_is_not_read(used: list[Child]) -> None:
@@ -74,6 +74,6 @@ async def test_it_is_killed_though_its_result_is_not_read(used: list[Child]) -> 
         stream = RawStream(channel)
         await stream.send(open=opening("'x' * 8_000_000"))
         async with asyncio.timeout(60):
-            while not (used and used[0].closed):
+            while not (used and used[0].state is ChildState.CLOSED):
                 await asyncio.sleep(0.005)
         assert not stream.call.done()

@@ -79,10 +79,10 @@ async def test_what_a_run_writes_to_is_the_sandboxs_own_before_it_begins() -> No
             await open_sandbox(
                 child, Limits(), cpu_seconds=60, threads_are_counted=False, session=True
             )
-            await child.send_frame(Frame.RUN, 1, 0, pack_texts("1 + 1"))
+            await child.frames.send_frame(Frame.RUN, 1, 0, pack_texts("1 + 1"))
             said = set[Frame]()
             while Frame.COMPLETED not in said:
-                said |= {frame.kind for frame in await child.frames()}
+                said |= {frame.kind for frame in await child.frames.receive()}
             assert page_faults(child.pid) - before < 100
         finally:
             child.close()

@@ -186,10 +186,10 @@ async def test_calls_between_two_runs_have_a_budget() -> None:
     child = Child(1, MAX_VALUE)
     limits = Limits(max_tool_calls=3)
     refusing = asyncio.create_task(_refuse_leftovers(child, limits))
-    child.data_received(call(1) * 3)
+    child.frames.data_received(call(1) * 3)
     await asyncio.sleep(0.05)
     assert not refusing.done()
-    child.data_received(call(1))
+    child.frames.data_received(call(1))
     await asyncio.wait_for(refusing, 60)
     child.close()
 
@@ -215,7 +215,8 @@ async def test_raw_output_without_end_is_read_in_parts(
     for _ in range(100):
         await asyncio.sleep(0)
         assert fill() == 0
-    os.read(puppet.child._raw_fd, held)
+    assert puppet.child._raw_output is not None
+    os.read(puppet.child._raw_output._fd, held)
     os.write(puppet.raw_write, b"the end")
     assert puppet.child.raw_output().endswith("the end")
 
@@ -264,7 +265,7 @@ async def test_failure_cannot_pretend_to_be_what_it_is_not(puppet: Puppet) -> No
     ],
 )
 async def test_long_texts_fit_into_a_message(puppet: Puppet, kind: Frame, body: Any) -> None:
-    puppet.child.max_frame_bytes = 64 * 1024 * 1024
+    puppet.child.frames.max_frame_bytes = 64 * 1024 * 1024
     data = TAKEN + pack(kind, RUN, 1, body("x" * 5_000_000)) + COMPLETED
     hearer, _ = await serve(puppet, data, hang_up=False)
     assert hearer.kinds[-1] in ("completed", "failed")

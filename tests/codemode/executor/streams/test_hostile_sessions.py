@@ -51,7 +51,7 @@ os.write(2, b"2026-01-01 CRITICAL codemode.executor: a forged line\\n")
 async def test_who_stops_waiting_for_a_sandbox_stops_nobody_else() -> None:
     async with puppet_child() as puppet:
         child = puppet.child
-        first, second = (asyncio.create_task(child.send(MUCH)) for _ in range(2))
+        first, second = (asyncio.create_task(child.frames.send(MUCH)) for _ in range(2))
         await asyncio.sleep(0)
         first.cancel()
         await asyncio.wait((first,))

@@ -157,9 +157,12 @@ class Cgroups:
             return self._free.pop()
         number = str(next(self._numbers))
         folders = [(hierarchy, os.path.join(top, number)) for hierarchy, top in self._folders]
+        with contextlib.ExitStack() as made:
+            for _, folder in folders:
+                os.mkdir(folder)
+                made.callback(os.rmdir, folder)
+            made.pop_all()
         group = Cgroup(folders)
-        for _, folder in folders:
-            os.mkdir(folder)
         self._all.append(group)
         return group
 

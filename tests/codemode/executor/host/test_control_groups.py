@@ -333,6 +333,24 @@ def test_group_of_version_2_is_divided_only_by_who_is_alone_in_it(
     assert said[-1] == f"0::/{group.name}"
 
 
+def test_group_that_one_hierarchy_refuses_is_left_in_none(tmp_path: Path) -> None:
+    groups = Cgroups(["no such controller"])
+    places = [tmp_path / name for name in ("memory", "pids", "cpu")]
+    for place in places[:2]:
+        place.mkdir()
+    groups._folders = [
+        (cgroups._Hierarchy(version=1, controllers=(place.name,), base=""), str(place))
+        for place in places
+    ]
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError):
+            groups.take()
+        assert [list(place.iterdir()) for place in places[:2]] == [[], []]
+    places[2].mkdir()
+    assert groups.take() is not None
+    assert all(len(list(place.iterdir())) == 1 for place in places)
+
+
 def test_missing_controllers_are_named() -> None:
     cgroups = Cgroups(["no such controller"])
     assert cgroups.take() is None

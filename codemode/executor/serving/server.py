@@ -136,9 +136,11 @@ class ExecutorServer:
 
     async def stop(self, grace: float = 0.0) -> None:
         """Refuse new work, give running executions ``grace`` seconds, end all processes."""
-        for watcher in self._watchers:
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
             watcher.cancel()
         self._health.end()
+        await asyncio.gather(*watchers, return_exceptions=True)
         if self._server is not None:
             await self._server.stop(grace)
         while self._sockets:

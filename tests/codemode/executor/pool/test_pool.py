@@ -16,6 +16,7 @@ import pytest
 from codemode import ClientConfig, Codemode, ExecutorConnectionError
 from codemode.config import Limits, Tier
 from codemode.executor.host.work_folders import WorkFolder
+from codemode.executor.serving import server as server_module
 from codemode.executor.streams.sandbox_opening import open_sandbox
 from codemode.wire.frames import Frame, pack_texts
 from tests.support.gate import Gate
@@ -296,3 +297,20 @@ async def test_zygote_killed_under_load_loses_only_what_ran(tier: Tier) -> None:
 def test_log_says_plainly_that_nothing_is_isolated() -> None:
     with ExecutorProcess("--tier", "unsafe") as executor:
         assert "NO ISOLATION" in executor.log
+
+
+async def test_stopped_server_has_no_task_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = asyncio.Event()
+
+    async def end_slowly() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.5)
+            ended.set()
+
+    monkeypatch.setattr(server_module, "give_back_memory", end_slowly)
+    async with serving(pool_size=1) as (codemode, server):
+        assert await codemode.execute_async("1") == "1"
+        await server.stop()
+        assert ended.is_set()

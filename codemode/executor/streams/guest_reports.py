@@ -47,6 +47,8 @@ def progress_of(frame: ReceivedFrame) -> pb.ExecutorMessage:
         raise FrameError("a PROGRESS frame that is cut short")
     done, total = PROGRESS.unpack_from(frame.body)
     (note,), _ = unpack_texts(memoryview(frame.body)[PROGRESS.size :], 1)
+    # Only code that writes frames itself sends a number that is not finite. The number is passed
+    # on: a terminal shows it as it is, and JSON has null for it.
     message = pb.Progress(run_id=frame.run, done=done, note=_cut(note, _NAME_CHARACTERS))
     if not math.isnan(total):
         message.total = total

@@ -118,14 +118,14 @@ class ExecuteStream:
             await self._serve_runs(opening)
         finally:
             reader.cancel()
-            self._part(opening.fairness_key)
+            self._close_child(opening.fairness_key)
         if self._refusal is not None:
             raise self._refusal
 
-    def _part(self, key: str) -> None:
-        """Close the sandbox: at once if it was not done or its slot is needed, else shortly.
+    def _close_child(self, key: str) -> None:
+        """Close the sandbox: at once if it is not done or its slot is needed, else shortly.
 
-        The slot is free when the process is really gone.
+        The slot is freed when the process is really gone.
         """
         child = self._child
         if child is None:

@@ -70,7 +70,7 @@ def check_folder(folder: Path) -> Path:
     """
     if not folder.is_absolute() or not folder.is_dir():
         raise ConfigurationError(
-            f"packages: {str(folder)!r} is no folder; expected the absolute path of one with "
+            f"packages: {str(folder)!r} is not a folder; expected the absolute path of one with "
             "importable packages, such as `pip install --target` makes it"
         )
     resolved = folder.resolve()

@@ -341,7 +341,7 @@ class Pool:
             self._zygote = None
             self._failed(error)
         except Exception:
-            logger.exception("zygote %d is old, and no other could be made; it goes on", old.pid)
+            logger.exception("zygote %d is old, and no other could be made; it stays", old.pid)
             return
         else:
             logger.info("zygote %d is replaced after %d forks", old.pid, old.forks)

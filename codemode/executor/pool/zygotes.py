@@ -249,7 +249,7 @@ class Zygote:
                     ),
                 )
             case _:
-                logger.error("zygote %d sent %r, which is no message", self.pid, message[:16])
+                logger.error("zygote %d sent %r, which is not a record", self.pid, message[:16])
                 self._die()
 
     def _forked(self, child: Child, fds: list[int]) -> None:

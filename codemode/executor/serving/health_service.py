@@ -67,7 +67,7 @@ class Health:
         if self._watches[peer] >= most:
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"a connection may watch {most} times at once; one tells each change",
+                f"a connection may watch {most} times at once; one watch reports every change",
             )
         self._watches[peer] += 1
         sent: int | None = None

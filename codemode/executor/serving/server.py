@@ -202,7 +202,7 @@ class ExecutorServer:
         if not unix and asked.isdecimal() and int(asked) > _LAST_PORT:
             # gRPC would listen on the number modulo 65,536.
             raise ConfigurationError(
-                f"cannot listen on {address!r}: {asked} is no port, which are 0 to {_LAST_PORT}"
+                f"cannot listen on {address!r}: {asked} is not a port; ports are 0 to {_LAST_PORT}"
             )
         try:
             if unix:

@@ -73,7 +73,7 @@ def _check(path: Path) -> None:
         return
     if not stat.S_ISSOCK(mode):
         raise ConfigurationError(
-            f"cannot listen on {str(path)!r}: a file is there that is no socket"
+            f"cannot listen on {str(path)!r}: there is a file that is not a socket"
         )
     with socket.socket(socket.AF_UNIX) as probe:
         probe.setblocking(False)

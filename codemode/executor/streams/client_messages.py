@@ -41,7 +41,9 @@ class ClientMessages:
         try:
             message = await self._client.read()
         except DecodeError:
-            raise RequestRefusedError("what came is no message of the wire contract") from None
+            raise RequestRefusedError(
+                "the client sent bytes that are not a message of the wire contract"
+            ) from None
         if message is not EOF and len(message.batch.messages) > _MOST_IN_BATCH:
             raise RequestRefusedError(
                 f"a batch has {len(message.batch.messages)} messages; it may have {_MOST_IN_BATCH}"

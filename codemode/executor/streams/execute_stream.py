@@ -96,7 +96,7 @@ class ExecuteStream:
             raise RequestRefusedError(str(error)) from None
         check_tools(opening.tools)
         if not opening.session and not opening.HasField("run"):
-            raise RequestRefusedError("an `open` that is no session must carry its `run`")
+            raise RequestRefusedError("an `open` that is not a session's must carry its `run`")
         return opening
 
     async def _admitted(self, opening: pb.Open) -> None:
@@ -271,7 +271,7 @@ class ExecuteStream:
             case "run" if session:
                 await self._runs.put(self._checked_run(message.run))
             case "run" | "open":
-                raise RequestRefusedError("this stream is open, and it is no session")
+                raise RequestRefusedError("this stream is open, and it is not a session's")
             case _:
                 pass  # of a newer client
 

@@ -129,7 +129,7 @@ def test_tier_below_the_minimum_is_refused_at_the_start() -> None:
         ("unix:/nowhere/at/all", "does not exist"),
         (f"unix:/tmp/{'x' * 200}", "Linux allows 107"),
         ("nonsense::", "cannot listen"),
-        ("127.0.0.1:99999", "99999 is no port"),
+        ("127.0.0.1:99999", "99999 is not a port"),
     ],
 )
 def test_address_that_cannot_be_listened_on_is_named(address: str, message: str) -> None:
@@ -198,7 +198,7 @@ def test_a_socket_that_is_in_use_is_taken_from_nobody(
 def test_a_file_that_is_no_socket_stays(short_folder: Path) -> None:
     file = short_folder / "data"
     file.write_text("precious")
-    assert "a file is there that is no socket" in cannot_serve("--listen", f"unix:{file}", *UNSAFE)
+    assert "there is a file that is not a socket" in cannot_serve("--listen", f"unix:{file}", *UNSAFE)
     assert file.read_text() == "precious"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -24,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from codemode._suggestions import did_you_mean
 from codemode.config import ClientConfig, Limits, Tier, TLSConfig
 from codemode.core.context import RuntimeContext
 from codemode.errors import ConfigurationError
@@ -248,9 +248,10 @@ def _sentence(problem: ErrorDetails) -> str:
     name = "CODEMODE" + "".join(f"[{step!r}]" for step in (*path, last) if step)
     if problem["type"] == "extra_forbidden":
         known = _KEYS[tuple(path)]
-        close = get_close_matches(last if path else last.upper(), known, n=1)
-        advice = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
-        return f"{name} is no setting; {advice}"
+        advice = did_you_mean(
+            last if path else last.upper(), known, otherwise=f"expected one of {', '.join(known)}"
+        )
+        return f"{name} is no setting{advice}"
     value = problem["input"]
     # Only numbers are shown, which are no secrets: settings end up in logs and issues.
     shown = f" (got {value!r})" if isinstance(value, int | float) else ""

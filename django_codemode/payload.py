@@ -6,9 +6,9 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from codemode._suggestions import did_you_mean
 from codemode.core.events import (
     Event,
     ExecutionCompleted,
@@ -77,9 +77,8 @@ def check_payload(data: dict[str, Any]) -> ExecutePayload:
     """Check the object that a client sent. Raises RefusalError, which names the key and the fix."""
     for key in data:
         if key not in _KEYS:
-            close = get_close_matches(key, _KEYS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"expected {', '.join(_KEYS)}"
-            raise RefusalError("unknown_key", f"the body has the key {key[:100]!r}; {hint}")
+            hint = did_you_mean(key, _KEYS, otherwise=f"expected {', '.join(_KEYS)}")
+            raise RefusalError("unknown_key", f"the body has the key {key[:100]!r}{hint}")
     if "code" not in data:
         raise RefusalError("missing_code", "the body has no 'code'; put the Python to run there")
     values = {key: value for key, value in data.items() if value is not None or key == "code"}

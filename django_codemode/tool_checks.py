@@ -6,7 +6,6 @@ import inspect
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from types import ModuleType
 from typing import Any, get_args
 
@@ -18,6 +17,7 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.db.models import Model
 from django.utils.module_loading import import_string
 
+from codemode._suggestions import near_names
 from codemode.tools import Tool
 from django_codemode.autodiscover import MODULE_NAME, is_decorated
 from django_codemode.shared import shared
@@ -98,12 +98,12 @@ def gaps(tool: Tool) -> Iterator[CheckMessage]:
             id="django_codemode.W006",
         )
     for permission in _unknown_permissions(tool):
-        close = get_close_matches(permission, _known_permissions(), n=1)
+        near = near_names(permission, _known_permissions())
         yield Warning(
             f"Tool {tool.name!r} needs {permission!r}, which no model of the project has: only "
             "superusers may call it.",
-            hint=f"Did you mean {close[0]!r}?"
-            if close
+            hint=f"Did you mean {near[0]!r}?"
+            if near
             else "Correct it, or add it to the Meta.permissions of a model.",
             obj=tool.origin,
             id="django_codemode.W010",

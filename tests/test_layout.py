@@ -26,10 +26,11 @@ MAY_IMPORT = {
     "codemode.errors": (),
     "codemode._environment": (),
     "codemode.config": ("codemode._environment", "codemode.errors.base"),
-    "codemode.tools": ("codemode.errors.base", "codemode.values"),
+    "codemode.tools": ("codemode._suggestions", "codemode.errors.base", "codemode.values"),
     "codemode.catalogue": ("codemode.errors.base", "codemode.values", "codemode.tools"),
     "codemode.embedded": ("codemode.errors", "codemode.interpreter"),
     "codemode.core": (
+        "codemode._suggestions",
         "codemode._version",
         "codemode.catalogue",
         "codemode.config",
@@ -60,6 +61,7 @@ MAY_IMPORT = {
     "codemode.protos": (),
     "codemode.interpreter": (),
     "codemode.installed": (),
+    "codemode._suggestions": (),
     "codemode._version": (),
 }
 # For type checkers alone.

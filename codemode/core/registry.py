@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import logging
@@ -25,7 +24,7 @@ from codemode.core.plain_functions import call_plain, check_plain
 from codemode.errors import ConfigurationError, ToolRegistrationError
 from codemode.tools.build import default_name, make_tool, same_source
 from codemode.tools.errors import ToolCallRefused
-from codemode.tools.names import check_name, check_namespaces
+from codemode.tools.names import check_name, check_namespaces, hint_for_name, names_meant
 from codemode.tools.tool import Tool
 
 __all__ = [
@@ -126,7 +125,7 @@ class ComponentRegistry:
         with self._lock:
             if name not in self._tools:
                 raise ToolRegistrationError(
-                    f"tool {name!r} is not registered{_did_you_mean(name, self._tools)}"
+                    f"tool {name!r} is not registered{hint_for_name(name, self._tools)}"
                 )
             self._tools = MappingProxyType(
                 {key: tool for key, tool in self._tools.items() if key != name}
@@ -153,13 +152,13 @@ class ComponentRegistry:
                     f"available_tools has {name!r}, a {type(name).__name__}; "
                     "expected names of registered tools"
                 )
-            below = _below(name, tools) if name.endswith(".*") else {name} & tools.keys()
-            if not below:
+            meant = names_meant(name, tools)
+            if not meant:
                 raise ConfigurationError(
                     f"available_tools has {name!r}, which is not registered"
-                    + _did_you_mean(name, tools)
+                    + hint_for_name(name, tools)
                 )
-            wanted |= below
+            wanted |= meant
         return MappingProxyType({name: tool for name, tool in tools.items() if name in wanted})
 
     def visible(
@@ -337,17 +336,3 @@ def _is_of(present: Tool, tool: object) -> bool:
     if isinstance(tool, Tool):
         return present is tool
     return same_source(present.source, tool)
-
-
-def _below(pattern: str, tools: Mapping[str, Tool]) -> set[str]:
-    return {name for name in tools if name.startswith(pattern.removesuffix("*"))}
-
-
-def _did_you_mean(name: str, tools: Mapping[str, Tool]) -> str:
-    if _below(f"{name}.*", tools):
-        return f"; {name!r} is a namespace: {name + '.*'!r} means all tools in it"
-    close = difflib.get_close_matches(name, tools, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    known = ", ".join(sorted(tools)[:10]) or "none"
-    return f"; registered are: {known}" + (", ..." if len(tools) > 10 else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import typing
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from pydantic.errors import (
 )
 from pydantic_core import SchemaValidator
 
+from codemode._suggestions import did_you_mean
 from codemode.errors.base import ToolRegistrationError
 from codemode.tools.bounds import out_of_bounds
 from codemode.tools.complaints import explain, shorten
@@ -126,9 +126,7 @@ class Arguments:
         return schema
 
     def _unexpected(self, name: str) -> str:
-        close = difflib.get_close_matches(name[:100], self.parameters, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        return f"there is no argument {shorten(name)}{hint}"
+        return f"there is no argument {shorten(name)}{did_you_mean(name, self.parameters)}"
 
 
 def build_arguments(

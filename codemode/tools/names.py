@@ -6,11 +6,12 @@ import builtins
 import keyword
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
+from codemode._suggestions import did_you_mean, some_names
 from codemode.errors.base import ToolRegistrationError
 
-__all__ = ["check_name", "check_namespaces", "snake_case"]
+__all__ = ["check_name", "check_namespaces", "hint_for_name", "names_meant", "snake_case"]
 
 _GUEST_NAMES = frozenset({"progress", "result", "tools"})
 
@@ -70,6 +71,20 @@ def check_namespaces(name: str, others: Iterable[str]) -> None:
                 f"tool name {name!r} needs {other!r} as a namespace, but that is a tool already; "
                 "choose another namespace"
             )
+
+
+def names_meant(name: str, known: Collection[str]) -> set[str]:
+    """Return the known names that a name means: itself, or all of a namespace ``"orders.*"``."""
+    if name.endswith(".*"):
+        return {one for one in known if one.startswith(name.removesuffix("*"))}
+    return {name} if name in known else set()
+
+
+def hint_for_name(name: str, known: Collection[str]) -> str:
+    """Return the end of a message about a name that means no tool, with what may be meant."""
+    if names_meant(f"{name}.*", known):
+        return f"; {name!r} is a namespace: {name + '.*'!r} means all tools in it"
+    return did_you_mean(name, known, otherwise=f"registered are: {some_names(known, 10)}")
 
 
 def snake_case(class_name: str) -> str:

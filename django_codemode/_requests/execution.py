@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
+from codemode._suggestions import did_you_mean
 from codemode.core.codemode import Codemode, EventStream
 from codemode.core.context import RuntimeContext
 from codemode.core.result import ExecutionResult
-from codemode.errors import ConfigurationError
+from codemode.tools.names import names_meant
 from django_codemode.atomic import run_in_transaction
 from django_codemode.payload import ExecutePayload
 from django_codemode.refusals import RefusalError
@@ -81,18 +81,14 @@ def _tools(
         return None if offered is None else list(within)
     chosen: dict[str, None] = {}
     for name in dict.fromkeys(requested):
-        try:
-            below = registry.select([name]).keys() & within.keys()
-        except ConfigurationError:
-            below = set()
-        if not below:
+        meant = names_meant(name, within)
+        if not meant:
             # Suggest only tools that the user may see: a name can reveal something.
-            close = get_close_matches(name, registry.visible(within, context), n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(name, registry.visible(within, context))
             raise RefusalError(
                 "unknown_tool", f"'available_tools' has {name[:100]!r}, which is no tool{hint}"
             )
-        chosen.update(dict.fromkeys(below))
+        chosen.update(dict.fromkeys(meant))
     return list(chosen)
 
 

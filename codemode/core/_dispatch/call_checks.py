@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Mapping
 from typing import Any
 
+from codemode._suggestions import did_you_mean, some_names
 from codemode.core._dispatch.interrupts import is_interrupt
 from codemode.core.hooks import ToolCall, ToolFailure, ToolHook, ToolOutcome, failure_of
 from codemode.core.plain_functions import call_plain
@@ -126,12 +126,14 @@ def unknown_tool(name: str, tools: Mapping[str, Tool], *, search: bool) -> ToolF
     The search for near names takes time; without ``search`` it is left out.
     """
     message = f"there is no tool {shorten(name)}"
-    close = difflib.get_close_matches(name[:100], tools, n=3) if search else []
-    if close:
-        message += f"; did you mean {', or '.join(tools[one].signature for one in close)}?"
-    elif search:
-        names = ", ".join(sorted(tools)[:20]) or "none"
-        message += f"; the tools are: {names}" + (", ..." if len(tools) > 20 else "")
+    if search:
+        message += did_you_mean(
+            name,
+            tools,
+            most=3,
+            show=lambda near: tools[near].signature,
+            otherwise=f"the tools are: {some_names(tools, 20)}",
+        )
     return ToolFailure(kind="unknown_tool", type="UnknownTool", message=message)
 
 

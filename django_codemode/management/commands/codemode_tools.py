@@ -12,8 +12,8 @@ from django.core.checks import CheckMessage
 from django.core.management.base import BaseCommand, CommandError
 
 from codemode.catalogue import render_records, render_stubs
-from codemode.errors import ConfigurationError
 from codemode.tools import Tool
+from codemode.tools.names import hint_for_name, names_meant
 from django_codemode.management.options import (
     HelpFormatter,
     add_context_options,
@@ -83,12 +83,11 @@ class Command(BaseCommand):
         """Print what was asked for; raise CommandError with the exit status."""
         names: list[str] = options["tools"]
         context = context_of(options["context"], options["user"])
-        try:
-            selected = shared.registry.select(names or None)
-        except ConfigurationError as error:
-            told = str(error).removeprefix("available_tools has ")
-            raise usage_error(told.replace(", which is not registered", " is no tool")) from error
-        visible = shared.registry.visible(selected, context)
+        registered = shared.registry.tools
+        for name in names:
+            if not names_meant(name, registered):
+                raise usage_error(f"{name!r} is no tool{hint_for_name(name, registered)}")
+        visible = shared.registry.visible(shared.registry.select(names or None), context)
         tools = [visible[name] for name in sorted(visible)]
         if options["check"]:
             self._check(tools, broken=[] if names else broken_tools())
@@ -98,7 +97,7 @@ class Command(BaseCommand):
             self.stdout.write(render_stubs(tools), ending="")
         else:
             self._show(tools, whole=bool(names))
-            if not shared.registry.tools:
+            if not registered:
                 self.stderr.write(f"No tool is registered. {where_tools_go()}")
 
     def _show(self, tools: Iterable[Tool], *, whole: bool) -> None:

@@ -68,12 +68,12 @@ def _configuration_error(model: type[BaseModel], error: ValidationError) -> Conf
             known = ", ".join(sorted(owner.model_fields))
             parts.append(f"{key!r} is not a setting of {owner.__name__}; it takes: {known}")
         else:
-            parts.append(f"{key}: {problem['msg']}{_shown(problem['input'])}")
+            parts.append(f"{key}: {problem['msg']}{got_number(problem['input'])}")
     return ConfigurationError("; ".join(parts))
 
 
-def _shown(value: Any) -> str:
-    """Return the given value as text if it is a number or a bool; others may be secrets."""
+def got_number(value: Any) -> str:
+    """Return the end of a message that shows a number or a bool; other values may be secrets."""
     if not isinstance(value, int | float | bool):
         return ""
     if isinstance(value, int) and value.bit_length() > 64:  # str() refuses very long integers

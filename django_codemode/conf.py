@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from codemode._suggestions import did_you_mean
-from codemode.config import ClientConfig, Limits, Tier, TLSConfig
+from codemode.config import ClientConfig, Limits, Tier, TLSConfig, got_number
 from codemode.core.context import RuntimeContext
 from codemode.errors import ConfigurationError
 from django_codemode._requests.lazy_users import is_unloaded
@@ -252,7 +252,5 @@ def _sentence(problem: ErrorDetails) -> str:
             last if path else last.upper(), known, otherwise=f"expected one of {', '.join(known)}"
         )
         return f"{name} is no setting{advice}"
-    value = problem["input"]
-    # Only numbers are shown, which are no secrets: settings end up in logs and issues.
-    shown = f" (got {value!r})" if isinstance(value, int | float) else ""
-    return f"{name}: {problem['msg'].removeprefix('Value error, ')}{shown}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{name}: {message}{got_number(problem['input'])}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from codemode.core.context import RuntimeContext
 from codemode.tools.errors import FailureKind, ToolError
 from codemode.tools.tool import Tool
+from codemode.values.shortening import cut
 
 if TYPE_CHECKING:
     from codemode.core._dispatch.call_log import CallEntry
@@ -168,7 +169,7 @@ def failure_of(error: BaseException) -> ToolFailure:
     except Exception:  # noqa: BLE001 - __str__ of others may do anything
         message = ""
     if len(message) > _MAX_MESSAGE:
-        message = f"{message[:_MAX_MESSAGE]}... ({len(message)} characters)"
+        message = f"{cut(message, _MAX_MESSAGE)} ({len(message)} characters)"
     return ToolFailure(kind=kind, type=_sendable(type(error).__name__), message=_sendable(message))
 
 

@@ -20,10 +20,11 @@ from pydantic_core import SchemaValidator
 from codemode._suggestions import did_you_mean
 from codemode.errors.base import ToolRegistrationError
 from codemode.tools.bounds import out_of_bounds
-from codemode.tools.complaints import explain, shorten
+from codemode.tools.complaints import explain
 from codemode.tools.errors import InvalidArguments
 from codemode.tools.guard import guarded_validator, kinds_of
 from codemode.tools.signature import render_hint
+from codemode.values.shortening import shorten
 
 __all__ = ["Arguments", "Parameter", "build_arguments", "json_schema_of"]
 

@@ -16,7 +16,7 @@ from collections.abc import Collection
 from decimal import Decimal
 from typing import Any, Final
 
-from codemode.tools.complaints import shorten
+from codemode.values.shortening import shorten
 
 __all__ = ["MAX_CONTAINERS", "MAX_DIGITS", "MAX_MAGNITUDE", "out_of_bounds"]
 

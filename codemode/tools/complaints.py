@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-import reprlib
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -13,8 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from codemode.tools.signature import render_hint
+from codemode.values.shortening import shorten
 
-__all__ = ["explain", "shorten"]
+__all__ = ["explain"]
 
 _WORDS = {
     "bool_parsing": "must be true or false (bool)",
@@ -38,45 +37,6 @@ _WORDS = {
 # Beyond this many faults in one value, naming each would cost more than the
 # value did: a list of a million wrong items has a million faults.
 _MAX_FAULTS = 20
-
-
-class _Short(reprlib.Repr):
-    """A repr of the beginning of a value only; ``reprlib.Repr`` sorts dicts and sets first."""
-
-    def __init__(self) -> None:
-        super().__init__(maxstring=60, maxother=60, maxlong=60, maxlevel=2, maxdict=3, maxset=3)
-
-    def repr_dict(self, value: dict[Any, Any], level: int) -> str:
-        parts = [
-            f"{self.repr1(key, level - 1)}: {self.repr1(one, level - 1)}"
-            for key, one in itertools.islice(value.items(), self.maxdict)
-        ]
-        return f"{{{', '.join(parts + ['...'] * (len(value) > self.maxdict))}}}"
-
-    def repr_set(self, value: set[Any], level: int) -> str:
-        parts = [self.repr1(one, level - 1) for one in itertools.islice(value, self.maxset)]
-        if not parts:
-            return "set()"
-        return f"{{{', '.join(parts + ['...'] * (len(value) > self.maxset))}}}"
-
-    def repr_int(self, value: int, level: int) -> str:
-        bits = value.bit_length()
-        return super().repr_int(value, level) if bits < 1_024 else f"an int of {bits:,} bits"
-
-    def repr_bytes(self, value: bytes, level: int) -> str:
-        return repr(value[:60])
-
-
-_short = _Short()
-
-
-def shorten(value: object) -> str:
-    """Return a repr of at most 80 characters."""
-    try:
-        text = _short.repr(value)
-    except Exception:  # noqa: BLE001 - __repr__ of others may do anything
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def explain(name: str, value: Any, hint: Any, error: ValidationError) -> list[str]:

@@ -12,7 +12,8 @@ import cbor2
 
 from codemode.errors.base import ValueEncodingError
 from codemode.values.convert import convert, convert_key
-from codemode.values.refusal import RefusalError, shown
+from codemode.values.refusal import RefusalError
+from codemode.values.shortening import shorten
 from codemode.values.wire_format import (
     KEY_TYPES,
     MAX_BYTES,
@@ -161,7 +162,7 @@ class _Preparation:
                 key = self._key(key, value)
                 only_text = only_text and type(key) in (str, bytes)
             if key in prepared:
-                raise RefusalError(f"two keys become {shown(key)}; make them differ")
+                raise RefusalError(f"two keys become {shorten(key)}; make them differ")
             kind = type(item)
             if kind in _ATOMS or (kind is int and -_WORD <= item < _WORD):
                 prepared[key] = item
@@ -169,7 +170,7 @@ class _Preparation:
             try:
                 prepared[key] = self.prepare(item, depth + 1)
             except RefusalError as refusal:
-                raise refusal.within(value, f"[{shown(key)}]") from refusal.__cause__
+                raise refusal.within(value, f"[{shorten(key)}]") from refusal.__cause__
         self._grow(0)
         if only_text:
             return prepared
@@ -198,7 +199,7 @@ class _Preparation:
                 self.prepare(key, 0)
                 self._items, self._size = counted
         except RefusalError as refusal:
-            refusal.problem = f"the {role} {shown(key)}: {refusal.problem}"
+            refusal.problem = f"the {role} {shorten(key)}: {refusal.problem}"
             raise refusal.within(container) from refusal.__cause__
         return key
 

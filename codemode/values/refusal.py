@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-__all__ = ["RefusalError", "shown"]
+from codemode.values.shortening import cut_middle
+
+__all__ = ["RefusalError"]
 
 _LONGEST_PATH: Final = 240
 _NAME_STEP: Final = re.compile(r"\['([^\W\d]\w*)'\]")
@@ -42,18 +44,4 @@ class RefusalError(Exception):
             name = _NAME_STEP.fullmatch(step) if attribute else None
             path += f".{name[1]}" if name else step
             attribute = not step and not isinstance(parent, dict)
-        return f"{_short(path, _LONGEST_PATH)}: {self.problem}"
-
-
-def shown(value: Any) -> str:
-    """Return a short ``repr``, or the type when ``repr`` fails."""
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001 the code's own __repr__, or an integer of too many digits
-        return f"<{type(value).__name__}>"
-    return _short(text, 60)
-
-
-def _short(text: str, most: int) -> str:
-    half = most // 2 - 2
-    return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
+        return f"{cut_middle(path, _LONGEST_PATH)}: {self.problem}"

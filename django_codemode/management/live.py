@@ -17,7 +17,7 @@ from codemode.core.events import (
     ToolCallStarted,
 )
 from codemode.core.result import ExecutionResult
-from codemode.tools.complaints import shorten
+from codemode.values.shortening import shorten
 
 __all__ = ["Live", "fit", "write"]
 
@@ -32,7 +32,7 @@ def fit(target: OutputWrapper, text: str) -> str:
     A terminal obeys control characters: they could rename it, hide lines or
     make it type.
     """
-    return _shown(text) if target.isatty() else text
+    return _printable(text) if target.isatty() else text
 
 
 def write(target: OutputWrapper, text: str) -> None:
@@ -115,7 +115,7 @@ class Live:
         self._bar = bar
         if bar:
             width = shutil.get_terminal_size().columns
-            write(self._stderr, "\r" + _shown(bar)[: max(width - 1, 1)])
+            write(self._stderr, "\r" + _printable(bar)[: max(width - 1, 1)])
 
     def _clear(self) -> str:
         """Remove the bar from the terminal, and return it."""
@@ -136,7 +136,7 @@ def _bar(progress: ProgressReported) -> str:
     return f"[{cells:.<{_BAR_CELLS}}] {part:4.0%} {counted} {note}".rstrip()
 
 
-def _shown(text: str) -> str:
+def _printable(text: str) -> str:
     return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 

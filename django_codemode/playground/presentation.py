@@ -150,7 +150,7 @@ def _table(rows: list[Any]) -> Table | None:
     return Table(
         columns=tuple(
             Column(
-                name=_cut(name, MAX_CELL)[0],
+                name=name[:MAX_CELL],
                 is_number=all(cell is None or cell.is_number for cell in column),
             )
             for name, column in zip(columns, zip(*cells, strict=True), strict=True)
@@ -174,7 +174,7 @@ class _Planter:
         for key, child in _items(value):
             if len(children) == MAX_CHILDREN or self._left <= 0:
                 break
-            children.append(self.node(_cut(key, MAX_CELL)[0], child, depth + 1))
+            children.append(self.node(key[:MAX_CELL], child, depth + 1))
         return Node(
             label=label,
             summary=_summary(value),
@@ -202,8 +202,8 @@ def _leaf(value: Any, longest: int) -> Leaf:
     if isinstance(value, bytes):
         longest = min(longest, MAX_CELL)
         return Leaf(text=repr(value[:longest]), kind=kind, left_out=max(0, len(value) - longest))
-    shown, left_out = _cut(_text(value), longest)
-    return Leaf(text=shown, kind=kind, left_out=left_out)
+    text = _text(value)
+    return Leaf(text=text[:longest], kind=kind, left_out=max(0, len(text) - longest))
 
 
 def _text(value: Any) -> str:
@@ -213,9 +213,3 @@ def _text(value: Any) -> str:
     # Dates, decimals and the like are strings in JSON, and people need no quotes.
     is_quoted = not isinstance(value, str | dict | list | set) and text.startswith('"')
     return str(json.loads(text)) if is_quoted else text
-
-
-def _cut(text: str, longest: int) -> tuple[str, int]:
-    if len(text) <= longest:
-        return text, 0
-    return text[:longest], len(text) - longest

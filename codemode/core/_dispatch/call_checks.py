@@ -12,10 +12,10 @@ from codemode.core.hooks import ToolCall, ToolFailure, ToolHook, ToolOutcome, fa
 from codemode.core.plain_functions import call_plain
 from codemode.core.registry import ComponentRegistry
 from codemode.errors import ValueDecodingError
-from codemode.tools.complaints import shorten
 from codemode.tools.errors import ToolCallRefused
 from codemode.tools.tool import Tool
 from codemode.values import decode
+from codemode.values.shortening import shorten
 
 __all__ = [
     "decode_arguments",

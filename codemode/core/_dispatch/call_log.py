@@ -8,6 +8,7 @@ from typing import Any
 
 from codemode.core.result import ToolCallOutcome, ToolCallRecord
 from codemode.values import decode
+from codemode.values.shortening import cut
 
 __all__ = ["CallEntry", "CallLog"]
 
@@ -27,7 +28,7 @@ class CallEntry:
 
     def __init__(self, call_id: int, name: str) -> None:
         self.call_id = call_id
-        self._name = name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}..."
+        self._name = cut(name, _MAX_NAME)
         self._arguments: dict[str, Any] = {}
         self._lock = threading.RLock()  # reentrant like the dispatcher's
         self._started = time.monotonic()
@@ -40,8 +41,8 @@ class CallEntry:
     def end(self, outcome: ToolCallOutcome, error: str | None = None) -> bool:
         """Record how the call ended; return False when that is on record already."""
         duration_ms = (time.monotonic() - self._started) * 1000
-        if error is not None and len(error) > _MAX_ERROR:
-            error = f"{error[:_MAX_ERROR]}..."
+        if error is not None:
+            error = cut(error, _MAX_ERROR)
         with self._lock:
             if self._end is not None:
                 return False

@@ -6,6 +6,8 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from codemode.values.shortening import cut
+
 if TYPE_CHECKING:
     from codemode.core.hooks import Execution, ToolCall
     from codemode.core.result import ExecutionResult
@@ -98,15 +100,14 @@ def _of(call: ToolCall) -> dict[str, Any]:
 
 def _name(call: ToolCall) -> str:
     """Return the call's name, made harmless if no tool has it: executed code chose it."""
-    return call.name if call.tool is not None else _harmless(call.name)
+    return call.name if call.tool is not None else _loggable(call.name)
 
 
 def _because(why: str | None) -> str:
-    return f": {_harmless(why)}" if why else ""
+    return f": {_loggable(why)}" if why else ""
 
 
-def _harmless(text: str) -> str:
+def _loggable(text: str) -> str:
     """Return a name unchanged, and escape any other text, so that it cannot fake a log line."""
-    if len(text) > _MAX_NAME:
-        text = f"{text[:_MAX_NAME]}..."
+    text = cut(text, _MAX_NAME)
     return text if text.replace(".", "").isidentifier() and text.isascii() else ascii(text)

@@ -193,7 +193,7 @@ class Command(BaseCommand):
         """Show an outcome as Python's own prompt would."""
         if result.ok:
             if result.value is not None:
-                write(self.stdout, f"{_shown(result)}\n")
+                write(self.stdout, f"{_value(result)}\n")
             return
         if result.error is not None and result.error.traceback:
             write(self.stderr, result.error.traceback.rstrip("\n") + "\n")
@@ -243,7 +243,7 @@ def _names(text: str | None) -> list[str] | None:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _shown(result: ExecutionResult) -> str:
+def _value(result: ExecutionResult) -> str:
     try:
         return repr(result.value)
     except ValueError:  # an integer in it has more digits than Python writes
@@ -255,5 +255,5 @@ def _why(result: ExecutionResult) -> str:
     if error is None:
         return result.status
     line = "" if error.line is None else f" (line {error.line})"
-    told = f"{error.type}: {error.message}{line}"
-    return told if result.status == "failed" else f"{result.status}: {told}"
+    why = f"{error.type}: {error.message}{line}"
+    return why if result.status == "failed" else f"{result.status}: {why}"

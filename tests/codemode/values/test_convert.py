@@ -172,7 +172,7 @@ class Opaque:
         ({Colour.RED: 1, "red": 2}, "value: ", "two keys become 'red'"),
         ({Colour.RED, "red"}, "value: ", "two members"),
         ([2 ** (MAX_INT_BITS + 1)], "value[0]: ", "bits"),
-        ({2 ** (MAX_INT_BITS + 1): 1}, "value: the key <int>: ", "bits"),
+        ({2 ** (MAX_INT_BITS + 1): 1}, "value: the key an int of ", "bits"),
         ([Decimal((0, (1,), MAX_DECIMAL_EXPONENT + 1))], "value[0]: ", "exponent"),
         (Decimal("1" * 100_001), "value: ", "digits"),
         ([time(1, tzinfo=Brussels())], "value[0]: ", "no offset without a date"),

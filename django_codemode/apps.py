@@ -46,9 +46,10 @@ class CodemodeConfig(AppConfig):
 
         register_checks()
         register_converters()
-        if release_connections not in self.registry.pool_housekeeping:
-            self.registry.pool_housekeeping.append(release_connections)
-            self.registry.thread_finalizers.append(close_connections)
+        extensions = self.registry.extensions
+        if release_connections not in extensions.pool_housekeeping:
+            extensions.pool_housekeeping.append(release_connections)
+            extensions.thread_finalizers.append(close_connections)
         shared.problems = problems = autodiscover(self.registry)
         if problems:
             autoreload_started.connect(

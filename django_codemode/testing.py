@@ -14,8 +14,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
+from codemode.core.context import ContextBlock
 from codemode.core.hooks import Execution
-from codemode.core.registry import ContextBlock
 from codemode.core.result import ExecutionResult, ToolCallOutcome, ToolCallRecord
 from codemode.embedded.executor import EmbeddedExecutor
 from codemode.tools import Tool

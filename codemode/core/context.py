@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
+import inspect
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from types import MappingProxyType
+from types import MappingProxyType, TracebackType
 from typing import Any, NoReturn, Self
 
 __all__ = [
+    "ContextBlock",
     "CurrentExecution",
     "RuntimeContext",
     "bind_tool",
@@ -140,6 +144,67 @@ def use_context(context: RuntimeContext | None) -> Iterator[RuntimeContext | Non
         yield context
     finally:
         _context.reset(token)
+
+
+class ContextBlock:
+    """A ``with`` block, or a decorator of functions, that adds variables to the current context."""
+
+    def __init__(self, variables: Mapping[str, Any]) -> None:
+        self._variables = dict(variables)
+        self._open: AbstractContextManager[RuntimeContext | None] | None = None
+
+    def __enter__(self) -> RuntimeContext:
+        if self._open is not None:
+            raise RuntimeError(
+                "this context block is in use already; call registry.context(...) for each block"
+            )
+        merged = self._merged()
+        self._open = use_context(merged)
+        self._open.__enter__()
+        return merged
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        block, self._open = self._open, None
+        if block is not None:
+            block.__exit__(kind, error, traceback)
+
+    def __call__[F: Callable[..., Any]](self, function: F) -> F:
+        """Return the function, with the variables added in each of its calls."""
+        if isinstance(function, type):
+            raise TypeError(
+                f"this cannot decorate the class {function.__qualname__}, only functions; "
+                "decorate its methods, or open a with block in them"
+            )
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"registry.context() cannot decorate the generator {function.__qualname__}: "
+                "its consumer would see the context; use a with block inside it"
+            )
+        wrapper: Any
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def wrapper(*args: Any, **kwargs: Any) -> Any:
+                with use_context(self._merged()):
+                    return await function(*args, **kwargs)
+
+        else:
+
+            @functools.wraps(function)
+            def wrapper(*args: Any, **kwargs: Any) -> Any:
+                with use_context(self._merged()):
+                    return function(*args, **kwargs)
+
+        decorated: F = wrapper
+        return decorated
+
+    def _merged(self) -> RuntimeContext:
+        return (get_current_context() or RuntimeContext()).merged(**self._variables)
 
 
 def bind_tool(context: RuntimeContext | None, execution: CurrentExecution) -> None:

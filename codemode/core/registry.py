@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
-from types import MappingProxyType, TracebackType
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
 
-from codemode.core._dispatch.interrupts import is_interrupt
+from codemode.core._dispatch.extensions import ContextLoader, Extensions, PermissionChecker
 from codemode.core._dispatch.threads import on_sync_thread
 from codemode.core.context import (
+    ContextBlock,
     RuntimeContext,
     get_current_context,
     set_current_context,
-    use_context,
 )
 from codemode.core.hooks import ExecutionObserver, ToolHook
-from codemode.core.plain_functions import call_plain, check_plain
 from codemode.errors import ConfigurationError, ToolRegistrationError
 from codemode.tools.build import default_name, make_tool, same_source
-from codemode.tools.errors import ToolCallRefused
 from codemode.tools.names import check_name, check_namespaces, hint_for_name, names_meant
 from codemode.tools.tool import Tool
 
@@ -36,24 +30,6 @@ __all__ = [
     "get_current_context",
 ]
 
-logger = logging.getLogger("codemode.tools")
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-# Returns, for a context, a function that loads the values that only sync code can load.
-ContextLoader = Callable[[RuntimeContext], Callable[[], object] | None]
-
-
-class PermissionChecker(Protocol):
-    """A check of who may use the tools that carry a permission."""
-
-    def allows(self, tool: Tool, context: RuntimeContext) -> bool:
-        """Return whether the caller that ``context`` describes may use ``tool``.
-
-        May raise ToolPermissionDenied to refuse in its own words. Any other
-        exception refuses too.
-        """
-
 
 class ComponentRegistry:
     """A registry of tools, hooks, observers and a permission checker, safe to change any time.
@@ -63,17 +39,10 @@ class ComponentRegistry:
     """
 
     def __init__(self) -> None:
-        self.permission_checker: PermissionChecker | None = None
-        self.context_loader: ContextLoader | None = None
-        """Called before each run; the function it returns runs on the thread for sync code."""
+        self.extensions = Extensions()
+        """The hooks, the observers and what else the project adds around its tools."""
         self._lock = threading.Lock()
         self._tools: Mapping[str, Tool] = MappingProxyType({})
-        self._hooks: tuple[ToolHook, ...] = ()
-        self._observers: tuple[ExecutionObserver, ...] = ()
-        self.pool_housekeeping: list[Callable[[], object]] = []
-        """Called in a pool thread before and after each tool, to close what must not be kept."""
-        self.thread_finalizers: list[Callable[[], object]] = []
-        """Called at the end of a thread that was started for one execution, to close all else."""
 
     @property
     def tools(self) -> Mapping[str, Tool]:
@@ -83,12 +52,30 @@ class ComponentRegistry:
     @property
     def hooks(self) -> tuple[ToolHook, ...]:
         """The hooks, in the order in which they see a call before it runs."""
-        return self._hooks
+        return self.extensions.hooks.all
 
     @property
     def observers(self) -> tuple[ExecutionObserver, ...]:
         """The observers, in the order in which they are notified of a begin."""
-        return self._observers
+        return self.extensions.observers.all
+
+    @property
+    def permission_checker(self) -> PermissionChecker | None:
+        """The check of who may use the tools that carry a permission; without it, nobody may."""
+        return self.extensions.permission_checker
+
+    @permission_checker.setter
+    def permission_checker(self, checker: PermissionChecker | None) -> None:
+        self.extensions.permission_checker = checker
+
+    @property
+    def context_loader(self) -> ContextLoader | None:
+        """Called before each run; the function it returns runs on the thread for sync code."""
+        return self.extensions.context_loader
+
+    @context_loader.setter
+    def context_loader(self, loader: ContextLoader | None) -> None:
+        self.extensions.context_loader = loader
 
     def register_tool(self, name: str | None, tool: object, *, overwrite: bool = False) -> Tool:
         """Add a tool under a name (None: its own) and return its record.
@@ -169,8 +156,10 @@ class ComponentRegistry:
         A tool with a permission is left out unless the permission checker
         allows it. The checker may use the database.
         """
+        known = RuntimeContext() if context is None else context
+        denial = self.extensions.denial
         return MappingProxyType(
-            {name: tool for name, tool in tools.items() if self._allows(tool, context)}
+            {name: tool for name, tool in tools.items() if denial(tool, known) is None}
         )
 
     async def visible_async(
@@ -185,12 +174,12 @@ class ComponentRegistry:
 
     def load(self, context: RuntimeContext | None) -> None:
         """Load the context's values by the ``context_loader``, before a run in this thread."""
-        if (load := self._loader_of(context)) is not None:
+        if (load := self.extensions.loader(context)) is not None:
             load()
 
     async def load_async(self, context: RuntimeContext | None) -> None:
         """Do the same as ``load``, on the thread for sync code."""
-        if (load := self._loader_of(context)) is not None:
+        if (load := self.extensions.loader(context)) is not None:
             await on_sync_thread(load)
 
     def add_hook(self, hook: ToolHook) -> None:
@@ -198,36 +187,22 @@ class ComponentRegistry:
 
         Raises ConfigurationError when a method of the hook is asynchronous.
         """
-        check_plain(hook, "before_call", "after_call")
-        with self._lock:
-            if hook not in self._hooks:
-                self._hooks = (*self._hooks, hook)
+        self.extensions.hooks.add(hook)
 
     def remove_hook(self, hook: ToolHook) -> None:
         """Remove a hook; raise ConfigurationError when it has not been added."""
-        with self._lock:
-            if hook not in self._hooks:
-                raise ConfigurationError(f"hook {hook!r} cannot be removed: it was never added")
-            self._hooks = tuple(one for one in self._hooks if one != hook)
+        self.extensions.hooks.remove(hook)
 
     def add_observer(self, observer: ExecutionObserver) -> None:
         """Let an observer see executions begin and end; adding it again is a no-op.
 
         Raises ConfigurationError when a method of the observer is asynchronous.
         """
-        check_plain(observer, "execution_started", "execution_finished")
-        with self._lock:
-            if observer not in self._observers:
-                self._observers = (*self._observers, observer)
+        self.extensions.observers.add(observer)
 
     def remove_observer(self, observer: ExecutionObserver) -> None:
         """Remove an observer; raise ConfigurationError when it has not been added."""
-        with self._lock:
-            if observer not in self._observers:
-                raise ConfigurationError(
-                    f"observer {observer!r} cannot be removed: it was never added"
-                )
-            self._observers = tuple(one for one in self._observers if one != observer)
+        self.extensions.observers.remove(observer)
 
     def set_context(self, context: RuntimeContext) -> None:
         """Replace the context of the current task; nothing of the former one stays."""
@@ -247,88 +222,6 @@ class ComponentRegistry:
         The former context is restored afterwards.
         """
         return ContextBlock(variables)
-
-    def _loader_of(self, context: RuntimeContext | None) -> Callable[[], object] | None:
-        if self.context_loader is None or context is None:
-            return None
-        return self.context_loader(context)
-
-    def _allows(self, tool: Tool, context: RuntimeContext | None) -> bool:
-        if tool.permission is None:
-            return True
-        if self.permission_checker is None:
-            return False
-        try:
-            context = RuntimeContext() if context is None else context
-            return bool(call_plain(self.permission_checker.allows, tool, context))
-        except ToolCallRefused:
-            return False
-        except Exception as error:
-            if is_interrupt(error):
-                raise
-            logger.exception("Permission for tool %s could not be checked: refused", tool.name)
-            return False
-
-
-class ContextBlock:
-    """A ``with`` block, or a decorator of functions, that adds variables to the current context."""
-
-    def __init__(self, variables: Mapping[str, Any]) -> None:
-        self._variables = dict(variables)
-        self._open: AbstractContextManager[RuntimeContext | None] | None = None
-
-    def __enter__(self) -> RuntimeContext:
-        if self._open is not None:
-            raise RuntimeError(
-                "this context block is in use already; call registry.context(...) for each block"
-            )
-        merged = self._merged()
-        self._open = use_context(merged)
-        self._open.__enter__()
-        return merged
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        block, self._open = self._open, None
-        if block is not None:
-            block.__exit__(kind, error, traceback)
-
-    def __call__(self, function: F) -> F:
-        """Return the function, with the variables added in each of its calls."""
-        if isinstance(function, type):
-            raise TypeError(
-                f"this cannot decorate the class {function.__qualname__}, only functions; "
-                "decorate its methods, or open a with block in them"
-            )
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(
-                f"registry.context() cannot decorate the generator {function.__qualname__}: "
-                "its consumer would see the context; use a with block inside it"
-            )
-        wrapper: Any
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def wrapper(*args: Any, **kwargs: Any) -> Any:
-                with use_context(self._merged()):
-                    return await function(*args, **kwargs)
-
-        else:
-
-            @functools.wraps(function)
-            def wrapper(*args: Any, **kwargs: Any) -> Any:
-                with use_context(self._merged()):
-                    return function(*args, **kwargs)
-
-        decorated: F = wrapper
-        return decorated
-
-    def _merged(self) -> RuntimeContext:
-        return (get_current_context() or RuntimeContext()).merged(**self._variables)
 
 
 def _is_of(present: Tool, tool: object) -> bool:

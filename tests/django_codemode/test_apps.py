@@ -57,13 +57,13 @@ def test_ready_registers_the_decorated_tools_of_every_app() -> None:
 
 def test_ready_twice_changes_nothing() -> None:
     before = config().registry.tools
-    registry = config().registry
-    threads = list(registry.pool_housekeeping), list(registry.thread_finalizers)
+    extensions = config().registry.extensions
+    threads = list(extensions.pool_housekeeping), list(extensions.thread_finalizers)
 
     config().ready()
 
     assert dict(config().registry.tools) == dict(before)
-    assert (registry.pool_housekeeping, registry.thread_finalizers) == threads
+    assert (extensions.pool_housekeeping, extensions.thread_finalizers) == threads
 
 
 def test_there_is_one_codemode_per_process() -> None:

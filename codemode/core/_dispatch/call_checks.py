@@ -10,7 +10,6 @@ from codemode._suggestions import did_you_mean, some_names
 from codemode.core._dispatch.interrupts import is_interrupt
 from codemode.core.hooks import ToolCall, ToolFailure, ToolHook, ToolOutcome, failure_of
 from codemode.core.plain_functions import call_plain
-from codemode.core.registry import ComponentRegistry
 from codemode.errors import ValueDecodingError
 from codemode.tools.errors import ToolCallRefused
 from codemode.tools.tool import Tool
@@ -19,7 +18,6 @@ from codemode.values.shortening import shorten
 
 __all__ = [
     "decode_arguments",
-    "permit",
     "run_after_hooks",
     "run_before_hooks",
     "unknown_tool",
@@ -49,25 +47,6 @@ def decode_arguments(data: bytes, *, max_bytes: int) -> dict[str, Any] | ToolFai
         type="InvalidArguments",
         message=f"the arguments are not usable: {problem}",
     )
-
-
-def permit(registry: ComponentRegistry, call: ToolCall, tool: Tool) -> ToolFailure | None:
-    """Return why the caller may not use the tool, or None. May use the database."""
-    if tool.permission is None:
-        return None
-    checker = registry.permission_checker
-    if checker is None:
-        return _denied(f"{tool.name} is not permitted: no permission checker is installed")
-    try:
-        allowed = call_plain(checker.allows, tool, call.runtime_context)
-    except ToolCallRefused as refusal:
-        return failure_of(refusal)
-    except Exception as error:
-        if is_interrupt(error):
-            raise
-        logger.exception("The permission check of tool %s failed; the call is refused", tool.name)
-        return _denied(f"{tool.name} is not permitted: the permission could not be checked")
-    return None if allowed else _denied(f"{tool.name} is not permitted for this caller")
 
 
 def validate(call: ToolCall, tool: Tool) -> ToolFailure | None:
@@ -135,7 +114,3 @@ def unknown_tool(name: str, tools: Mapping[str, Tool], *, search: bool) -> ToolF
             otherwise=f"the tools are: {some_names(tools, 20)}",
         )
     return ToolFailure(kind="unknown_tool", type="UnknownTool", message=message)
-
-
-def _denied(message: str) -> ToolFailure:
-    return ToolFailure(kind="permission_denied", type="ToolPermissionDenied", message=message)

@@ -16,7 +16,6 @@ from asgiref.sync import sync_to_async
 from codemode.core._dispatch import logs
 from codemode.core._dispatch.call_checks import (
     decode_arguments,
-    permit,
     run_after_hooks,
     unknown_tool,
 )
@@ -77,7 +76,7 @@ class Dispatcher:
         runtime_context: RuntimeContext | None,
         listed: Collection[str] | None = None,
     ) -> None:
-        self._registry = registry
+        self._extensions = registry.extensions
         self._tools = tools
         self._listed = {
             name: tool for name, tool in tools.items() if listed is None or name in listed
@@ -89,7 +88,7 @@ class Dispatcher:
         self._thread = threading.get_ident()
         self._runtime_context = runtime_context
         self._performer = Performer(
-            registry=registry, max_value_bytes=max_value_bytes, deadline=deadline
+            extensions=registry.extensions, max_value_bytes=max_value_bytes, deadline=deadline
         )
         outer = captured.run(get_current_execution)
         self._depth = 0 if outer is None else outer.depth + 1
@@ -109,8 +108,8 @@ class Dispatcher:
         return self._performer.deadline
 
     @deadline.setter
-    def deadline(self, instant: float) -> None:
-        self._performer.deadline = instant
+    def deadline(self, deadline: float) -> None:
+        self._performer.deadline = deadline
 
     @property
     def holds_sync_thread(self) -> bool:
@@ -193,7 +192,7 @@ class Dispatcher:
             return done
         tool = _sync_tool(call, call.tool)
         call.started = True
-        denied = call.context.run(permit, self._registry, call, tool)
+        denied = call.context.run(self._extensions.denial, tool, call.runtime_context)
         if denied is not None:
             done.set_result(refuse(call, denied))
             self._close(call)

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from codemode.core._dispatch.call_checks import permit, run_after_hooks, run_before_hooks, validate
+from codemode.core._dispatch.call_checks import run_after_hooks, run_before_hooks, validate
+from codemode.core._dispatch.extensions import Extensions
 from codemode.core._dispatch.interrupts import is_interrupt
 from codemode.core._dispatch.threads import adopt_locals, call_each, off_loop, on_sync_thread
 from codemode.core.hooks import OFF_LOOP_BYTES, ToolCall, ToolFailure, ToolOutcome, failure_of
-from codemode.core.registry import ComponentRegistry
 from codemode.errors import ValueEncodingError
 from codemode.tools.errors import ToolError
 from codemode.tools.tool import Tool
@@ -41,10 +41,8 @@ class Performer:
     They run in the current thread and context, unless a method says otherwise.
     """
 
-    def __init__(
-        self, *, registry: ComponentRegistry, max_value_bytes: int, deadline: float
-    ) -> None:
-        self._registry = registry
+    def __init__(self, *, extensions: Extensions, max_value_bytes: int, deadline: float) -> None:
+        self._extensions = extensions
         self._max_value_bytes = max_value_bytes
         self.deadline = deadline
 
@@ -52,9 +50,9 @@ class Performer:
         """Check a call and show it to the hooks; return the outcome if it is refused, or None."""
         failure = (
             self._in_time(call)
-            or (None if permitted else permit(self._registry, call, tool))
+            or (None if permitted else self._extensions.denial(tool, call.runtime_context))
             or validate(call, tool)
-            or run_before_hooks(self._registry.hooks, call)
+            or run_before_hooks(self._extensions.hooks.all, call)
         )
         if failure is None:
             return None
@@ -125,15 +123,15 @@ class Performer:
         """Perform ``step`` in this thread of the pool, with housekeeping before and after."""
         adopt_locals()
         # Before the step too, because the thread may have been idle for hours.
-        call_each(self._registry.pool_housekeeping)
+        call_each(self._extensions.pool_housekeeping)
         try:
             return step(call, tool)
         finally:
-            call_each(self._registry.pool_housekeeping)
+            call_each(self._extensions.pool_housekeeping)
 
     def needs_sync_thread(self, tool: Tool) -> bool:
         """Return whether the checks of a call run code that may use the database."""
-        return tool.permission is not None or bool(self._registry.hooks)
+        return tool.permission is not None or bool(self._extensions.hooks.all)
 
     def _in_time(self, call: ToolCall) -> ToolFailure | None:
         if call.cancelled:

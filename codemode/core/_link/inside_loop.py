@@ -47,7 +47,7 @@ def _in_worker_thread[T](function: Callable[[], T], registry: ComponentRegistry)
         except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
             failure.append(error)
         finally:
-            call_each(registry.thread_finalizers)
+            call_each(registry.extensions.thread_finalizers)
 
     thread = threading.Thread(target=work, name="codemode-execute")
     thread.start()

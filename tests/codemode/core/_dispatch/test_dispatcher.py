@@ -159,7 +159,7 @@ async def test_housekeeping_runs_in_the_pool_thread_before_and_after_each_tool(
 
     where = tool(thread_sensitive=False)(lambda: threading.get_ident())
     host = Host(where=where, add=add)
-    host.registry.pool_housekeeping += [broken, tidy]
+    host.registry.extensions.pool_housekeeping += [broken, tidy]
 
     first = value_of(host.pool("where"))
     second = value_of(await host.task("where"))

@@ -29,7 +29,7 @@ __all__ = ["CEILINGS", "ClientConfig", "ExecutorConfig", "Limits", "TLSConfig", 
 
 KIB = 1024
 MIB = 1024 * KIB
-LEAST_KEY = 16  # characters
+MIN_KEY_CHARACTERS = 16
 
 # Longer than anybody waits, and within what the clocks of gRPC and of the system can count.
 MAX_SECONDS = 365 * 24 * 3600
@@ -305,12 +305,12 @@ class ExecutorConfig(_Model):
     @field_validator("api_key")
     @classmethod
     def _is_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        length = LEAST_KEY if value is None else len(value.get_secret_value().strip())
-        if length < LEAST_KEY:
+        length = MIN_KEY_CHARACTERS if value is None else len(value.get_secret_value().strip())
+        if length < MIN_KEY_CHARACTERS:
             raise ValueError(
                 f"the API key has {length} characters, which can be guessed; take one of at least "
-                f"{LEAST_KEY} by chance, as `openssl rand -hex 32` prints it, or leave it out on a "
-                "Unix socket"
+                f"{MIN_KEY_CHARACTERS} by chance, as `openssl rand -hex 32` prints it, or leave it "
+                "out on a Unix socket"
             )
         return value
 

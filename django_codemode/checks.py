@@ -17,7 +17,13 @@ from django.core.cache import InvalidCacheBackendError, caches
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.utils.module_loading import import_string
 
-from codemode.config import CEILINGS, LEAST_KEY, ClientConfig, ExecutorConfig, TLSConfig
+from codemode.config import (
+    CEILINGS,
+    MIN_KEY_CHARACTERS,
+    ClientConfig,
+    ExecutorConfig,
+    TLSConfig,
+)
 from codemode.errors import ConfigurationError
 from django_codemode._requests.rates import counts_by_numbers, why_unfit
 from django_codemode.conf import CodemodeSettings, get_settings, problems
@@ -250,10 +256,10 @@ def _refused_limits(config: ClientConfig) -> Iterator[CheckMessage]:
 
 def _short_key(config: ClientConfig) -> Iterator[CheckMessage]:
     key = config.executor_api_key
-    if key is not None and len(key.get_secret_value()) < LEAST_KEY:
+    if key is not None and len(key.get_secret_value()) < MIN_KEY_CHARACTERS:
         yield Warning(
-            f"The API key has fewer than {LEAST_KEY} characters: it can be guessed, and an "
-            "executor does not start with it.",
+            f"The API key has fewer than {MIN_KEY_CHARACTERS} characters: it can be guessed, and "
+            "an executor does not start with it.",
             hint="Make one by python -c 'import secrets; print(secrets.token_urlsafe())', and give "
             "it to the executor and to the project.",
             id="django_codemode.W017",

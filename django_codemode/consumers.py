@@ -25,8 +25,8 @@ from django_codemode._requests.execution import Execution, prepare_execution
 from django_codemode._requests.origins import origin_is_allowed
 from django_codemode._requests.rates import count_execution
 from django_codemode._streams.broadcast import Broadcasts, Watch, Watcher, while_permitted
+from django_codemode._streams.messages import amessages_of, error_message
 from django_codemode._streams.sockets import Line, name_in, own_thread, what_to_watch
-from django_codemode._streams.telling import atell, error_message
 from django_codemode.asgi import default_scope_provider, handshake_request
 from django_codemode.conf import get_settings
 from django_codemode.context import as_context, provide
@@ -265,10 +265,10 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
         except ConfigurationError as error:  # the run itself has reported one about its inputs
             refusal = not_configured(error)
         except Exception as error:  # noqa: BLE001  # error_message() logs it
-            await line.tell(error_message(error))
+            await line.send(error_message(error))
             return
         if line.number or refusal.code == "cancelled":
-            await line.tell(error_message(refusal))
+            await line.send(error_message(refusal))
             await self._let_go(refusal)
         else:
             line.release()
@@ -282,14 +282,14 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
             self._check_layer()
         execution, owner = await self._ask(self._prepare, message)
         with use_context(execution.context):
-            async with aclosing(atell(execution.stream())) as messages:
+            async with aclosing(amessages_of(execution.stream())) as messages:
                 async for one in messages:
                     if watchable and one.event == "started":
                         if self._broadcasts is None:
                             self._broadcasts = Broadcasts(self.channel_layer, self.channel_name)
                         execution_id = one.data["execution_id"]
                         line.broadcast = await self._broadcasts.open(execution_id, owner)
-                    await line.tell(one)
+                    await line.send(one)
 
     async def _watch(self, line: Line, message: dict[str, Any]) -> None:
         execution_id, after = what_to_watch(message)

@@ -81,7 +81,7 @@ def _bound(response: HttpResponseBase, context: RuntimeContext) -> HttpResponseB
 
     vars(response)["close"] = close_in_context
     if isinstance(content, AsyncIterator):
-        response.streaming_content = _async_steps(content, context)
+        response.streaming_content = _asteps(content, context)
     else:
         response.streaming_content = _steps(iter(content), context)
     return response
@@ -99,9 +99,7 @@ def _steps(content: Iterator[bytes], context: RuntimeContext) -> Iterator[bytes]
         yield chunk
 
 
-async def _async_steps(
-    content: AsyncIterator[bytes], context: RuntimeContext
-) -> AsyncIterator[bytes]:
+async def _asteps(content: AsyncIterator[bytes], context: RuntimeContext) -> AsyncIterator[bytes]:
     try:
         while True:
             with use_context(context):

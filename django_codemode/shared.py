@@ -37,7 +37,7 @@ class Shared:
         self.problems: tuple[ToolProblem, ...] = ()
         """Why modules or objects of the project gave no tool; set by the app's ``ready()``."""
         self.executor: Callable[[], str] | None = None
-        """Tells where the executor is, in the place of the setting; for the project's tests."""
+        """Returns the executor's address, in place of the setting; for the project's tests."""
         self._registry: ComponentRegistry | None = None
         self._codemode: Codemode | None = None
         self._inherited: list[Codemode] = []

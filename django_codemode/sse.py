@@ -13,7 +13,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 
 from codemode.core.codemode import EventStream
 from codemode.core.context import RuntimeContext, get_current_context, use_context
-from django_codemode._streams.telling import Describe, Message, atell, tell
+from django_codemode._streams.messages import Describe, Message, amessages_of, messages_of
 from django_codemode.payload import event_as_json
 
 __all__ = ["HEARTBEAT_SECONDS", "stream_response"]
@@ -62,7 +62,7 @@ def _frames(
     events: EventStream, context: RuntimeContext | None, heartbeat: float, describe: Describe
 ) -> Iterator[bytes]:
     number = 0
-    with closing(tell(events, describe, pause_seconds=heartbeat)) as messages:
+    with closing(messages_of(events, describe, pause_seconds=heartbeat)) as messages:
         # The context is set for the first step only, at which the run captures it:
         # between steps the server's own code runs in this thread.
         with use_context(context):
@@ -108,7 +108,7 @@ async def _carry(
 ) -> None:
     number = 0
     with use_context(context):
-        async with aclosing(atell(events, describe)) as messages:
+        async with aclosing(amessages_of(events, describe)) as messages:
             async for message in messages:
                 number += 1
                 await queue.put(await message.write(_frame, number, message))

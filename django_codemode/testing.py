@@ -221,11 +221,11 @@ class CodemodeTester:
             return tool.function(*args, **kwargs)
 
         @functools.wraps(tool.function)
-        async def later_async(*args: Any, **kwargs: Any) -> Any:
+        async def alater(*args: Any, **kwargs: Any) -> Any:
             await asyncio.sleep(seconds)
             return await tool.function(*args, **kwargs)
 
-        return self._replace(replace(tool, function=later_async if tool.asynchronous else later))
+        return self._replace(replace(tool, function=alater if tool.asynchronous else later))
 
     def cancel_in_tool(self, name: str) -> Replacement:
         """Cancel the execution when its code calls a tool, by closing the shared client.
@@ -245,14 +245,12 @@ class CodemodeTester:
             return tool.function(*args, **kwargs)
 
         @functools.wraps(tool.function)
-        async def cancelled_async(*args: Any, **kwargs: Any) -> Any:
+        async def acancelled(*args: Any, **kwargs: Any) -> Any:
             await asyncio.to_thread(shared.close)
             await asyncio.sleep(_CANCEL_SECONDS)
             raise AssertionError(f"{name} was not cancelled although the client was closed")
 
-        return self._replace(
-            replace(tool, function=cancelled_async if tool.asynchronous else cancelled)
-        )
+        return self._replace(replace(tool, function=acancelled if tool.asynchronous else cancelled))
 
     def execution_started(self, execution: Execution) -> None:
         """Do nothing; an observer must have this method."""

@@ -36,7 +36,7 @@ class Execution:
         """Execute as ``django_codemode.run_atomic``."""
         return run_in_transaction(self.codemode, self.code, using=using, **self.arguments)
 
-    async def run_async(self) -> ExecutionResult:
+    async def arun(self) -> ExecutionResult:
         """Execute as ``Codemode.run_async``."""
         return await self.codemode.run_async(self.code, **self.arguments)
 

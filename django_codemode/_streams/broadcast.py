@@ -24,7 +24,7 @@ __all__ = [
     "MAX_EVENT_BYTES",
     "Broadcast",
     "Broadcasts",
-    "Told",
+    "NumberedEvent",
     "Watch",
     "Watcher",
     "while_permitted",
@@ -42,7 +42,7 @@ _QUEUED = 64
 _QUESTIONS = 10
 
 # An event in transit: its number, its JSON, and whether it is the last event.
-Told = tuple[int, str, bool]
+NumberedEvent = tuple[int, str, bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,20 +69,21 @@ class Broadcast:
         self.ended_at: float | None = None
         self._layer = layer
         self._owner = owner
-        self._told: deque[Told] = deque()
+        self._kept: deque[NumberedEvent] = deque()
         self._bytes = 0
         self._watched = False
 
-    async def tell(self, told: Told) -> None:
+    async def send(self, event: NumberedEvent) -> None:
         """Keep an event and send it to the watchers. Never waits for a watcher."""
-        self._told.append(told)
-        self._bytes += len(told[1])
-        while self._bytes > MAX_REPLAY_BYTES and len(self._told) > 1:
-            self._bytes -= len(self._told.popleft()[1])
-        if told[2]:
+        _number, text, is_last = event
+        self._kept.append(event)
+        self._bytes += len(text)
+        while self._bytes > MAX_REPLAY_BYTES and len(self._kept) > 1:
+            self._bytes -= len(self._kept.popleft()[1])
+        if is_last:
             self.ended_at = time.monotonic()
         if self._watched:
-            message = {"type": "codemode.told", "execution_id": self.execution_id, "told": told}
+            message = {"type": "codemode.told", "execution_id": self.execution_id, "told": event}
             # After a failure, later events do not wait for the layer: watchers ask again.
             self._watched = await _tried(
                 self._layer.group_send(_watchers(self.execution_id), message)
@@ -98,9 +99,9 @@ class Broadcast:
         if not await _tried(self._layer.group_add(_watchers(self.execution_id), channel)):
             return
         self._watched = True
-        told = [one for one in self._told if one[0] > after]
-        missed = told[0][0] - after - 1 if told else 0
-        answer |= {"allowed": True, "missed": missed, "told": told}
+        events = [one for one in self._kept if one[0] > after]
+        missed = events[0][0] - after - 1 if events else 0
+        answer |= {"allowed": True, "missed": missed, "told": events}
         await _tried(self._layer.send(channel, answer))
 
 
@@ -159,20 +160,22 @@ class Watch:
         self._layer = layer
         self._channel = channel
         self._name = name
-        self._live: asyncio.Queue[Told] = asyncio.Queue(_QUEUED)
+        self._live: asyncio.Queue[NumberedEvent] = asyncio.Queue(_QUEUED)
         self._answers: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(1)
 
-    def offer(self, told: Told) -> None:
+    def offer(self, event: NumberedEvent) -> None:
         """Queue an event from the group. If the queue is full, drop it: it is requested later."""
         if not self._live.full():
-            self._live.put_nowait(told)
+            self._live.put_nowait(event)
 
     def answer(self, message: Mapping[str, Any]) -> None:
         """Queue the host's answer."""
         if not self._answers.full():
             self._answers.put_nowait(message)
 
-    async def follow(self, watcher: Watcher, after: int) -> AsyncGenerator[Told | int, None]:
+    async def follow(
+        self, watcher: Watcher, after: int
+    ) -> AsyncGenerator[NumberedEvent | int, None]:
         """Yield each event after number ``after``, in order, up to the last event.
 
         An integer in place of an event is the number of events that the host no
@@ -201,17 +204,17 @@ class Watch:
                 yield number, text, is_last
                 if is_last:
                     return
-            async for told in self._until_a_gap(last):
-                last = told[0]
-                yield told
-                if told[2]:
+            async for event in self._until_a_gap(last):
+                last, _text, is_last = event
+                yield event
+                if is_last:
                     return
 
     async def leave(self) -> None:
         """Remove this watcher from the group."""
         await _tried(self._layer.group_discard(_watchers(self.execution_id), self._channel))
 
-    async def _until_a_gap(self, last: int) -> AsyncGenerator[Told, None]:
+    async def _until_a_gap(self, last: int) -> AsyncGenerator[NumberedEvent, None]:
         while True:
             try:
                 async with asyncio.timeout(ASK_SECONDS):
@@ -252,7 +255,7 @@ class Watch:
 
 async def while_permitted(
     watch: Watch, watcher: Watcher, after: int, permitted: Callable[[], Awaitable[Watcher]]
-) -> AsyncGenerator[Told | int, None]:
+) -> AsyncGenerator[NumberedEvent | int, None]:
     """Yield what ``watch.follow()`` yields, as long as its user may see it.
 
     Before an event, ``permitted`` is called again if its last call is at least

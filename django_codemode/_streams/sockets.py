@@ -12,7 +12,7 @@ from typing import Any
 from asgiref.sync import AsyncToSync, ThreadSensitiveContext, sync_to_async
 
 from django_codemode._streams.broadcast import MAX_EVENT_BYTES, Broadcast
-from django_codemode._streams.telling import Message
+from django_codemode._streams.messages import Message
 from django_codemode.database import close_connections
 from django_codemode.refusals import RefusalError
 
@@ -35,7 +35,7 @@ class Line:
         self._send = send
         self._release = release
 
-    async def tell(self, message: Message) -> None:
+    async def send(self, message: Message) -> None:
         """Send the next event to the client and to the watchers."""
         self.number += 1
         if message.is_last:
@@ -43,10 +43,10 @@ class Line:
         event = {"type": message.event, "number": self.number, "data": message.data}
         text = await message.write(json.dumps, event)
         if self.broadcast is not None:
-            told = text
+            watched = text
             if len(text) > MAX_EVENT_BYTES:
-                told = json.dumps({**event, "data": {"too_large": len(text)}})
-            await self.broadcast.tell((self.number, told, message.is_last))
+                watched = json.dumps({**event, "data": {"too_large": len(text)}})
+            await self.broadcast.send((self.number, watched, message.is_last))
         await self.pass_on(text)
 
     def release(self) -> None:
@@ -72,10 +72,10 @@ async def own_thread() -> AsyncIterator[None]:
         try:
             yield
         finally:
-            await _whole(sync_to_async(close_connections)())
+            await _to_its_end(sync_to_async(close_connections)())
 
 
-async def _whole(work: Coroutine[Any, Any, None]) -> None:
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
     """Await work that no cancellation may interrupt; raise a cancellation afterwards."""
     task = asyncio.create_task(work)
     cancelled = None

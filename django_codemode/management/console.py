@@ -28,15 +28,15 @@ _compile.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 class Console:
     """A console that runs pieces of code in a session and shows them through ``live``.
 
-    ``tell`` is called with each message to the person at the console.
+    ``report`` is called with each message to the person at the console.
     """
 
     def __init__(
-        self, open_session: Callable[[], Session], live: Live, tell: Callable[[str], None]
+        self, open_session: Callable[[], Session], live: Live, report: Callable[[str], None]
     ) -> None:
         self._open_session = open_session
         self._live = live
-        self._tell = tell
+        self._report = report
 
     def run_all(
         self, codes: Iterator[str], inputs: Mapping[str, Any], finish: Callable[[Result], None]
@@ -65,9 +65,11 @@ class Console:
                     while not lost and (following := next(codes, None)) is not None:
                         lost = self._attempt(session, following, {}, show)
             except ExecutorClientError as error:
-                self._tell(str(error))  # the session did not begin; the next code tries again
+                self._report(str(error))  # the session did not begin; the next code tries again
             if lost:
-                self._tell(f"{lost}: the session has ended; the next one has none of its variables")
+                self._report(
+                    f"{lost}: the session has ended; the next one has none of its variables"
+                )
 
     def _attempt(
         self,
@@ -137,7 +139,7 @@ def is_whole(block: str) -> bool:
 
 
 @contextmanager
-def history(names: Iterable[str], tell: Callable[[str], None]) -> Iterator[None]:
+def history(names: Iterable[str], report: Callable[[str], None]) -> Iterator[None]:
     """Enable line editing, completion of ``names``, and a history kept for the next time."""
     try:
         import readline
@@ -167,7 +169,7 @@ def history(names: Iterable[str], tell: Callable[[str], None]) -> Iterator[None]
         try:
             readline.write_history_file(path)
         except OSError as error:
-            tell(f"the history cannot be kept in {path}: {error.strerror}")
+            report(f"the history cannot be kept in {path}: {error.strerror}")
         readline.clear_history()
         readline.set_completer(former)
         readline.set_completer_delims(delimiters)

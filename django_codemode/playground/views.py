@@ -176,15 +176,15 @@ class PlaygroundStreamView(_OfTheAdmin, StreamView):
 
     def describe(self, event: Event) -> dict[str, Any]:
         """Add the ``context`` to ``started`` and the ``html`` of the result to ``completed``."""
-        told = super().describe(event)
+        data = super().describe(event)
         if isinstance(event, ExecutionStarted):
-            told["context"] = self._context
+            data["context"] = self._context
         if isinstance(event, ExecutionCompleted):
             with override(self._language):  # the rendering thread may have another one
-                told["html"] = render_to_string(
+                data["html"] = render_to_string(
                     "django_codemode/playground/outcome.html", outcome_of(event.result)
                 )
-        return told
+        return data
 
 
 def outcome_of(result: ExecutionResult) -> dict[str, Any]:

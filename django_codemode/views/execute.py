@@ -74,7 +74,7 @@ class AsyncExecuteView(CodemodeView):
             return self.refuse(request, not_configured(error))
         try:
             with use_context(execution.context):
-                result = await execution.run_async()
+                result = await execution.arun()
         except (ConfigurationError, ExecutorClientError, ValueEncodingError) as error:
             return self.refuse(request, refusal_of(error))
         return await sync_to_async(_answer, thread_sensitive=False)(result)

@@ -14,7 +14,7 @@ import pytest
 from asgiref.sync import ThreadSensitiveContext, async_to_sync, sync_to_async
 
 from codemode import ClientConfig, Codemode, ExecutionResult, tool
-from django_codemode._streams.telling import atell
+from django_codemode._streams.messages import atell
 from tests.support.watchdog import bounded
 
 WHERE = {

@@ -39,7 +39,6 @@ from codemode.tools.tool import Tool
 __all__ = [
     "Dispatcher",
     "ToolCall",
-    "ToolFailure",
     "ToolOutcome",
     "cancel_once",
 ]

@@ -44,7 +44,7 @@ class Observation:
 
     def __init__(self, observers: Sequence[ExecutionObserver], execution: Execution) -> None:
         self._observers = observers
-        self._told: list[ExecutionObserver] = []
+        self._notified: list[ExecutionObserver] = []
         self._execution = execution
         self._began = 0.0
         self._pid = os.getpid()
@@ -71,11 +71,11 @@ class Observation:
     async def __aenter__(self) -> Self:
         self._began = logs.execution_began(self._execution)
         if self._observers:
-            telling = _Telling(self._start)
+            notification = _Notification(self._start)
             try:
-                await telling
+                await notification
             except BaseException as error:
-                if telling.withdraw():
+                if notification.withdraw():
                     self._outcome(error)
                 else:
                     await self.__aexit__(type(error), error, None)
@@ -95,11 +95,12 @@ class Observation:
             # A tool that was left behind may hold the thread for any length of time.
             patience = 0.0 if self._left_a_tool() else UNWIND_SECONDS
             hurried = _given_up(error) is not None
-            await _Telling(self._finish, *outcome).told(patience=patience, hurried=hurried)
+            notification = _Notification(self._finish, *outcome)
+            await notification.wait(patience=patience, hurried=hurried)
 
     def _start(self) -> None:
         for observer in self._observers:
-            self._told.append(observer)
+            self._notified.append(observer)
             try:
                 call_plain(observer.execution_started, self._execution)
             except Exception as error:
@@ -109,8 +110,8 @@ class Observation:
 
     def _finish(self, result: ExecutionResult | None, error: BaseException | None) -> None:
         interrupt: BaseException | None = None
-        while self._told:
-            observer = self._told.pop()
+        while self._notified:
+            observer = self._notified.pop()
             try:
                 call_plain(observer.execution_finished, self._execution, result, error)
             except BaseException as problem:
@@ -160,7 +161,7 @@ def _given_up(error: BaseException | None) -> str | None:
     return "the caller was interrupted" if error is not None and is_interrupt(error) else None
 
 
-class _Telling:
+class _Notification:
     """A notification of the observers, on its way to the thread for sync code.
 
     It arrives even when the task that waits for it is cancelled, unless it is withdrawn.
@@ -171,7 +172,7 @@ class _Telling:
         self._taken = threading.Lock()  # for good: by the arrival or by a withdrawal
         self._task = asyncio.ensure_future(self._deliver())
 
-    async def told(self, *, patience: float, hurried: bool) -> None:
+    async def wait(self, *, patience: float, hurried: bool) -> None:
         """Wait at most ``patience`` seconds, and for observers at work longer unless ``hurried``.
 
         Cancellation sets ``hurried``. A notification that has not arrived by then arrives later.
@@ -182,8 +183,8 @@ class _Telling:
         while not self._task.done():
             left = until - loop.time()
             if left <= 0 and (hurried or not self._taken.locked()):
-                _to_be_told.add(self._task)
-                self._task.add_done_callback(_told_later)
+                _late_tasks.add(self._task)
+                self._task.add_done_callback(_arrived_late)
                 break
             try:
                 await asyncio.wait((self._task,), timeout=left if left > 0 else None)
@@ -213,10 +214,10 @@ class _Telling:
             self._function()
 
 
-_to_be_told: set[asyncio.Task[None]] = set()  # referenced, so that no task is collected half-way
+_late_tasks: set[asyncio.Task[None]] = set()  # referenced, so that no task is collected half-way
 
 
-def _told_later(task: asyncio.Task[None]) -> None:
-    _to_be_told.discard(task)
+def _arrived_late(task: asyncio.Task[None]) -> None:
+    _late_tasks.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None:
-        logger.error("Observers could not be told of an execution's end", exc_info=error)
+        logger.error("Observers could not be notified of an execution's end", exc_info=error)

@@ -43,7 +43,7 @@ examples:
 
 The code's own stdout and stderr go to stdout and stderr as they come; its result is the
 last thing on stdout, and nothing when it is None. On a terminal, what it reports by
-progress() is a bar, and control characters that it prints are shown, not obeyed. -v 2 tells
+progress() is a bar, and control characters that it prints are shown, not obeyed. -v 2 shows
 each tool call on stderr. Without --user the code acts as the system, which may call every
 tool.
 
@@ -159,7 +159,7 @@ class Command(BaseCommand):
         self, first: str | None, inputs: dict[str, Any], arguments: dict[str, Any], live: Live
     ) -> None:
         codemode = get_codemode()
-        console = Console(lambda: codemode.session(**arguments), live, self._tell)
+        console = Console(lambda: codemode.session(**arguments), live, self._report)
         if not (sys.stdin.isatty() and self.stdout.isatty()):
             console.run_all(cells(first, sys.stdin), inputs, self._finish)
             return
@@ -167,11 +167,11 @@ class Command(BaseCommand):
         tools = registry.visible(
             registry.select(arguments["available_tools"]), registry.get_context()
         )
-        self._tell(
+        self._report(
             f"Python in a sandbox, with {len(tools)} tools: help() lists them. Variables stay. "
             "Ctrl-C stops a run, Ctrl-D ends."
         )
-        with history(tools, self._tell):
+        with history(tools, self._report):
             console.interact(typed(first), inputs, self._show)
 
     def _finish(self, result: ExecutionResult, as_json: bool = False) -> None:
@@ -200,7 +200,7 @@ class Command(BaseCommand):
         else:
             write(self.stderr, f"{_why(result)}\n")
 
-    def _tell(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         write(self.stderr, f"{text}\n")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from django_codemode._streams.telling import Message
+from django_codemode._streams.messages import Message
 
 LARGE = [
     {"text": "x" * 20_000},

@@ -20,7 +20,7 @@ from django.urls import path
 
 from codemode import Codemode, ExecutorClient
 from codemode.errors import ExecutorBusyError, ExecutorClientError
-from django_codemode._streams.telling import Message
+from django_codemode._streams.messages import Message
 from django_codemode.asgi import CodemodeASGIMiddleware
 from django_codemode.consumers import CodemodeConsumer
 from django_codemode.playground.views import PlaygroundStreamView

@@ -15,7 +15,7 @@ from codemode.errors import CodemodeError
 from django_codemode.payload import event_as_json, refusal_as_json
 from django_codemode.refusals import RefusalError, refusal_of
 
-__all__ = ["Describe", "Message", "atell", "error_message", "tell"]
+__all__ = ["Describe", "Message", "amessages_of", "error_message", "messages_of"]
 
 logger = logging.getLogger("django_codemode")
 
@@ -53,7 +53,7 @@ class Message:
         return await off_loop(function, *args) if self.is_large else function(*args)
 
 
-def tell(
+def messages_of(
     events: EventStream, describe: Describe = event_as_json, *, pause_seconds: float
 ) -> Generator[Message | None, None, None]:
     """Yield the messages of an execution in a thread; closing the generator kills the sandbox.
@@ -71,7 +71,7 @@ def tell(
         yield error_message(error)
 
 
-async def atell(
+async def amessages_of(
     events: EventStream, describe: Describe = event_as_json
 ) -> AsyncGenerator[Message, None]:
     """Yield the messages of an execution in a task; cancelling the task kills the sandbox."""

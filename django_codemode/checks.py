@@ -27,6 +27,7 @@ from codemode.config import (
 from codemode.errors import ConfigurationError
 from django_codemode._requests.rates import counts_by_numbers, why_unfit
 from django_codemode.conf import CodemodeSettings, get_settings, problems
+from django_codemode.context import provider_of
 from django_codemode.same_name import check_same_name
 from django_codemode.tool_checks import check_tools
 
@@ -195,7 +196,7 @@ def _unsafe_tier(min_tier: str | None) -> Iterator[CheckMessage]:
 
 def _wrong_provider(settings: CodemodeSettings) -> str | None:
     try:
-        provider = settings.provider()
+        provider = provider_of(settings)
     except ConfigurationError as error:
         return str(error)
     with suppress(ValueError):  # it has no known signature, such as a built-in

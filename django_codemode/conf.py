@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from django.conf import settings as django_settings
 from django.utils.crypto import salted_hmac
-from django.utils.module_loading import import_string
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -31,15 +30,11 @@ from django_codemode._requests.lazy_users import is_unloaded
 
 __all__ = [
     "CodemodeSettings",
-    "ContextProvider",
     "check_rate",
     "get_settings",
     "parse",
     "problems",
 ]
-
-Provided = Mapping[str, Any] | RuntimeContext
-ContextProvider = Callable[[Any], Provided | Awaitable[Provided]]
 
 _RATE = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
 _FAIRNESS_SALT = "django_codemode.fairness_key"
@@ -138,32 +133,6 @@ class CodemodeSettings(BaseModel):
         if self.execution_timeout is not None:
             limits["execution_timeout"] = self.execution_timeout
         return config.model_copy(update={"limits": Limits.parse(limits)})
-
-    def provider(self) -> ContextProvider:
-        """Return the project's CONTEXT_PROVIDER, or the default one.
-
-        Raises ConfigurationError if the provider cannot be imported or called.
-        """
-        provider: Any = self.context_provider
-        if provider is None:
-            from django_codemode.context import default_provider
-
-            return default_provider
-        if isinstance(provider, str):
-            try:
-                provider = import_string(provider)
-            except ImportError as error:
-                raise ConfigurationError(
-                    f"CODEMODE['CONTEXT_PROVIDER'] {self.context_provider!r} cannot be imported "
-                    f"({error}); expected the dotted path of a callable that takes the request"
-                ) from error
-        if not callable(provider):
-            raise ConfigurationError(
-                f"CODEMODE['CONTEXT_PROVIDER'] {self.context_provider!r} is a "
-                f"{type(provider).__name__}; expected a callable that takes the request"
-            )
-        found: ContextProvider = provider
-        return found
 
     def fairness_key_of(self, context: RuntimeContext | None) -> str:
         """Return the opaque key by which the executor is fair between callers.

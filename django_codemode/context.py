@@ -12,19 +12,25 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.http import HttpRequest
 from django.http.request import split_domain_port
 from django.utils.functional import SimpleLazyObject
+from django.utils.module_loading import import_string
 
 from codemode.core.context import RuntimeContext
 from codemode.errors import ConfigurationError
-from django_codemode.conf import get_settings
+from django_codemode.conf import CodemodeSettings, get_settings
 
 __all__ = [
+    "ContextProvider",
     "aprovide",
     "as_context",
     "call_provider",
     "default_provider",
     "provide",
+    "provider_of",
     "request_id_from",
 ]
+
+Provided = Mapping[str, Any] | RuntimeContext
+ContextProvider = Callable[[Any], Provided | Awaitable[Provided]]
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 
@@ -45,12 +51,37 @@ def default_provider(request: HttpRequest) -> dict[str, Any]:
     return variables
 
 
+def provider_of(settings: CodemodeSettings) -> ContextProvider:
+    """Return the project's CONTEXT_PROVIDER, or the default one.
+
+    Raises ConfigurationError if the provider cannot be imported or called.
+    """
+    provider: Any = settings.context_provider
+    if provider is None:
+        return default_provider
+    if isinstance(provider, str):
+        try:
+            provider = import_string(provider)
+        except ImportError as error:
+            raise ConfigurationError(
+                f"CODEMODE['CONTEXT_PROVIDER'] {settings.context_provider!r} cannot be imported "
+                f"({error}); expected the dotted path of a callable that takes the request"
+            ) from error
+    if not callable(provider):
+        raise ConfigurationError(
+            f"CODEMODE['CONTEXT_PROVIDER'] {settings.context_provider!r} is a "
+            f"{type(provider).__name__}; expected a callable that takes the request"
+        )
+    found: ContextProvider = provider
+    return found
+
+
 def provide(request: HttpRequest) -> RuntimeContext:
     """Return the request's context, from synchronous code.
 
     Raises ConfigurationError if CONTEXT_PROVIDER cannot be used.
     """
-    provider = get_settings().provider()
+    provider = provider_of(get_settings())
     provided = provider(request)
     if inspect.isawaitable(provided):
         provided = async_to_sync(_wait_for)(provided)
@@ -63,7 +94,7 @@ async def aprovide(request: HttpRequest) -> RuntimeContext:
     A synchronous CONTEXT_PROVIDER runs in the request's thread, where it may
     query the database. Raises ConfigurationError if the provider cannot be used.
     """
-    provider = get_settings().provider()
+    provider = provider_of(get_settings())
     if provider is default_provider:
         return provide(request)  # reads only the request: no thread is needed
     return as_context(await call_provider(provider, request), provider)

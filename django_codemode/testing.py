@@ -146,7 +146,7 @@ class CodemodeTester:
         ]
         wanted = [one if isinstance(one, str) else (one[0], dict(one[1])) for one in expected]
         if made != wanted or len(self.calls) != len(expected):
-            raise AssertionError(f"expected the calls {wanted}; {self._told()}")
+            raise AssertionError(f"expected the calls {wanted}; {self._calls_made()}")
 
     def assert_called(
         self,
@@ -178,14 +178,14 @@ class CodemodeTester:
                     "" if times is None else f" {times} times, and {len(fitting)} fit",
                 ]
             )
-            raise AssertionError(f"expected a call of {name!r}{how}; {self._told()}")
+            raise AssertionError(f"expected a call of {name!r}{how}; {self._calls_made()}")
         return fitting[0]
 
     def assert_not_called(self, name: str) -> None:
         """Raise AssertionError if a tool was called."""
         __tracebackhide__ = True
         if any(call.name == name for call in self.calls):
-            raise AssertionError(f"expected no call of {name!r}; {self._told()}")
+            raise AssertionError(f"expected no call of {name!r}; {self._calls_made()}")
 
     def replace_tool(self, name: str, function: Callable[..., Any]) -> Replacement:
         """Replace a tool by a function until the end of the test.
@@ -289,7 +289,7 @@ class CodemodeTester:
         self._replaced.append(replacement)
         return replacement
 
-    def _told(self) -> str:
+    def _calls_made(self) -> str:
         made = [
             f"{call.name}({call.arguments}): {call.outcome}"
             + (f" ({call.error})" if call.error else "")

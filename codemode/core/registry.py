@@ -1,4 +1,4 @@
-"""The registry of the tools that a process offers, with their hooks and permissions."""
+"""The registry of the tools that a process offers, and of the project's code around them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ComponentRegistry:
 
     def __init__(self) -> None:
         self.extensions = Extensions()
-        """The hooks, the observers and what else the project adds around its tools."""
+        """The hooks, the observers and the project's other code around executions and calls."""
         self._lock = threading.Lock()
         self._tools: Mapping[str, Tool] = MappingProxyType({})
 
@@ -70,7 +70,7 @@ class ComponentRegistry:
 
     @property
     def context_loader(self) -> ContextLoader | None:
-        """Called before each run; the function it returns runs on the thread for sync code."""
+        """A function, called before each run, whose result runs on the thread for sync code."""
         return self.extensions.context_loader
 
     @context_loader.setter

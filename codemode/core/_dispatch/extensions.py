@@ -1,4 +1,4 @@
-"""What a project adds around its tools: hooks, observers, permissions, context, clean-up."""
+"""The project's code around runs and calls: hooks, observers, permission checker, clean-up."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Members[T]:
 
 
 class Extensions:
-    """The project's own code around executions and tool calls, safe to change at any time."""
+    """The project's code around executions and tool calls, safe to change at any time."""
 
     def __init__(self) -> None:
         self.hooks: Members[ToolHook] = Members("hook", "before_call", "after_call")

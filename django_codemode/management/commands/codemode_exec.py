@@ -159,7 +159,7 @@ class Command(BaseCommand):
         self, first: str | None, inputs: dict[str, Any], arguments: dict[str, Any], live: Live
     ) -> None:
         codemode = get_codemode()
-        console = Console(lambda: codemode.session(**arguments), live, self._report)
+        console = Console(lambda: codemode.session(**arguments), live, self._print)
         if not (sys.stdin.isatty() and self.stdout.isatty()):
             console.run_all(cells(first, sys.stdin), inputs, self._finish)
             return
@@ -167,11 +167,11 @@ class Command(BaseCommand):
         tools = registry.visible(
             registry.select(arguments["available_tools"]), registry.get_context()
         )
-        self._report(
+        self._print(
             f"Python in a sandbox, with {len(tools)} tools: help() lists them. Variables stay. "
             "Ctrl-C stops a run, Ctrl-D ends."
         )
-        with history(tools, self._report):
+        with history(tools, self._print):
             console.interact(typed(first), inputs, self._show)
 
     def _finish(self, result: ExecutionResult, as_json: bool = False) -> None:
@@ -200,7 +200,7 @@ class Command(BaseCommand):
         else:
             write(self.stderr, f"{_why(result)}\n")
 
-    def _report(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         write(self.stderr, f"{text}\n")
 
 

@@ -14,7 +14,6 @@ import psutil
 import pytest
 
 from tests.support.embedded_host import (
-    ROOT,
     all_gone,
     command,
     environment,
@@ -23,6 +22,7 @@ from tests.support.embedded_host import (
     run_program,
 )
 from tests.support.marks import deep_except
+from tests.support.paths import ROOT
 from tests.support.processes import wait_until
 
 START = """

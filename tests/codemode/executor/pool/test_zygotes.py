@@ -315,7 +315,9 @@ async def test_users_of_tier_b_differ_between_pools() -> None:
         try:
             await other.start()
             assert await becomes(lambda: len(other._idle) == other.size)
-            users = [child.number % USERS for pool in (served.pool, other) for _, child in pool._idle]
+            users = [
+                child.number % USERS for pool in (served.pool, other) for _, child in pool._idle
+            ]
             assert len(set(users)) == len(users)
         finally:
             await other.close()

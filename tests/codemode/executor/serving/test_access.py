@@ -198,7 +198,9 @@ def test_a_socket_that_is_in_use_is_taken_from_nobody(
 def test_a_file_that_is_no_socket_stays(short_folder: Path) -> None:
     file = short_folder / "data"
     file.write_text("precious")
-    assert "there is a file that is not a socket" in cannot_serve("--listen", f"unix:{file}", *UNSAFE)
+    assert "there is a file that is not a socket" in cannot_serve(
+        "--listen", f"unix:{file}", *UNSAFE
+    )
     assert file.read_text() == "precious"
 
 

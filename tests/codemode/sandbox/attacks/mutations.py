@@ -271,7 +271,9 @@ _PROOFS = (
         held="both",
         through="one",
     ),
-    Proof(layer="user_of_number", tiers="B", trial=_users_of_two, held="different", through="equal"),
+    Proof(
+        layer="user_of_number", tiers="B", trial=_users_of_two, held="different", through="equal"
+    ),
     Proof(
         layer="user_of_number",
         tiers="B",

@@ -320,8 +320,8 @@ class ExecutorConfig(_Model):
             default, ceiling = getattr(self.limits, name), getattr(self.ceilings, name)
             if None not in (default, ceiling) and default > ceiling:
                 raise ValueError(
-                    f"limits.{name}={default:g} is above ceilings.{name}={ceiling:g}, and who asks "
-                    "for nothing gets it: lower the limit, or raise the ceiling"
+                    f"limits.{name}={default:g} is above ceilings.{name}={ceiling:g}, but a "
+                    "request without limits would get it; lower the limit, or raise the ceiling"
                 )
         return self
 

@@ -69,8 +69,9 @@ def run_in_transaction(
                 result = _failed(
                     result,
                     transaction.TransactionManagementError(
-                        "an error of the database in a tool has broken the transaction, although "
-                        "the code went on; decorate tools that write with @transaction.atomic"
+                        "an error of the database in a tool has broken the transaction, "
+                        "although the code caught the error; decorate tools that write with "
+                        "@transaction.atomic"
                     ),
                 )
             if not result.ok:

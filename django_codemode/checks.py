@@ -155,7 +155,8 @@ def check_deployment(
     if config.executor_api_key is None and (config.tls is None or config.tls.cert_file is None):
         found.append(
             Warning(
-                f"No API key is sent to {url!r}: an executor that answers serves whoever finds it.",
+                f"No API key is sent to {url!r}: an executor without a key serves everybody who "
+                "can reach it.",
                 hint="Give the executor a key and set CODEMODE['EXECUTOR_API_KEY'] to it, or "
                 "CODEMODE['TLS'] with a client certificate.",
                 id="django_codemode.W007",

@@ -114,7 +114,8 @@ class CodemodeSettings(BaseModel):
         limits = self.limits.model_fields_set if self.limits else set()
         if self.execution_timeout and "execution_timeout" in limits:
             raise ValueError(
-                "EXECUTION_TIMEOUT and LIMITS['execution_timeout'] say the same: set one of them"
+                "EXECUTION_TIMEOUT and LIMITS['execution_timeout'] set the same limit: use one "
+                "of them"
             )
         return self
 
@@ -153,7 +154,7 @@ def check_rate(rate: object) -> str:
     if isinstance(rate, str) and _RATE.fullmatch(rate):
         return rate
     raise ValueError(
-        f"{rate!r} is no rate; expected a number per second, minute, hour or day, "
+        f"{rate!r} is not a rate; expected a number per second, minute, hour or day, "
         "such as '60/minute'"
     )
 

@@ -277,7 +277,9 @@ class CodemodeConsumer(AsyncWebsocketConsumer):
     async def _run(self, line: Line, message: dict[str, Any]) -> None:
         watchable = message.pop("watchable", False)
         if not isinstance(watchable, bool):
-            raise RefusalError("invalid_watchable", "'watchable' is no boolean; expected true")
+            raise RefusalError(
+                "invalid_watchable", "'watchable' is not a boolean; expected true or false"
+            )
         if watchable:
             self._check_layer()
         execution, owner = await self._ask(self._prepare, message)

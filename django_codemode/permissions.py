@@ -92,7 +92,7 @@ def require_permission(user: Any, permission: str | Collection[str]) -> None:
     if not (getattr(user, "is_active", False) and has_permission(user, permission)):
         named = permission if isinstance(permission, str) else " and ".join(permission)
         raise RefusalError(
-            "not_permitted", f"executing code takes the permission {named}", status=403
+            "not_permitted", f"executing code requires the permission {named}", status=403
         )
 
 

@@ -52,7 +52,7 @@ def not_configured(error: ConfigurationError) -> RefusalError:
     logger.error("Codemode cannot execute: %s", error, exc_info=error)
     return RefusalError(
         "not_configured",
-        "Codemode is not set up rightly; 'manage.py check' says what to mend",
+        "Codemode is misconfigured; run 'manage.py check' to see what to fix",
         status=500,
     )
 

@@ -35,7 +35,7 @@ def check_same_name(
         Warning(
             f"{OTHER} is installed as well and has a package codemode too, in {folder}: which of "
             "the two is imported depends on the order of sys.path.",
-            hint=f"Uninstall {OTHER}, or give it an environment of its own.",
+            hint=f"Uninstall {OTHER}, or install it in a separate environment.",
             id="django_codemode.W018",
         )
     ]

@@ -44,7 +44,7 @@ def broken_tools() -> list[CheckMessage]:
     return [
         Error(
             str(problem),
-            hint="Mend it. Until then the project executes no code.",
+            hint="Fix the error. Until then the project executes no code.",
             id="django_codemode.E005" if problem.of_import else "django_codemode.E006",
         )
         for problem in shared.problems
@@ -68,7 +68,8 @@ def gaps(tool: Tool) -> Iterator[CheckMessage]:
         )
     if signature.return_annotation is inspect.Signature.empty:
         yield Warning(
-            f"Tool {tool.name!r} has no return type, so that a model does not know what it gets.",
+            f"Tool {tool.name!r} has no return type, so a model does not know what the tool "
+            "returns.",
             hint="Annotate what it returns, such as -> list[dict[str, str]].",
             obj=tool.origin,
             id="django_codemode.W004",

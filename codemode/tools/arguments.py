@@ -100,7 +100,7 @@ class Arguments:
         )
         if problems:
             shown = "; ".join(problems[:_MAX_PROBLEMS])
-            more = "; and maybe more" if len(problems) >= _MAX_PROBLEMS else ""
+            more = "; there may be more" if len(problems) >= _MAX_PROBLEMS else ""
             raise InvalidArguments(f"{shown}{more}. The signature is {self.signature}")
         return checked
 

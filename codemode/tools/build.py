@@ -158,8 +158,8 @@ def _options(name: str, obj: object, instance: object, target: _Target) -> ToolO
     options = own or method or inherited_options(target.function) or ToolOptions()
     if isinstance(options.permission, Collection) and not options.permission:
         raise ToolRegistrationError(
-            f"tool {name!r}: permission={options.permission!r} names none, so that nobody would be "
-            "kept out; name what the caller must have, or leave it out"
+            f"tool {name!r}: permission={options.permission!r} is empty and would refuse "
+            "nobody; name the permission that the caller needs, or leave it out"
         )
     if inspect.iscoroutinefunction(options.permission):
         raise ToolRegistrationError(
@@ -206,15 +206,15 @@ def _parameters(name: str, target: _Target) -> list[inspect.Parameter]:
         found = list(inspect.signature(target.function).parameters.values())
     except (ValueError, TypeError) as error:
         raise ToolRegistrationError(
-            f"tool {name!r}: Python cannot tell its parameters ({error}); "
+            f"tool {name!r}: Python cannot find its parameters ({error}); "
             "wrap it in a function that names them"
         ) from error
     bound = _bound_names(target.function)
     found = [one for one in found if one.name not in bound]
     if target.wants_context and (not found or found[0].kind > inspect.Parameter.VAR_POSITIONAL):
         raise ToolRegistrationError(
-            f"tool {name!r}: run_with_context() takes no context; "
-            "write run_with_context(self, context, ...)"
+            f"tool {name!r}: run_with_context() has no parameter for the context; write "
+            "run_with_context(self, context, ...)"
         )
     for position, one in enumerate(found):
         context_itself = target.wants_context and position == 0

@@ -30,7 +30,7 @@ _WORDS = {
     "missing": "is missing",
     "none_required": "must be None",
     "set_type": "must be a set",
-    "string_type": "must be a text (str)",
+    "string_type": "must be a string (str)",
     "tuple_type": "must be a list",
 }
 

@@ -127,7 +127,6 @@ def _mark(options: ToolOptions, obj: Any) -> Any:
         setattr(target, MARK, options)
     except (AttributeError, TypeError) as error:
         raise ToolRegistrationError(
-            f"@tool cannot mark {obj!r}, which takes no attributes; "
-            "wrap it in a function of your own"
+            f"@tool cannot mark {obj!r}, which cannot carry attributes; wrap it in a function"
         ) from error
     return obj

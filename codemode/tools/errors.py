@@ -48,7 +48,7 @@ class ToolCallRefused(ToolError):  # noqa: N818 - reads as what happened
     def __init__(self, message: str, kind: FailureKind | None = None) -> None:
         super().__init__(message)
         if kind is not None and kind not in get_args(FailureKind):
-            raise ValueError(f"{kind!r} is no kind of failure; expected one of {FailureKind}")
+            raise ValueError(f"{kind!r} is not a kind of failure; expected one of {FailureKind}")
         self.kind = kind or self.default_kind
 
     def __reduce__(self) -> tuple[type[ToolCallRefused], tuple[str, FailureKind]]:

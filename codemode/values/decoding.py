@@ -120,7 +120,7 @@ class _Tags(dict[int, Callable[[Any, bool], Any]]):
 def _map(checked: bool) -> Callable[[Any, bool], Any]:
     def read(flat: Any, immutable: bool) -> dict[Any, Any]:
         if type(flat) is not list or len(flat) % 2:
-            raise ValueDecodingError("a dict's tag holds no array of keys and values")
+            raise ValueDecodingError("a dict's tag does not hold an array of keys and values")
         keys = flat[::2]
         _check_keys(keys, check_dict if checked else None)
         value = dict(zip(keys, flat[1::2], strict=True))
@@ -134,7 +134,7 @@ def _map(checked: bool) -> Callable[[Any, bool], Any]:
 def _set(checked: bool) -> Callable[[Any, bool], Any]:
     def read(members: Any, immutable: bool) -> set[Any]:
         if type(members) is not list:
-            raise ValueDecodingError("a set's tag holds no array")
+            raise ValueDecodingError("a set's tag does not hold an array")
         _check_keys(members, check_set if checked else None)
         value = set(members)
         if len(value) != len(members):
@@ -165,7 +165,7 @@ def _negative(body: Any, immutable: bool) -> int:
 
 def _decimal(text: Any, immutable: bool) -> Decimal:
     if type(text) is not str or not _DECIMAL.fullmatch(text):
-        raise ValueDecodingError(f"no Decimal as str() writes it: {str(text)[:40]!r}")
+        raise ValueDecodingError(f"not a Decimal as str() writes it: {str(text)[:40]!r}")
     value = Decimal(text)
     if value.is_finite() and abs(value.adjusted()) > MAX_DECIMAL_EXPONENT + MAX_DECIMAL_DIGITS:
         raise ValueDecodingError(
@@ -209,7 +209,7 @@ def _zone(key: Any) -> tzinfo:
 
 def _date(text: Any, immutable: bool) -> date:
     if type(text) is not str or len(text) > _MAX_MOMENT:
-        raise ValueDecodingError("a date's tag holds no date")
+        raise ValueDecodingError("a date's tag does not hold a date")
     try:
         return date.fromisoformat(text)
     except ValueError as error:
@@ -226,7 +226,7 @@ def _timedelta(parts: Any, immutable: bool) -> timedelta:
 
 def _uuid(body: Any, immutable: bool) -> UUID:
     if type(body) is not bytes or len(body) != 16:
-        raise ValueDecodingError("a UUID's tag holds no 16 bytes")
+        raise ValueDecodingError("a UUID's tag does not hold 16 bytes")
     return UUID(bytes=body)
 
 

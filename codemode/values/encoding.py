@@ -211,7 +211,7 @@ class _Preparation:
             except UnicodeEncodeError as error:
                 raise RefusalError(
                     f"the text has a lone surrogate {value[error.start]!r} at {error.start}, "
-                    "which is no character; "
+                    "which is not a character; "
                     'use text.encode("utf-8", "replace").decode() or send the bytes'
                 ) from None
         return value

@@ -86,7 +86,7 @@ def _tools(
             # Suggest only tools that the user may see: a name can reveal something.
             hint = did_you_mean(name, registry.visible(within, context))
             raise RefusalError(
-                "unknown_tool", f"'available_tools' has {name[:100]!r}, which is no tool{hint}"
+                "unknown_tool", f"'available_tools' has {name[:100]!r}, which is not a tool{hint}"
             )
         chosen.update(dict.fromkeys(meant))
     return list(chosen)

@@ -298,9 +298,9 @@ def _watchers(execution_id: str) -> str:
 def _nothing() -> RefusalError:
     # The same code for an unknown execution and for one of another user.
     return RefusalError(
-        "unknown_execution", "there is no such execution that you may watch", status=404
+        "unknown_execution", "the execution does not exist, or you may not watch it", status=404
     )
 
 
 def _lost() -> RefusalError:
-    return RefusalError("lost", "whoever ran the execution does not answer any more", status=502)
+    return RefusalError("lost", "the process that ran the execution no longer answers", status=502)

@@ -105,7 +105,8 @@ def what_to_watch(message: dict[str, Any]) -> tuple[str, int]:
     if not (isinstance(execution_id, str) and _EXECUTION_ID.fullmatch(execution_id)):
         raise RefusalError(
             "invalid_execution_id",
-            f"'execution_id' is {execution_id!r:.100}; expected what 'started' has told",
+            f"'execution_id' is {execution_id!r:.100}; expected the execution_id from the "
+            "'started' event",
         )
     # Bounded, because a channel layer carries integers of at most 64 bits.
     if not isinstance(after, int) or isinstance(after, bool) or not 0 <= after <= _MAX_NUMBER:

@@ -49,7 +49,7 @@ class _OfTheAdmin(CodemodeView):
         super().check_permission(request)
         if self.admin_site is not None and not self.admin_site.has_permission(request):
             raise RefusalError(
-                "not_permitted", "the playground is for those who may use the admin", status=403
+                "not_permitted", "the playground is for users of the admin", status=403
             )
 
 

@@ -20,10 +20,10 @@ from django_codemode.shared import shared
         (["EXECUTOR_URL"], "CODEMODE is a list; expected a dict"),
         (
             {"EXECUTER_URL": "x"},
-            "CODEMODE['EXECUTER_URL'] is no setting; did you mean 'EXECUTOR_URL'?",
+            "CODEMODE['EXECUTER_URL'] is not a setting; did you mean 'EXECUTOR_URL'?",
         ),
-        ({"max_rows": 5}, "CODEMODE['max_rows'] is no setting; did you mean 'MAX_ROWS'?"),
-        ({"ZZZ": 5}, "CODEMODE['ZZZ'] is no setting; expected one of CONNECT_TIMEOUT, "),
+        ({"max_rows": 5}, "CODEMODE['max_rows'] is not a setting; did you mean 'MAX_ROWS'?"),
+        ({"ZZZ": 5}, "CODEMODE['ZZZ'] is not a setting; expected one of CONNECT_TIMEOUT, "),
         ({3: 5}, "CODEMODE"),
         ({"MAX_ROWS": 0}, "CODEMODE['MAX_ROWS']: Input should be greater than 0 (got 0)"),
         ({"MAX_ROWS": "many"}, "CODEMODE['MAX_ROWS']: Input should be a valid integer"),
@@ -33,7 +33,7 @@ from django_codemode.shared import shared
         ),
         (
             {"LIMITS": {"max_memory": 1}},
-            "CODEMODE['LIMITS']['max_memory'] is no setting; did you mean 'max_memory_bytes'?",
+            "CODEMODE['LIMITS']['max_memory'] is not a setting; did you mean 'max_memory_bytes'?",
         ),
         ({"TLS": {"cert_file": "a"}}, "CODEMODE['TLS']: cert_file and key_file go together"),
         ({"PROFILE": None}, "CODEMODE['PROFILE']: Input should be a valid string"),

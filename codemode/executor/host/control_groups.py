@@ -234,8 +234,8 @@ class Cgroups:
                 others = set(_read(base, "cgroup.procs").split()) - {str(os.getpid())}
                 if others:
                     raise OSError(
-                        f"other processes share the group {base}: start the executor as a service "
-                        "of its own, such as by systemd with Delegate=yes"
+                        f"other processes share the group {base}: start the executor as a "
+                        "separate service, such as by systemd with Delegate=yes"
                     )
                 os.mkdir(os.path.join(top, _EXECUTOR))
                 self._moved.append(hierarchy)

@@ -123,8 +123,8 @@ class Zygote:
         if answer != READY:
             await self.close()
             raise ZygoteStartError(
-                f"the zygote (profile {self._terms.profile.name!r}) {how}; what it printed stands "
-                "above in the log"
+                f"the zygote (profile {self._terms.profile.name!r}) {how}; its output is above "
+                "in the log"
             )
         self.alive = True
         self._loop.add_reader(ours.fileno(), self._receive)

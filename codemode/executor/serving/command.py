@@ -120,8 +120,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--probe",
         action="store_true",
-        help="say what isolation this host offers and try whether it holds, then exit: 0 when "
-        "the executor would serve, else 3",
+        help=(
+            "report the isolation that this host offers and test whether it holds, then exit "
+            "with 0 if the executor would serve, else 3"
+        ),
     )
     parser.add_argument(
         "--json", action="store_true", help="with --probe: print one JSON object, not a table"
@@ -228,7 +230,9 @@ def _read_key(path: Path) -> str:
     except OSError as error:
         raise ConfigurationError(f"--api-key-file {str(path)!r}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"--api-key-file {str(path)!r} holds no text") from error
+        raise ConfigurationError(
+            f"--api-key-file {str(path)!r} does not hold UTF-8 text"
+        ) from error
     if not key:
         raise ConfigurationError(f"--api-key-file {str(path)!r} is empty")
     return key

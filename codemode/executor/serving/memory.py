@@ -27,7 +27,10 @@ async def give_back_memory() -> None:
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is None:
-        logger.info("this C library has no malloc_trim(): memory is given back as it likes")
+        logger.info(
+            "this C library has no malloc_trim(): memory is returned to the system when glibc "
+            "chooses"
+        )
         return
     # Kept open: memory must be returned even when no descriptor is free.
     with FileIO("/proc/self/statm") as statm:

@@ -86,7 +86,7 @@ class ExecuteStream:
         opening: pb.Open = first.open
         if opening.protocol_version != PROTOCOL_VERSION:
             raise RequestRefusedError(
-                f"protocol_version {opening.protocol_version} is not spoken here; this executor "
+                f"protocol_version {opening.protocol_version} is not supported; this executor "
                 f"(version {self._resources.version}) speaks {PROTOCOL_VERSION}: use a client and "
                 "an executor of the same release"
             )

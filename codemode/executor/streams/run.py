@@ -373,6 +373,6 @@ async def refuse_stale_call(child: Child, frame: ReceivedFrame, limits: Limits) 
             Frame.TOOL_FAILURE,
             frame.run,
             frame.call,
-            pack_texts("error", "RunIsOver", "the run that this call belongs to is over"),
+            pack_texts("error", "RunIsOver", "the run that this call belongs to has ended"),
         )
     return True

@@ -216,8 +216,8 @@ class _NoInput(io.TextIOBase):
 
     def _refuse(self) -> NoReturn:
         raise EOFError(
-            "there is no standard input in a run: nobody can answer input(); "
-            "pass data in as inputs, or call a tool that gets it"
+            "a run has no standard input, so input() cannot be answered; pass data as inputs, "
+            "or call a tool that returns it"
         )
 
     def read(self, _size: int | None = -1, /) -> str:

@@ -74,7 +74,7 @@ class Command(BaseCommand):
         form.add_argument(
             "--check",
             action="store_true",
-            help="report tools that are broken, and types, descriptions and permissions that lack",
+            help="report broken tools, and missing types, descriptions and permissions",
         )
         form.add_argument("--json", action="store_true", help="print a JSON array of the tools")
         add_context_options(parser)
@@ -126,7 +126,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{one.id}: {one.msg}\n    {one.hint}")
         if found:
             raise GapsFoundError(f"{len(found)} found in {_number(len(tools))}", returncode=1)
-        self.stdout.write(f"{_number(len(tools))}, and nothing lacks.")
+        self.stdout.write(f"{_number(len(tools))} checked, no problems.")
 
 
 def _as_json(tool: Tool) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def test_left_out_arguments_keep_the_functions_own_defaults() -> None:
     [
         ({"number": "five"}, "argument 'number' must be a whole number (int), got 'five' (str)"),
         ({"number": 1.5}, "argument 'number' must be a whole number (int), got 1.5 (float)"),
-        ({"name": 5}, "argument 'name' must be a text (str), got 5 (int)"),
+        ({"name": 5}, "argument 'name' must be a string (str), got 5 (int)"),
         ({"flag": "maybe"}, "argument 'flag' must be true or false (bool)"),
         ({"size": 0}, "argument 'size' must be greater than 0, got 0 (int)"),
         ({"colour": "blue"}, "argument 'colour' must be 'red'"),

@@ -138,7 +138,7 @@ def test_a_cache_that_fails_lets_nobody_execute(coder: User) -> None:
 
 @pytest.mark.parametrize("rate", ["60", "0/minute", "-1/minute", "5/week", "5/minutes", "a/day"])
 def test_a_wrong_rate_is_named(rate: str) -> None:
-    with pytest.raises(ConfigurationError, match="is no rate; expected a number per second"):
+    with pytest.raises(ConfigurationError, match="is not a rate; expected a number per second"):
         parse({"RATE_LIMIT": rate})
 
 
@@ -213,4 +213,4 @@ def test_a_wrong_rate_of_a_hook_is_for_the_log(rate: str, caplog: pytest.LogCapt
     response: Any = WronglyRatedView.as_view()(request)
     assert response.status_code == 500
     assert json.loads(response.content)["error"]["code"] == "not_configured"
-    assert f"'{rate}' is no rate; expected a number per second" in caplog.text
+    assert f"'{rate}' is not a rate; expected a number per second" in caplog.text

@@ -130,7 +130,7 @@ def test_the_context_decides_for_callable_permissions(register: Callable[..., No
 class TestCheck:
     def test_a_project_without_gaps_is_0(self) -> None:
         number = len(shared.registry.tools)
-        assert call("--check") == (0, f"{number} tools, and nothing lacks.\n", "")
+        assert call("--check") == (0, f"{number} tools checked, no problems.\n", "")
 
     def test_each_gap_is_told_and_the_status_is_1(self, register: Callable[..., None]) -> None:
         def untyped(value):  # type: ignore[no-untyped-def]  # the point

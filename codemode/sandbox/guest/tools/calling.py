@@ -65,8 +65,8 @@ class Caller:
         run = self._scope.of_caller()
         if not run:
             raise ToolError(
-                f"{spec.name}() was called by what an earlier run left behind: a task, thread or "
-                "callback can call tools only during the run that started it",
+                f"{spec.name}() was called by a task, thread or callback of an earlier run, "
+                "which can call tools only during the run that started it",
                 tool=spec.name,
                 kind="cancelled",
             )
@@ -126,5 +126,5 @@ def _by_name(spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> d
 
 def _wrong(spec: ToolSpec, problem: str) -> InvalidArgumentsError:
     return InvalidArgumentsError(
-        f"{problem}\nIt is called as: {spec.signature}", tool=spec.name, kind="invalid_arguments"
+        f"{problem}\nIts signature is: {spec.signature}", tool=spec.name, kind="invalid_arguments"
     )

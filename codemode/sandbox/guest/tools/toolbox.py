@@ -59,7 +59,7 @@ class Namespace:
             raise AttributeError(attribute)
         near = get_close_matches(attribute, members, 3) or members
         raise AttributeError(
-            f"there is no tool {name}.{attribute}; near it: "
+            f"there is no tool {name}.{attribute}; similar tools: "
             + ", ".join(f"{name}.{member}" for member in near),
             name=attribute,
         )

@@ -142,7 +142,7 @@ def test_empty_key_file_is_refused(tmp_path: Path) -> None:
     assert "is empty" in cannot_serve("--api-key-file", str(tmp_path / "key"))
     assert "No such file" in cannot_serve("--api-key-file", str(tmp_path / "nowhere"))
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    assert "holds no text" in cannot_serve("--api-key-file", str(tmp_path / "binary"))
+    assert "does not hold UTF-8 text" in cannot_serve("--api-key-file", str(tmp_path / "binary"))
 
 
 @pytest.mark.parametrize("key", [KEY[:15], " " * 20, f"  {KEY[:15]}  "])

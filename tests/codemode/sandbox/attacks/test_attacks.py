@@ -91,7 +91,7 @@ def test_gaps_are_the_documented_ones(tier: Tier) -> None:
 
 
 def test_the_documentation_lists_the_same_gaps() -> None:
-    text = (ROOT / "docs" / "security.md").read_text()
+    text = (ROOT / "docs" / "operations" / "security.md").read_text()
     section = text.split("## What is not protected")[1].split("Whatever the tier:")[0]
     every, rest = section.split("In tiers B and C also:")
     lower, lowest = rest.split("In tier C also:")

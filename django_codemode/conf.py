@@ -221,6 +221,6 @@ def _sentence(problem: ErrorDetails) -> str:
         advice = did_you_mean(
             last if path else last.upper(), known, otherwise=f"expected one of {', '.join(known)}"
         )
-        return f"{name} is no setting{advice}"
+        return f"{name} is not a setting{advice}"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{name}: {message}{got_number(problem['input'])}"

@@ -47,8 +47,11 @@ class ToolCallRefused(ToolError):  # noqa: N818 - reads as what happened
 
     def __init__(self, message: str, kind: FailureKind | None = None) -> None:
         super().__init__(message)
-        if kind is not None and kind not in get_args(FailureKind):
-            raise ValueError(f"{kind!r} is not a kind of failure; expected one of {FailureKind}")
+        kinds = get_args(FailureKind)
+        if kind is not None and kind not in kinds:
+            raise ValueError(
+                f"{kind!r} is not a kind of failure; expected one of {', '.join(kinds)}"
+            )
         self.kind = kind or self.default_kind
 
     def __reduce__(self) -> tuple[type[ToolCallRefused], tuple[str, FailureKind]]:

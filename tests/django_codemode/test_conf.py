@@ -44,7 +44,7 @@ from django_codemode.shared import shared
         ),
         ({"TENANT_HEADER": "X Tenant"}, "CODEMODE['TENANT_HEADER']: String should match pattern"),
         ({"TENANT_HEADER": "X", "TENANT_FROM_HOST": True}, "exclude each other"),
-        ({"EXECUTION_TIMEOUT": 1, "LIMITS": {"execution_timeout": 1}}, "say the same"),
+        ({"EXECUTION_TIMEOUT": 1, "LIMITS": {"execution_timeout": 1}}, "set the same limit"),
     ],
 )
 def test_a_wrong_setting_is_named_with_the_fix(raw: Any, message: str) -> None:

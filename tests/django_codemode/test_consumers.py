@@ -133,7 +133,7 @@ async def test_cancel_ends_one_run_and_leaves_the_others(coder: User, sandboxes:
         (
             {"type": "run", "id": "r", "code": "1", "available_tools": ["nope"]},
             "unknown_tool",
-            "which is no tool",
+            "which is not a tool",
         ),
         (
             {"type": "run", "id": "r", "code": "1", "execution_timeout": 31},
@@ -143,11 +143,11 @@ async def test_cancel_ends_one_run_and_leaves_the_others(coder: User, sandboxes:
         ({"type": "run", "id": "r", "code": "1", "watchable": 1}, "invalid_watchable", "boolean"),
         ({"type": "run", "id": "r", "code": "1", "watchable": True}, "not_watchable", "LAYERS"),
         ({"type": "cancel", "id": "r"}, "unknown_id", "nothing runs under the id 'r'"),
-        ({"type": "watch", "id": "r"}, "invalid_execution_id", "what 'started' has told"),
+        ({"type": "watch", "id": "r"}, "invalid_execution_id", "from the 'started' event"),
         (
             {"type": "watch", "id": "r", "execution_id": "a b"},
             "invalid_execution_id",
-            "what 'started' has told",
+            "from the 'started' event",
         ),
         (
             {"type": "watch", "id": "r", "execution_id": "a", "after": -1},

@@ -198,5 +198,5 @@ def test_a_wrong_setting_is_told_on_the_page(
     with override_settings(MIDDLEWARE=settings.MIDDLEWARE[:-1]):
         answer = getattr(admin_client, method)(PAGE, {"code": "1"})
     assert answer.status_code == 500
-    assert "&#x27;manage.py check&#x27; says what to mend" in answer.text
+    assert "run &#x27;manage.py check&#x27; to see what to fix" in answer.text
     assert "EXECUTER_URL" in caplog.text

@@ -243,7 +243,7 @@ def test_a_browser_without_javascript_runs_code_by_the_form(site: Site) -> None:
 def test_staff_without_the_permission_see_that_they_may_not(browser: Browser, site: Site) -> None:
     with browser.visit(site, "editor") as page:
         note = page.driver.find_element(By.CLASS_NAME, "errornote")
-        assert note.text == "Executing code takes the permission django_codemode.execute_code."
+        assert note.text == "Executing code requires the permission django_codemode.execute_code."
         assert page.all("textarea") == []
         page.driver.get(f"{site.url}/admin/")
         assert page.driver.find_elements(By.CSS_SELECTOR, f"a[href='{PAGE}']") == []

@@ -86,7 +86,7 @@ class Command(BaseCommand):
         registered = shared.registry.tools
         for name in names:
             if not names_meant(name, registered):
-                raise usage_error(f"{name!r} is no tool{hint_for_name(name, registered)}")
+                raise usage_error(f"{name!r} is not a tool{hint_for_name(name, registered)}")
         visible = shared.registry.visible(shared.registry.select(names or None), context)
         tools = [visible[name] for name in sorted(visible)]
         if options["check"]:

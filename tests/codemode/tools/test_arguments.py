@@ -89,7 +89,10 @@ def test_left_out_arguments_keep_the_functions_own_defaults() -> None:
         ({"size": 0}, "argument 'size' must be greater than 0, got 0 (int)"),
         ({"colour": "blue"}, "argument 'colour' must be 'red'"),
         ({"either": [1]}, "argument 'either' must be int | str, got [1] (list)"),
-        ({"many": [1, None]}, "argument 'many[1]' must be a whole number (int) or must be a text"),
+        (
+            {"many": [1, None]},
+            "argument 'many[1]' must be a whole number (int) or must be a string",
+        ),
         ({"lines": [{"sku": "a"}, {}]}, "argument 'lines[1].sku' is missing"),
         ({"where": {"status": "lost"}}, "argument 'where.status' must be 'open' or 'closed'"),
         ({"numbr": 1}, "there is no argument 'numbr'; did you mean 'number'?"),
@@ -119,7 +122,7 @@ def test_missing_arguments_are_named() -> None:
 
 
 def test_many_faults_stay_one_short_message() -> None:
-    with pytest.raises(InvalidArguments, match="and maybe more") as caught:
+    with pytest.raises(InvalidArguments, match="there may be more") as caught:
         EVERYTHING.validate({f"x{number}" * 100: "y" * 10_000 for number in range(100)})
 
     assert len(str(caught.value)) < 2_000
@@ -205,5 +208,7 @@ def test_refusals_survive_pickling_and_know_their_kind() -> None:
     )
     assert ToolCallRefused("x").kind == "permission_denied"
     assert ToolCallRefused("x", kind="limit").kind == "limit"
-    with pytest.raises(ValueError, match="no kind of failure"):
+    with pytest.raises(
+        ValueError, match="is not a kind of failure; expected one of error, unknown_tool"
+    ):
         ToolCallRefused("x", kind="nonsense")  # type: ignore[arg-type]  # what is tested

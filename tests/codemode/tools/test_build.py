@@ -239,7 +239,7 @@ class NoContext:
         (unresolvable_return, "'OnlyForCheckers'.*TYPE_CHECKING"),
         (uncheckable, "hint dict.* of parameter 'x'.*or Any"),
         (NeedsArguments, "register an instance"),
-        (NoContext, "takes no context"),
+        (NoContext, "has no parameter for the context"),
         (object(), "neither a function nor an object with run"),
         (3, "neither a function nor an object with run"),
     ],

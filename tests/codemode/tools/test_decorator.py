@@ -214,7 +214,7 @@ def test_a_permission_that_names_none_is_refused(none: object) -> None:
     @tool(permission=none)
     def refund() -> None: ...
 
-    with pytest.raises(ToolRegistrationError, match="names none, so that nobody would be kept out"):
+    with pytest.raises(ToolRegistrationError, match="is empty and would refuse nobody"):
         make_tool(None, refund)
 
 

@@ -168,7 +168,7 @@ class TestCheck:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["refnd"], "'refnd' is no tool; did you mean 'refund'?"),
+        (["refnd"], "'refnd' is not a tool; did you mean 'refund'?"),
         (["testapp"], "'testapp' is a namespace: 'testapp.*' means all tools in it"),
         (["--context", "user=root"], "use --user NAME"),
         (["--check", "--json"], "not allowed with argument"),

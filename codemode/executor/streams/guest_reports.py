@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from codemode.executor.pool.frame_stream import ReceivedFrame
 from codemode.executor.streams.endings import status_of_failure
 from codemode.protos import codemode_pb2 as pb
+from codemode.values.shortening import cut
 from codemode.wire.frames import PROGRESS, Frame, FrameError, unpack_texts
 from codemode.wire.protobuf import CHUNK_BYTES
 
@@ -49,7 +50,7 @@ def progress_of(frame: ReceivedFrame) -> pb.ExecutorMessage:
     (note,), _ = unpack_texts(memoryview(frame.body)[PROGRESS.size :], 1)
     # Only code that writes frames itself sends a number that is not finite. The number is passed
     # on: a terminal shows it as it is, and JSON has null for it.
-    message = pb.Progress(run_id=frame.run, done=done, note=_cut(note, _NAME_CHARACTERS))
+    message = pb.Progress(run_id=frame.run, done=done, note=cut(note, _NAME_CHARACTERS))
     if not math.isnan(total):
         message.total = total
     return pb.ExecutorMessage(progress=message)
@@ -62,14 +63,10 @@ def failed_of(frame: ReceivedFrame, usage: pb.Usage) -> pb.ExecutorMessage:
         failed=pb.Failed(
             run_id=frame.run,
             status=status_of_failure(kind),
-            type=_cut(kind, _NAME_CHARACTERS),
-            message=_cut(message, _TEXT_CHARACTERS),
+            type=cut(kind, _NAME_CHARACTERS),
+            message=cut(message, _TEXT_CHARACTERS),
             line=int(line) if line.isascii() and line.isdigit() and len(line) < 9 else 0,
-            traceback=_cut(traceback, _TEXT_CHARACTERS),
+            traceback=cut(traceback, _TEXT_CHARACTERS),
             usage=usage,
         )
     )
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[:most]}..."

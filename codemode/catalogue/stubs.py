@@ -107,9 +107,9 @@ class _Stubs:
         kind = "async def" if tool.asynchronous else "def"
         head = f"{kind} {name}({', '.join(parts)}) -> {returns}:"
         docs = [tool.description] if tool.description else []
-        told = [one for one in tool.arguments.parameters.values() if one.doc]
-        if told:
-            docs += ["", *(f"{one.name}: {one.doc}" for one in told)]
+        documented = [one for one in tool.arguments.parameters.values() if one.doc]
+        if documented:
+            docs += ["", *(f"{one.name}: {one.doc}" for one in documented)]
         return f"{head} ...\n" if not docs else f"{head}\n    {_docstring(docs)}\n"
 
     def _parameter(self, one: Parameter) -> str:

@@ -178,10 +178,8 @@ def test_every_room_is_named_here() -> None:
     assert rooms - {"codemode"} == set(MAY_IMPORT)
 
 
-def test_there_is_at_most_one_small_cycle() -> None:
-    found = cycles(arrows())
-    assert len(found) <= 1, found
-    assert all(len(cycle) <= 3 for cycle in found), found
+def test_no_modules_import_each_other_in_a_cycle() -> None:
+    assert cycles(arrows()) == []
 
 
 def test_no_folder_is_a_corridor() -> None:

@@ -8,7 +8,8 @@ import time
 from typing import Any
 
 from codemode.core import ComponentRegistry
-from codemode.core._dispatch.dispatcher import Dispatcher, ToolCall, ToolOutcome
+from codemode.core._dispatch.dispatcher import Dispatcher
+from codemode.core.hooks import ToolCall, ToolOutcome
 from codemode.values import decode, encode
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from codemode.core._dispatch.dispatcher import ToolOutcome
 from codemode.core._dispatch.threads import tool_pool
+from codemode.core.hooks import ToolOutcome
 from codemode.tools import ToolError, tool
 from codemode.values import encode
 from tests.codemode.core._dispatch.dispatch_host import Host, add, failure_of, slow_add, value_of

@@ -7,8 +7,8 @@ from typing import Any
 from asgiref.local import Local
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 
-from codemode.core._dispatch.dispatcher import ToolOutcome
 from codemode.core.context import RuntimeContext, get_current_context, get_current_execution
+from codemode.core.hooks import ToolOutcome
 from codemode.tools import tool
 from tests.codemode.core._dispatch.dispatch_host import (
     Host,

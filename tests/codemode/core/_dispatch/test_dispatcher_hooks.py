@@ -7,7 +7,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from pydantic import AfterValidator
 
-from codemode.core._dispatch.dispatcher import ToolCall, ToolOutcome
+from codemode.core.hooks import ToolCall, ToolOutcome
 from codemode.errors import ConfigurationError
 from codemode.tools import ToolCallRefused, tool
 from tests.codemode.core._dispatch.dispatch_host import (

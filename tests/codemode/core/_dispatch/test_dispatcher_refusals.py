@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from asgiref.sync import sync_to_async
 
-from codemode.core._dispatch.dispatcher import ToolOutcome
 from codemode.core.context import RuntimeContext
+from codemode.core.hooks import ToolOutcome
 from codemode.tools import Tool, ToolCallRefused, tool
 from codemode.values import encode
 from tests.codemode.core._dispatch.dispatch_host import Host, add, failure_of, value_of

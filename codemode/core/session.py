@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import math
 import threading
@@ -11,11 +10,13 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from codemode.core._dispatch.observation import Observation
 from codemode.core._link import async_carrier, sync_carrier
-from codemode.core._link.request import RunRequest, SandboxRequest, limits_from, run_messages
-from codemode.core._link.transcript import Transcript
-from codemode.core.client import ExecutorClient, refused
+from codemode.core._link.async_carrier import AsyncLink
+from codemode.core._link.driver import Run, Steps, run_in_session
+from codemode.core._link.link import Link
+from codemode.core._link.request import RunOptions, RunRequest, SandboxRequest, limits_from
+from codemode.core._link.sync_carrier import SyncLink
+from codemode.core.client import ExecutorClient
 from codemode.core.context import RuntimeContext, get_current_context
 from codemode.core.event_stream import (
     Cancellation,
@@ -23,7 +24,7 @@ from codemode.core.event_stream import (
     last_result,
     last_result_async,
 )
-from codemode.core.events import Event, ExecutionCompleted
+from codemode.core.events import Event
 from codemode.core.result import ExecutionResult
 from codemode.errors import ConfigurationError, ExecutorClientError
 
@@ -31,7 +32,7 @@ __all__ = ["Session"]
 
 
 class Session:
-    """Run code several times in one sandbox; variables stay from one run to the next.
+    """One sandbox for several runs, whose variables stay from one run to the next.
 
     A session belongs to the half in whose block it was opened: ``with`` and
     ``run``, or ``async with`` and ``run_async``. It is bound to the context of
@@ -50,15 +51,13 @@ class Session:
         profile: str | None = None,
     ) -> None:
         self._client = client
-        self._available_tools = available_tools
-        self._profile = profile
         config = {"idle_timeout": idle_timeout} if idle_timeout is not None else None
-        self._limits = limits_from(client.limits, config, execution_timeout)
+        limits = limits_from(client.limits, config, execution_timeout)
+        self._options = RunOptions(available_tools=available_tools, config=limits, profile=profile)
         self._context: RuntimeContext | None = None
         self._sandbox: SandboxRequest | None = None
-        self._link: sync_carrier.SyncLink | async_carrier.AsyncLink | None = None
+        self._link: Link | None = None
         self._runs = 0
-        self._ended = ""
         self._busy = threading.Lock()
 
     def run(
@@ -69,7 +68,8 @@ class Session:
         execution_timeout: float | None = None,
     ) -> ExecutionResult:
         """Run code in the session's sandbox and return the whole outcome."""
-        return last_result(self._events(code, inputs, execution_timeout, "run"))
+        options = RunOptions(code=code, inputs=inputs, execution_timeout=execution_timeout)
+        return last_result(self._events("run", options))
 
     async def run_async(
         self,
@@ -79,8 +79,8 @@ class Session:
         execution_timeout: float | None = None,
     ) -> ExecutionResult:
         """Run code from a task; otherwise as ``run``."""
-        events = self._events_async(code, inputs, execution_timeout, "run_async")
-        return await last_result_async(events)
+        options = RunOptions(code=code, inputs=inputs, execution_timeout=execution_timeout)
+        return await last_result_async(self._events_async("run_async", options))
 
     def stream(
         self,
@@ -93,84 +93,41 @@ class Session:
 
         Leaving the loop before the last event ends the session.
         """
-        arguments = (code, inputs, execution_timeout, "stream")
+        options = RunOptions(code=code, inputs=inputs, execution_timeout=execution_timeout)
         return EventStream(
-            partial(self._events, *arguments), partial(self._events_async, *arguments)
+            partial(self._events, "stream", options), partial(self._events_async, "stream", options)
         )
 
     def _events(
         self,
-        code: str,
-        inputs: Mapping[str, Any] | None,
-        execution_timeout: float | None,
         method: str,
-        *,
+        options: RunOptions,
         cancellation: Cancellation | None = None,
         pause_seconds: float = math.inf,
     ) -> Generator[Event, None, None]:
-        cancellation = cancellation or Cancellation()
-        link = self._open_link(sync_carrier.SyncLink, "with", method)
-        with self._one_at_a_time():
-            run, transcript, observation = self._begin(code, inputs, execution_timeout)
-            with observation:
-                if (refusal := refused(run, self._limits, transcript, cancellation)) is not None:
-                    yield refusal
-                    return
-                messages = run_messages(run, self._limits)
-                link.pause_seconds = pause_seconds
-                cancellation.watch(link)
-                try:
-                    with link.within(self._deadline(run)):
-                        link.send(messages)
-                        for event in sync_carrier.drive(link, transcript, run.run_id):
-                            self._note(event, cancellation)
-                            yield event
-                except BaseException as error:
-                    if transcript.final is None:
-                        self._ended = f"its last run raised {type(error).__name__}"
-                        link.close()
-                    raise
+        def begin() -> Run:
+            self._usable_link(SyncLink, "with", method)
+            return self._begin(options, cancellation, pause_seconds)
 
-    async def _events_async(
-        self,
-        code: str,
-        inputs: Mapping[str, Any] | None,
-        execution_timeout: float | None,
-        method: str,
-        *,
-        cancellation: Cancellation | None = None,
+        return sync_carrier.carry(begin, self._course)
+
+    def _events_async(
+        self, method: str, options: RunOptions, cancellation: Cancellation | None = None
     ) -> AsyncGenerator[Event, None]:
-        cancellation = cancellation or Cancellation()
-        link = self._open_link(async_carrier.AsyncLink, "async with", method)
-        with self._one_at_a_time():
-            run, transcript, observation = self._begin(code, inputs, execution_timeout)
-            async with observation:
-                if (refusal := refused(run, self._limits, transcript, cancellation)) is not None:
-                    yield refusal
-                    return
-                messages = run_messages(run, self._limits)
-                cancellation.watch(link)
-                try:
-                    with link.within(self._deadline(run)):
-                        await link.send(messages)
-                        async for event in async_carrier.drive(link, transcript, run.run_id):
-                            self._note(event, cancellation)
-                            yield event
-                except BaseException as error:
-                    if transcript.final is None:
-                        self._ended = f"its last run raised {type(error).__name__}"
-                        await link.close()
-                    raise
+        async def begin() -> Run:
+            self._usable_link(AsyncLink, "async with", method).check_loop()
+            return self._begin(options, cancellation)
+
+        return async_carrier.carry(begin, self._course)
+
+    def _course(self, run: Run) -> Steps:
+        assert self._link is not None
+        return run_in_session(run, self._link)
 
     def __enter__(self) -> Self:
-        context = self._begin_session()
-        tools = self._select()
-        self._client.registry.load(context)
-        listed = self._client.registry.visible(tools, context)
-        self._sandbox = self._client.sandbox_request(
-            self._limits, tools, listed, context, profile=self._profile, session=True
-        )
-        self._link = self._client.connection.open_sync(self._sandbox.messages(None), timeout=None)
+        self._open()
+        self._sandbox = self._client._sandbox(self._options, self._context, session=True)
+        self._link = self._client._connection.open_sync(self._sandbox.messages(None), timeout=None)
         return self
 
     def __exit__(
@@ -180,18 +137,15 @@ class Session:
         traceback: TracebackType | None,
     ) -> None:
         self._end()
-        if isinstance(self._link, sync_carrier.SyncLink):
+        if isinstance(self._link, SyncLink):
             self._link.close()
 
     async def __aenter__(self) -> Self:
-        context = self._begin_session()
-        tools = self._select()
-        await self._client.registry.load_async(context)
-        listed = await self._client.registry.visible_async(tools, context)
-        self._sandbox = self._client.sandbox_request(
-            self._limits, tools, listed, context, profile=self._profile, session=True
+        self._open()
+        self._sandbox = await self._client._sandbox_async(
+            self._options, self._context, session=True
         )
-        self._link = await self._client.connection.open_async(
+        self._link = await self._client._connection.open_async(
             self._sandbox.messages(None), timeout=None
         )
         return self
@@ -203,44 +157,36 @@ class Session:
         traceback: TracebackType | None,
     ) -> None:
         self._end()
-        if isinstance(self._link, async_carrier.AsyncLink):
+        if isinstance(self._link, AsyncLink):
             await self._link.close()
 
-    def _end(self) -> None:
-        self._ended = self._ended or "its block has ended"
-        if self._busy.locked() and self._link is not None:
-            # Another thread or task has a run in it, which is told why it ends.
-            self._link.abort("the session was closed")
-
-    def _begin_session(self) -> RuntimeContext | None:
+    def _open(self) -> None:
         if self._link is not None:
             raise ExecutorClientError("a session can be opened once; call session() again")
-        self._client.connection.check_open()
+        self._client._connection.check_open()
         self._context = get_current_context()
-        return self._context
 
-    def _select(self) -> Mapping[str, Any]:
-        return self._client.registry.select(self._available_tools)
+    def _end(self) -> None:
+        if self._link is not None:
+            self._link.spent = self._link.spent or "its block has ended"
+            if self._busy.locked():
+                # Another thread or task has a run in it, whose result gives this as its reason.
+                self._link.abort("the session was closed")
 
-    def _open_link(self, kind: type[Any], block: str, method: str) -> Any:
-        self._client.connection.check_open()
-        if self._ended:
-            raise ExecutorClientError(f"the session has ended: {self._ended}")
-        if not isinstance(self._link, kind):
+    def _usable_link[L: Link](self, kind: type[L], block: str, method: str) -> L:
+        self._client._connection.check_open()
+        link = self._link
+        if link is not None and link.spent:
+            raise ExecutorClientError(f"the session has ended: {link.spent}")
+        if not isinstance(link, kind):
             raise ExecutorClientError(
                 f"{method}() needs a session opened by `{block} codemode.session() as session:`"
             )
-        loop = None if self._link.inherited else getattr(self._link, "loop", None)
-        if loop is not None and loop is not asyncio.get_running_loop():
-            raise ExecutorClientError(
-                "the session belongs to the event loop that opened it, and this is another one: "
-                "open a session here"
-            )
-        return self._link
+        return link
 
     @contextlib.contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
-        """Refuse a second run while one is going on, instead of mixing them up."""
+        """Refuse a second run while the first is going on."""
         if not self._busy.acquire(blocking=False):
             raise ExecutorClientError(
                 "the session is running already; it runs one code at a time: open another one"
@@ -251,8 +197,11 @@ class Session:
             self._busy.release()
 
     def _begin(
-        self, code: str, inputs: Mapping[str, Any] | None, execution_timeout: float | None
-    ) -> tuple[RunRequest, Transcript, Observation]:
+        self,
+        options: RunOptions,
+        cancellation: Cancellation | None,
+        pause_seconds: float = math.inf,
+    ) -> Run:
         context = get_current_context()
         if context != self._context:
             raise ConfigurationError(
@@ -260,29 +209,18 @@ class Session:
                 f"they differ in {_difference(self._context, context)}: open another session for it"
             )
         assert self._sandbox is not None
-        limits = limits_from(self._limits, None, execution_timeout)
+        limits = limits_from(self._sandbox.limits, None, options.execution_timeout)
         self._runs += 1
-        run = RunRequest(
-            code=code,
-            inputs=inputs or {},
-            execution_timeout=limits.execution_timeout,
-            run_id=self._runs,
+        request = RunRequest.of(options, limits, self._runs)
+        return Run(
+            self._client.registry,
+            self._sandbox,
+            request,
+            context,
+            cancellation,
+            pause_seconds,
+            turn=self._one_at_a_time(),
         )
-        transcript = self._client.transcript(self._sandbox, run, context)
-        observation = self._client.observation(self._sandbox, run, context)
-        observation.transcript = transcript
-        return run, transcript, observation
-
-    def _deadline(self, run: RunRequest) -> float:
-        assert self._sandbox is not None
-        return self._sandbox.deadline(run)
-
-    def _note(self, event: Event, cancellation: Cancellation) -> None:
-        if isinstance(event, ExecutionCompleted):
-            cancellation.watch(None)  # the stream is the session's again
-        survives = ("completed", "failed")
-        if isinstance(event, ExecutionCompleted) and event.result.status not in survives:
-            self._ended = f"its last run ended with status {event.result.status!r}"
 
 
 def _difference(one: RuntimeContext | None, other: RuntimeContext | None) -> str:

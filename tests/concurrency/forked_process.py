@@ -94,7 +94,7 @@ def imported(program: Program) -> None:
 
 
 def channel_unused(program: Program) -> None:
-    program.codemode.client.connection._connect().stub()
+    program.codemode.client._connection._connect().stub()
     program.forks()
 
 

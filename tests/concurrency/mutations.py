@@ -288,7 +288,7 @@ def a_closed_client_says_so() -> None:
 )
 def a_task_that_leaves_ends_its_stream() -> None:
     async def close(self: Any) -> None:
-        await self._end_tools()
+        await self.end_tools()
         _kept.append(self)
 
     put(async_half.AsyncLink, "close", close)
@@ -311,7 +311,7 @@ _kept: list[Any] = []
     f"{CANCELLATION}::test_a_sandbox_ends_with_its_execution[async: stream left-async tool]"
 )
 def tools_are_cancelled_with_their_run() -> None:
-    put(async_half.AsyncLink, "_end_tools", _pass)
+    put(async_half.AsyncLink, "end_tools", _pass)
     put(tool_loop.ToolLoop, "_cancel_tasks", _pass)
 
 

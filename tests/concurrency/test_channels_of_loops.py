@@ -92,7 +92,7 @@ def test_loops_and_threads_leave_no_channel_descriptor_or_thread(
     codemode.registry.register_tool("aecho", aecho)
     codemode.registry.register_tool("anest", anest)
     codemode.registry.register_tool("nest", lambda: codemode.execute("await aecho(1)"))
-    channels = codemode.client.connection._channels
+    channels = codemode.client._connection._channels
     assert channels is not None
 
     for _ in range(3):

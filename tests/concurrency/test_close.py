@@ -137,7 +137,7 @@ def test_of_many_who_close_at_once_one_does_it(
 ) -> None:
     """Seen by the channels, while every look at the state takes long enough for all to look."""
     closed: list[int] = []
-    made = codemode.client.connection
+    made = codemode.client._connection
 
     class Slow(connection.Connection):
         @property
@@ -311,7 +311,7 @@ def test_close_async_that_is_cancelled_closes_all_the_same(
 
     asyncio.run(main())
     assert wait_until(nothing_left)
-    channels = codemode.client.connection._channels
+    channels = codemode.client._connection._channels
     assert channels is not None
     assert channels._sync is None
     with pytest.raises(ClientClosedError):

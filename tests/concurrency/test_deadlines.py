@@ -61,8 +61,8 @@ def test_time_in_the_queue_of_the_executor_is_not_the_codes(timed: Codemode, hal
     """The deadline is set anew when a sandbox has taken the code."""
     limits = timed.client.limits.model_copy(update={"execution_timeout": TIMEOUT})
     timed.client.limits = limits
-    opening = timed.client.connection.open_sync
-    opening_async = timed.client.connection.open_async
+    opening = timed.client._connection.open_sync
+    opening_async = timed.client._connection.open_async
 
     def slowly(*args: Any, **options: Any) -> Any:
         time.sleep(0.3)
@@ -72,8 +72,8 @@ def test_time_in_the_queue_of_the_executor_is_not_the_codes(timed: Codemode, hal
         await asyncio.sleep(0.3)
         return await opening_async(*args, **options)
 
-    timed.client.connection.open_sync = slowly  # type: ignore[method-assign]  # as a queue would
-    timed.client.connection.open_async = slowly_async  # type: ignore[method-assign]
+    timed.client._connection.open_sync = slowly  # type: ignore[method-assign]  # as a queue would
+    timed.client._connection.open_async = slowly_async  # type: ignore[method-assign]
     began = time.monotonic()
     seen = RUN[half](timed, "left()").value
     took = time.monotonic() - began

@@ -266,7 +266,7 @@ async def test_sync_execute_in_a_coroutine_keeps_the_context(
 
 async def test_a_channel_for_threads_and_one_for_each_loop(config: ClientConfig) -> None:
     async with Codemode.from_client_config(config) as codemode:
-        channels = codemode.client.connection._channels
+        channels = codemode.client._connection._channels
         assert channels is not None
         assert (channels._sync, channels._by_loop) == (None, {})
         await codemode.execute_async("1")

@@ -1,30 +1,31 @@
-"""The async half: an execution that is carried by the caller's own task and loop."""
+"""The async half: a run that is carried by the caller's own task and loop."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 import grpc
 
 from codemode.core._dispatch.dispatcher import Dispatcher, ToolCall, ToolOutcome, cancel_once
 from codemode.core._dispatch.threads import UNWIND_SECONDS, off_loop
-from codemode.core._link.grpc_errors import client_error, inherited_stream, overdue, status_is_lost
+from codemode.core._link.driver import Run, Steps
+from codemode.core._link.grpc_errors import client_error, inherited_stream, status_is_lost
+from codemode.core._link.link import Ending, Finished, Link
 from codemode.core._link.request import next_message, result_messages
-from codemode.core._link.transcript import Transcript, call_finished
-from codemode.core.events import Event, ExecutionCompleted, ToolCallStarted
+from codemode.core.events import Event
 from codemode.core.hooks import OFF_LOOP_BYTES
 from codemode.core.result import ExecutionResult
-from codemode.errors import ExecutorClientError, ExecutorProtocolError
+from codemode.errors import ExecutorClientError
 from codemode.protos import codemode_pb2 as pb
 from codemode.wire.protobuf import EOF, unbatched
 
-__all__ = ["AsyncLink", "drive"]
+__all__ = ["AsyncLink", "carry"]
 
 logger = logging.getLogger("codemode.core")
 
@@ -37,8 +38,8 @@ _CANCEL_SECONDS = 0.01  # gRPC answers a cancelled call from another thread
 _stragglers: set[asyncio.Task[Any]] = set()
 
 
-class AsyncLink:
-    """Be one open stream to one sandbox, carried by tasks of one loop."""
+class AsyncLink(Link):
+    """One open stream to one sandbox, carried by tasks of one loop."""
 
     def __init__(
         self,
@@ -48,50 +49,53 @@ class AsyncLink:
         metadata: tuple[tuple[str, str], ...],
         timeout: float | None,
     ) -> None:
-        self.url = url
-        self.closing = ""  # why the stream is cancelled from this side
-        self.inherited = False
-        self.overdue = False
-        self.batches = False  # the executor takes them
-        self.idle = False  # the last run has ended, by the executor's own word
-        self.loop = asyncio.get_running_loop()
+        super().__init__(url)
+        self._loop = asyncio.get_running_loop()
         self._writing = asyncio.Lock()
         self._outgoing: deque[pb.ClientMessage] = deque()
-        self._unread: deque[pb.ExecutorMessage] = deque()
         self._writer: asyncio.Task[Any] | None = None
         self._inbox: asyncio.Queue[Any] | None = None
         self._pump_task: asyncio.Task[None] | None = None
         self._tasks: dict[ToolCall, asyncio.Task[None]] = {}
         self._unwound_by = 0.0
         self._answers: set[asyncio.Task[None]] = set()
-        self._end: asyncio.Future[grpc.RpcError] = self.loop.create_future()
+        self._clock: asyncio.TimerHandle | None = None
+        self._end: asyncio.Future[grpc.RpcError] = self._loop.create_future()
         self._call = stub.Execute(metadata=metadata, timeout=timeout)
         self._call.add_done_callback(self._note_end)
+
+    def check_loop(self) -> None:
+        """Raise ExecutorClientError in another event loop than the stream's."""
+        if self.ending is not Ending.INHERITED and asyncio.get_running_loop() is not self._loop:
+            raise ExecutorClientError(
+                "the session belongs to the event loop that opened it, and this is another one: "
+                "open a session here"
+            )
 
     async def send(self, messages: Sequence[pb.ClientMessage]) -> None:
         """Send messages that belong together; nothing when the stream has ended.
 
-        What ended it is told by ``receive``.
+        ``receive()`` reports what ended it.
         """
         self._outgoing.extend(messages)
         async with self._writing:
-            # Whoever is first takes along what others have put there meanwhile.
+            # The first task sends what the others have added meanwhile.
             while self._outgoing:
-                if self.closing or self.inherited or self._call.done():
+                if self.ending is not None or self._call.done():
                     return
                 if not await self._write(next_message(self._outgoing, batches=self.batches)):
                     return
 
     async def _write(self, message: pb.ClientMessage) -> bool:
-        """Send one message, and tell whether the stream took it."""
+        """Send one message; return whether the stream took it."""
         self._writer = writer = asyncio.current_task()
         try:
             await self._call.write(message)
         except (grpc.RpcError, asyncio.InvalidStateError):
             return False
         except asyncio.CancelledError:
-            # Ours by abort(), unless somebody else has cancelled this task as well.
-            if not self.closing or writer is None or writer.uncancel():
+            # By _cancel(), unless somebody else has cancelled this task as well.
+            if self.ending is None or writer is None or writer.uncancel():
                 raise
             return False
         finally:
@@ -99,24 +103,42 @@ class AsyncLink:
         return True
 
     async def receive(self) -> Any:
-        """Return the next message, or a tool that has ended. None is the end."""
-        if self.inherited:
+        """Wait for the next item."""
+        if self.ending is Ending.INHERITED:
             raise inherited_stream(self.url)
         while not self._unread:
-            item = await (self._call.read() if self._inbox is None else self._inbox.get())
-            if item is EOF:
-                return None
-            if isinstance(item, BaseException):
-                raise item
-            if not isinstance(item, pb.ExecutorMessage):
-                return item
-            self._unread.extend(unbatched(item))
+            item = await (self._read() if self._inbox is None else self._inbox.get())
+            match item:
+                case pb.ExecutorMessage():
+                    self._unread.extend(unbatched(item))
+                case Finished(call):
+                    if self._running.pop(call.call_id, None) is call:
+                        return item
+                case BaseException():
+                    raise item
+                case _:
+                    return None  # EOF
         return self._unread.popleft()
+
+    async def _read(self) -> Any:
+        try:
+            return await self._call.read()
+        except asyncio.CancelledError:
+            # Cancelling a stream of ours looks the same as being cancelled by others.
+            task = asyncio.current_task()
+            if self.ending is None or (task is not None and task.cancelling()):
+                raise
+            raise grpc.RpcError from None  # as in the other half
+
+    async def compute[T](self, size: int, function: Callable[..., T], *args: Any) -> T:
+        """Call a function here, or beside the loop when it decodes much."""
+        if size > OFF_LOOP_BYTES:
+            return await off_loop(function, *args)
+        return function(*args)
 
     async def failure(
         self, error: grpc.RpcError, result: ExecutionResult | None
     ) -> ExecutorClientError:
-        """Return the exception for what ended the stream."""
         if status_is_lost(error):
             await asyncio.wait((self._end,), timeout=_STATUS_SECONDS)
             if self._end.done():
@@ -136,40 +158,38 @@ class AsyncLink:
         if not self._end.done() and not status_is_lost(error):
             self._end.set_result(error)
 
-    def start(self, call: ToolCall, dispatcher: Dispatcher, run_id: int) -> None:
+    async def start(self, call: ToolCall, dispatcher: Dispatcher) -> bool:
         """Run a tool as a task, in the call's own copy of the context."""
         if self._inbox is None:
             # From now on there are two things to wait for.
             self._inbox = asyncio.Queue(_READ_AHEAD)
             self._pump_task = asyncio.create_task(self._pump(self._inbox))
+        self._running[call.call_id] = call
         task = asyncio.create_task(
-            self._run(call, dispatcher, run_id, self._inbox), context=call.context
+            self._run(call, dispatcher, self._run_id, self._inbox), context=call.context
         )
         self._tasks[call] = task
         task.add_done_callback(lambda _: self._tasks.pop(call, None))
+        return False
 
-    def cancel_call(self, call: ToolCall) -> None:
-        """Cancel a tool that nobody waits for any more."""
-        if (task := self._tasks.get(call)) is not None:
+    def cancel_call(self, call_id: int) -> None:
+        call = self._running.get(call_id)
+        if call is not None and (task := self._tasks.get(call)) is not None:
             cancel_once(task)
 
-    async def end_run(self, dispatcher: Dispatcher) -> None:
-        """Cancel the tools that are still running.
+    async def end_tools(self) -> None:
+        """Cancel the tools that still run, and wait for their end.
 
         A sync tool cannot be interrupted: it goes on in its thread, and its
         result is dropped.
         """
-        dispatcher.cancel_all()
-        await self._end_tools()
-
-    async def _end_tools(self) -> None:
         tasks = list(self._tasks.values())
         for task in tasks:
             cancel_once(task)
         if tasks:
             # Being cancelled meanwhile begins no second wait, and nobody waits twice for one task.
-            self._unwound_by = self._unwound_by or self.loop.time() + UNWIND_SECONDS
-            left = max(0.0, self._unwound_by - self.loop.time())
+            self._unwound_by = self._unwound_by or self._loop.time() + UNWIND_SECONDS
+            left = max(0.0, self._unwound_by - self._loop.time())
             _, pending = await asyncio.wait(tasks, timeout=left)
             self._tasks, self._unwound_by = {}, 0.0
             for task in pending:
@@ -178,49 +198,39 @@ class AsyncLink:
             if pending:
                 logger.warning("%d tools go on although their run has ended", len(pending))
 
-    @contextmanager
-    def within(self, seconds: float) -> Iterator[None]:
-        """Give up the stream when the block takes longer."""
-        clock = self.loop.call_later(seconds, self._give_up)
-        try:
-            yield
-        finally:
-            clock.cancel()
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
-    def _give_up(self) -> None:
-        self.overdue, self.closing = True, "no answer in time"
-        self._cancel()
+    def start_clock(self, seconds: float) -> None:
+        self._clock = self._loop.call_later(seconds, self._give_up, Ending.OVERDUE)
 
-    def abort(self, why: str) -> None:
-        """Cancel the stream, from any thread; the run ends as ``cancelled``."""
-        self.closing = why
+    def stop_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+
+    def _cancel(self) -> None:
         try:
-            running = asyncio.get_running_loop() is self.loop
+            running = asyncio.get_running_loop() is self._loop
         except RuntimeError:
             running = False
         if running:
-            self._cancel()
+            self._cancel_here()
         else:
             with suppress(RuntimeError):  # the loop is closed, and its streams with it
-                self.loop.call_soon_threadsafe(self._cancel)
+                self._loop.call_soon_threadsafe(self._cancel_here)
 
-    def _cancel(self) -> None:
+    def _cancel_here(self) -> None:
         self._call.cancel()
         if self._writer is not None:
             # gRPC would let it wait for ever where the call's headers are not out yet.
             self._writer.cancel()
 
-    def forget(self) -> None:
-        """Leave the stream, in a forked child, to the parent."""
-        self.inherited = True
-
     async def close(self) -> None:
-        """End the stream, by which the sandbox dies, and the tasks that serve it."""
-        if self.inherited:
+        if self.ending is Ending.INHERITED:
             return
         if not self.idle:
             self._call.cancel()
-        await self._end_tools()
+        await self.end_tools()
         await self._read_to_end()
         for answer in self._answers:
             answer.cancel()
@@ -254,11 +264,11 @@ class AsyncLink:
             await inbox.put(EOF)
         except grpc.RpcError as error:
             await inbox.put(error)
-        except asyncio.CancelledError as error:
-            # The stream was cancelled by abort(), or this task by close().
-            if not self.closing:
+        except asyncio.CancelledError:
+            # The stream was cancelled by _cancel(), or this task by close().
+            if self.ending is None:
                 raise
-            await inbox.put(error)
+            await inbox.put(grpc.RpcError())
 
     async def _run(
         self, call: ToolCall, dispatcher: Dispatcher, run_id: int, inbox: asyncio.Queue[Any]
@@ -280,85 +290,30 @@ class AsyncLink:
         self, call: ToolCall, outcome: ToolOutcome, run_id: int, inbox: asyncio.Queue[Any]
     ) -> None:
         # Before what the code does with it, so that watchers see it in order.
-        await inbox.put(_Finished(call, outcome))
+        await inbox.put(Finished(call, outcome))
         await self.send(result_messages(run_id, call.call_id, outcome))
 
 
-@dataclass(frozen=True, slots=True)
-class _Finished:
-    """A tool has ended and the code gets its answer."""
-
-    call: ToolCall
-    outcome: ToolOutcome
-
-
-async def drive(
-    link: AsyncLink, transcript: Transcript, run_id: int
+async def carry(
+    begin: Callable[[], Awaitable[Run]], course: Callable[[Run], Steps]
 ) -> AsyncGenerator[Event, None]:
-    """Carry one run to its end, telling each event. Raises ExecutorClientError."""
-    dispatcher = transcript.dispatcher
-    running: dict[int, ToolCall] = {}
-    link.idle = False
-    try:
-        while True:
-            item = await link.receive()
-            if isinstance(item, _Finished):
-                if running.pop(item.call.call_id, None) is item.call:
-                    yield call_finished(item.call)
-                continue
-            if item is None:
-                raise ExecutorProtocolError(
-                    f"{link.url} ended the stream before the run had ended",
-                    result=transcript.partial(),
-                )
-            match item.WhichOneof("message"):
-                case "tool_call":
-                    call = await _begin(transcript, item.tool_call)
-                    yield ToolCallStarted(
-                        call_id=call.call_id, name=call.name, arguments=call.arguments
-                    )
-                    running[call.call_id] = call
-                    link.start(call, dispatcher, run_id)
-                case "tool_call_cancelled":
-                    if cancelled := running.get(item.tool_call_cancelled.call_id):
-                        link.cancel_call(cancelled)
-                case "completed":
-                    link.idle = True
-                    await link.end_run(dispatcher)
-                    yield ExecutionCompleted(result=await _complete(transcript, item.completed))
+    """Carry a run in the caller's task, and yield its events. Raises ExecutorClientError."""
+    run = await begin()
+    with run.turn:
+        async with run.observation:
+            steps = course(run)
+            failures: list[BaseException] = []
+            while True:
+                try:
+                    step = steps.throw(failures.pop()) if failures else next(steps)
+                    while True:
+                        step = steps.send(await step() if callable(step) else (yield step))
+                except StopIteration:
                     return
-                case "failed":
-                    link.idle = True
-                    await link.end_run(dispatcher)
-                    yield ExecutionCompleted(result=transcript.fail(item.failed))
-                    return
-                case _:
-                    if (event := transcript.event(item)) is not None:
-                        link.batches = transcript.batches
-                        yield event
-    except grpc.RpcError as error:
-        await link.end_run(dispatcher)
-        if not link.closing:
-            raise await link.failure(error, transcript.partial()) from error
-        yield _given_up(link, transcript)
-    except asyncio.CancelledError:
-        # Cancelling a stream of ours looks the same as being cancelled by others.
-        task = asyncio.current_task()
-        if not link.closing or (task is not None and task.cancelling()):
-            raise
-        await link.end_run(dispatcher)
-        yield _given_up(link, transcript)
-    finally:
-        # Also when the caller leaves: a tool that waits for a thread must not run any more.
-        if not link.inherited:
-            dispatcher.cancel_all()
-
-
-def _given_up(link: AsyncLink, transcript: Transcript) -> ExecutionCompleted:
-    """Return the end of a run whose stream was cancelled here. Raises ExecutorDeadlineError."""
-    if link.overdue:
-        raise overdue(link.url, transcript.partial())
-    return ExecutionCompleted(result=transcript.cancelled(link.closing))
+                except BaseException as error:
+                    if inspect.getgeneratorstate(steps) == inspect.GEN_CLOSED:
+                        raise
+                    failures.append(error)
 
 
 def _value_at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -368,17 +323,3 @@ def _value_at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:
     except StopIteration as end:
         return end.value
     raise AssertionError("the status of a stream that has ended is known")
-
-
-async def _begin(transcript: Transcript, message: pb.ToolCall) -> ToolCall:
-    arguments = transcript.chunks.whole(message.arguments)
-    begin = transcript.dispatcher.begin
-    if len(arguments) > OFF_LOOP_BYTES:
-        return await off_loop(begin, message.call_id, message.name, arguments)
-    return begin(message.call_id, message.name, arguments)
-
-
-async def _complete(transcript: Transcript, message: pb.Completed) -> Any:
-    if len(message.value) > OFF_LOOP_BYTES or transcript.chunks:
-        return await off_loop(transcript.complete, message)
-    return transcript.complete(message)

@@ -1,4 +1,4 @@
-"""What a client asks of an executor, as records and as wire messages. Does no IO."""
+"""A client's requests to an executor, as records and as wire messages. Does no IO."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import uuid
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from codemode._version import __version__
 from codemode.config import Limits
-from codemode.core.context import get_current_execution
+from codemode.core.context import RuntimeContext, get_current_execution
 from codemode.core.hooks import ToolOutcome
 from codemode.errors import InvalidRequestError
 from codemode.protos import codemode_pb2 as pb
@@ -20,6 +20,7 @@ from codemode.values import encode
 from codemode.wire.protobuf import PROTOCOL_VERSION, split, take_batch
 
 __all__ = [
+    "RunOptions",
     "RunRequest",
     "SandboxRequest",
     "limits_from",
@@ -31,12 +32,30 @@ __all__ = [
 _LIMIT_FIELDS = tuple(field.name for field in pb.Limits.DESCRIPTOR.fields)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What a caller asks for: of one run, or of all runs of a session.
+
+    ``available_tools`` None means all, [] none. ``config`` overrides the
+    client's limits. ``execution_timeout`` in seconds. ``context`` None means
+    the current one, ``profile`` None the client's own.
+    """
+
+    code: str = ""
+    inputs: Mapping[str, Any] | None = None
+    available_tools: Iterable[str] | None = None
+    config: Limits | Mapping[str, Any] | None = None
+    execution_timeout: float | None = None
+    context: RuntimeContext | None = None
+    profile: str | None = None
+
+
 def limits_from(
     base: Limits,
     config: Limits | Mapping[str, Any] | None,
     execution_timeout: float | None,
 ) -> Limits:
-    """Return ``base`` with what one call asks for on top. Raises ConfigurationError."""
+    """Return ``base`` with the wishes of one call on top. Raises ConfigurationError."""
     if isinstance(config, Limits):
         base = config
     elif config:
@@ -48,9 +67,9 @@ def limits_from(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """Ask for one run of code. ``inputs`` become global variables of the code.
+    """A request for one run of code. ``inputs`` become global variables of the code.
 
-    Raises InvalidRequestError for code that is no text, and for names that
+    Raises InvalidRequestError for code that is not text, and for names that
     cannot be its variables.
     """
 
@@ -59,6 +78,16 @@ class RunRequest:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     run_id: int = 1
     execution_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @classmethod
+    def of(cls, options: RunOptions, limits: Limits, run_id: int = 1) -> Self:
+        """Return the request for what a caller asks for, within ``limits``."""
+        return cls(
+            code=options.code,
+            inputs=options.inputs or {},
+            execution_timeout=limits.execution_timeout,
+            run_id=run_id,
+        )
 
     def __post_init__(self) -> None:
         _check_code(self.code)
@@ -86,11 +115,11 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxRequest:
-    """Ask for one sandbox: its limits, its tools and what it preloads.
+    """A request for one sandbox: its limits, its tools and its profile.
 
-    The code is shown ``listed``, which leaves out what the caller's permissions
-    refuse. Of the other ``tools`` it gets the names, so that a call of one
-    comes here and is refused in clear words.
+    The code is shown the tools in ``listed``, which are those that the caller's
+    permissions allow. It gets only the names of the other ``tools``, so that a
+    call of one comes here and is refused with a clear message.
     """
 
     limits: Limits
@@ -156,7 +185,7 @@ def result_messages(run_id: int, call_id: int, outcome: ToolOutcome) -> list[pb.
 
 
 def next_message(outgoing: deque[pb.ClientMessage], *, batches: bool) -> pb.ClientMessage:
-    """Take what is to be sent next: one message, or several where the executor takes batches."""
+    """Take the next message to send, or several in one where the executor takes batches."""
     if not batches:
         return outgoing.popleft()
     taken: list[pb.ClientMessage] = take_batch(outgoing)

@@ -15,32 +15,24 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, InvalidStateError
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from asgiref.sync import ThreadSensitiveContext
 
-from codemode.core._dispatch.dispatcher import Dispatcher, ToolCall, ToolOutcome, cancel_once
+from codemode.core._dispatch.dispatcher import Dispatcher, ToolCall, cancel_once
 from codemode.core._dispatch.interrupts import is_interrupt
 from codemode.core._dispatch.threads import UNWIND_SECONDS, adopt_locals
 from codemode.core._grpc.apart import call_apart
+from codemode.core._link.link import Finished
 
-__all__ = ["Finished", "ToolLoop", "Work"]
+__all__ = ["ToolLoop", "Work"]
 
 logger = logging.getLogger("codemode.core")
 
 _STOP_SECONDS = 5.0
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The end of a tool that ran beside the caller's thread."""
-
-    call: ToolCall
-    outcome: ToolOutcome
 
 
 class Work:

@@ -98,7 +98,7 @@ async def test_cancelled_while_it_waits_for_the_connection_leaves_nothing(kind: 
         config = ClientConfig(executor_url=url, connect_timeout=0.1)
         async with Codemode.from_client_config(config) as codemode:
             tasks = [asyncio.create_task(begin()) for _ in range(5)]
-            while len(codemode.client.connection._links) < len(tasks):
+            while len(codemode.client._connection._links) < len(tasks):
                 await asyncio.sleep(0.01)
             for task in tasks:
                 task.cancel()

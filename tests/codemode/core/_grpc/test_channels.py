@@ -363,7 +363,7 @@ def test_executions_are_spread_over_the_executors_of_one_target(half: Half) -> N
 def test_channels_of_closed_loops_are_dropped(codemode: Codemode) -> None:
     for _ in range(5):
         assert asyncio.run(codemode.execute_async("1")) == "1"
-    channels = codemode.client.connection._channels
+    channels = codemode.client._connection._channels
     assert channels is not None
     assert len(channels._by_loop) == 1
 

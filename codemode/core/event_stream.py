@@ -20,7 +20,7 @@ from codemode.core.result import ExecutionResult
 __all__ = ["PAUSE", "Cancellation", "EventStream", "last_result", "last_result_async"]
 
 PAUSE: Any = object()
-"""What stands among the events for a time in which none came, where that was asked for."""
+"""The item in place of an event where none came in time and the reader asked for pauses."""
 
 _WHY = "the stream was cancelled"
 
@@ -32,10 +32,10 @@ class Abortable(Protocol):
 
 
 class Cancellation:
-    """The end of one execution, as decided anywhere, at any of its stages.
+    """The cancellation of one execution, from anywhere and at any of its stages.
 
-    It has no lock, which a signal handler might find taken: each side first
-    says its part and then looks for the other's.
+    It has no lock, because a signal handler might find it taken: each side
+    first notes its own part and then looks for the other's.
     """
 
     def __init__(self) -> None:
@@ -43,13 +43,13 @@ class Cancellation:
         self._link: Abortable | None = None
 
     def cancel(self) -> None:
-        """Cancel the execution, or what will be one. Idempotent, safe from any thread."""
+        """Cancel the execution, even before it begins. Idempotent, safe from any thread."""
         self.why = _WHY
         if (link := self._link) is not None:
             link.abort(_WHY)
 
     def watch(self, link: Abortable | None) -> None:
-        """Note what carries the execution, or that nothing does any more."""
+        """Note the stream that carries the execution; None when there is none any more."""
         self._link = link
         if self.why and link is not None:
             link.abort(_WHY)
@@ -82,8 +82,9 @@ class EventStream:
     def with_pauses(self, seconds: float) -> Iterator[Event | None]:
         """Iterate as by ``for``, with a None after ``seconds`` in which no event came.
 
-        It lets the reading thread look after something else, such as whether
-        anybody still waits. None comes while a sync tool is at work in it.
+        The reading thread can use it for something else, such as to check
+        whether its own client still waits. There is no None while a sync tool
+        runs in that thread.
         """
         self._start_once()
         self._sync = self._events(cancellation=self._cancellation, pause_seconds=seconds)
@@ -92,8 +93,8 @@ class EventStream:
     def cancel(self) -> None:
         """Cancel the execution, from any thread, task or signal handler; do not wait.
 
-        Whoever reads the events gets a last one, whose result is ``cancelled``.
-        Does nothing once the execution has ended. Before its first step, it
+        The reader gets a last event, whose result is ``cancelled``. Does nothing
+        once the execution has ended. Before the first step of the stream, it
         keeps the code from being sent.
         """
         self._cancellation.cancel()
@@ -101,8 +102,8 @@ class EventStream:
     def close(self) -> None:
         """End the execution, if it has not ended. Idempotent.
 
-        Where another thread waits for its next event, or a task has read them,
-        cancel it instead.
+        An execution whose next event another thread waits for, or whose events
+        a task has read, is cancelled instead.
         """
         if self._sync is None:
             self.cancel()
@@ -166,7 +167,7 @@ def last_result(events: Iterable[Event]) -> ExecutionResult:
 
 
 async def last_result_async(events: AsyncIterable[Event]) -> ExecutionResult:
-    """Do as ``last_result`` in a task."""
+    """Consume a run's events in a task; otherwise as ``last_result``."""
     result = None
     async for event in events:
         if isinstance(event, ExecutionCompleted):

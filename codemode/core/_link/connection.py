@@ -40,7 +40,7 @@ _LONGEST_WAIT = 0.05
 
 
 class Connection:
-    """Open streams to one executor, until it is closed; usable on both sides of a fork.
+    """A source of streams to one executor, until it is closed; usable on both sides of a fork.
 
     With ``executor_url=None`` it starts an executor of its own on first use, one
     per process. Raises ConfigurationError for a malformed URL or key.
@@ -62,7 +62,7 @@ class Connection:
         self._metadata = metadata_of(api_key)
         self._lock = threading.Lock()
         self._closed = False
-        self._closer = False  # somebody closes it, or has
+        self._closer = False  # a close() runs, or has run
         self._links: weakref.WeakSet[Any] = weakref.WeakSet()
         self._channels: Channels | None = None
         self._address: str | None = None
@@ -73,10 +73,10 @@ class Connection:
         _all_connections.add(self)
 
     def waits(self) -> Iterator[float]:
-        """Give the pauses in which an execution waits for a connection.
+        """Yield the pauses in which an execution waits for a connection.
 
-        One iterator for all attempts of an execution bounds them together. None for
-        an embedded executor, which is there once it is started, or never again.
+        One iterator bounds all attempts of an execution together. An embedded
+        executor needs no pauses: once started it is there, or never again.
         """
         if self.embedded is not None:
             return
@@ -133,7 +133,7 @@ class Connection:
             await link.send(messages)
         except BaseException:
             # gRPC ends a call whose write is cancelled, but not one that still waits
-            # for its headers: that one would go on without anybody.
+            # for its headers: that call would go on unattended.
             await link.close()
             raise
         return link
@@ -165,7 +165,7 @@ class Connection:
         return info_from(answer)
 
     def close(self) -> None:
-        """Cancel what runs, end its sandboxes and the embedded executor. Idempotent.
+        """Cancel all runs, end their sandboxes and the embedded executor. Idempotent.
 
         Later calls raise ClientClosedError. A close that is broken off, as by an
         interrupt, is completed by the next one.
@@ -189,7 +189,7 @@ class Connection:
 
     @contextlib.contextmanager
     def _open_channel(self) -> Iterator[None]:
-        """Say what it means that gRPC refuses a call: its channel was closed meanwhile."""
+        """Explain why gRPC refuses a call: its channel was closed meanwhile."""
         try:
             yield
         except ConfigurationError:
@@ -237,7 +237,7 @@ class Connection:
 
     @contextlib.contextmanager
     def _closing(self) -> Iterator[bool]:
-        """Refuse new calls and cancel the running ones; False where another one does, or did."""
+        """Refuse new calls and cancel the runs; yield False where another close does so, or did."""
         with self._lock:
             mine = not self._closer
             self._closed = self._closer = True
@@ -252,7 +252,7 @@ class Connection:
             raise
 
     def _forget(self) -> None:
-        """Start afresh in a forked child: what runs in the parent is the parent's."""
+        """Start afresh in a forked child: the open streams are the parent's."""
         self._lock = threading.Lock()
         for link in list(self._links):
             link.forget()
@@ -268,7 +268,7 @@ def _wait(channels: Channels, pauses: Iterator[float]) -> None:
 
 
 def _in_thread(function: Callable[[], None]) -> Future[None]:
-    """Begin a call in a thread of its own, which goes on whatever becomes of the caller."""
+    """Begin a call in a thread of its own, which goes on even when the caller is cancelled."""
     pool = ThreadPoolExecutor(1, thread_name_prefix="codemode-close")
     future = pool.submit(function)
     pool.shutdown(wait=False)

@@ -1,4 +1,4 @@
-"""The record of one run, made of the executor's messages. Shared by both halves; does no IO."""
+"""The record of one run, made from the executor's messages. Does no IO."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _STATUSES = frozenset({"failed", "timeout", "cancelled", "limit", "crashed"})
 
 
 class Transcript:
-    """Collect what happens in one run, and give its result at any time."""
+    """The record of one run, which has a result at any time."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Transcript:
 
     @property
     def left_a_tool(self) -> bool:
-        """Tell whether a sync tool of the run still holds the thread for sync code."""
+        """Return whether a sync tool of the run still holds the thread for sync code."""
         return self.dispatcher.holds_sync_thread
 
     def keep_chunk(self, data: bytes) -> None:
@@ -71,7 +71,7 @@ class Transcript:
             )
 
     def event(self, message: pb.ExecutorMessage) -> Event | None:
-        """Note a message that needs no answer; return the event that it is, if it is one.
+        """Note a message that needs no answer; return its event, if it has one.
 
         Raises ExecutorProtocolError for more than the limits of the run allow.
         """
@@ -189,7 +189,7 @@ class Transcript:
 
 
 def call_finished(call: ToolCall) -> ToolCallFinished:
-    """Return the event that tells how a call ended."""
+    """Return the event for the end of a call."""
     record = call.record
     return ToolCallFinished(
         call_id=record.call_id,

@@ -49,7 +49,8 @@ def client_error(error: Any, url: str, result: ExecutionResult | None) -> Execut
             return overdue(url, result)
         case grpc.StatusCode.UNIMPLEMENTED:
             return ExecutorProtocolError(
-                f"{url} speaks gRPC, but is no codemode executor of this version: {details}",
+                f"{url} answers gRPC, but is not a Codemode executor of a compatible version: "
+                f"{details}",
                 result=result,
             )
         case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:

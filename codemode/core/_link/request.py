@@ -219,8 +219,8 @@ def _check_code(code: Any) -> None:
         code.encode()
     except UnicodeEncodeError as error:
         raise InvalidRequestError(
-            f"code has a lone surrogate {code[error.start]!r} at {error.start}, which is no "
-            'character; use code.encode("utf-8", "replace").decode()'
+            f"code has a lone surrogate {code[error.start]!r} at {error.start}, which is not "
+            'a character; use code.encode("utf-8", "replace").decode()'
         ) from None
 
 

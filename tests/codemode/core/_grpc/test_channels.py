@@ -230,7 +230,7 @@ def test_server_that_is_no_executor_is_named(half: Half) -> None:
         config = ClientConfig(executor_url=f"http://127.0.0.1:{port}")
         with (
             Codemode.from_client_config(config) as codemode,
-            pytest.raises(ExecutorProtocolError, match="no codemode executor"),
+            pytest.raises(ExecutorProtocolError, match="is not a Codemode executor"),
         ):
             half.run(codemode, "1")
     finally:

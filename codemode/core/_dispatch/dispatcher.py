@@ -36,12 +36,7 @@ from codemode.core.registry import ComponentRegistry
 from codemode.core.result import ToolCallRecord
 from codemode.tools.tool import Tool
 
-__all__ = [
-    "Dispatcher",
-    "ToolCall",
-    "ToolOutcome",
-    "cancel_once",
-]
+__all__ = ["Dispatcher", "cancel_once"]
 
 # A search for near names costs time in this process, and executed code decides how often.
 _MAX_SEARCHES = 50

@@ -12,14 +12,14 @@ from typing import Any
 
 import grpc
 
-from codemode.core._dispatch.dispatcher import Dispatcher, ToolCall, ToolOutcome, cancel_once
+from codemode.core._dispatch.dispatcher import Dispatcher, cancel_once
 from codemode.core._dispatch.threads import UNWIND_SECONDS, off_loop
 from codemode.core._link.driver import Run, Steps
 from codemode.core._link.grpc_errors import client_error, inherited_stream, status_is_lost
 from codemode.core._link.link import Ending, Finished, Link
 from codemode.core._link.request import next_message, result_messages
 from codemode.core.events import Event
-from codemode.core.hooks import OFF_LOOP_BYTES
+from codemode.core.hooks import OFF_LOOP_BYTES, ToolCall, ToolOutcome
 from codemode.core.result import ExecutionResult
 from codemode.errors import ExecutorClientError
 from codemode.protos import codemode_pb2 as pb

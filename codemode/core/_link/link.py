@@ -12,7 +12,8 @@ from typing import Any
 
 import grpc
 
-from codemode.core._dispatch.dispatcher import Dispatcher, ToolCall, ToolOutcome
+from codemode.core._dispatch.dispatcher import Dispatcher
+from codemode.core.hooks import ToolCall, ToolOutcome
 from codemode.core.result import ExecutionResult
 from codemode.protos import codemode_pb2 as pb
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import grpc
 
-from codemode.core._dispatch.dispatcher import Dispatcher, ToolCall, ToolOutcome
+from codemode.core._dispatch.dispatcher import Dispatcher
 from codemode.core._grpc.apart import begin_apart, take
 from codemode.core._link.driver import Run, Steps
 from codemode.core._link.grpc_errors import client_error, inherited_stream
@@ -27,6 +27,7 @@ from codemode.core._link.request import next_message, result_messages
 from codemode.core._link.tool_loop import ToolLoop, Work
 from codemode.core.event_stream import PAUSE
 from codemode.core.events import Event
+from codemode.core.hooks import ToolCall, ToolOutcome
 from codemode.core.result import ExecutionResult
 from codemode.errors import ExecutorClientError
 from codemode.protos import codemode_pb2 as pb

@@ -20,11 +20,12 @@ from typing import Any, TypeVar
 
 from asgiref.sync import ThreadSensitiveContext
 
-from codemode.core._dispatch.dispatcher import Dispatcher, ToolCall, cancel_once
+from codemode.core._dispatch.dispatcher import Dispatcher, cancel_once
 from codemode.core._dispatch.interrupts import is_interrupt
 from codemode.core._dispatch.threads import UNWIND_SECONDS, adopt_locals
 from codemode.core._grpc.apart import call_apart
 from codemode.core._link.link import Finished
+from codemode.core.hooks import ToolCall
 
 __all__ = ["ToolLoop", "Work"]
 

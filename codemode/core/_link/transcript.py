@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, cast
 
-from codemode.core._dispatch.dispatcher import Dispatcher, ToolCall
+from codemode.core._dispatch.dispatcher import Dispatcher
 from codemode.core.events import (
     Event,
     ExecutionStarted,
@@ -13,6 +13,7 @@ from codemode.core.events import (
     ProgressReported,
     ToolCallFinished,
 )
+from codemode.core.hooks import ToolCall
 from codemode.core.result import (
     ExecutionFailure,
     ExecutionResult,

@@ -15,7 +15,9 @@ def without(mutation: Mutation[Cell]) -> RunningServer:
     """Return the server of the cell, which has lost the mechanism."""
     (server,) = (one for one in SERVERS if one.name == mutation.proof.server)
     environment = MUTATIONS.environment(mutation.name)
-    return RunningServer(server, environment=environment, patience=3)
+    # An error may be a request that hangs. A leak is in an answer, which a busy machine delays.
+    patience = 3 if mutation.proof.wrong == "errors" else 30
+    return RunningServer(server, environment=environment, patience=patience)
 
 
 @pytest.mark.deep

@@ -113,7 +113,11 @@ def test_a_child_has_an_embedded_executor_of_its_own(state: str) -> None:
 def test_whatever_a_child_does_its_parent_goes_on(
     executor: ExecutorProcess, state: str, child: str
 ) -> None:
-    assert forked(state, child, 2, executor.url) == ([0, 0], [])
+    # Before 1.82 gRPC's fork handlers crash a child that forks again, if its parent had a call
+    # in flight.
+    crashes = OLD_GRPC and child == "fork_again" and state.startswith("during_a_run")
+    support = "0" if crashes else "unset"
+    assert forked(state, child, 2, executor.url, support=support) == ([0, 0], [])
 
 
 # Programs of their own. ``in_child`` forks, and returns what the child has said.

@@ -419,7 +419,7 @@ def test_a_broken_tool_module_is_logged_with_its_traceback(tmp_path: Path) -> No
         """,
         tmp_path,
     )
-    assert "ERROR:django_codemode.autodiscover:No tool: broken.codemode_tools cannot be" in out
+    assert "ERROR:django_codemode:No tool: broken.codemode_tools cannot be" in out
     assert "Traceback (most recent call last)" in out
 
 

@@ -248,13 +248,12 @@ def test_packages_are_an_option_and_a_variable(folder: Path, way: str) -> None:
         assert codemode.run("import rates, taxes\nrates.KEY + taxes.KEY").value == "ratetax"
 
 
-def test_packages_reach_an_embedded_executor(
-    own: Codemode, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_packages_reach_an_embedded_executor(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _package(folder / "packages", "rates", "KEY = 'rate'")
     monkeypatch.setenv("CODEMODE_EXECUTOR_PACKAGES", str(folder / "packages"))
-    assert own.run("import rates\nrates.KEY").value == "rate"
-    assert "pandas" in own.run(LOADED, profile="data").value
+    with Codemode() as own:
+        assert own.run("import rates\nrates.KEY").value == "rate"
+        assert "pandas" in own.run(LOADED, profile="data").value
 
 
 @pytest.mark.parametrize("made", ["nothing", "a file", "a project", "/", "relative"])

@@ -9,12 +9,15 @@ import itertools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, closing
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any
 
 import pytest
 
 from codemode.core._link import async_carrier, sync_carrier
+
+# None of those that sys.monitoring reserves for debuggers, coverage, profilers and optimizers.
+_TOOL = 3
 
 
 class Blocks:
@@ -138,19 +141,20 @@ def interrupted(code: CodeType, instruction: int) -> Iterator[list[int]]:
     """Raise KeyboardInterrupt before the given instruction that runs of some code."""
     left = itertools.count()
     hit: list[int] = []
+    monitoring = sys.monitoring
+    event = monitoring.events.INSTRUCTION
 
-    def trace(frame: FrameType, event: str, _: Any) -> Any:
-        if frame.f_code is not code:
-            return None
-        frame.f_trace_opcodes = True
-        if event == "opcode" and next(left) == instruction:
-            hit.append(frame.f_lasti)
+    def interrupt(_: CodeType, offset: int) -> None:
+        if next(left) == instruction:
+            hit.append(offset)
             raise KeyboardInterrupt
-        return trace
 
-    before = sys.gettrace()
-    sys.settrace(trace)
+    monitoring.use_tool_id(_TOOL, "interrupts")
+    monitoring.register_callback(_TOOL, event, interrupt)
+    monitoring.set_local_events(_TOOL, code, event)
     try:
         yield hit
     finally:
-        sys.settrace(before)
+        monitoring.set_local_events(_TOOL, code, 0)
+        monitoring.register_callback(_TOOL, event, None)
+        monitoring.free_tool_id(_TOOL)

@@ -29,6 +29,9 @@ from codemode.values import decode, encode
 from tests.support.collisions import PRIME, colliding_slots
 from tests.support.marks import deep_except
 
+# Costs are CPU time, which a busy machine stretches over many times as much of the clock.
+pytestmark = pytest.mark.timeout(600)
+
 SIZE = 64 * 1024
 
 

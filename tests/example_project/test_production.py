@@ -16,8 +16,11 @@ from tests.support.processes import ExecutorProcess
 
 # Of a whole deployment only the server is missing, and the proxy that ends TLS.
 REQUESTS = """
+import faulthandler
 import json
 import django
+
+faulthandler.dump_traceback_later(100, exit=True)  # before the test's own end, which shows nothing
 
 django.setup()
 from django.contrib.auth.models import User

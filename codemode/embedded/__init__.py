@@ -1,0 +1,1 @@
+"""An executor that runs as this process's child."""

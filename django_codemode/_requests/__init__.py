@@ -1,0 +1,1 @@
+"""The parts that views and consumers share for one request."""

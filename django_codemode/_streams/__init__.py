@@ -1,0 +1,1 @@
+"""The parts that streaming views and websockets share."""

@@ -1,0 +1,1 @@
+"""What the host offers: isolation tiers, limits, control groups and work folders."""

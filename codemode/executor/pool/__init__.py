@@ -1,0 +1,1 @@
+"""Warm sandboxes by profile, and the zygotes that fork them."""

@@ -1,0 +1,1 @@
+"""The executor as a server: its command, addresses, keys and health."""

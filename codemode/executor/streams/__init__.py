@@ -1,0 +1,1 @@
+"""One stream of a client: its admission, its sandbox and its runs."""

@@ -20,10 +20,10 @@ from codemode.core._grpc.forking import (
     GRPC,
     ForkSafeStub,
     grpc_of_this_process,
-    keep_for_ever,
     stacks,
 )
 from codemode.core._grpc.greenlets import prepare_grpc
+from codemode.core._grpc.kept import keep_for_ever
 from codemode.errors import ConfigurationError
 from codemode.protos import codemode_pb2 as pb
 from codemode.wire.protobuf import make_stub

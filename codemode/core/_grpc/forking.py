@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import sys
@@ -24,12 +23,13 @@ import grpc.experimental.gevent
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # has no stubs for it
 
 from codemode.core._grpc.apart import call_apart
+from codemode.core._grpc.kept import keep_at_exit, keep_for_ever
 from codemode.errors import ConfigurationError
 
 if sys.platform != "win32":
     import resource
 
-__all__ = ["GRPC", "ForkSafeStub", "grpc_of_this_process", "keep_for_ever", "stacks"]
+__all__ = ["GRPC", "ForkSafeStub", "grpc_of_this_process", "stacks"]
 
 _CORE = "grpc._cython.cygrpc"
 # Callers compare or catch these, so they have to be the same in every gRPC of the process.
@@ -66,7 +66,7 @@ class GRPC:
         # child. To do so it takes a lock, and waits for ever if another thread held the lock
         # at the fork.
         self._core.fork_unregister_channel(channel)
-        return channel
+        return keep_at_exit(channel)
 
     def connected(self, channel: grpc.Channel) -> bool:
         """Return whether a channel for threads is connected; if not, let it connect."""
@@ -135,14 +135,14 @@ class ForkSafeStub:
     def Execute(self, requests: Iterator[Any], **options: Any) -> Any:  # noqa: N802 - the service's
         """Open a stream."""
         with stacks():
-            return self._stub.Execute(requests, **options)
+            return keep_at_exit(self._stub.Execute(requests, **options))
 
     def GetInfo(self, request: Any, **options: Any) -> Any:  # noqa: N802 - the service's
         """Send the request and wait outside of gRPC, not on the stack of the caller's thread."""
 
         def ask() -> Any:
             with stacks():
-                future = self._stub.GetInfo.future(request, **options)
+                future = keep_at_exit(self._stub.GetInfo.future(request, **options))
             return future.result()
 
         return call_apart(ask)
@@ -163,11 +163,6 @@ def grpc_of_this_process() -> GRPC:
             _current = _load_another()
         _used = True
         return _current
-
-
-def keep_for_ever(*things: object) -> None:
-    """Keep what a forked child has inherited: freeing it would call into its parent's gRPC."""
-    _kept.append(things)
 
 
 def _load_another() -> GRPC:
@@ -289,9 +284,6 @@ _current: GRPC | None = GRPC(sys.modules)
 _used = False  # in this process, by a client
 _used_by_others = False  # in the parent, before the fork
 _loaded = 0  # cores beyond the first, in this process and the processes before it
-
-_kept: list[object] = []
-ctypes.pythonapi.Py_IncRef(ctypes.py_object(_kept))  # kept even when the interpreter ends
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

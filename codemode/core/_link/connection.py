@@ -20,8 +20,8 @@ from pydantic import SecretStr
 from codemode.config import TLSConfig
 from codemode.core._dispatch.threads import off_loop
 from codemode.core._grpc.channels import Channels, Target, metadata_of, parse_target
-from codemode.core._grpc.forking import keep_for_ever
 from codemode.core._grpc.greenlets import why_not_async
+from codemode.core._grpc.kept import keep_for_ever
 from codemode.core._link.async_carrier import AsyncLink
 from codemode.core._link.grpc_errors import client_error
 from codemode.core._link.sync_carrier import SyncLink

@@ -51,6 +51,30 @@ def test_it_is_gone_with_a_process_that_does_not_close(folder: Path, end: str) -
     assert wait_until(lambda: leftovers(folder) == [])
 
 
+def test_a_process_ends_where_a_thread_of_grpc_had_its_locks(folder: Path) -> None:
+    """The end of the interpreter stops gRPC's threads anywhere, also where they hold a lock."""
+    source = (
+        START
+        + """
+import gc, grpc, grpc._channel
+events = iter(codemode.stream("7"))
+next(events)
+calls = [o for o in gc.get_objects() if isinstance(o, grpc._channel._MultiThreadedRendezvous)]
+channels = [o for o in gc.get_objects() if isinstance(o, grpc.Channel)]
+assert calls and channels
+locks = [call._state.condition for call in calls]
+locks += [channel._connectivity_state.lock for channel in channels]
+for event in events:
+    pass
+thread = threading.Thread(target=lambda: [lock.acquire() for lock in locks])
+thread.start()
+thread.join()
+"""
+    )
+    assert all_gone([int(run_program(source, folder))])
+    assert wait_until(lambda: leftovers(folder) == [])
+
+
 @pytest.mark.parametrize(
     "code",
     deep_except(["1", "while True: pass", "import time; time.sleep(600)"], "while True: pass"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from codemode.core.result import ExecutionResult, ToolCallRecord
 
 __all__ = [
+    "CallStage",
     "Execution",
     "ExecutionObserver",
     "ToolCall",
@@ -50,6 +52,14 @@ class ToolOutcome:
     failure: ToolFailure | None = None
 
 
+class CallStage(enum.Enum):
+    """How far a call has come."""
+
+    RECEIVED = enum.auto()
+    TAKEN = enum.auto()  # by a thread or a task, which will close the call
+    AT_WORK = enum.auto()  # a sync tool runs, and nothing can stop it any more
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class ToolCall:
     """One call: its tool, its arguments and the context in which it runs.
@@ -57,6 +67,7 @@ class ToolCall:
     ``arguments`` are as received, in ``size`` bytes; ``validated`` are as the
     tool gets them, and empty until they have been checked. ``failure`` is set
     once the call is refused. ``runtime_context`` is empty where the run has none.
+    ``cancelled`` is set by another thread than the one that takes ``stage`` on.
     """
 
     call_id: int
@@ -70,9 +81,8 @@ class ToolCall:
     entry: CallEntry = field(repr=False)
     size: int = field(default=0, repr=False)
     validated: dict[str, Any] = field(default_factory=dict, repr=False)
-    started: bool = False
+    stage: CallStage = CallStage.RECEIVED
     cancelled: bool = False
-    at_work: bool = False
     stop: Callable[[], object] | None = field(default=None, repr=False)
     outcome: ToolOutcome | None = field(default=None, repr=False)
     passed_hooks: list[ToolHook] = field(default_factory=list, repr=False)

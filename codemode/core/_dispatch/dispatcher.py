@@ -31,7 +31,7 @@ from codemode.core.context import (
     bind_tool,
     get_current_execution,
 )
-from codemode.core.hooks import ToolCall, ToolFailure, ToolOutcome
+from codemode.core.hooks import CallStage, ToolCall, ToolFailure, ToolOutcome
 from codemode.core.registry import ComponentRegistry
 from codemode.core.result import ToolCallRecord
 from codemode.tools.tool import Tool
@@ -165,7 +165,7 @@ class Dispatcher:
         if call.failure is not None or call.tool is None:
             return ToolOutcome(failure=call.failure)
         tool = _sync_tool(call, call.tool)
-        call.started = True
+        call.stage = CallStage.TAKEN
         try:
             return call.context.run(self._performer.perform, call, tool)
         except BaseException:
@@ -185,7 +185,7 @@ class Dispatcher:
             done.set_result(ToolOutcome(failure=call.failure))
             return done
         tool = _sync_tool(call, call.tool)
-        call.started = True
+        call.stage = CallStage.TAKEN
         denied = call.context.run(self._extensions.denial, tool, call.runtime_context)
         if denied is not None:
             done.set_result(refuse(call, denied))
@@ -209,7 +209,7 @@ class Dispatcher:
             return ToolOutcome(failure=call.failure)
         if threading.get_ident() != self._thread:
             adopt_locals()
-        call.started = True
+        call.stage = CallStage.TAKEN
         call.stop = _canceller()
         try:
             if tool.asynchronous:
@@ -220,9 +220,10 @@ class Dispatcher:
             return await self._pool_from_loop(call, tool)
         except asyncio.CancelledError:
             # A sync tool that is at work goes on, and its record will show how it ends.
-            if call.at_work and not tool.asynchronous and tool.thread_sensitive:
+            at_work = call.stage is CallStage.AT_WORK
+            if at_work and not tool.asynchronous and tool.thread_sensitive:
                 self._left = call
-            outcome = call.outcome or (_CANCELLED if call.at_work else refuse(call, CANCELLED))
+            outcome = call.outcome or (_CANCELLED if at_work else refuse(call, CANCELLED))
             # A thread-sensitive sync tool that has run calls the hooks in its own thread.
             if call.passed_hooks and (tool.asynchronous or not tool.thread_sensitive):
                 await on_sync_thread(run_after_hooks, call, outcome)
@@ -249,7 +250,7 @@ class Dispatcher:
             stop = call.stop
             if stop is not None:
                 stop()
-            elif not call.started:
+            elif call.stage is CallStage.RECEIVED:
                 # The call's task may have been cancelled before its first step.
                 refuse(call, CANCELLED)
                 self._close(call)

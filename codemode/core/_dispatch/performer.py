@@ -13,7 +13,14 @@ from codemode.core._dispatch.call_checks import run_after_hooks, run_before_hook
 from codemode.core._dispatch.extensions import Extensions
 from codemode.core._dispatch.interrupts import is_interrupt
 from codemode.core._dispatch.threads import adopt_locals, call_each, off_loop, on_sync_thread
-from codemode.core.hooks import OFF_LOOP_BYTES, ToolCall, ToolFailure, ToolOutcome, failure_of
+from codemode.core.hooks import (
+    OFF_LOOP_BYTES,
+    CallStage,
+    ToolCall,
+    ToolFailure,
+    ToolOutcome,
+    failure_of,
+)
 from codemode.errors import ValueEncodingError
 from codemode.tools.errors import ToolError
 from codemode.tools.tool import Tool
@@ -100,7 +107,7 @@ class Performer:
 
     def run(self, call: ToolCall, tool: Tool) -> ToolOutcome:
         """Run an admitted call of a sync tool and encode its value."""
-        call.at_work = True
+        call.stage = CallStage.AT_WORK
         try:
             value = tool.call(call.runtime_context, call.validated)
             if inspect.isawaitable(value):

@@ -21,7 +21,7 @@ __all__ = ["Belongings", "belongings", "settled"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Belongings:
-    """Say what a client and an executor hold."""
+    """What a client and an executor hold: processes, descriptors, threads and memory."""
 
     processes: int
     descriptors: tuple[int, int]
@@ -44,14 +44,14 @@ def belongings(executor: ExecutorProcess) -> Belongings:
 
 
 def settled(executor: ExecutorProcess, before: Belongings, memory: int) -> bool:
-    """Tell whether both sides came back to what they held, within what a moment may differ."""
+    """Return whether both sides hold what they held before, within the normal variation."""
 
     def close() -> bool:
         now = belongings(executor)
         return (
             now.processes <= before.processes + 1
             and all(b <= a + 8 for a, b in zip(before.descriptors, now.descriptors, strict=True))
-            # Pools start threads on demand, as many as calls overlap.
+            # Pools start threads on demand: as many as there are overlapping calls.
             and all(b <= a + 16 for a, b in zip(before.threads, now.threads, strict=True))
             and all(b <= a + memory for a, b in zip(before.memory, now.memory, strict=True))
         )

@@ -1,4 +1,4 @@
-"""Callers of several tenants, who execute at once."""
+"""Callers of several tenants that execute at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def tenant_of(context: RuntimeContext | None) -> str:
 
 
 class Callers:
-    """Execute for several tenants, and remember how each execution ended."""
+    """Executions for several tenants, with a record of how each one ended."""
 
     def __init__(self, codemode: Codemode) -> None:
         self.codemode = codemode

@@ -1,4 +1,4 @@
-"""Keys that meet in a dict."""
+"""Keys that collide in a dict."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ PRIME = 2**61 - 1
 
 
 def colliding_slots(bits: int) -> list[int]:
-    """Return integers of different hashes that meet in a dict of ``2**bits`` slots.
+    """Return integers of different hashes that collide in a dict of ``2**bits`` slots.
 
-    The first third are the slots along the cycle on which a search ends; each other
-    key is searched through many of them.
+    The first third are the slots along the cycle on which a search ends. The search for each other
+    key passes through many of these slots.
     """
     size = 1 << bits
     mask = size - 1

@@ -1,4 +1,4 @@
-"""Calling the commands, in this process and as processes of their own."""
+"""Calls of the commands, in this process and as processes of their own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.paths import ROOT
 __all__ = ["FOR_ALL", "call", "run", "start"]
 
 
-# What a test gives to all the processes that it starts.
+# Passed by a test to every process that it starts.
 FOR_ALL: dict[str, str] = {}
 
 
@@ -32,13 +32,13 @@ def environment(**variables: str) -> dict[str, str]:
     """Return an environment in which the commands find the project of the tests."""
     path = os.pathsep.join(map(str, [ROOT, ROOT / "example_project"]))
     base = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
-    # How far this host can isolate is not what the tests of the commands are about.
+    # These tests do not depend on how well this host can isolate.
     tier = {k: v for k, v in os.environ.items() if k == "CODEMODE_EXECUTOR_MIN_TIER"}
     return {**base, **tier, "DJANGO_SETTINGS_MODULE": "tests.settings", **FOR_ALL, **variables}
 
 
 def start(command: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-    """Start a command as a process of its own."""
+    """Start a command in a new process."""
     return subprocess.Popen(
         [sys.executable, "-m", "django", command, *arguments],
         env=environment(**variables),
@@ -51,7 +51,7 @@ def start(command: str, *arguments: str, **variables: str) -> subprocess.Popen[s
 
 
 def run(command: str, *arguments: str, stdin: str = "", **variables: str) -> tuple[int, str, str]:
-    """Run a command as a process of its own; return exit status, stdout and stderr."""
+    """Run a command in a new process; return exit status, stdout and stderr."""
     with start(command, *arguments, **variables) as process:
         out, err = process.communicate(stdin, timeout=60)
     return process.returncode, out, err

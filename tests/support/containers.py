@@ -1,4 +1,4 @@
-"""Hosts that offer less: what lesser_host.py takes away."""
+"""Specifications of hosts that offer less, for lesser_host.py."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAMESPACE_CALLS = (
 
 LANDLOCK_CALLS = "landlock_create_ruleset landlock_add_rule landlock_restrict_self".split()
 
-# What container runtimes leave root by default, by number.
+# The capabilities, by number, that container runtimes leave to root by default.
 CONTAINER_CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31)
 
 

@@ -1,4 +1,4 @@
-"""When a sandbox dies, by the kernel's word, and the states in which it may be caught."""
+"""The moment of a sandbox's death as the kernel reports it, and the states in which it may die."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ __all__ = [
 PROMISED_SECONDS = 0.2
 _STILL_SECONDS = 0.1
 
-# What the code does when its end comes: without one it would go on for longer than any test.
-# Each begins by telling which process it is.
+# What the code does when it is ended. Without an end it would run longer than any test. Each code
+# first reports its process.
 STATES = {
     "loop": "while True: pass",
     "sleep": "import time\ntime.sleep(600)",
@@ -50,10 +50,9 @@ threading.Thread(target=tick, daemon=True).start()
 
 
 class Sandbox:
-    """Be the tools by which code shows its process and is held, and watch that process.
+    """Tools by which code reports its process and is held, and a watch on that process.
 
-    A thread waits for the death, so that neither the caller's thread nor its
-    loop has to be on time.
+    A thread waits for the death, so the caller's thread and its loop need not be on time.
     """
 
     def __init__(self, codemode: Codemode, executor_pid: int) -> None:
@@ -69,7 +68,7 @@ class Sandbox:
             codemode.registry.register_tool(tool.__name__, tool, overwrite=True)
 
     def code(self, state: str, *, ticking: bool = False) -> str:
-        """Return code that ends up in one of the states; ``ticking`` prints meanwhile."""
+        """Return code that reaches one of the states; with ``ticking`` it prints meanwhile."""
         return PROLOGUE + (_TICKER if ticking else "") + STATES[state]
 
     def here(self, pid: int) -> None:
@@ -79,14 +78,14 @@ class Sandbox:
         self.arrived.set()
 
     def hold(self) -> str:
-        """Be a sync tool that cannot be stopped, and ends only after its sandbox."""
+        """Hold a sync tool that cannot be stopped and ends only after its sandbox."""
         self.in_tool.set()
         self.ended.wait(PATIENCE)
         self.let_go.set()
         return "too late"
 
     async def endless(self) -> None:
-        """Be an async tool that has to wait a little when it is cancelled."""
+        """Wait without end in an async tool, which unwinds for a moment when it is cancelled."""
         self.in_tool.set()
         try:
             await asyncio.sleep(600)
@@ -95,11 +94,11 @@ class Sandbox:
             self.unwound.append("finally")
 
     def is_in(self, state: str) -> bool:
-        """Tell whether the code has come to its state."""
+        """Return whether the code has reached its state."""
         return self._entry(state).is_set()
 
     def wait_in(self, state: str) -> None:
-        """Wait until the code has come, and had time to be where the state says."""
+        """Wait until the code has reached its state, with time for the state to settle."""
         assert self._entry(state).wait(PATIENCE)
         arrive(self.pid, state)
 
@@ -107,13 +106,13 @@ class Sandbox:
         return self.in_tool if "tool" in state else self.arrived
 
     def seconds_after(self, cause: float) -> float:
-        """Return how long after an instant of ``time.monotonic()`` the sandbox has died."""
+        """Return how long after an instant of ``time.monotonic()`` the sandbox died."""
         assert self.ended.wait(PATIENCE), "the sandbox lives on"
         return self.died_at - cause
 
     def _suspects(self, pid: int) -> list[int]:
-        # In a PID namespace the code knows itself as 1. Of the executor's children
-        # at this moment it is the first one to die: the others are idle and warm.
+        # In a PID namespace the code's own process id is 1. The sandbox is the first of the
+        # executor's present children to die: the others are idle and warm.
         return [pid] if pid > 1 else descendants(self._executor_pid)
 
     def _watch(self, fds: list[int]) -> None:
@@ -125,7 +124,7 @@ class Sandbox:
 
 
 def arrive(pid: int, state: str) -> None:
-    """Give the code in process ``pid`` the time to be where the state says."""
+    """Give the code in process ``pid`` time to reach its state."""
     if state == "output" and pid > 1:
         assert wait_until(lambda: _stands_still(pid), PATIENCE)
     else:
@@ -133,7 +132,7 @@ def arrive(pid: int, state: str) -> None:
 
 
 def seconds_until_death(pid: int, cause: Callable[[], Any]) -> float:
-    """Cause the end of a process, and return how long after it it was dead."""
+    """Cause the end of a process; return how many seconds later it was dead."""
     fd = os.pidfd_open(pid)
     try:
         began = time.monotonic()
@@ -145,7 +144,7 @@ def seconds_until_death(pid: int, cause: Callable[[], Any]) -> float:
 
 
 def best_of(attempts: int, measure: Callable[[], float]) -> float:
-    """Return the first time that keeps the promise, else the best: the machine may be busy."""
+    """Return the first time that keeps the promise, else the shortest: the machine may be busy."""
     best = float("inf")
     for _ in range(attempts):
         best = min(best, measure())
@@ -162,7 +161,7 @@ def _wait_for_death(fds: list[int]) -> None:
 
 
 def _stands_still(pid: int) -> bool:
-    """Tell whether a process uses no CPU: it waits in the kernel, such as for a reader."""
+    """Return whether a process uses no CPU because it waits in the kernel, e.g. for a reader."""
     before = sum(psutil.Process(pid).cpu_times()[:2])
     time.sleep(_STILL_SECONDS)
     process = psutil.Process(pid)

@@ -1,4 +1,4 @@
-"""Real servers in threads of the test, and clients that are logged in to them."""
+"""Real servers in threads of the test, and logged-in clients of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TOKEN = "a" * 32
 
 @contextmanager
 def asgi_serves(app: Any) -> Iterator[str]:
-    """Serve an ASGI application by uvicorn; give the address, such as ``127.0.0.1:8123``."""
+    """Serve an ASGI application by uvicorn; yield the address, such as ``127.0.0.1:8123``."""
     config = uvicorn.Config(
         app, host="127.0.0.1", port=0, lifespan="off", log_config=None, ws="websockets-sansio"
     )
@@ -45,7 +45,7 @@ class _QuietHandler(WSGIRequestHandler):
 
 @contextmanager
 def wsgi_serves(app: Any) -> Iterator[str]:
-    """Serve a WSGI application by one thread; give the address."""
+    """Serve a WSGI application by one thread; yield the address."""
     with make_server("127.0.0.1", 0, app, WSGIServer, _QuietHandler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -58,7 +58,7 @@ def wsgi_serves(app: Any) -> Iterator[str]:
 
 
 def session_headers(user: User) -> dict[str, str]:
-    """Return the headers of a browser that is logged in, its CSRF token included."""
+    """Return the headers of a logged-in browser, its CSRF token included."""
     client = Client()
     client.force_login(user)
     session = client.cookies[settings.SESSION_COOKIE_NAME].value

@@ -1,4 +1,4 @@
-"""Programs that own an embedded executor, for tests of what becomes of it."""
+"""Programs that own an embedded executor, for tests of its lifetime."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 def run_program(source: str, folder: Path, *arguments: str, says: str = "") -> str:
     """Run a program to its end; return what it printed.
 
-    On stderr it may say nothing but lines with ``says`` in them.
+    On stderr, only lines that contain ``says`` are allowed.
     """
     done = subprocess.run(
         command(source, *arguments),
@@ -52,9 +52,9 @@ def run_program(source: str, folder: Path, *arguments: str, says: str = "") -> s
         line
         for line in done.stderr.splitlines()
         if not (says and says in line)
-        # By this an older gRPC introduces the first line of its log.
+        # An older gRPC prints this before its first log line.
         and not (says and "absl::InitializeLog" in line)
-        # By this asyncio's debug mode tells of a busy machine.
+        # asyncio's debug mode prints this on a busy machine.
         and not line.startswith("Executing <")
     ]
     assert (done.returncode, said) == (0, []), (done.returncode, done.stderr)
@@ -62,12 +62,12 @@ def run_program(source: str, folder: Path, *arguments: str, says: str = "") -> s
 
 
 def family(pid: int) -> list[int]:
-    """Return the executor's process and all below it."""
+    """Return the executor's process and all processes below it."""
     return [pid, *descendants(pid)]
 
 
 def all_gone(pids: list[int], seconds: float = 60.0) -> bool:
-    """Wait until none of the processes runs."""
+    """Wait until none of the processes is running."""
     return wait_until(lambda: not any(map(is_running, pids)), seconds)
 
 

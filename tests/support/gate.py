@@ -8,7 +8,7 @@ __all__ = ["Gate"]
 
 
 class Gate:
-    """Be a tool that holds its execution, and so its sandbox, until it is opened."""
+    """A tool that holds its execution, and so its sandbox, until it is opened."""
 
     def __init__(self) -> None:
         self.held = 0

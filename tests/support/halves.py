@@ -11,7 +11,7 @@ __all__ = ["Half"]
 
 
 class Half:
-    """Run code by one of the two halves, from a thread that has no event loop."""
+    """One of the two halves, run from a thread that has no event loop."""
 
     def __init__(self, name: Literal["sync", "async"]) -> None:
         self.name = name

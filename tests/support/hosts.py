@@ -1,4 +1,4 @@
-"""What this host can do, for tests that need a certain tier, and executors of one tier."""
+"""The abilities of this host, for tests that need a certain tier, and executors of one tier."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ __all__ = ["delegated", "needs_tier", "offered"]
 
 @cache
 def offered(tier: Tier) -> str:
-    """Say why the host does not offer a tier; empty when it does."""
-    # In a thread, as an async test has a loop already.
+    """Return why the host does not offer a tier; empty when it does."""
+    # In a thread, because an async test already has a loop.
     with ThreadPoolExecutor(1) as thread:
         try:
             thread.submit(lambda: asyncio.run(choose("unsafe", CEILINGS, tier=tier))).result()
@@ -30,10 +30,10 @@ def offered(tier: Tier) -> str:
 
 
 def needs_tier(tier: Tier) -> None:
-    """Skip the test, by the name of the tier, where the host lacks it.
+    """Skip the test, naming the tier, where the host lacks it.
 
-    ``CODEMODE_TEST_TIER_REQUIRED`` names a tier whose tests fail then: who sets
-    it knows that the host has it.
+    ``CODEMODE_TEST_TIER_REQUIRED`` names a tier whose tests then fail instead: whoever sets it
+    asserts that the host has the tier.
     """
     if why := offered(tier):
         reason = f"tier {tier} is not offered here: {why}"

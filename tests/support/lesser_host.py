@@ -1,11 +1,10 @@
-"""Become a command on a host that can do less: ``lesser_host.py SPEC COMMAND ...``.
+"""A command on a host that can do less: ``lesser_host.py SPEC COMMAND ...``.
 
-SPEC is a JSON object: ``answers`` maps system calls to the errno they are
-answered with, ``refused_limits`` are resource limits that cannot be set,
-``only`` are the numbers of those that are allowed at all,
-``no_new_namespaces`` refuses clone with namespace flags as container runtimes
-do, ``capabilities`` are those that stay, ``uid`` is who to be, ``threads`` how
-many that user may have.
+SPEC is a JSON object. ``answers`` maps system calls to the errno that they return.
+``refused_limits`` are resource limits that cannot be set. ``only`` are the numbers of the only
+system calls that are allowed. ``no_new_namespaces`` refuses clone with namespace flags as container
+runtimes do. ``capabilities`` are the remaining ones, ``uid`` is the user to become, and ``threads``
+is how many threads that user may have.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _PR_CAPBSET_DROP = 24
 
 
 def main() -> None:
-    """Take away what the specification says, then execute the command."""
+    """Apply the restrictions of the specification, then execute the command."""
     spec = json.loads(sys.argv[1])
     numbers = NUMBERS[os.uname().machine]
     code = [(_LOAD, 0, 0, 0)]
@@ -50,7 +49,7 @@ def main() -> None:
             (_RETURN, 0, 0, _ERRNO | errno.EPERM),
         ]
     for limit in spec.get("refused_limits", ()):
-        # Only where new values are given: they may be asked for.
+        # Refused only where new values are given: reading a limit is allowed.
         code += [
             (_JUMP_EQUAL, 0, 6, numbers["prlimit64"]),
             (_LOAD, 0, 0, 24),
@@ -68,7 +67,7 @@ def main() -> None:
         code.append((_RETURN, 0, 0, _ALLOW))
     if "threads" in spec:
         resource.setrlimit(resource.RLIMIT_NPROC, (spec["threads"], spec["threads"]))
-    # Only root has any to give up.
+    # Only root has capabilities to drop.
     if "capabilities" in spec and os.geteuid() == 0:
         for capability in set(range(41)) - set(spec["capabilities"]):
             prctl(_PR_CAPBSET_DROP, capability)

@@ -11,9 +11,9 @@ __all__ = ["deep_except"]
 
 
 def deep_except(values: Iterable[Any], *everyday: Any) -> list[Any]:
-    """Return parameters of a test of which all but some are left to the deep tests.
+    """Return parameters of a test; all but the given ones are left to the deep tests.
 
-    Raises ValueError when one of those is no parameter.
+    Raises ValueError when a given one is not a parameter.
     """
     values = list(values)
     if unknown := [value for value in everyday if value not in values]:

@@ -1,12 +1,13 @@
-"""Mutations: mechanisms that the product loses on request, to show that the tests notice.
+"""Mutations: mechanisms that the product loses on request, to prove that the tests notice.
 
 The mutations of an area are beside its tests, in a module with one ``MUTATIONS``. Each is
-registered with its proof: what must notice the loss. A mechanism is lost in one of two ways. A
-function replaces it in the process that calls the function, or the product leaves it out by a
-setting, as the executor does with the layers of a sandbox.
+registered with its proof: the test or cell that must notice the loss. A mechanism is removed in one
+of two ways. Either a function replaces it in the process that calls the function, or the product
+leaves it out by a setting, as the executor does with the layers of a sandbox.
 
-As a pytest plugin (``-p tests.support.mutations``) this module takes away what the environment
-names. ``python -m tests.support.mutations AREA ...`` tries all mutations and prints a table.
+As a pytest plugin (``-p tests.support.mutations``) this module removes the mechanism that the
+environment names. ``python -m tests.support.mutations AREA ...`` tries all mutations and prints a
+table.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class Mutations[Proof]:
         self._cases += [Mutation(name=name, proof=proof) for proof in proofs]
 
     def noticed_by(self, proof: Proof, *more: Proof) -> Callable[[Function], Function]:
-        """Register the decorated function, which takes away the mechanism of its name."""
+        """Register the decorated function, which removes the mechanism that it is named after."""
 
         def register(function: Function) -> Function:
             self._functions[function.__name__] = function
@@ -92,52 +93,52 @@ class Mutations[Proof]:
         return register
 
     def take_away(self, name: str) -> None:
-        """Take a mechanism away from this process, for ever."""
+        """Remove a mechanism from this process, permanently."""
         self._functions[name]()
 
     def take_all_away(self) -> None:
-        """Take every mechanism away; raise AssertionError if one is not where it was."""
+        """Remove every mechanism; raise AssertionError if one was not found in its place."""
         for name in self._functions:
             self.take_away(name)
 
     def environment(self, name: str) -> dict[str, str]:
-        """Return the variable by which another process knows what to take away."""
+        """Return the environment variable that tells another process what to remove."""
         assert name in self._functions, name
         return {_VARIABLE: f"{self._module}:{name}"}
 
 
 def each(mutations: Iterable[Mutation[Any]]) -> pytest.MarkDecorator:
-    """Return the mark by which a test is called with each ``mutation``."""
+    """Return the mark that parametrises a test with each ``mutation``."""
     return pytest.mark.parametrize("mutation", list(mutations), ids=str)
 
 
 def put(owner: Any, name: str, replacement: Any) -> None:
-    """Replace an attribute, which must be there."""
+    """Replace an attribute, which must exist."""
     assert hasattr(owner, name), f"{owner} has no {name}"
     setattr(owner, name, replacement)
 
 
 def nothing(*args: Any) -> None:
-    """Stand in for a function that is lost."""
+    """Stand in for a removed function."""
 
 
 def take_away_what_the_environment_names() -> None:
-    """Take a mechanism away from this process, if its environment says so."""
+    """Remove a mechanism from this process if its environment says so."""
     if named := os.environ.get(_VARIABLE):
         module, _, name = named.partition(":")
         mutations: Mutations[Any] = importlib.import_module(module).MUTATIONS
         mutations.take_away(name)
 
 
-# The runner of proofs that are tests.
+# The runner of those proofs that are tests.
 
 
 def run_without(mutations: Mutations[str], mutation: Mutation[str]) -> str:
-    """Run the test that is the proof, in a process without the mechanism; return its output."""
+    """Run the proof, a test, in a process without the mechanism; return its output."""
     command = [sys.executable, "-m", "pytest", "-n0", "-q", "-x", "-m", ""]
     command += ["-p", "no:cacheprovider", "-p", "tests.support.mutations"]
     command += ["--timeout", "60", f"tests/{mutation.proof}"]
-    # A killed process leaves its files behind, but not here.
+    # A killed process leaves its files behind; the temporary folder removes them.
     with tempfile.TemporaryDirectory(prefix="cm-") as folder:
         environment = {
             **mutations.environment(mutation.name),
@@ -165,7 +166,7 @@ def _output(process: subprocess.Popen[str]) -> str:
             return process.communicate(timeout=10)[0]
         except subprocess.TimeoutExpired as error:
             if (seen and noticed(_text(error.output))) or time.monotonic() > deadline:
-                # Its executor goes with it.
+                # The process group includes its executor.
                 os.killpg(process.pid, signal.SIGKILL)
                 return process.communicate()[0]
             seen = noticed(_text(error.output))
@@ -176,18 +177,18 @@ def _text(output: bytes | str | None) -> str:
 
 
 def noticed(output: str) -> bool:
-    """Tell whether it was a test that failed: it was found, and could begin."""
+    """Return whether the failure is a test's: the test was found and could begin."""
     return re.search(r"^\.*F", output, re.MULTILINE) is not None
 
 
-# The plugin of that process.
+# The plugin of the mutated process.
 
 
 _status = 0
 
 
 def pytest_configure() -> None:
-    """Take away what the environment names."""
+    """Remove the mechanism that the environment names."""
     take_away_what_the_environment_names()
 
 
@@ -199,7 +200,7 @@ def pytest_sessionfinish(exitstatus: int) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure() -> None:
-    """End at once: threads that are stuck would hold up the end for ever."""
+    """Exit at once: stuck threads would delay the end forever."""
     sys.stdout.flush()
     os._exit(_status)
 
@@ -235,7 +236,7 @@ class _Report:
 
 
 def report(area: str) -> bool:
-    """Try the mutations of an area and print what came of it; tell whether all were noticed."""
+    """Try the mutations of an area and print the outcome; return whether all were noticed."""
     plugin = _Report()
     print(f"| without this mechanism of {area} | this must notice | |\n| --- | --- | --- |")
     options = ("-n0", "-m", "", "-p", "no:cacheprovider", "-p", "no:terminal")
@@ -245,7 +246,7 @@ def report(area: str) -> bool:
 
 
 def main() -> int:
-    """Print the reports that are asked for; return 1 when a mutation was not noticed."""
+    """Print the requested reports; return 1 when a mutation was not noticed."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.support.mutations",
         description="Take mechanisms away, and show whether the tests notice.",
@@ -258,5 +259,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # As the module that the tests import, whose classes are these.
+    # Imported under the name that the tests use, so that the classes are the same.
     sys.exit(importlib.import_module("tests.support.mutations").main())

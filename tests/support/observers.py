@@ -11,7 +11,7 @@ __all__ = ["Watcher"]
 
 
 class Watcher:
-    """Write down what an observer is told."""
+    """An observer that writes down what it receives."""
 
     def __init__(self, name: str = "", log: list[tuple[str, str]] | None = None) -> None:
         self.name = name
@@ -33,7 +33,7 @@ class Watcher:
         self.finished.append((execution, result, error))
 
     def only(self) -> tuple[Execution, ExecutionResult | None, BaseException | None]:
-        """Return the one end, which must be of the one begin."""
+        """Return the only end, which must match the only begin."""
         assert len(self.started) == len(self.finished) == 1
         assert self.finished[0][0] is self.started[0]
         return self.finished[0]

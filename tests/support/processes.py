@@ -1,4 +1,4 @@
-"""Real executor processes for tests, and what /proc tells about them."""
+"""Real executor processes for tests, and what /proc shows about them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _STOP_SECONDS = 60.0
 
 
 class ExecutorProcess:
-    """Be one ``python -m codemode.executor`` on a Unix socket, or where ``listen`` says.
+    """One ``python -m codemode.executor`` on a Unix socket, or where ``listen`` says.
 
     It may be killed, and started again at the same address.
     """
@@ -78,13 +78,13 @@ class ExecutorProcess:
 
     @property
     def zygote(self) -> int:
-        """Return the process id of the one zygote, once there is one."""
+        """Return the process id of the only zygote, once it exists."""
         assert wait_until(lambda: len(self.zygotes()) == 1), self.log
         (zygote,) = self.zygotes()
         return zygote
 
     def zygotes(self) -> list[int]:
-        """Return the process ids of all zygotes, also of one that is dead and not yet reaped."""
+        """Return the process ids of all zygotes, even of one that is dead and not yet reaped."""
         return [child.pid for child in psutil.Process(self.pid).children()]
 
     @property
@@ -107,25 +107,25 @@ class ExecutorProcess:
                 stdout=log,
                 stderr=log,
                 pass_fds=(ready_write,),
-                # What it leaves when it is killed goes with the folder.
+                # Removes, with the folder, what a killed executor leaves behind.
                 env={**inherited, "TMPDIR": str(self.folder), **self._environment},
             )
         os.close(ready_write)
         with os.fdopen(ready, "rb") as pipe:
-            # End of file when it ends before it is ready.
+            # The line is empty (end of file) when the executor ends before it is ready.
             if pipe.read(5) != b"ready":
                 self._process.wait(_START_SECONDS)
                 raise AssertionError(f"the executor did not start: {self.log}")
         return self
 
     def kill(self) -> None:
-        """Kill the executor process alone, as the kernel would when memory runs out."""
+        """Kill the executor process alone, as the kernel does when memory runs out."""
         assert self._process is not None
         self._process.kill()
         self._process.wait(_STOP_SECONDS)
 
     def stop(self) -> int:
-        """End it politely, and check that nothing of it stays."""
+        """Stop the executor by SIGTERM, and check that nothing of it remains."""
         assert self._process is not None
         below = descendants(self.pid)
         self._process.terminate()
@@ -142,7 +142,7 @@ class ExecutorProcess:
 
 
 def threads_of_executions() -> list[str]:
-    """Return the stacks of the threads that the client has beside those of its callers."""
+    """Return the stacks of the client's threads, other than those of its callers."""
     stacks = [
         traceback.format_stack(frame)
         for thread, frame in sys._current_frames().items()
@@ -161,28 +161,28 @@ def descendants(pid: int) -> list[int]:
 
 @contextlib.contextmanager
 def ending_all_it_starts() -> Iterator[None]:
-    """Check that each process that this one starts in the block has ended with it.
+    """Check that every process that this process starts in the block has ended with it.
 
-    Only this process's own children count: below those that were there before,
-    such as an executor that tests share, processes come and go meanwhile.
+    Only this process's own children count. Below the children that existed before, such as an
+    executor that tests share, processes come and go meanwhile.
     """
     before = set(psutil.Process().children())
     yield
-    # One that was being made when all was stopped is killed, and gone a moment later.
+    # A process that was being forked while all was stopped is killed, and gone a moment later.
     started = set(psutil.Process().children()) - before
     _, alive = psutil.wait_procs(started, timeout=60)
     assert not alive
 
 
 def process_named(name: str) -> int | None:
-    """Return the id of the process that has given itself this name."""
+    """Return the id of the process that has named itself so."""
     named = (each.pid for each in psutil.process_iter(["name"]) if each.info["name"] == name)
     return next(named, None)
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody listens on, for a server that must be told one."""
-    # Below the ports that the system gives to connections, and none of another worker's.
+    """Return an unused port of loopback, for a server that needs a port number."""
+    # Below the ports that the system gives to connections, and outside other workers' ranges.
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
     for port in random.sample(range(20_000 + worker, 32_000, 8), 100):
         with socket.socket() as probe:
@@ -195,7 +195,7 @@ def free_port() -> int:
 
 
 def is_running(process: int | str) -> bool:
-    """Tell whether a process, by its id or its name, exists and is no zombie."""
+    """Return whether a process, by its id or its name, exists and is not a zombie."""
     pid = process_named(process) if isinstance(process, str) else process
     if pid is None:
         return False
@@ -211,7 +211,7 @@ def open_descriptors(pid: int) -> int:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
-    """Wait for a condition, and tell whether it came true in time."""
+    """Wait for a condition; return whether it became true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -221,7 +221,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
 
 
 async def becomes(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
-    """Wait for a condition in an event loop, and tell whether it came true in time."""
+    """Wait for a condition in an event loop; return whether it became true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -45,7 +45,7 @@ def call(number: int, *, run: int = RUN) -> bytes:
 
 
 class Hearer:
-    """Be the client of a run: keep what it is told."""
+    """A client of a run that keeps every event it receives."""
 
     def __init__(self) -> None:
         self.messages: list[pb.ExecutorMessage] = []
@@ -66,7 +66,7 @@ class Hearer:
 
 
 class Puppet:
-    """Be a real process whose frames the test writes."""
+    """A real process whose frames the test writes."""
 
     def __init__(self) -> None:
         self.child = Child(1, MAX_VALUE)
@@ -124,7 +124,7 @@ async def serve(
     session: bool = True,
     hearer: Hearer | None = None,
 ) -> tuple[Hearer, bool | None]:
-    """Carry a run whose child sends ``data``; return what the client heard."""
+    """Carry a run whose child sends ``data``; return what the client received."""
     hearer = hearer or Hearer()
     run = Run(
         pb.Run(run_id=RUN, code="1", execution_id="e"),

@@ -1,4 +1,4 @@
-"""A client of the executor's stream made by hand."""
+"""A hand-made client of the executor's stream."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["RawStream", "opening"]
 
 
 class RawStream:
-    """Be a client made by hand: it sends what it is told and collects what comes."""
+    """A hand-made client: it sends the given messages and collects the answers."""
 
     def __init__(self, channel: grpc.aio.Channel, *, extra: bytes = b"") -> None:
         method = "/codemode.v1.ExecutorService/Execute"

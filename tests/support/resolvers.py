@@ -1,4 +1,4 @@
-"""Numbers of system calls from sources that are not ours: libseccomp and the kernel's headers."""
+"""Numbers of system calls from independent sources: libseccomp and the kernel's headers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _libseccomp(machine: str, names: Iterable[str]) -> Mapping[str, int] | None:
     resolve = library.seccomp_syscall_resolve_name_arch
     resolve.argtypes = (ctypes.c_uint32, ctypes.c_char_p)
     numbers = {name: resolve(_ARCHITECTURES[machine], name.encode()) for name in names}
-    # Negative ones stand for calls that only other machines have.
+    # Negative numbers stand for calls that only other machines have.
     return {name: number for name, number in numbers.items() if number >= 0}
 
 
@@ -42,7 +42,7 @@ def _headers(machine: str, names: Iterable[str]) -> Mapping[str, int] | None:
     text = path.read_text()
     defined = re.findall(r"^#define\s+(__NR(?:3264)?_\w+)\s+(\d+)", text, re.MULTILINE)
     by_macro = {macro: int(number) for macro, number in defined}
-    # The generic table defines what differs on 32-bit machines in two steps.
+    # The generic table takes two steps to define what differs on 32-bit machines.
     aliases = re.findall(r"^#define\s+(__NR_\w+)\s+(__NR3264_\w+)", text, re.MULTILINE)
     by_macro |= {macro: by_macro[other] for macro, other in aliases if other in by_macro}
     known = {macro.removeprefix("__NR_"): number for macro, number in by_macro.items()}

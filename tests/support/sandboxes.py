@@ -6,11 +6,11 @@ __all__ = ["Sandboxes"]
 
 
 class Sandboxes:
-    """Be the tool by which code tells the process ids of its sandboxes."""
+    """A tool by which code reports the process ids of its sandboxes."""
 
     def __init__(self) -> None:
         self.pids: list[int] = []
 
     def run(self, pid: int) -> None:
-        """Note a process id."""
+        """Record a process id."""
         self.pids.append(pid)

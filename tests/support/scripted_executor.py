@@ -18,7 +18,7 @@ __all__ = ["DONE", "STARTED", "FakeExecutor", "scripted"]
 
 
 class FakeExecutor(codemode_pb2_grpc.ExecutorServiceServicer):
-    """Be a real gRPC server that says what a test wants an executor to say."""
+    """A real gRPC server that answers with what the test wants an executor to send."""
 
     def __init__(self, script: Callable[[Iterator[pb.ClientMessage]], Iterator[Any]]) -> None:
         self.script = script

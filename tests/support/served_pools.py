@@ -1,4 +1,4 @@
-"""An executor in this process, of which the tests see the default pool."""
+"""An executor in this process, whose default pool the tests see."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATIENCE = 60.0
 
 
 class Served:
-    """Be an executor in this process, its default pool and a client of it."""
+    """An executor in this process, its default pool and a client of it."""
 
     def __init__(self, server: ExecutorServer, codemode: Codemode) -> None:
         self.server = server
@@ -36,7 +36,7 @@ class Served:
 
     @property
     def zygote(self) -> int:
-        """Return the process id of the one that forks now; 0 while there is none."""
+        """Return the process id of the zygote that forks now; 0 while there is none."""
         return self.pool._zygote.pid if self.pool._zygote is not None else 0
 
     def strike(self, number: int) -> None:
@@ -57,7 +57,7 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def serving_pool(tier: Tier = "unsafe", **options: Any) -> AsyncIterator[Served]:
-    """Serve from this process, with a pool that is full."""
+    """Serve from this process, with a full pool."""
     async with serving(tier, **options) as (codemode, server):
         served = Served(server, codemode)
         await served.is_full()
@@ -66,7 +66,7 @@ async def serving_pool(tier: Tier = "unsafe", **options: Any) -> AsyncIterator[S
 
 @contextlib.asynccontextmanager
 async def a_run_meanwhile(served: Served) -> AsyncIterator[None]:
-    """Have a run that waits for a tool, and that must come to its own end."""
+    """Keep a run that waits for a tool during the block; it must complete normally."""
     entered, leave = asyncio.Event(), asyncio.Event()
 
     async def gate() -> str:

@@ -1,4 +1,4 @@
-"""Server-sent events, read as their client does."""
+"""Server-sent events, as their client reads them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Events = list[tuple[int, str, dict[str, Any]]]
 
 
 def parse(text: str) -> Events:
-    """Read a whole body as a client of server-sent events does."""
+    """Parse a whole body as a client of server-sent events does."""
     events: Events = []
     assert text.endswith("\n\n")
     for block in text.removesuffix("\n\n").split("\n\n"):

@@ -19,11 +19,12 @@ __all__ = ["serving"]
 async def serving(
     tier: Tier = "unsafe", **options: Any
 ) -> AsyncIterator[tuple[Codemode, ExecutorServer]]:
-    """Serve from this process; nothing of the executor may stay behind."""
+    """Serve from this process; the executor must leave nothing behind."""
     with ending_all_it_starts(), tempfile.TemporaryDirectory(prefix="cm-test-") as folder:
         url = f"unix:{folder}/socket"
         config = ExecutorConfig(
-            # The code's own process ids and folders are those that the test sees.
+            # Without isolation, the code's own process ids and folders are those that the test
+            # sees.
             **{"listen": (url,), "min_tier": tier, "tier": tier, "pool_size": 2, **options}
         )
         async with (

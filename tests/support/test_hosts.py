@@ -1,4 +1,4 @@
-"""Tests of a tier that the host lacks are skipped by its name, and fail where it must be there."""
+"""Tests of a tier that the host lacks are skipped by its name, and fail where it is required."""
 
 from __future__ import annotations
 

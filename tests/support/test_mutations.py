@@ -1,4 +1,4 @@
-"""Mutations of the product's functions find what they take away."""
+"""Every mutation finds the mechanism that it removes."""
 
 from __future__ import annotations
 

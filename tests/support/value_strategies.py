@@ -1,4 +1,4 @@
-"""Values that travel, and what makes two of them the same."""
+"""Values that travel, and the definition of two equal ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ZONES = ("Europe/Oslo", "America/St_Johns", "UTC", "Asia/Kolkata", "Etc/GMT+5")
 
 
 def identity(value: Any) -> Any:
-    """Return what two values share exactly when they are the same in type and value."""
+    """Return a key that two values share exactly when they have the same type and value."""
     kind = type(value)
     if kind is list:
         return (kind, [identity(item) for item in value])

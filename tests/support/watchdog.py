@@ -1,4 +1,4 @@
-"""A watchdog for deadlocks: what is stuck is shown, and fails."""
+"""A watchdog for deadlocks: it fails a stuck call and shows where it is stuck."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ __all__ = ["DEADLINES", "PATIENCE", "StuckError", "bounded"]
 
 
 class StuckError(AssertionError):
-    """Say that something did not end, and where each thread stood."""
+    """Something did not end in time; the message shows where each thread stood."""
 
 
-# For code that has to come somewhere before its time is over: the first of these is
-# enough, unless the machine is busy; then the next is tried.
+# For code that has to reach some point before its time is over. The first time is enough, unless
+# the machine is busy; then the next one is tried.
 DEADLINES = (0.6, 4.0, 30.0)
 
-# Tests of the tests, in which something is stuck on purpose, have less of it.
+# Shorter in tests of the tests, in which something is stuck on purpose.
 PATIENCE = float(os.environ.get("CODEMODE_TEST_PATIENCE", "60"))
 
 
 def bounded[T](function: Callable[[], T], seconds: float = PATIENCE) -> T:
-    """Call a function in a thread with an empty context, and return what it returns.
+    """Call a function in a thread with an empty context; return its result.
 
-    Raises what it raises. When it takes longer than ``seconds``, raises StuckError
-    with the stacks of all threads; a function that is stuck stays behind.
+    Raises what the function raises. When the function takes longer than ``seconds``, raises
+    StuckError with the stacks of all threads. A stuck function is left behind.
     """
     outcome: list[T] = []
     failure: list[BaseException] = []
@@ -38,7 +38,7 @@ def bounded[T](function: Callable[[], T], seconds: float = PATIENCE) -> T:
         except BaseException as error:  # noqa: BLE001  # raised in the caller's thread
             failure.append(error)
 
-    # A daemon: a deadlock that was found must not hold up the end of the process.
+    # A daemon thread: a deadlock that was found must not delay the end of the process.
     thread = threading.Thread(target=work, name="watched", daemon=True)
     thread.start()
     thread.join(seconds)
@@ -50,7 +50,7 @@ def bounded[T](function: Callable[[], T], seconds: float = PATIENCE) -> T:
 
 
 def stacks() -> str:
-    """Return where each thread of this process stands."""
+    """Return the current stack of each thread of this process."""
     with tempfile.TemporaryFile("w+") as file:
         faulthandler.dump_traceback(file, all_threads=True)
         file.seek(0)

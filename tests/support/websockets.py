@@ -1,4 +1,4 @@
-"""Websockets of tests: in process by the communicator, or over a real server."""
+"""Websockets of tests: in this process by the communicator, or over a real server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECONDS = 60.0
 
 
 class Socket:
-    """Be one websocket that speaks JSON."""
+    """A websocket that speaks JSON."""
 
     def __init__(self, wire: WebsocketCommunicator | ClientConnection) -> None:
         self.wire = wire
@@ -45,7 +45,7 @@ class Socket:
         return received
 
     async def run(self, code: str, name: str = "r", **more: Any) -> list[dict[str, Any]]:
-        """Run code and receive all that comes of it."""
+        """Run code and receive all messages about it."""
         await self.send(type="run", id=name, code=code, **more)
         return await self.until("completed", "error", "refused")
 
@@ -54,7 +54,7 @@ class Socket:
 async def in_process(
     app: Any, *, headers: dict[str, str] | None = None, **scope: Any
 ) -> AsyncIterator[Socket]:
-    """Connect to a consumer in this process, as whom ``scope["user"]`` says."""
+    """Connect to a consumer in this process, as the user in ``scope["user"]``."""
     raw = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
     communicator = WebsocketCommunicator(app, "/ws/", raw)
     communicator.scope.update(scope)  # type: ignore[typeddict-item]  # a scope has more keys

@@ -1,6 +1,6 @@
-"""Try every server and print the matrix: ``python -m tests.servers``.
+"""The matrix of servers: ``python -m tests.servers`` tries every server and prints it.
 
-With ``--endings``, print instead how runs end with their requests and servers.
+With ``--endings``, it prints instead how runs end with their requests and servers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KEY = "a-key-of-the-tests"
 
 @dataclass(slots=True)
 class Row:
-    """Be what came of one server."""
+    """The outcome of one server."""
 
     name: str
     cells: dict[str, str] = field(default_factory=dict)
@@ -43,7 +43,7 @@ def main() -> int:
     options = _options()
     chosen = [one for one in SERVERS if not options.only or one.name in options.only]
     if options.endings:
-        # Sandboxes tell their process ids, which they do not know in a PID namespace.
+        # Sandboxes report their process ids, which are unknown inside a PID namespace.
         with ExecutorProcess("--tier", "unsafe") as executor:
             return _print_endings(chosen, executor.url)
     started = time.monotonic()
@@ -95,7 +95,7 @@ def examine(server: Server, volume: Volume, executor_url: str | None) -> Row:
 
 
 def _print_endings(servers: list[Server], executor_url: str) -> int:
-    """Print when sandboxes die; return 1 when one was late."""
+    """Print how soon sandboxes die; return 1 when one died late."""
     views = ("sync view", "async view", "stream")
     heads = ["server", *(f"client leaves, {view}" for view in views[1:])]
     heads += [f"SIGTERM, {view}" for view in views]

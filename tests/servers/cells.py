@@ -1,4 +1,4 @@
-"""What must hold on every server, and the traffic that shows it."""
+"""The cells of the matrix: what must hold on every server, and the traffic that shows it."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ Check = Callable[[RunningServer, Tally, Volume], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Be one column: its traffic, and on which servers there is such a thing.
+    """One column: its traffic, and the servers to which it applies.
 
-    ``check`` puts on record what is wrong. It returns None, or "refused" where
-    a clear refusal is what is right.
+    ``check`` records everything that is wrong. It returns None, or "refused" where a clear refusal
+    is the right answer.
     """
 
     check: Check
@@ -69,7 +69,7 @@ def _runs(path: str, code: str) -> Check:
 
 
 def _refused(running: RunningServer, tally: Tally, path: str, code: str) -> str:
-    """Expect a clear refusal, and at once. One after the other: asgiref itself fails at two."""
+    """Expect a clear and immediate refusal. One request at a time: asgiref itself fails at two."""
     visitor = Visitor(running, tally)
     try:
         for _ in range(3):
@@ -99,7 +99,7 @@ def _streams(*paths: str) -> Check:
 def a_client_that_leaves_ends_the_body(
     running: RunningServer, tally: Tally, volume: Volume
 ) -> str | None:
-    """Leave a body half-way: its clean-up runs then, in the request's context."""
+    """Leave a body half-way: its clean-up then runs in the request's context."""
     before = len(running.notes("endless"))
     clients = 3
     for number in range(clients):
@@ -107,7 +107,7 @@ def a_client_that_leaves_ends_the_body(
         with contextlib.closing(running.connect()) as connection:
             headers = {"X-Tenant": TENANTS[0], "X-Request-ID": f"e{number}"}
             connection.request("GET", "/endless/", headers=headers)
-            # With the response the connection goes, which it would else wait for.
+            # Closing the response closes the connection, which would otherwise wait for the body.
             with connection.getresponse() as response:
                 lines = [response.readline().decode().strip() for _ in range(2)]
             tally.compare("/endless/", lines, f"{TENANTS[0]} e{number}")
@@ -134,7 +134,7 @@ def background_work_keeps_its_context(
 
 
 def _compare_background(running: RunningServer, tally: Tally, before: int, expected: int) -> None:
-    """Wait until all background work has told its end, and compare what it saw."""
+    """Wait until all background work has reported its end, and compare what it saw."""
     if not wait_until(lambda: len(running.notes("background")) >= before + expected, 60):
         told = len(running.notes("background")) - before
         tally.fail(f"{told} of {expected} in the background told their end")
@@ -145,7 +145,7 @@ def _compare_background(running: RunningServer, tally: Tally, before: int, expec
 def nothing_stays_on_the_connection(
     running: RunningServer, tally: Tally, volume: Volume
 ) -> str | None:
-    """After each kind of request, the next one on its connection, without a tenant, sees none."""
+    """Check that after each kind of request the next one on the connection sees no tenant."""
     kinds: list[Callable[[Visitor], object]] = [
         lambda visitor: visitor.see("/probe/"),
         lambda visitor: visitor.ask("/fail/", status=500),
@@ -169,7 +169,7 @@ def nothing_stays_on_the_connection(
                 visitor.see(paths[number % len(paths)], tenant=False)
     finally:
         visitor.close()
-    # Before the server is ended: Python starts no thread for anybody by then.
+    # Before the server ends: a Python that shuts down starts no more threads.
     _compare_background(running, tally, before, volume.rounds)
     return None
 

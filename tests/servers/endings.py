@@ -1,4 +1,4 @@
-"""How a run ends with its request and with its server, by the kernel's clock."""
+"""Ends of a run with its request and with its server, timed by the kernel."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tests.support.processes import descendants, is_running, wait_until
 
 __all__ = ["Ending", "end_with_the_client", "end_with_the_server", "left_by_clients", "told_to_end"]
 
-# How long servers wait for their requests when they are told to end; and the length of these,
-# for some wait for that. The other servers cannot be told.
+# How long servers wait for their requests at shutdown. RUN_SECONDS bounds the requests, because
+# some servers wait for them to end: those have no such setting.
 IMPATIENT = {
     "UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN": "1",
     "GUNICORN_CMD_ARGS": "--graceful-timeout 1",
 }
 RUN_SECONDS = 4.0
 _GIVE_UP_SECONDS = 30.0
-# It prints, because a WSGI server learns that a client has left when it writes.
+# The code prints because a WSGI server notices a departed client only when it writes.
 _CODE = """
 import os, time
 here(os.getpid())
@@ -39,24 +39,24 @@ while True:
 
 
 def told_to_end(server: Server) -> dict[str, str]:
-    """Return the views whose runs SIGTERM meets, by their paths."""
+    """Return the views whose runs receive SIGTERM, by their paths."""
     views = {"/execute/": "sync view", "/events/": "stream"}
     return views | ({"/aexecute/": "async view"} if server.asgi else {})
 
 
 def left_by_clients(server: Server) -> dict[str, str]:
-    """Return the views that learn that their client has left; a sync view does not."""
+    """Return the views that notice a departed client; a sync view does not."""
     return {path: view for path, view in told_to_end(server).items() if view != "sync view"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """Be the end of one run whose server was told to end.
+    """The end of one run whose server received SIGTERM.
 
-    ``answered`` says whether the client got its whole answer. ``waited`` is the
-    time from SIGTERM to the end of the process that served the run, ``late``
-    how much longer the sandbox lived; less than nothing when it died before, and
-    without end when it had died before SIGTERM, which proves nothing.
+    ``answered`` is true when the client got its whole answer. ``waited`` is the time from SIGTERM
+    to the end of the process that served the run. ``late`` is how much longer the sandbox lived:
+    negative when it died earlier, and infinite when it had died before SIGTERM, which proves
+    nothing.
     """
 
     answered: bool
@@ -65,7 +65,7 @@ class Ending:
 
 
 class Death(threading.Thread):
-    """Wait for the end of a process, and know its instant."""
+    """A wait for the end of a process, which records the instant."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -90,7 +90,7 @@ class Death(threading.Thread):
 def running(
     server: RunningServer, path: str
 ) -> Iterator[tuple[http.client.HTTPConnection, Death, Death]]:
-    """Have a run in a request; give its connection, its sandbox and the process that serves it."""
+    """Hold a run in a request; yield its connection, its sandbox and the process that serves it."""
     before = len(server.notes("run"))
     headers = {"X-Tenant": TENANTS[0], "X-Request-ID": "ending", "Content-Type": "application/json"}
     body = {"code": _CODE, "inputs": {}, "execution_timeout": RUN_SECONDS}
@@ -115,10 +115,10 @@ def end_with_the_client(server: RunningServer, path: str) -> float:
 
 
 def end_with_the_server(server: Server, executor_url: str) -> dict[str, Ending]:
-    """Send SIGTERM in the middle of a run of each view; see what clients get and what ends when."""
+    """Send SIGTERM in the middle of a run of each view; return how each run ended."""
     impatient = replace(server, environment={**server.environment, **IMPATIENT})
     views = list(told_to_end(server))
-    # Daphne waits for a sync view, so that runs beside it would come to their own end.
+    # Daphne waits for a sync view. Runs beside it would therefore end by themselves.
     batches = [[view] for view in views] if server.name == "daphne" else [views]
     endings: dict[str, Ending] = {}
     for paths in batches:

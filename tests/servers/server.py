@@ -26,8 +26,8 @@ __all__ = ["SERVERS", "RunningServer", "Server"]
 
 _START_SECONDS = 90.0
 _STOP_SECONDS = 60.0
-# What must not be in a server's log. Django warns of iterators of the other
-# kind, which it consumes in a way of its own; that is what some cells are about.
+# Lines that must not be in a server's log. Django's warning about iterators of the other kind is
+# allowed: Django consumes them in its own way, and some cells test that.
 _BAD_LINE = re.compile(
     r"Traceback|ResourceWarning: unclosed|RuntimeWarning|never awaited|was destroyed but|Exception ignored|"
     r"\bERROR\b|CRITICAL|Address already in use|forcefully|SIGKILL"
@@ -36,10 +36,10 @@ _BAD_LINE = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """Describe one server: its command and what it can do.
+    """One server: its command and its abilities.
 
-    ``command`` takes a port and a folder for files of its own. ``greenlets``
-    says that nothing asynchronous runs there.
+    ``command`` takes a port and a folder for files of its own. ``greenlets`` means that nothing
+    asynchronous runs there.
     """
 
     name: str
@@ -122,11 +122,11 @@ SERVERS = (
 
 
 class RunningServer:
-    """Be one server process on loopback, with all that it has started.
+    """One server process on loopback, with all that it has started.
 
-    Without ``executor_url`` each of its processes starts an executor of its own.
-    ``environment`` is for these processes; ``patience`` the seconds after which
-    a request counts as hanging.
+    Without ``executor_url`` each of its processes starts an executor of its own. ``environment`` is
+    for these processes. ``patience`` is the number of seconds after which a request counts as
+    hanging.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ class RunningServer:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=self._patience)
 
     def notes(self, kind: str) -> list[dict[str, Any]]:
-        """Return what the project told outside of responses."""
+        """Return what the project reported outside of responses."""
         if not self._notes.exists():
             return []
         lines = map(json.loads, self._notes.read_text().splitlines())
@@ -200,7 +200,7 @@ class RunningServer:
 
     def complaints(self) -> list[str]:
         """Return the lines of the log that should not be there."""
-        # Masters of several workers leave the socket on which they listened to the system.
+        # Masters of several workers leave closing the listening socket to the system.
         listening = f"laddr=('127.0.0.1', {self.port})>"
         return [
             line
@@ -209,7 +209,7 @@ class RunningServer:
         ]
 
     def terminate(self) -> float:
-        """Send SIGTERM, and return the seconds until the server and all below it are gone."""
+        """Send SIGTERM; return the seconds until the server and all processes below it are gone."""
         assert self._process is not None
         below = descendants(self.pid)
         started = time.monotonic()
@@ -223,9 +223,9 @@ class RunningServer:
         return time.monotonic() - started
 
     def close(self) -> None:
-        """End what is still there, and remove the folder."""
+        """Kill the processes that are left, and remove the folder."""
         if self._process is not None and self._process.poll() is None:
-            # Whatever is to be said of its end, terminate() has said.
+            # Without a message: terminate() has reported anything wrong with the server's end.
             for pid in (self.pid, *descendants(self.pid)):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

@@ -24,7 +24,7 @@ each_server = pytest.mark.parametrize("server", SERVERS, ids=lambda server: serv
 
 @pytest.fixture(scope="module")
 def executor() -> Iterator[ExecutorProcess]:
-    # Sandboxes tell their process ids, which they do not know in a PID namespace.
+    # Sandboxes report their process ids, which are unknown inside a PID namespace.
     with ExecutorProcess("--tier", "unsafe") as executor:
         yield executor
 

@@ -27,5 +27,5 @@ def test_thousands_of_requests_of_many_tenants_do_not_mix(
     row = examine(server, LOAD, executor.url)
 
     assert (row.leaks, row.errors, row.complaints) == (0, 0, [])
-    # Which makes 50,000 over all servers.
+    # This adds up to 50,000 over all servers.
     assert row.requests >= 50_000 / len(SERVERS)

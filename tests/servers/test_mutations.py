@@ -1,4 +1,4 @@
-"""That the matrix is no formality: without its mechanism, a cell is not green."""
+"""Proof that the matrix detects leaks: without its mechanism, a cell fails."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from tests.support.mutations import Mutation, each
 
 
 def without(mutation: Mutation[Cell]) -> RunningServer:
-    """Return the server of the cell, which has lost the mechanism."""
+    """Return the cell's server without the mechanism."""
     (server,) = (one for one in SERVERS if one.name == mutation.proof.server)
     environment = MUTATIONS.environment(mutation.name)
-    # An error may be a request that hangs. A leak is in an answer, which a busy machine delays.
+    # Errors may be requests that hang, so the wait is short. A leak shows in an answer, which a
+    # busy machine delays, so the wait is longer.
     patience = 3 if mutation.proof.wrong == "errors" else 30
     return RunningServer(server, environment=environment, patience=patience)
 

@@ -1,4 +1,4 @@
-"""What every server must keep: each request its own context, and nothing afterwards."""
+"""The promises of every server: each request has its own context, and nothing stays afterwards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.servers.server import SERVERS, RunningServer, Server
 from tests.servers.traffic import Tally, executor_of
 from tests.support.marks import deep_except
 
-# One of each kind; the deep tests take them all.
+# One server of each kind; the deep tests run all of them.
 EVERYDAY = [server for server in SERVERS if server.name in ("uvicorn", "gunicorn gthread")]
 each_server = pytest.mark.parametrize(
     "server", deep_except(SERVERS, *EVERYDAY), ids=lambda server: server.name
@@ -33,7 +33,7 @@ def test_each_request_keeps_its_context_and_sigterm_ends_all(
         with subtests.test("used before the fork"):
             notes = running.notes("preload")
             assert [note["seen"] for note in notes] == [[42]] * server.preloads
-            # In the master alone, or it would prove nothing about a fork.
+            # In the master alone: otherwise this would prove nothing about a fork.
             assert all(note["pid"] == running.pid for note in notes)
 
         with subtests.test("SIGTERM"):

@@ -1,4 +1,4 @@
-"""Requests of many tenants over keep-alive connections, every answer of which is checked."""
+"""Requests of many tenants over keep-alive connections, with every answer checked."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ __all__ = [
 
 TENANTS = ("acme", "globex", "initech", "umbrella", "wayne")
 
-# Tells what it finds of others before it leaves something for them, then who it works for.
+# The code reports what it finds of others before it leaves something for them. Then it reports whom
+# it works for.
 CODE = """
 import builtins, gc, json, os
 found = [getattr(builtins, "left", None), getattr(json, "left", None), os.environ.get("LEFT")]
@@ -55,7 +56,7 @@ ASYNC_CODE = CODE.replace("CALL", "await awhoami")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """Say how much traffic there is: connections at once, and requests of each kind."""
+    """The amount of traffic: connections at once, and requests of each kind."""
 
     visitors: int
     probes: int
@@ -68,7 +69,7 @@ class Volume:
 
 @dataclass(slots=True)
 class Tally:
-    """Count requests, and keep what was wrong with them. Safe from many threads."""
+    """A count of requests, and of everything that was wrong with them. Safe from many threads."""
 
     requests: int = 0
     executions: int = 0
@@ -82,7 +83,7 @@ class Tally:
             self.executions += executions
 
     def compare(self, what: str, seen: Iterable[object], expected: object) -> None:
-        """Put on record whatever was seen and is not what was expected."""
+        """Record everything that was seen and differs from the expected."""
         wrong = [one for one in seen if one != expected]
         if wrong:
             with self._lock:
@@ -102,7 +103,7 @@ _numbers = itertools.count()
 
 
 class Visitor:
-    """Be one client on one keep-alive connection, for a different tenant each time."""
+    """A client on one keep-alive connection, for a different tenant each time."""
 
     def __init__(self, running: RunningServer, tally: Tally) -> None:
         self._tally = tally
@@ -150,7 +151,7 @@ class Visitor:
         return text
 
     def see(self, path: str, *, tenant: bool = True) -> None:
-        """Ask for what the request sees, and compare."""
+        """Request what the view sees, and compare."""
         text = self.ask(path, tenant=tenant)
         if text is not None:
             answer = json.loads(text)
@@ -158,7 +159,7 @@ class Visitor:
             self._tally.compare(path, answer.get("seen", ()), self.mine)
 
     def read(self, path: str) -> None:
-        """Read a streaming body, of which each line tells what was seen."""
+        """Read a streaming body whose every line reports what was seen."""
         text = self.ask(path)
         for line in (text or "").splitlines():
             self._tally.compare(path, json.loads(line), self.mine)
@@ -176,7 +177,7 @@ class Visitor:
 
 
 def judge(tally: Tally, what: str, result: dict[str, Any], mine: str) -> None:
-    """Compare what came of the code with what its request must see."""
+    """Compare the outcome of the code with what its request must see."""
     if result.get("status") != "completed":
         tally.fail(f"{what}: {result.get('refused') or result.get('error') or result}")
         return
@@ -209,7 +210,7 @@ def visit(
 
 
 def executor_of(running: RunningServer) -> int | None:
-    """Return the embedded executor of one of the server's processes, started by itself."""
+    """Return the embedded executor of one of the server's processes, started by that process."""
     visitor = Visitor(running, Tally())
     try:
         process = json.loads(visitor.ask("/process/") or "{}")

@@ -1,3 +1,3 @@
-"""The project that the servers serve: each answer says in whose name it was made."""
+"""The project that the servers serve: each answer names the tenant and request it was made for."""
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ django = get_asgi_application()
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """Serve Django, and beside it what is not Django in a middleware of its own."""
+    """Serve Django, and plain ASGI applications beside it in a middleware of their own."""
     scope = {**scope, "before": identity()}
     if scope["type"] == "websocket" or scope.get("path") == "/raw/":
-        # Not before Django is set up.
+        # Importable only once Django is set up.
         from tests.servers.project import raw
 
         app = raw.socket if scope["type"] == "websocket" else raw.stream

@@ -8,7 +8,7 @@ from codemode import tool
 from codemode.core.context import RuntimeContext, set_current_context
 from tests.servers.project.identity import identity, note
 
-# What a tool sets must reach nobody, neither the next tool nor the next request.
+# A tool sets this context; neither the next tool nor the next request may see it.
 LEFT = RuntimeContext({"tenant_id": "left by a tool"})
 
 
@@ -32,7 +32,7 @@ async def awhoami() -> list[str | None]:
 
 @tool
 def here(pid: int) -> None:
-    """Tell the tests which process the code is, and which one serves it."""
+    """Report to the tests the code's process and the process that serves it."""
     note(
         {
             "kind": "run",

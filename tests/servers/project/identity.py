@@ -1,4 +1,4 @@
-"""Who a piece of code works for, in one word that the tests can compare."""
+"""The identity for which a piece of code works, as one string that the tests can compare."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def identity() -> str | None:
 
 
 def note(record: dict[str, Any]) -> None:
-    """Tell the tests something outside of a response. Workers append side by side."""
+    """Report something to the tests outside of a response. Workers append side by side."""
     path = Path(os.environ["SERVERS_NOTES"])
     line = json.dumps(record) + "\n"
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

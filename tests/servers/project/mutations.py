@@ -1,4 +1,4 @@
-"""What the project loses on request, to show that the tests would notice."""
+"""Mechanisms that the project loses on request, to prove that the tests notice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OWN_EXECUTOR = "executor of its own"
 
 
 class Cell(NamedTuple):
-    """A cell of the matrix that is not green without the mechanism, and what is wrong there."""
+    """A cell of the matrix that fails without the mechanism, and the kind of failure."""
 
     server: str
     name: str
@@ -89,7 +89,7 @@ def greenlets_may_be_asynchronous() -> None:
 
 @MUTATIONS.noticed_by(Cell("gunicorn --preload", OWN_EXECUTOR, "the executor of another process"))
 def nothing_is_forgotten_after_a_fork() -> None:
-    # By their code, because what is registered with the system is the functions as they are.
+    # By replacing their code, because the functions themselves are registered with the system.
     for function in (
         channels.Channels._forget,
         connection.Connection._forget,

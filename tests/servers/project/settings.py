@@ -25,10 +25,10 @@ MIDDLEWARE = [
 ROOT_URLCONF = "tests.servers.project.urls"
 WSGI_APPLICATION = "tests.servers.project.wsgi.application"
 
-# No request here needs a database; what tools may do with one is proved elsewhere.
+# No request here needs a database. Other tests cover what tools may do with one.
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
 
-# The executor is the environment's: a shared one, or one per process.
+# The environment chooses the executor: a shared one, or one per process.
 CODEMODE = {"TENANT_HEADER": "X-Tenant"}
 
 LOGGING = {
@@ -43,6 +43,6 @@ LOGGING = {
     "loggers": {"django.request": {"filters": ["unexpected"]}},
 }
 
-# Something that the tests can change: runserver watches what has been imported.
+# A module that the tests can change: runserver watches every imported module.
 if "SERVERS_NOTES" in os.environ:
     importlib.import_module("servers_touched")

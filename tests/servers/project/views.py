@@ -37,7 +37,7 @@ def before(request: HttpRequest) -> str | None:
 
 def probe(request: HttpRequest) -> HttpResponse:
     first = identity()
-    time.sleep(0)  # others may run here, threads and greenlets
+    time.sleep(0)  # lets other threads and greenlets run here
     return answer(request, seen=[first, identity()])
 
 
@@ -52,14 +52,14 @@ def fail(request: HttpRequest) -> HttpResponse:
 
 
 class Execute(ExecuteView):
-    """Let anybody execute code: only tests can reach this server."""
+    """A view that lets anybody execute code: only tests can reach this server."""
 
     def check_permission(self, request: HttpRequest) -> None:
         """Permit it."""
 
 
 class Events(StreamView):
-    """Let anybody follow the code that it executes."""
+    """A view that lets anybody follow the code that it executes."""
 
     def check_permission(self, request: HttpRequest) -> None:
         """Permit it."""
@@ -121,7 +121,7 @@ async def endless(request: HttpRequest) -> StreamingHttpResponse:
 
 
 def background(request: HttpRequest) -> HttpResponse:
-    """Answer at once and go on in a thread, with a copy of the request's context."""
+    """Answer at once and continue in a thread, with a copy of the request's context."""
     mine = identity()
 
     def work() -> None:
@@ -134,7 +134,7 @@ def background(request: HttpRequest) -> HttpResponse:
 
 
 async def abackground(request: HttpRequest) -> HttpResponse:
-    """Answer at once and go on in a task."""
+    """Answer at once and continue in a task."""
     mine = identity()
 
     async def work() -> None:
@@ -155,7 +155,7 @@ async def abackground(request: HttpRequest) -> HttpResponse:
 
 
 def process(request: HttpRequest) -> HttpResponse:
-    """Tell which process this is, and that of its embedded executor."""
+    """Return the id of this process, and that of its embedded executor."""
     embedded = get_codemode().client.embedded
     return answer(request, pid=os.getpid(), executor=embedded.pid if embedded else None)
 

@@ -10,6 +10,6 @@ django = get_wsgi_application()
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Any:
-    """Serve Django, and note what an earlier request has left in this thread."""
+    """Serve Django, and record what an earlier request has left in this thread."""
     environ["codemode.before"] = identity()
     return django(environ, start_response)

@@ -1,4 +1,4 @@
-"""The application of a server that loads it before it forks, and that has used the client by then."""
+"""The application of a preloading server, with a client used before the fork."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Run the matrices and print them as tables: ``python -m tests.concurrency``.
+"""The matrices, run and printed as tables: ``python -m tests.concurrency``.
 
-``styles`` is who executes code by what tools, ``endings`` how soon sandboxes
-die with what they work for, ``mutations`` whether the tests notice that a
-mechanism is gone.
+``styles`` shows who executes code by which tools, ``endings`` how soon sandboxes die with their
+execution or process, and ``mutations`` whether the tests notice a missing mechanism.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ from tests.support.tables import Cells, table
 
 
 class Outcomes:
-    """Collect what became of each cell, as pytest reports it."""
+    """A pytest plugin that collects the outcome of each cell."""
 
     def __init__(self) -> None:
         self.cells: Cells = {}
         self._names: dict[str, tuple[str, str]] = {}
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        # From the objects themselves: in the ids of pytest a hyphen may be part of a name.
+        # Read from the parameters, because in pytest's ids a hyphen may be part of a name.
         for item in items:
             assert isinstance(item, pytest.Function)
             style: Any = item.callspec.params["style"]
@@ -59,7 +58,7 @@ def styles() -> bool:
 def endings() -> bool:
     """Time the death of sandboxes, in milliseconds; each cell is one trial."""
     measured: dict[tuple[str, str], float] = {}
-    # Code tells its process id, which it does not know in a PID namespace.
+    # Code reports its process id, which is unknown inside a PID namespace.
     with ExecutorProcess("--tier", "unsafe") as executor:
         for ending in ENDINGS:
             print(f"{ending} ...", file=sys.stderr, flush=True)
@@ -82,7 +81,7 @@ def endings() -> bool:
 
 
 def mutations() -> bool:
-    """Take each mechanism away, and run the test that must notice."""
+    """Remove each mechanism in turn, and run the test that must notice."""
     return report("concurrency")
 
 
@@ -94,7 +93,7 @@ MATRICES: dict[str, Callable[[], bool]] = {
 
 
 def main() -> int:
-    """Print the matrices that are asked for; return 1 when a cell does not hold."""
+    """Print the requested matrices; return 1 when a cell does not hold."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.concurrency", description="Run the matrices and print them."
     )

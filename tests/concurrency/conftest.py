@@ -16,16 +16,16 @@ from tests.support.processes import ExecutorProcess
 
 @pytest.fixture(scope="session")
 def executor() -> Iterator[ExecutorProcess]:
-    """Give the executor that all tests here share; it must survive whatever they do."""
+    """Yield the executor that all tests here share; it must survive whatever they do."""
     with ExecutorProcess() as process:
         yield process
 
 
 @pytest.fixture
 def codemode(executor: ExecutorProcess) -> Iterator[Codemode]:
-    """Give a facade of the shared executor, with a registry of its own.
+    """Yield a facade of the shared executor, with a registry of its own.
 
-    Its time is longer than any test's: what hangs is a failure, and what is slow is none.
+    Its timeout is longer than any test's: a hanging run fails, and a slow one does not.
     """
     limits = {"execution_timeout": 600, "queue_timeout": 600}
     config = ClientConfig(executor_url=executor.url, limits=limits)
@@ -35,13 +35,13 @@ def codemode(executor: ExecutorProcess) -> Iterator[Codemode]:
 
 @pytest.fixture(scope="module")
 def project(executor: ExecutorProcess) -> Iterator[None]:
-    """Be a Django project whose tools tell where they run, with queries that are watched."""
+    """Set up a Django project whose tools report where they run, with its queries watched."""
     settings = override_settings(
         ROOT_URLCONF="tests.concurrency.styles",
         CODEMODE={"EXECUTOR_URL": executor.url, "TENANT_HEADER": "X-Tenant-ID"},
     )
     with settings, queries.watched():
-        # The thread that asgiref shares may have a connection that nobody watches yet.
+        # asgiref's shared thread may already have a connection that is not watched.
         asyncio.run(sync_to_async(leave_no_connection)())
         for name, tool in TOOLS.items():
             shared.registry.register_tool(name, tool)

@@ -1,7 +1,7 @@
 """A process that executes code until it is ended: ``python -m tests.concurrency.ended_process``.
 
-It prints the process id of the sandbox as soon as it knows it. What holds it up ends
-with its stdin.
+It prints the process id of the sandbox as soon as that is known. The end of its stdin releases
+whatever delays it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from codemode import ClientConfig, Codemode
 from django_codemode.shared import register_tool
 from tests.support.deaths import PROLOGUE, STATES
 
-# The code has more time than any test, so that this is not what ends it.
+# The code has more time than any test, so its timeout is never what ends it.
 LIMITS = {"max_output_bytes": 64 * 2**20, "execution_timeout": 600}
 
 
@@ -27,7 +27,7 @@ def here(pid: int) -> None:
 
 
 def hold() -> None:
-    """Be a sync tool: it ends by itself only, and holds up the end of its process for as long."""
+    """Block in a sync tool, which ends only by itself and delays the end of its process as long."""
     os.read(0, 1)
 
 
@@ -40,7 +40,7 @@ async def endless() -> None:
 
 
 def consume(codemode: Codemode, code: str) -> None:
-    """Execute, and take nothing more once there is output."""
+    """Execute, and read no more events once there is output."""
     with codemode.stream(code) as events:
         for event in events:
             if event.type == "output":
@@ -55,7 +55,7 @@ async def consume_async(codemode: Codemode, code: str) -> None:
 
 
 def execute_command(code: str, url: str) -> None:
-    """Be ``manage.py codemode_exec``."""
+    """Run ``manage.py codemode_exec``."""
     if url:
         os.environ["CODEMODE_EXECUTOR_URL"] = url
     for name, limit in LIMITS.items():

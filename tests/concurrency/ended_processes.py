@@ -18,8 +18,8 @@ __all__ = ["SIGNALS", "once", "working"]
 SIGNALS = {"Ctrl-C": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL}
 
 
-# The executor of a process's own runs its code without a PID namespace here,
-# so that the code can tell its process id to whoever measures.
+# A process's own executor runs its code without a PID namespace here, so that the code can report
+# its process id for the measurement.
 PYTHONPATH = os.pathsep.join(map(str, (ROOT, ROOT / "example_project")))
 
 NO_NAMESPACE = {"CODEMODE_EXECUTOR_TIER": "unsafe", "CODEMODE_EXECUTOR_MIN_TIER": "unsafe"}
@@ -27,7 +27,7 @@ NO_NAMESPACE = {"CODEMODE_EXECUTOR_TIER": "unsafe", "CODEMODE_EXECUTOR_MIN_TIER"
 
 @contextmanager
 def working(half: str, state: str, url: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Start a process whose code is in the given state; give it and its sandbox's id."""
+    """Start a process whose code is in the given state; yield it and its sandbox's process id."""
     with subprocess.Popen(
         [sys.executable, "-m", "tests.concurrency.ended_process", half, state, url],
         cwd=ROOT,
@@ -49,7 +49,7 @@ def working(half: str, state: str, url: str) -> Iterator[tuple[subprocess.Popen[
 def once(half: str, state: str, url: str, number: int) -> float:
     with working(half, state, url) as (process, pid):
         seconds = seconds_until_death(pid, lambda: process.send_signal(number))
-        # Only now what holds it up goes on.
+        # Closing stdin releases what delays the process, only now.
         out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode in (-number, 1, 128 + number)
     if half == "codemode_exec" and number == signal.SIGINT:

@@ -18,16 +18,16 @@ from tests.support.watchdog import DEADLINES, PATIENCE
 
 __all__ = ["CELLS", "ENDINGS", "WIDE", "measure", "once"]
 
-# The time of the code ends none of them, but where it is the cause.
+# The code's timeout ends no trial, except where the timeout is the cause.
 WIDE = {"max_output_bytes": 64 * 2**20, "execution_timeout": 600.0}
 
 
 class LeftError(Exception):
-    """What the consumer of a stream, or the sibling of a task, raises."""
+    """An error that the consumer of a stream, or the sibling of a task, raises."""
 
 
 class Trial:
-    """One run in one state, on a client of its own, and what became of it."""
+    """One run in one state, on a client of its own, and its outcome."""
 
     def __init__(self, executor: ExecutorProcess, state: str, deadline: float) -> None:
         limits = {**WIDE, "execution_timeout": deadline}
@@ -42,7 +42,7 @@ class Trial:
         self.unwound: list[str] | None = None
 
     def consume(self, leave: BaseException | None = None) -> None:
-        """Run by the sync half; take no more of its output, or leave once it is in its state."""
+        """Run by the sync half; stop reading its output, or leave once it has reached its state."""
         code = self.sandbox.code(self.state, ticking=leave is not None)
         with self.codemode.stream(code) as events:
             for event in events:
@@ -53,7 +53,7 @@ class Trial:
                     self.sandbox.ended.wait(PATIENCE)
 
     async def consume_async(self, leave: BaseException | None = None) -> None:
-        """Run by the async half, in the same way."""
+        """Do the same by the async half."""
         code = self.sandbox.code(self.state, ticking=leave is not None)
         async with self.codemode.stream(code) as events:
             async for event in events:
@@ -65,7 +65,7 @@ class Trial:
                         await asyncio.sleep(0.01)
 
     async def there(self) -> float:
-        """Wait until the code is in its state, and return when it was."""
+        """Wait until the code has reached its state, and return the instant."""
         await asyncio.to_thread(self.sandbox.wait_in, self.state)
         return time.monotonic()
 
@@ -179,7 +179,7 @@ def in_a_loop(ending: Callable[[Trial], Awaitable[float]]) -> Ending:
     async def end(trial: Trial) -> float:
         cause = await ending(trial)
         trial.unwound = list(trial.sandbox.unwound)
-        # The loop goes on: its end would end the stream as well.
+        # The loop keeps running: its end would also end the stream.
         if trial.sandbox.arrived.is_set():
             await asyncio.to_thread(trial.sandbox.ended.wait, PATIENCE)
         return cause
@@ -224,13 +224,13 @@ def once(executor: ExecutorProcess, ending: str, state: str) -> float:
 
 
 def end(trial: Trial, ending: str) -> float | None:
-    """Return the time of the death; None when the end came before the code was in its state."""
+    """Return the time of the death; None when the run ended before the code reached its state."""
     sandbox, state = trial.sandbox, trial.state
     try:
         cause = ENDINGS[ending](trial)
         if not sandbox.is_in(state):
             return None
-        # By then, without waiting for it.
+        # Checked at this point, without waiting for the tools to unwind.
         unwound = sandbox.unwound if trial.unwound is None else trial.unwound
         assert unwound == (["finally"] if state == "async tool" else [])
         seconds = sandbox.seconds_after(cause)

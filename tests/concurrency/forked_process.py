@@ -1,8 +1,8 @@
 """A process that forks while it uses the client: ``python -m tests.concurrency.forked_process``.
 
-It forks as often as it is told, in the state that it is told, and prints how each
-child has ended. A child executes by both halves, with every kind of tool, and is
-killed with its stacks shown when it hangs.
+It forks the given number of times in the given state, and prints how each child has ended. A child
+executes by both halves, with every kind of tool. A child that hangs is killed, and its stacks are
+shown.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ async def async_add(a: int, b: int) -> int:
 
 
 class Program:
-    """Be the client, what is done with it, and how it forks."""
+    """The client, what is done with it, and how the process forks."""
 
     def __init__(self, url: str) -> None:
         self.config = ClientConfig(executor_url=url or None)
@@ -86,7 +86,7 @@ def check(result: ExecutionResult, value: Any = VALUE) -> None:
     assert result.value == value, result
 
 
-# What the parent has done, or is doing, when it forks. Afterwards it must be unharmed.
+# What the parent has done, or is doing, when it forks. It must be unharmed afterwards.
 
 
 def imported(program: Program) -> None:
@@ -149,7 +149,7 @@ def within_a_coroutine(program: Program) -> None:
 
 
 def within_a_request(program: Program) -> None:
-    """Fork in a task that has a thread of its own for sync code, as each of Django's requests."""
+    """Fork in a task that has its own thread for sync code, as each of Django's requests has."""
 
     async def main() -> None:
         async with ThreadSensitiveContext():
@@ -287,7 +287,7 @@ def watched(function: Callable[[], None], failures: list[BaseException]) -> Call
     def work() -> None:
         try:
             function()
-        except BaseException as error:  # noqa: BLE001  # told by the thread that waits
+        except BaseException as error:  # noqa: BLE001  # reported by the thread that waits
             failures.append(error)
 
     return work
@@ -295,7 +295,7 @@ def watched(function: Callable[[], None], failures: list[BaseException]) -> Call
 
 @contextlib.contextmanager
 def a_loop_elsewhere() -> Iterator[Callable[[Any], None]]:
-    """Have an event loop in another thread; give what waits for a coroutine in it."""
+    """Run an event loop in another thread; yield a function that waits for a coroutine in it."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -315,7 +315,7 @@ def a_loop_elsewhere() -> Iterator[Callable[[Any], None]]:
 
 
 def use(program: Program) -> None:
-    """Execute by both halves, twice, and have the next process do the same."""
+    """Execute by both halves, twice."""
     program.both_halves()
     program.both_halves()
 
@@ -376,7 +376,7 @@ def fork(
         try:
             child(program)
             status = 0
-        except BaseException:  # noqa: BLE001  # told by the parent
+        except BaseException:  # noqa: BLE001  # reported by the parent
             sys.excepthook(*sys.exc_info())
         finally:
             if status == 0 and exits:
@@ -386,7 +386,7 @@ def fork(
     statuses.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 
-# Where a loop's frames lie below a fork, sys.exit() in the child would close the parent's loop.
+# Where a loop's frames are below a fork, sys.exit() in the child would close the parent's loop.
 _NO_EXIT = {
     a_loop_that_rests,
     within_a_coroutine,

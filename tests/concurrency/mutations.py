@@ -1,4 +1,4 @@
-"""What the product loses on request, to show that the tests here would notice."""
+"""Mechanisms that the product loses on request, to prove that the tests here notice."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MUTATIONS = Mutations[str](__name__)
 
 
 class Global:
-    """Be a ContextVar that is the same for everybody."""
+    """A replacement of a ContextVar whose value is global."""
 
     def __init__(self) -> None:
         self._value: Any = None
@@ -203,7 +203,7 @@ def pool_threads_close_their_connections() -> None:
 def a_connection_in_a_transaction_is_left_alone() -> None:
     from django_codemode import database
 
-    # By its code, because the registry knows the function as it is.
+    # By replacing its code, because the registry holds the function itself.
     database.release_connections.__code__ = release_all.__code__
 
 

@@ -1,4 +1,4 @@
-"""Where code runs: its thread, its database connection, its event loop, and whether that lives."""
+"""The place where code runs (thread, database connection, event loop), and the loop's pulse."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ __all__ = [
 
 
 class Place(NamedTuple):
-    """Be the thread and the connection that a query ran on."""
+    """The thread and the connection on which a query ran."""
 
     thread: int
     connection: int
 
 
 class Queries:
-    """Know where each query ran, by the text that it looked for."""
+    """A record of where each query ran, by the text that it looked for."""
 
     def __init__(self) -> None:
-        self.connections: list[Any] = []  # those that were opened meanwhile
+        self.connections: list[Any] = []  # opened while watched
         self._places: dict[str, Place] = {}
 
     @contextlib.contextmanager
@@ -69,14 +69,14 @@ queries = Queries()
 
 
 def here() -> Place:
-    """Query the database, and return where that happened."""
+    """Query the database, and return where the query ran."""
     text = uuid.uuid4().hex
     assert not Merchant.objects.filter(slug=text).exists()
     return queries.place(text)
 
 
 async def ahere() -> Place:
-    """Query the database by the asynchronous ORM, and return where that happened."""
+    """Query the database by the asynchronous ORM, and return where the query ran."""
     text = uuid.uuid4().hex
     assert not await Merchant.objects.filter(slug=text).aexists()
     return queries.place(text)
@@ -88,7 +88,7 @@ def leave_no_connection() -> None:
 
 
 class Heartbeat:
-    """Tell from any thread whether an event loop is alive."""
+    """A sign, readable from any thread, of whether an event loop is alive."""
 
     def __init__(self) -> None:
         self._beats = 0
@@ -102,7 +102,7 @@ class Heartbeat:
             await asyncio.sleep(0.005)
 
     def goes_on(self, seconds: float) -> bool:
-        """Wait for the loop to take two more steps."""
+        """Wait for two more steps of the loop; return whether they came in time."""
         with self._changed:
             seen = self._beats
             return self._changed.wait_for(lambda: self._beats >= seen + 2, seconds)
@@ -115,7 +115,7 @@ current_heartbeat: contextvars.ContextVar[Heartbeat | None] = contextvars.Contex
 
 @contextlib.asynccontextmanager
 async def beating() -> AsyncIterator[None]:
-    """Let the running loop have a heartbeat, which the context leads to."""
+    """Give the running loop a heartbeat, and set it in the context."""
     heartbeat = Heartbeat()
     task = asyncio.create_task(heartbeat.run())
     token = current_heartbeat.set(heartbeat)

@@ -30,7 +30,7 @@ __all__ = ["STYLES", "Style", "Visit"]
 
 @dataclass(frozen=True, kw_only=True)
 class Visit:
-    """Be what one tenant's execution came to, and where its caller was."""
+    """The outcome of one tenant's execution, and the place of its caller."""
 
     tenant: str
     place: Place
@@ -68,7 +68,7 @@ async def avisit(tenant: str, code: str) -> Visit:
 
 @contextmanager
 def a_thread_for(tenant: str) -> Iterator[None]:
-    """Be in a thread that has nothing of anybody else, and leave nothing in it."""
+    """Enter a thread that has nothing of other tenants, and leave nothing in it."""
     assert get_current_context() is None
     get_codemode().with_context(tenant_id=tenant)
     try:
@@ -80,7 +80,7 @@ def a_thread_for(tenant: str) -> Iterator[None]:
 
 def in_threads(work: Callable[[str], Visit], tenants: list[str]) -> list[Visit]:
     """Call a function for each tenant at once, each in a new thread."""
-    # A worker of a pool might serve two tenants; the barrier keeps each busy with one.
+    # A pool's worker might serve two tenants. The barrier keeps each worker busy with one.
     barrier = threading.Barrier(len(tenants))
 
     def one(tenant: str) -> Visit:
@@ -111,7 +111,7 @@ def plain_threads(tenants: list[str], code: str) -> list[Visit]:
 
 
 def thread_pool(tenants: list[str], code: str) -> list[Visit]:
-    """Let two threads serve all tenants, with the context that each job was submitted in."""
+    """Serve all tenants by two threads, with the context in which each job was submitted."""
 
     def work(tenant: str) -> Visit:
         try:
@@ -185,7 +185,7 @@ def inside_a_loop(tenants: list[str], code: str) -> list[Visit]:
     return asyncio.run(in_tasks(work, tenants))
 
 
-# Requests, through the whole of Django; the middleware sets the context
+# Requests, through all of Django; the middleware sets the context
 
 
 @csrf_exempt
@@ -242,7 +242,7 @@ def wsgi(url: str) -> Callable[[list[str], str], list[Visit]]:
 
 def asgi(url: str) -> Callable[[list[str], str], list[Visit]]:
     def visit_all(tenants: list[str], code: str) -> list[Visit]:
-        application: Any = get_asgi_application()  # the two name the same types differently
+        application: Any = get_asgi_application()  # both typed differently
         transport = httpx.ASGITransport(application)
 
         async def work(tenant: str) -> Visit:
@@ -260,12 +260,12 @@ def asgi(url: str) -> Callable[[list[str], str], list[Visit]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """Be one way to execute code.
+    """One way to execute code.
 
-    ``half`` says who carries the execution: the caller's thread, the caller's
-    loop, or a worker thread because a loop runs in the caller's. ``beats``
-    says whether the caller has a loop that must live or is blocked by design,
-    ``outer`` that this is not the one that carries the execution.
+    ``half`` is what carries the execution: the caller's thread, the caller's loop, or a worker
+    thread where a loop runs in the caller's thread. ``beats`` is true when the caller has a loop
+    that must stay alive, and false when that loop is blocked by design. ``outer`` is true when this
+    loop is not the one that carries the execution.
     """
 
     name: str

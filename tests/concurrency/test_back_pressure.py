@@ -1,4 +1,4 @@
-"""Who is slow slows down their own execution only, and nothing piles up meanwhile."""
+"""A slow party slows down its own execution only, and nothing piles up meanwhile."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ MIB = 1024 * 1024
 LINES = 50
 HALVES = pytest.mark.parametrize("half", ["sync", "async"])
 
-# Whole lines of 1 MiB; the code itself never waits for anybody.
+# Whole lines of 1 MiB; the code itself never waits.
 FLOOD = f"for n in range({LINES}): print('x' * {MIB - 1})\nresult = 'end'"
 WIDE = {"max_output_bytes": 64 * MIB, "execution_timeout": 110}
 
 
 @pytest.fixture
 def own() -> Iterator[tuple[Codemode, ExecutorProcess]]:
-    """Give a facade with an executor that no other test has made grow."""
+    """Yield a facade with an executor whose memory no other test has enlarged."""
     with (
         ExecutorProcess() as process,
         Codemode.from_client_config(ClientConfig(executor_url=process.url)) as codemode,
@@ -41,7 +41,7 @@ def own() -> Iterator[tuple[Codemode, ExecutorProcess]]:
 
 
 def comes_to_rest(process: ExecutorProcess) -> bool:
-    """Wait until neither the executor nor a sandbox does anything any more."""
+    """Wait until the executor and its sandboxes are idle."""
 
     def used() -> float:
         executor = psutil.Process(process.pid)
@@ -84,7 +84,7 @@ def test_a_reader_that_stops_holds_its_sandbox_and_fills_no_memory(
     def meanwhile(before: list[int]) -> None:
         assert comes_to_rest(process)
         grown = [now - then for now, then in zip(resident(process), before, strict=True)]
-        # Of 50 MiB the executor keeps some frames, the client some messages.
+        # Of the 50 MiB the executor keeps some frames, and the client some messages.
         assert all(bytes < 25 * MIB for bytes in grown), grown
         for number in range(10):
             assert codemode.execute(f"{number}") == f"{number}"
@@ -227,7 +227,7 @@ def test_arguments_of_unanswered_calls_are_bounded_together(codemode: Codemode, 
     try:
         for rounds in (1, 2):
             assert wait_until(lambda: begun == 5 * rounds and held == 5 * size, 60)  # noqa: B023
-            time.sleep(0.2)  # in which a sixth would begin, were it let
+            time.sleep(0.2)  # during which a sixth would begin if it could
             go.release(5)
     finally:
         go.release(calls)

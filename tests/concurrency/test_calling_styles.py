@@ -1,4 +1,5 @@
-"""Whoever executes code, and whatever its tools do: the right tenant, thread, connection, no deadlock.
+"""The right tenant, thread and connection, and no deadlock, for every caller and every kind of
+tool.
 
 ``python -m tests.concurrency`` prints this as a table.
 """
@@ -17,7 +18,7 @@ from tests.support.watchdog import bounded
 pytestmark = [
     pytest.mark.django_db,
     pytest.mark.usefixtures("project"),
-    # Each cell that executes in a running loop would say so.
+    # Every cell that executes in a running loop would raise this warning.
     pytest.mark.filterwarnings("ignore:execute.. was called inside a running:RuntimeWarning"),
 ]
 
@@ -41,14 +42,14 @@ def test_tools_run_where_the_caller_is(style: Style, column: Column) -> None:
         assert one.context_after == one.tenant
         executions |= Cell(style, column, one, blocked=blocked).check()
     assert len(executions) == len(TENANTS) * (2 if column.nests else 1)
-    # Those of worker threads and of the pool are closed by then, for nobody will use them again.
+    # The connections of worker threads and of the pool are closed by then: nothing will reuse them.
     kept = {one.place.connection for one in visits}
     left = [one for one in queries.connections[opened:] if one.connection is not None]
     assert {id(one) for one in left} <= kept
 
 
 class Cell:
-    """Hold what one tenant's tools told against the rules of the style and the column."""
+    """A check of what one tenant's tools reported against the rules of the style and the column."""
 
     def __init__(self, style: Style, column: Column, visit: Visit, *, blocked: bool) -> None:
         self.style = style
@@ -68,7 +69,7 @@ class Cell:
         self.check_facts(
             [outer], half=self.style.half, place=self.visit.place, loop=self.visit.loop
         )
-        # The tool is the caller now.
+        # Here the tool is the caller.
         self.check_facts(
             inner,
             half=self.column.nests,
@@ -83,7 +84,7 @@ class Cell:
         assert len({one["execution"] for one in told}) == 1
         assert {one["tenant"] for one in told} == {self.visit.tenant}
         if half == "worker":
-            # A thread of its own: neither the caller's nor that of the caller's queries.
+            # The worker has its own thread: neither the caller's nor that of the caller's queries.
             own = {tuple(one["place"]) for one in told if one["kind"] in ("sync", "orm")}
             assert len(own) <= 1
             for worker in own:
@@ -97,7 +98,7 @@ class Cell:
                     assert one["thread"] != place.thread
                     assert one["place"][1] != place.connection
                 case "async":
-                    # In the async half the caller's own loop, else that of the execution.
+                    # In the async half the caller's own loop, otherwise the execution's loop.
                     assert (one["loop"] == loop) == (half == "async" and loop is not None)
             if one["kind"] == "async" and half != "async":
                 assert one["thread"] != place.thread

@@ -1,9 +1,9 @@
-"""The sandbox dies with its execution, whatever ends it and whatever it is doing.
+"""The sandbox dies with its execution, whatever ends the execution and whatever the code is doing.
 
-Each cell is one cause, one half of the client and one state of the code. Besides
-the death it shows that async tools have unwound by the time the caller goes on,
-that sync tools come to their end and nobody gets their result, and that the
-client works on. That the death comes within 200 ms is measured apart.
+Each cell is one cause, one half of the client and one state of the code. Besides the death, each
+cell shows three things: async tools have unwound by the time the caller continues, sync tools run
+to their end and their result goes nowhere, and the client still works. A separate test measures
+that the death comes within 200 ms.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.support.watchdog import PATIENCE
 ATTEMPTS = 5
 
 
-# The causes. Each returns its instant once the caller has got what it gets.
+# The causes. Each returns its instant once the caller has its outcome.
 
 
 @pytest.mark.parametrize("ending, state", CELLS)
@@ -37,7 +37,9 @@ def test_a_sandbox_ends_with_its_execution(
 
 @pytest.mark.quiet
 @pytest.mark.parametrize("ending, state", CELLS)
-def test_it_is_dead_within_200_ms(executor: ExecutorProcess, ending: str, state: str) -> None:
+def test_a_sandbox_is_dead_within_200_ms_of_its_executions_end(
+    executor: ExecutorProcess, ending: str, state: str
+) -> None:
     assert measure(executor, ending, state, ATTEMPTS) < PROMISED_SECONDS
 
 
@@ -140,8 +142,9 @@ def test_nobody_waits_twice_for_a_tool_that_goes_on(
 
 
 def come_to_rest() -> None:
-    """Wait until the pool has done all that its threads still find to do."""
-    # A thread that ends a call of an execution hands its next one to the pool, behind these.
+    """Wait until the pool has finished all the work that its threads still find."""
+    # A thread that ends a call of an execution submits that execution's next call to the pool,
+    # behind these. Hence three rounds.
     for _ in range(3):
         all_at_once = threading.Barrier(MAX_POOL_THREADS)
         pool = tool_pool()

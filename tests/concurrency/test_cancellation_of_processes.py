@@ -1,4 +1,4 @@
-"""The sandbox dies with the process that it works for."""
+"""The sandbox dies with the process for which it works."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_sandbox_of_a_shared_executor_ends_with_its_client(
 @EachHalf
 @EachState
 @EachSignal
-def test_it_is_dead_within_200_ms_of_its_clients_end(
+def test_a_sandbox_is_dead_within_200_ms_of_its_clients_end(
     executor: ExecutorProcess, half: str, state: str, number: signal.Signals
 ) -> None:
     skip_in_a_pid_namespace()
@@ -87,13 +87,13 @@ def test_a_sandbox_ends_with_its_executor(state: str) -> None:
     assert best_of(ATTEMPTS, once) < PROMISED_SECONDS
 
 
-# A client that is alive answers within five seconds, though the machine may be busy.
+# A live client answers within five seconds, even when the machine is busy.
 IMPATIENCE = {"grpc.keepalive_time_ms": 1_500, "grpc.http2.ping_timeout_ms": 5_000}
 
 
 @pytest.mark.deep
 @pytest.mark.parametrize("half", ["sync", "async"])
-async def test_a_client_that_vanishes_without_a_word_is_missed_and_one_that_is_busy_is_not(
+async def test_a_client_that_disappears_silently_is_detected_and_a_busy_one_is_not(
     monkeypatch: pytest.MonkeyPatch, half: str
 ) -> None:
     impatient = [(name, IMPATIENCE.get(name, value)) for name, value in server._OPTIONS]
@@ -101,7 +101,7 @@ async def test_a_client_that_vanishes_without_a_word_is_missed_and_one_that_is_b
 
     def watch(url: str) -> None:
         with working(half, "sleep", url) as (process, pid):
-            time.sleep(8)  # more than what the executor waits
+            time.sleep(8)  # longer than the executor waits
             assert is_running(pid)
             process.send_signal(signal.SIGSTOP)
             assert wait_until(lambda: not is_running(pid), PATIENCE)
@@ -113,7 +113,7 @@ async def test_a_client_that_vanishes_without_a_word_is_missed_and_one_that_is_b
             await asyncio.to_thread(watch, url)
 
 
-def test_nothing_else_of_it_is_left(executor: ExecutorProcess) -> None:
+def test_a_killed_client_leaves_the_shared_executor_running(executor: ExecutorProcess) -> None:
     skip_in_a_pid_namespace()
     with working("sync", "sleep", executor.url) as (process, pid):
         process.kill()

@@ -1,4 +1,4 @@
-"""Loops and threads come and go by the hundred; what they used goes with them."""
+"""Hundreds of loops and threads begin and end, and what they used is released with them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def by_async_to_sync(codemode: Codemode) -> None:
 
 
 def async_tool_of_a_thread(codemode: Codemode) -> None:
-    """Each such execution has an event loop of its own."""
+    """Execute in a way that gives each execution an event loop of its own."""
     assert codemode.execute("await aecho(1)") == "1"
 
 
@@ -102,12 +102,12 @@ def test_loops_and_threads_leave_no_channel_descriptor_or_thread(
     for _ in range(25):
         once(codemode)
     assert len([loop for loop in channels._by_loop if loop.is_closed()]) <= 3
-    loop_after_loop(codemode)  # which drops the channels of closed loops
+    loop_after_loop(codemode)  # this drops the channels of closed loops
     assert [loop.is_closed() for loop in channels._by_loop] == [True]
 
     def nothing_grew() -> bool:
         gc.collect()
-        # gRPC's own pool breathes by a few threads.
+        # gRPC's own pool varies by a few threads.
         return (
             open_descriptors(os.getpid()) <= descriptors + 6
             and psutil.Process().num_threads() <= threads + 6

@@ -1,4 +1,4 @@
-"""Closing is one act, whoever does it and how often: what runs is cancelled, sandboxes die."""
+"""Closing happens once, whoever closes and how often: runs are cancelled, and sandboxes die."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TOOL = "import os\nhere(os.getpid())\n"
 
 
 class Running:
-    """Have an execution of every kind under way, in threads and in a loop."""
+    """Executions of every kind under way, in threads and in a loop."""
 
     def __init__(self, codemode: Codemode) -> None:
         self.codemode = codemode
@@ -135,7 +135,7 @@ async def test_close_from_many_threads_tasks_and_loops_at_once(running: Running)
 def test_of_many_who_close_at_once_one_does_it(
     codemode: Codemode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen by the channels, while every look at the state takes long enough for all to look."""
+    """Only one closes the channels, although every caller has time to read the state first."""
     closed: list[int] = []
     made = codemode.client._connection
 
@@ -171,7 +171,7 @@ def test_of_many_who_close_at_once_one_does_it(
 def test_execution_that_begins_while_the_client_closes_does_not_survive(
     running: Running, monkeypatch: pytest.MonkeyPatch, half: str
 ) -> None:
-    """The stream is open and not yet known to the client at the moment of close()."""
+    """The stream is open but not yet known to the client at the moment of close()."""
     name = "SyncLink" if half == "sync" else "AsyncLink"
     opened, closed = threading.Event(), threading.Event()
 
@@ -221,7 +221,7 @@ async def test_closing_one_client_leaves_the_others_alone(
 def test_closing_while_an_embedded_executor_starts_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, pause: float
 ) -> None:
-    """Whatever close() meets, from before the executor's process to after its first runs."""
+    """close() may come at any time from before the executor's process to after its first runs."""
     with (
         tempfile.TemporaryDirectory(prefix="cm-test-") as folder,
         ThreadPoolExecutor(8) as pool,
@@ -245,7 +245,7 @@ def test_closing_while_an_embedded_executor_starts_leaves_nothing(
 def test_a_run_that_meets_close_while_its_embedded_executor_comes_up_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The call was told the address, and close() has been and gone before it could use it."""
+    """The call learned the address, and close() completed before the call could use it."""
     started, closed = threading.Event(), threading.Event()
     with tempfile.TemporaryDirectory(prefix="cm-test-") as folder, ThreadPoolExecutor(1) as pool:
         monkeypatch.setattr("tempfile.tempdir", folder)
@@ -276,7 +276,7 @@ def test_a_run_that_meets_close_while_its_embedded_executor_comes_up_is_refused(
 
 @pytest.fixture
 def embedded(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Codemode, Callable[[], bool]]]:
-    """Give a facade with an executor of its own, and what tells whether that left nothing."""
+    """Yield a facade with an executor of its own, and a check that the executor left nothing."""
     with tempfile.TemporaryDirectory(prefix="cm-test-") as folder:
         monkeypatch.setattr("tempfile.tempdir", folder)
         codemode = Codemode()
@@ -292,7 +292,7 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Codemode, Callab
 def test_close_async_that_is_cancelled_closes_all_the_same(
     embedded: tuple[Codemode, Callable[[], bool]],
 ) -> None:
-    """Even where the loop's own threads have no time for it."""
+    """Closing completes even when the loop's own threads are all busy."""
     codemode, nothing_left = embedded
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""A tool knows how long its execution still has, whatever carries it."""
+"""A tool knows how much time its execution has left, whatever carries the execution."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def test_tools_of_every_kind_see_the_same_time_run_out(timed: Codemode, half: st
 
     assert all(earlier > later for earlier, later in itertools.pairwise(seen))
     assert seen[0] <= TIMEOUT
-    # What is gone is the time of the code itself, and no more than has passed here.
+    # The difference is the time of the code itself, and no more than has passed here.
     assert 0.1 <= seen[0] - seen[3] <= took
     assert seen[-1] >= TIMEOUT - took
 
 
 @EachHalf
 def test_time_in_the_queue_of_the_executor_is_not_the_codes(timed: Codemode, half: str) -> None:
-    """The deadline is set anew when a sandbox has taken the code."""
+    """The deadline is set again when a sandbox has taken the code."""
     limits = timed.client.limits.model_copy(update={"execution_timeout": TIMEOUT})
     timed.client.limits = limits
     opening = timed.client._connection.open_sync
@@ -82,7 +82,7 @@ def test_time_in_the_queue_of_the_executor_is_not_the_codes(timed: Codemode, hal
 
 @EachHalf
 def test_each_run_of_a_session_has_its_time_anew(timed: Codemode, half: str) -> None:
-    # A run's time begins when its start is known here, a little later than in its sandbox.
+    # A run's time begins when the client learns of its start, a little later than in the sandbox.
     code = "import time\nbegin = left()\ntime.sleep(1)\n[begin, left()]"
     seen: list[tuple[float, float, float]] = []
 
@@ -106,7 +106,7 @@ def test_each_run_of_a_session_has_its_time_anew(timed: Codemode, half: str) -> 
         asyncio.run(main())
     for begin, end, took in seen:
         assert begin - end >= 1
-        # None has lost more than its own.
+        # Each run has lost only its own time.
         assert end >= TIMEOUT - took
 
 

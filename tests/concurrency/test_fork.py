@@ -17,27 +17,27 @@ from tests.support.processes import ExecutorProcess
 
 SUPPORT = "GRPC_ENABLE_FORK_SUPPORT"
 
-# What is said to no harm: by gRPC of a fork during a call, by asyncio's debug mode of a loop in
-# which a child was waited for.
+# Harmless lines on stderr: gRPC's about a fork during a call, and those of asyncio's debug mode
+# about a loop in which a child was waited for.
 HARMLESS = ("fork_posix.cc", "Executing <")
-# Before 1.82 gRPC logs more of itself, and ends a child itself where its support is "1".
+# gRPC before 1.82 logs more, and with GRPC_ENABLE_FORK_SUPPORT=1 it ends a child itself.
 OLD_GRPC = tuple(map(int, grpc.__version__.split(".")[:2])) < (1, 82)
 
-# Where threads and loops never pause, gRPC's own fork handlers may harm either side; without
-# them, which is the support "0", nobody is harmed: docs/operations/forking.md.
+# Where threads and loops never pause, gRPC's own fork handlers may harm either side. Without them
+# (GRPC_ENABLE_FORK_SUPPORT=0) both sides are safe: docs/operations/forking.md.
 BUSY_STATES = ["threads_at_work", "loops_at_work", "all_at_work"]
 CALM_STATES = [state for state in STATES if state not in BUSY_STATES]
 SURE = [
     *((state, support) for state in CALM_STATES for support in ("unset", "1", "0")),
     *((state, "0") for state in BUSY_STATES),
 ]
-# How many children have to live.
+# How many children must survive.
 FORKS = 50
 HARD_STATES = ["used_by_both", "during_a_run_of_a_loop", "a_loop_in_another_thread"]
 
 
 def run(program: list[str], *, support: str = "unset", **more: str) -> tuple[str, list[str]]:
-    """Run a program with every warning as an error; return what it printed, and complained of."""
+    """Run a program with every warning as an error; return its output and its complaints."""
     if OLD_GRPC and support == "1":
         pytest.skip("gRPC before 1.82 ends a child of a parent that has executed")
     inherited = {name: value for name, value in os.environ.items() if name != SUPPORT}
@@ -64,7 +64,7 @@ def is_harmless(line: str) -> bool:
 def forked(
     state: str, child: str, times: int, url: str, *, support: str = "unset"
 ) -> tuple[list[int], list[str]]:
-    """Return how the children ended, and what was complained of."""
+    """Return how the children ended, and the complaints on stderr."""
     program = ["-m", "tests.concurrency.forked_process", state, child, str(times), url]
     said, complaints = run(program, support=support)
     return [int(status) for status in said.split()], complaints
@@ -96,7 +96,7 @@ def test_every_one_of_many_children_executes(
 
 @pytest.mark.parametrize("support", ["1", "0"])
 @pytest.mark.parametrize("state", deep_except(HARD_STATES, "used_by_both"))
-def test_grpcs_own_fork_support_changes_nothing(
+def test_grpcs_own_fork_support_changes_nothing_for_children(
     executor: ExecutorProcess, state: str, support: str
 ) -> None:
     assert forked(state, "use", 6, executor.url, support=support) == ([0] * 6, [])
@@ -113,14 +113,14 @@ def test_a_child_has_an_embedded_executor_of_its_own(state: str) -> None:
 def test_whatever_a_child_does_its_parent_goes_on(
     executor: ExecutorProcess, state: str, child: str
 ) -> None:
-    # Before 1.82 gRPC's fork handlers crash a child that forks again, if its parent had a call
-    # in flight.
+    # Before 1.82, gRPC's fork handlers crash a child that forks again if its parent had a call in
+    # flight.
     crashes = OLD_GRPC and child == "fork_again" and state.startswith("during_a_run")
     support = "0" if crashes else "unset"
     assert forked(state, child, 2, executor.url, support=support) == ([0, 0], [])
 
 
-# Programs of their own. ``in_child`` forks, and returns what the child has said.
+# Standalone programs. ``in_child`` forks, and returns what the child reported.
 BEGIN = """
 import asyncio, os, signal, sys, threading, time, warnings
 from codemode import ClientConfig, Codemode
@@ -155,7 +155,7 @@ def run_source(source: str, *arguments: str, support: str = "unset", first: str 
 CLIENT = "codemode = Codemode.from_client_config(ClientConfig(executor_url=sys.argv[1]))\n"
 
 
-# How many of gRPC's cores a process has loaded.
+# Counts the gRPC cores that a process has loaded.
 CORES = """
 def cores():
     with open("/proc/self/maps") as maps:
@@ -195,7 +195,7 @@ while len(os.listdir("/proc/self/task")) > 1:
     assert run_source(source, executor.url) == "(2, 2)\n"
 
 
-def test_a_child_of_a_process_that_used_no_grpc_takes_it_as_it_is(
+def test_a_child_of_a_process_that_used_no_grpc_loads_no_second_one(
     executor: ExecutorProcess,
 ) -> None:
     source = f"""{CLIENT}{CORES}
@@ -208,7 +208,8 @@ print(codemode.run("1").value, cores())
 def test_a_child_of_a_process_that_used_grpc_only_just_before_the_fork_has_a_grpc_of_its_own(
     executor: ExecutorProcess,
 ) -> None:
-    # Of what is to be called before a fork, the first that was told is the last that is called.
+    # Functions registered to run before a fork are called in reverse order: the first registered is
+    # called last.
     first = """
 import os
 at_the_last_moment = []
@@ -258,7 +259,7 @@ assert ask() == before
     assert run_source(source, executor.url, support=support) == "(1, 2)\n"
 
 
-def test_what_callers_compare_and_catch_is_the_same_in_every_grpc(
+def test_the_objects_that_callers_compare_and_catch_are_the_same_in_every_grpc(
     executor: ExecutorProcess,
 ) -> None:
     source = f"""{CLIENT}
@@ -287,7 +288,7 @@ print(in_child(child))
     assert run_source(source, executor.url) == "as expected\n"
 
 
-def test_without_a_grpc_of_its_own_a_child_says_what_to_change(executor: ExecutorProcess) -> None:
+def test_a_child_without_a_grpc_of_its_own_names_what_to_change(executor: ExecutorProcess) -> None:
     source = f"""{CLIENT}
 codemode.run("1")
 def refuse(name):
@@ -341,7 +342,7 @@ assert list(events)[-1].result.value == 7
         )
 
 
-def test_leaving_an_inherited_execution_tells_nobody_of_its_end(executor: ExecutorProcess) -> None:
+def test_leaving_an_inherited_execution_reports_no_end(executor: ExecutorProcess) -> None:
     source = f"""{CLIENT}
 told = []
 class Observer:
@@ -364,7 +365,7 @@ print(told)
     assert run_source(source, executor.url) == "[]\n['completed']\n"
 
 
-def test_what_ends_a_stream_reaches_the_loop_of_a_child(executor: ExecutorProcess) -> None:
+def test_the_end_of_a_stream_reaches_the_loop_of_a_child(executor: ExecutorProcess) -> None:
     source = f"""{CLIENT}
 begun = []
 async def begin():
@@ -402,7 +403,7 @@ print(asyncio.run(main()))
     assert run_source(source, executor.url) == "[]\n"
 
 
-def test_a_lock_of_asgiref_that_another_thread_holds_at_the_fork_stops_no_child(
+def test_a_lock_of_asgiref_that_another_thread_holds_at_the_fork_does_not_block_the_child(
     executor: ExecutorProcess,
 ) -> None:
     source = f"""{CLIENT}

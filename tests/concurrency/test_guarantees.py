@@ -15,7 +15,7 @@ import pytest
 from codemode import Codemode, ExecutionResult, RuntimeContext, get_current_context
 from tests.support.watchdog import bounded
 
-# What an application, or Django, keeps in context variables of its own.
+# Stands for the context variables of an application or of Django.
 language: contextvars.ContextVar[str] = contextvars.ContextVar("language", default="en")
 
 CODE = "import asyncio\n[tell(), *(await asyncio.gather(atell(), atell())), pool_tell()]"
@@ -27,7 +27,7 @@ def told() -> dict[str, Any]:
 
 @pytest.fixture
 def telling(codemode: Codemode) -> Codemode:
-    """Give a facade with tools that tell the context in which they run."""
+    """Return a facade with tools that return the context in which they run."""
     from codemode import tool
 
     async def atell() -> dict[str, Any]:
@@ -137,7 +137,7 @@ async def test_context_that_changes_later_is_not_that_of_a_run_under_way(
 
     async def run() -> Any:
         async for event in telling.stream(code):
-            # The caller's own task moves on to another tenant between two events.
+            # The caller's own task switches to another tenant between two events.
             telling.with_context(tenant_id="later")
             language.set("fr")
             result = getattr(event, "result", None)
@@ -158,7 +158,7 @@ async def test_context_that_changes_later_is_not_that_of_a_run_under_way(
 def test_a_context_that_is_given_counts_and_the_callers_own_stays(
     telling: Codemode, half: str
 ) -> None:
-    """What the client is asked to run for somebody else, such as by a worker of a queue."""
+    """The client runs code on behalf of somebody else, as a queue's worker does."""
     given = RuntimeContext({"tenant_id": "given"})
     with telling.registry.context(tenant_id="caller"):
         if half == "sync":
@@ -175,7 +175,7 @@ async def test_tasks_that_share_a_context_cannot_change_it_for_each_other() -> N
     async def change(name: str) -> RuntimeContext:
         await asyncio.sleep(0)
         with pytest.raises(TypeError):
-            context.variables[name] = name  # type: ignore[index]  # it is refused
+            context.variables[name] = name  # type: ignore[index]  # refused
         return context.merged(**{name: name})
 
     one, two = await asyncio.gather(change("one"), change("two"))
@@ -183,7 +183,7 @@ async def test_tasks_that_share_a_context_cannot_change_it_for_each_other() -> N
     assert (set(one) - set(context), set(two) - set(context)) == ({"one"}, {"two"})
 
 
-# Each behaves in its own way; none may have anything of its neighbours.
+# Each behaves in its own way; no run may have anything of the runs beside it.
 BEHAVIOURS: list[tuple[str, dict[str, Any], Callable[[ExecutionResult, int], bool]]] = [
     ("print(n)\nn", {}, lambda r, n: (r.value, r.stdout) == (n, f"{n}\n")),
     ("echo(n=n)", {}, lambda r, n: r.value == n and r.tool_calls[0].arguments == {"n": n}),
@@ -222,7 +222,7 @@ async def test_each_of_many_executions_at_once_has_its_own_outcome(codemode: Cod
 
 
 def test_threads_and_loops_come_and_go_without_an_effect_on_others(codemode: Codemode) -> None:
-    """A run of one thread goes on while loops and threads with runs of their own end."""
+    """A run of one thread continues while loops and threads with their own runs end."""
     codemode.registry.register_tool("echo", lambda n: n)
     stop = threading.Event()
     codemode.registry.register_tool("stopped", stop.is_set)

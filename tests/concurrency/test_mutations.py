@@ -1,4 +1,4 @@
-"""That the proofs are no formality: without its mechanism, each fails.
+"""Proof that the tests of guarantees can fail: each fails without its mechanism.
 
 ``python -m tests.concurrency mutations`` prints this as a table.
 """
@@ -20,7 +20,7 @@ def test_a_proof_fails_without_its_mechanism(mutation: Mutation[str]) -> None:
     assert noticed(output), output
 
 
-def test_every_proof_is_there() -> None:
+def test_every_proof_exists() -> None:
     for mutation in MUTATIONS:
         path, *names = mutation.proof.partition("[")[0].split("::")
         source = (ROOT / "tests" / path).read_text("utf-8")

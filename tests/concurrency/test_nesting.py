@@ -1,4 +1,4 @@
-"""A tool may execute code itself: in its caller's context, without a deadlock, within limits."""
+"""A tool may itself execute code: in its caller's context, without a deadlock, within limits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.watchdog import DEADLINES, PATIENCE, bounded
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[ExecutorProcess]:
-    """Give an executor that runs two at once."""
+    """Yield an executor that runs two at once."""
     with ExecutorProcess("--max-concurrency", "2", "--pool-size", "2") as process:
         yield process
 
@@ -113,7 +113,7 @@ def test_a_nested_execution_changes_no_context_of_its_caller(codemode: Codemode)
 def test_runs_that_fill_the_executor_and_wait_for_nested_ones_end_as_busy(
     narrow: Codemode, half: str
 ) -> None:
-    """Each waits for room that the other holds, for ten minutes if nobody notices."""
+    """Each waits for the slot that the other holds, for ten minutes if nothing detects it."""
     met = {"count": 0}
 
     async def nest() -> str:
@@ -135,10 +135,10 @@ def test_runs_that_fill_the_executor_and_wait_for_nested_ones_end_as_busy(
         return await asyncio.gather(*runs)
 
     said = bounded(lambda: asyncio.run(both()))
-    # One makes room for the other.
+    # The refused run frees its slot for the other.
     assert "room" in said, said
     assert any(text.startswith("busy, again in") for text in said), said
-    # It was the room that was missing, and it is there again.
+    # The refusal was due only to the missing slot, which is free again.
     assert narrow.execute("'room'") == "room"
 
 

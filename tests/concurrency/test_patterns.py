@@ -1,4 +1,4 @@
-"""The patterns that the guide on concurrency promises work, each whole and against a real executor."""
+"""The patterns that the guide on concurrency promises work: each complete, with a real executor."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ API_KEY = "a-key-for-the-tests"
 
 @pytest.fixture(scope="module")
 def keyed_executor() -> Iterator[ExecutorProcess]:
-    """Give an executor that answers on a port, to those who have the key."""
+    """Yield an executor that listens on a port and requires a key."""
     with ExecutorProcess(
         listen=f"127.0.0.1:{free_port()}", environment={"CODEMODE_EXECUTOR_API_KEY": API_KEY}
     ) as process:
@@ -41,7 +41,7 @@ def config(keyed_executor: ExecutorProcess) -> ClientConfig:
 
 
 class WeatherTool:
-    """Be a tool object, as an application would write one."""
+    """A tool object, as an application would write it."""
 
     def run(self, city: str) -> str:
         """Tell the weather of a city."""
@@ -51,7 +51,7 @@ class WeatherTool:
 
 
 class DatabaseTool:
-    """Be a tool object that wants its context and waits for its answer."""
+    """An asynchronous tool object that takes its context."""
 
     async def run_with_context(self, context: RuntimeContext, table: str) -> dict[str, Any]:
         """Count the rows of a table."""
@@ -199,7 +199,7 @@ async def test_tenants_of_a_fastapi_application_never_meet(config: ClientConfig)
                 }
 
             await asyncio.gather(*(ask(number) for number in range(40)))
-    # The lifespan has closed it.
+    # The application's lifespan has closed the client.
     with pytest.raises(ExecutorClientError, match="Client has been closed"):
         await app.state.codemode.execute_async("1")
 
@@ -260,7 +260,7 @@ async def test_sync_execute_in_a_coroutine_keeps_the_context(
         codemode.with_context(tenant_id="acme")
         with pytest.warns(RuntimeWarning, match="await execute_async"):
             assert codemode.execute("weather(city='Oslo')") == "Oslo is sunny for acme"
-        # Once is enough.
+        # The warning comes only once.
         assert '"acme"' in codemode.execute("await database(table='orders')")
 
 

@@ -1,4 +1,4 @@
-"""What cannot work says so at once, and what is easily done wrong does what the guide says."""
+"""Impossible uses raise an error at once, and common mistakes behave as the guide says."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def on_a_sync_thread(view: Callable[[], Any], where: str) -> Any:
 
 
 class Everybody:
-    """Be an observer, a hook and a permission checker, and note whoever is asked where."""
+    """An observer, a hook and a permission checker that records the thread of each call."""
 
     def __init__(self) -> None:
         self.threads: dict[str, int] = {}
 
     def note(self, who: str) -> None:
-        with pytest.raises(RuntimeError):  # what Django asks before it lets sync code pass
+        with pytest.raises(RuntimeError):  # the check that Django makes before it allows sync code
             asyncio.get_running_loop()
         self.threads[who] = threading.get_ident()
 
@@ -95,7 +95,7 @@ def test_asyncio_run_on_the_thread_for_sync_code_runs_it_there_instead_of_waitin
             result = asyncio.run(codemode.run_async("[where(), await awhere(), three()]"))
         return threading.get_ident(), result
 
-    # What waits for itself does so for ever: longer than it is watched.
+    # A deadlock here lasts longer than the watchdog waits.
     thread, result = on_a_sync_thread(view, where)
 
     assert result.error is None
@@ -108,7 +108,9 @@ def test_asyncio_run_on_the_thread_for_sync_code_runs_it_there_instead_of_waitin
 
 
 @pytest.mark.parametrize("where", WHERE)
-def test_other_ways_to_execute_code_work_there(codemode: Codemode, where: str) -> None:
+def test_other_ways_to_execute_code_work_on_the_thread_for_sync_code(
+    codemode: Codemode, where: str
+) -> None:
     async def two() -> int:
         await asyncio.sleep(0)
         return 2
@@ -123,7 +125,7 @@ def test_other_ways_to_execute_code_work_there(codemode: Codemode, where: str) -
 
 
 @pytest.mark.parametrize("inner", ["run", "run_async"])
-def test_tools_execute_code_there(codemode: Codemode, inner: str) -> None:
+def test_tools_execute_code_on_the_thread_for_sync_code(codemode: Codemode, inner: str) -> None:
     def nested() -> Any:
         if inner == "run":
             return codemode.run("[one(), await two()]").value
@@ -142,10 +144,10 @@ def test_tools_execute_code_there(codemode: Codemode, inner: str) -> None:
     assert on_a_sync_thread(view, "in a request").value == [1, 2]
 
 
-def test_that_holds_for_a_thread_that_has_only_just_been_started(
+def test_asyncio_run_works_on_a_thread_that_has_only_just_been_started(
     codemode: Codemode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Python starts a pool's thread before it counts it among the pool's."""
+    """Python starts a pool's thread before it adds the thread to the pool's set."""
 
     class LateSet(set[Any]):
         def add(self, thread: Any) -> None:
@@ -166,7 +168,7 @@ def test_that_holds_for_a_thread_that_has_only_just_been_started(
 async def test_the_default_executor_of_a_loop_is_left_to_the_project(
     codemode: Codemode,
 ) -> None:
-    """Its threads may wait for the runs of this very loop."""
+    """The project's threads may wait for the runs of this very loop."""
 
     class TakenPool(ThreadPoolExecutor):
         def submit(self, *args: Any, **options: Any) -> Any:
@@ -187,8 +189,8 @@ async def test_the_default_executor_of_a_loop_is_left_to_the_project(
         assert await own.execute_async("6 * 7") == "42"
 
 
-def test_a_pool_hands_a_context_on_only_when_it_is_given_one(codemode: Codemode) -> None:
-    """With the context of the job that a thread did before, it would be somebody else's."""
+def test_a_pool_passes_a_context_on_only_when_it_is_given_one(codemode: Codemode) -> None:
+    """With the context of the thread's former job, a run would be somebody else's."""
     from contextvars import copy_context
 
     from codemode import get_current_context
@@ -204,5 +206,5 @@ def test_a_pool_hands_a_context_on_only_when_it_is_given_one(codemode: Codemode)
             codemode.with_context(tenant_id="zoo")
 
         pool.submit(careless).result()
-        # What a job sets for good, the next job of that thread finds.
+        # A context that a job leaves set stays for the next job of its thread.
         assert pool.submit(codemode.run, "whoami()").result().value == {"tenant_id": "zoo"}

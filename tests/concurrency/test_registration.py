@@ -23,7 +23,7 @@ from tests.support.watchdog import bounded
 
 @pytest.fixture
 def hurried() -> Iterator[None]:
-    """Let threads interrupt each other nearly everywhere."""
+    """Make threads switch as often as possible."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -74,7 +74,7 @@ def test_registering_overwriting_listing_and_executing_at_once(
     wrong: list[object] = []
 
     def register(writer: int) -> set[str]:
-        """Add tools, overwrite one that all use, take every other back; return those that stay."""
+        """Add tools, overwrite one that all use, remove every other one; return those that stay."""
         kept = set()
         for number in itertools.count():
             name = f"w{writer}.n{number}"
@@ -119,14 +119,14 @@ def test_registering_overwriting_listing_and_executing_at_once(
 
     kept = bounded(all_at_once)
     assert wrong == []
-    # No registration was lost, and none that was taken back is there.
+    # No registration was lost, and no removed tool remains.
     assert set(registry.tools) == kept | {"version"}
 
 
 def test_of_many_that_register_one_name_at_once_one_wins(
     hurried: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While there is time for all between the look for the name and its entry."""
+    """Every thread has time to look up the name before any of them registers it."""
 
     def take_time(name: str, tools: Mapping[str, Tool]) -> None:
         check_namespaces(name, tools)

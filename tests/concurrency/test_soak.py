@@ -1,4 +1,4 @@
-"""Thousands of executions of eight tenants, many of which go wrong: none gets another's result."""
+"""Thousands of executions of eight tenants, many of which fail: each result is its caller's own."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ POOL_SIZE = 8
 BETWEEN_KILLS = 0.1
 
 TOOL = "print(token)\nseen = {} whoami{}(token)\n"
-# By name: the code, and what its outcome must be when nobody interferes.
+# By name: the code, and its outcome when nothing interferes.
 KINDS: dict[str, tuple[str, str]] = {
     "sync tool": (TOOL.format("", "") + "[seen, token]", "completed"),
     "async tool": (TOOL.format("await", "_async") + "[seen, token]", "completed"),
@@ -50,7 +50,7 @@ OFTEN = [*list(KINDS)[:4] * 5, *list(KINDS)[4:]]
 
 
 class Soak:
-    """Execute again and again, and keep whatever is not as it must be."""
+    """Executions again and again, with a record of every unexpected outcome."""
 
     def __init__(self, codemode: Codemode) -> None:
         self.codemode = codemode
@@ -84,7 +84,7 @@ class Soak:
         }
 
     def run(self, count: int) -> None:
-        """Execute so often, by tasks and threads at once, until all have ended."""
+        """Execute so many times, by tasks and threads at once, until all have ended."""
         turns = iter(range(count))
         lock = threading.Lock()
 
@@ -117,7 +117,7 @@ class Soak:
                 self._one(choose, leave=turn % 20 == 1)
             except ExecutorConnectionError:
                 self.outcomes["lost"] += 1
-            except Exception as error:  # noqa: BLE001 - the test's thread tells it
+            except Exception as error:  # noqa: BLE001 - reported by the test's thread
                 self.wrong.append(error)
 
     async def _work_async(self, more: Callable[[], int | None], seed: int) -> None:
@@ -166,7 +166,7 @@ class Soak:
 
     def _check(self, kind: str, tenant: str, token: str, result: ExecutionResult) -> None:
         self.outcomes[result.status] += 1
-        good = result.status in (KINDS[kind][1], "crashed")  # whoever is killed has crashed
+        good = result.status in (KINDS[kind][1], "crashed")  # a killed sandbox has crashed
         good &= result.stdout in ("", f"{token}\n")
         good &= all(call.arguments == {"token": token} for call in result.tool_calls)
         if result.status == "completed":
@@ -179,7 +179,7 @@ class Soak:
 
 @contextlib.contextmanager
 def killing_sandboxes(executor: ExecutorProcess) -> Iterator[Counter[str]]:
-    """Kill a sandbox now and then, one that runs code or one that waits for some."""
+    """Kill a sandbox now and then, either an idle one or one that runs code."""
     over, killed = threading.Event(), Counter[str]()
     choose = random.Random(7)
 
@@ -211,7 +211,7 @@ def test_every_result_is_its_callers_and_nothing_grows(count: int) -> None:
             soak = Soak(codemode)
             with killing_sandboxes(executor):
                 soak.run(max(300, count // 20))
-            # Those that were killed are made up for, below a process that makes them.
+            # Replacements of the killed sandboxes, below the process that forks them.
             assert wait_until(lambda: len(descendants(executor.pid)) > POOL_SIZE)
             before = belongings(executor)
             soak.outcomes.clear()

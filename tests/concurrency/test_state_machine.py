@@ -1,4 +1,4 @@
-"""Contexts, tools, executions and close, in any order and from several places, keep to a model."""
+"""Contexts, tools, executions and close, in any order and from several places, match a model."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Variables = dict[str, int]
 
 
 class Outcome:
-    """Hold what a step gave or raised, once it has."""
+    """The value or the error of a step, once it is settled."""
 
     def __init__(self) -> None:
         self._settled = threading.Event()
@@ -52,14 +52,14 @@ class Outcome:
     def settle(self, step: Callable[[], Any]) -> None:
         try:
             self._value = step()
-        except Exception as error:  # noqa: BLE001 - whoever waits raises it
+        except Exception as error:  # noqa: BLE001 - raised by the thread that waits
             self._error = error
         self._settled.set()
 
     async def settle_async(self, step: Callable[[], Awaitable[Any]]) -> None:
         try:
             self._value = await step()
-        except Exception as error:  # noqa: BLE001 - whoever waits raises it
+        except Exception as error:  # noqa: BLE001 - raised by the thread that waits
             self._error = error
         self._settled.set()
 
@@ -71,7 +71,7 @@ class Outcome:
 
 
 class ThreadPlace:
-    """Be a thread that does one thing after the other, by the sync half."""
+    """A thread that performs one step after another, by the sync half."""
 
     def __init__(self) -> None:
         self._steps: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -102,7 +102,7 @@ class ThreadPlace:
 
 
 class TaskPlace:
-    """Be a task that does one thing after the other, by the async half, on a shared loop."""
+    """A task on a shared loop that performs one step after another, by the async half."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -137,7 +137,7 @@ class TaskPlace:
 
 @dataclass(slots=True)
 class Model:
-    """Say what is expected of a place: its context, its open blocks, what it runs."""
+    """The expected state of a place: its context, its open blocks and its execution."""
 
     context: Variables | None = None
     blocks: list[tuple[AbstractContextManager[Any], Variables | None]] = field(default_factory=list)
@@ -156,7 +156,7 @@ class Running:
 
 
 class Loops:
-    """Be event loops in threads of their own."""
+    """Event loops in threads of their own."""
 
     def __init__(self, count: int) -> None:
         self.loops = [asyncio.new_event_loop() for _ in range(count)]
@@ -174,7 +174,7 @@ class Loops:
 
 
 def numbered(number: int) -> Callable[[], list[Any]]:
-    """Return a tool that tells which one it is and in what context it runs."""
+    """Return a tool that returns its own number and the context in which it runs."""
 
     def look() -> list[Any]:
         context = get_current_context()
@@ -194,7 +194,7 @@ names = st.sampled_from(NAMES)
 
 
 class Machine(RuleBasedStateMachine):
-    """Do things from places, each with a model beside it."""
+    """A state machine of steps in several places, each with a model beside it."""
 
     executor: ExecutorProcess
 
@@ -226,7 +226,7 @@ class Machine(RuleBasedStateMachine):
             await asyncio.sleep(0.002)
 
     def _free(self, number: int) -> tuple[ThreadPlace | TaskPlace, Model]:
-        """Return a place that can be told to do something, its execution ended before."""
+        """Return a place that is free for a step, once any execution in it has ended."""
         if self.models[number].running is not None:
             self._finish(number)
         return self.places[number], self.models[number]
@@ -385,7 +385,8 @@ BOUNDS = settings(
     stateful_step_count=25,
     suppress_health_check=list(HealthCheck),
     derandomize=True,
-    # Not shrunk: steps that wait would make that hours. Add Phase.shrink to look into a failure.
+    # Without shrinking: steps that wait would make it take hours. Add Phase.shrink to investigate a
+    # failure.
     phases=(Phase.generate,),
     database=None,
 )

@@ -15,8 +15,8 @@ from tests.concurrency.places import Place, ahere, current_heartbeat, here
 
 __all__ = ["COLUMNS", "TOOLS", "Column"]
 
-# A loop that lives gets the time to show it on the busiest machine; one that is
-# blocked shows nothing, however long one waits.
+# Long enough for a live loop to show it on the busiest machine. A blocked loop shows nothing,
+# however long the wait.
 _ALIVE_SECONDS = 60.0
 _BLOCKED_SECONDS = 0.05
 
@@ -24,7 +24,7 @@ Facts = dict[str, Any]
 
 
 def facts(kind: str, place: Place | None, **more: Any) -> Facts:
-    """Return what a tool sees: the tenant it works for, the run that called it, where it is."""
+    """Return what a tool sees: its tenant, the run that called it, and its place."""
     context, execution = get_current_context(), get_current_execution()
     return {
         "kind": kind,
@@ -37,7 +37,7 @@ def facts(kind: str, place: Place | None, **more: Any) -> Facts:
 
 
 def report(blocked: bool = False) -> Facts:
-    """Tell where a sync tool runs, and whether the caller's loop goes on meanwhile."""
+    """Report where a sync tool runs, and whether the caller's loop stays alive meanwhile."""
     heartbeat = current_heartbeat.get()
     seconds = _BLOCKED_SECONDS if blocked else _ALIVE_SECONDS
     alive = None if heartbeat is None else heartbeat.goes_on(seconds)
@@ -46,7 +46,7 @@ def report(blocked: bool = False) -> Facts:
 
 @tool(thread_sensitive=False)
 def pooled(blocked: bool = False) -> Facts:
-    """Tell where a sync tool runs that needs not the caller's thread."""
+    """Report where a sync tool runs that does not need the caller's thread."""
     return {**report(blocked), "kind": "pooled"}
 
 
@@ -54,7 +54,7 @@ _waiting: dict[str, int] = {}
 
 
 async def areport(together: int) -> Facts:
-    """Tell where an async tool runs, once ``together`` of them do."""
+    """Report where an async tool runs, once ``together`` of them are running."""
     execution = get_current_execution()
     assert execution is not None
     _waiting[execution.execution_id] = _waiting.get(execution.execution_id, 0) + 1
@@ -65,7 +65,7 @@ async def areport(together: int) -> Facts:
 
 
 async def aorm() -> Facts:
-    """Tell where the queries of an async tool run."""
+    """Report where the queries of an async tool run."""
     return facts("orm", await ahere(), loop=id(asyncio.get_running_loop()))
 
 
@@ -107,10 +107,10 @@ def inner(blocked: bool) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """Be one kind of tool, by the code that calls it.
+    """One kind of tool, with the code that calls it.
 
-    ``nests`` says in which half the tool executes code itself: in the caller's
-    thread, in the caller's loop, or in a worker thread, because a loop runs.
+    ``nests`` says in which half the tool itself executes code: in the caller's thread, in the
+    caller's loop, or in a worker thread, because a loop runs.
     """
 
     name: str

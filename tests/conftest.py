@@ -18,29 +18,30 @@ from django_codemode.shared import shared
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Assertions of helpers show their values, as those of tests do.
+# Failed assertions in helpers show their values, as those in tests do.
 HELPERS = (f"tests.support.{path.stem}" for path in (ROOT / "tests" / "support").glob("*.py"))
 pytest.register_assert_rewrite(*(name for name in HELPERS if name not in sys.modules))
 
-# The suite runs on any host: with what isolation is told by its last line, and
-# tests of a tier that the host lacks are skipped by name.
+# The suite runs on any host. Its last line reports the isolation, and tests of a tier that the host
+# lacks are skipped by name.
 os.environ.setdefault("CODEMODE_EXECUTOR_MIN_TIER", "unsafe")
 
-# Tests start Python by the hundred: what one process compiles, the next need not.
+# Tests start Python hundreds of times: processes reuse the bytecode that others have compiled.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# A shell's background ignores Ctrl-C, and what tests start would inherit that.
+# A background process of a shell ignores Ctrl-C, and the processes started by tests would inherit
+# that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The deep tests try more: --hypothesis-profile=deep. What an example takes is no matter.
+# The deep tests try more examples: --hypothesis-profile=deep. The time per example is not limited.
 settings.register_profile("deep", max_examples=1_500, deadline=None)
 settings.register_profile("everyday", max_examples=150, deadline=None)
 settings.load_profile("everyday")
 
-# Tests that start executors, servers or type checkers again and again, or measure for long: a
-# third of the time that all take.
+# Tests that start executors, servers or type checkers many times, or measure for long. They take a
+# third of the total time.
 SLOW = (
     "codemode/embedded/test_executor.py",
     "codemode/embedded/test_fork.py",
@@ -66,8 +67,8 @@ SLOW = (
     "typing",
 )
 
-# Tests of isolation, of a tenant's context and of effects that must not be repeated:
-# one failure in a thousand is a failure of the promise.
+# Tests of isolation, of a tenant's context and of effects that must not be repeated: even one
+# failure in a thousand breaks the promise.
 NO_RETRY = (
     "codemode/core/_dispatch/test_dispatcher_context.py",
     "codemode/core/test_context.py",
@@ -98,7 +99,7 @@ NO_RETRY = (
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Add the marks of whole files, before tests are chosen by their marks."""
+    """Add the marks of whole files, before tests are selected by their marks."""
     for mark, names in (("slow", SLOW), ("no_retry", NO_RETRY)):
         places = [ROOT / "tests" / name for name in names]
         assert all(place.exists() for place in places)
@@ -108,7 +109,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile what sandboxes import and preload, once: they write nothing themselves."""
+    """Compile what sandboxes import and preload, once: sandboxes write no bytecode themselves."""
     if hasattr(config, "workerinput"):
         return
     compileall.compile_dir(ROOT / "codemode", quiet=1)
@@ -121,7 +122,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_process_outlives_the_tests() -> Iterator[None]:
-    """Fail the run when something that a test started is still there at its end."""
+    """Fail the run when a process that a test started still exists at its end."""
     yield
     shared.close()
     _, left = psutil.wait_procs(psutil.Process().children(recursive=True), timeout=60)
@@ -130,14 +131,14 @@ def no_process_outlives_the_tests() -> Iterator[None]:
 
 
 class LeftBehindError(AssertionError):
-    """Processes that a test, unknown which, has started and not ended."""
+    """Processes that an unknown test has started and not ended."""
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     call: pytest.CallInfo[None],
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Forbid a second try of a test in whose name other tests' leavings are reported."""
+    """Forbid a second try of a test that reports the processes left behind by other tests."""
     report = yield
     if call.excinfo is not None and call.excinfo.errisinstance(LeftBehindError):
         report.keywords = {**report.keywords, "no_retry": 1}
@@ -146,7 +147,7 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable() -> Generator[None, Any, Any]:
-    """Let reports travel between processes whatever the tests have written."""
+    """Make reports transferable between processes, whatever the tests have written."""
     return without_surrogates((yield))
 
 

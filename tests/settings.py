@@ -45,8 +45,8 @@ TEMPLATES = [
     },
 ]
 
-# The tests use a file, because threads cannot share a database in memory without
-# locking each other out; of this process, because suites may run side by side.
+# A file, because threads that share a database in memory lock each other out. One per process,
+# because test suites may run side by side.
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",

@@ -1,9 +1,9 @@
-"""Promises of the documentation: its links lead somewhere, its examples give what it shows.
+"""Promises of the documentation: links have targets, and examples give the outputs shown.
 
-In docs/, a ``python`` block that is followed by a ``text`` block is run, and
-what comes of it is compared with the ``text``. The blocks of a page share their
-variables. One that begins with ``# sandbox`` is code as a model writes it: it
-goes to the page's ``codemode``, and ``=>`` or ``!!`` shows its value or error.
+In docs/, a ``python`` block followed by a ``text`` block is run, and its outcome is compared with
+the ``text``. The blocks of a page share their variables. A block that begins with ``# sandbox`` is
+code as a model writes it: it is sent to the page's ``codemode``, and ``=>`` or ``!!`` shows its
+value or error.
 
 ``python -m tests.test_docs docs/reference/values.md`` writes fresh outputs into a page.
 """
@@ -62,7 +62,7 @@ def examples(path: Path) -> list[Example]:
 
 
 def outputs(path: Path) -> list[str]:
-    """Run a page's examples in this process, and return what came of each."""
+    """Run a page's examples in this process, and return the output of each."""
     page = types.ModuleType("example")
     sys.modules["example"] = page
     try:
@@ -77,7 +77,7 @@ def output(example: Example, names: dict[str, Any], path: Path) -> str:
         return in_the_sandbox(names["codemode"].run(example.source))
     said = io.StringIO()
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    # Line numbers as in the page, for whoever has to mend it.
+    # The same line numbers as in the page, so that an error can be found there.
     source = "\n" * (example.line - 1) + example.source
     code = compile(source, str(path), "exec", flags, dont_inherit=True)
     with contextlib.redirect_stdout(said):
@@ -99,7 +99,7 @@ def in_the_sandbox(result: codemode.ExecutionResult) -> str:
 
 
 def fill_in(path: Path) -> None:
-    """Replace the outputs that a page shows by those that its examples give."""
+    """Replace the outputs in a page with those that its examples give."""
     fresh = iter(outputs(path))
     text = EXAMPLES.sub(
         lambda match: f"```python\n{match[1]}```\n\n```text\n{next(fresh)}```",
@@ -109,7 +109,7 @@ def fill_in(path: Path) -> None:
 
 
 def anchors(path: Path) -> set[str]:
-    """Return what a link may name in a page, by GitHub's rule."""
+    """Return the anchors of a page that a link may use, by GitHub's rule."""
     text = FENCED.sub("", path.read_text("utf-8"))
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {
@@ -126,7 +126,7 @@ def shows(page: str, names: Iterable[str]) -> list[str]:
 
 @pytest.mark.parametrize("path", PAGES_WITH_EXAMPLES, ids=lambda path: path.name)
 def test_examples_give_what_the_page_shows(path: Path) -> None:
-    # A process of its own: an example may register a converter, or use up a warning.
+    # In a process of its own: an example may register a converter, or use up a warning.
     command = [sys.executable, "-W", "error", "-m", "tests.test_docs", "--show", str(path)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, ended.stderr
@@ -145,7 +145,7 @@ def test_pages_with_examples_are_found() -> None:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_links_lead_somewhere(path: Path) -> None:
+def test_links_have_targets(path: Path) -> None:
     broken = []
     for link in re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", path.read_text("utf-8"))):
         file, _, anchor = link.partition("#")
@@ -183,7 +183,7 @@ def test_the_index_leads_to_every_page() -> None:
     assert [page for page in pages if f"({page})" not in index] == ["index.md"]
 
 
-def test_every_page_has_a_name_of_its_own() -> None:
+def test_page_names_are_unique() -> None:
     assert len(NAMED) == len(PAGES)
 
 
@@ -192,7 +192,7 @@ def test_every_setting_of_the_client_is_documented() -> None:
 
 
 def test_every_setting_of_the_executor_is_documented() -> None:
-    # The private ends of a pipe between an embedded executor and its parent are no setting.
+    # parent_pid_fd is private to an embedded executor and its parent, and is not a setting.
     fields = ExecutorConfig.model_fields.keys() - {"parent_pid_fd"}
     assert shows("executor.md", fields) == []
 

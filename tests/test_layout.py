@@ -18,8 +18,8 @@ from tests.support.paths import ROOT
 
 PACKAGES = ("codemode", "django_codemode")
 
-# What each room may import of the others, beside itself. Rooms not named here are the rooms'
-# common ground: they may import nothing of Codemode's.
+# What each room may import from the others, besides itself. Rooms that are not named here are
+# common ground: they may import nothing from Codemode.
 MAY_IMPORT = {
     "codemode.wire": ("codemode.protos",),
     "codemode.values": ("codemode.errors.base",),
@@ -64,13 +64,13 @@ MAY_IMPORT = {
     "codemode._suggestions": (),
     "codemode._version": (),
 }
-# For type checkers alone.
+# Imported only for type checkers.
 UPWARDS = {
     ("codemode.errors.runs", "codemode.core.result"),
     ("codemode.tools", "codemode.catalogue.stubs"),
 }
 MOST_MODULES = {"django_codemode": 25}
-# The rooms of the executor, from the innermost: each may import those before it.
+# The rooms of the executor, from the innermost: each may import the rooms before it.
 ROOMS_OF_EXECUTOR = ("host", "pool", "streams", "serving")
 FORMER_PLACES = {
     "codemode.core.events": ("ExecutionCompleted",),
@@ -90,7 +90,7 @@ FORMER_PLACES = {
 
 
 def arrows() -> dict[str, set[str]]:
-    """Return what each module imports, lazily and for type checkers included."""
+    """Return what each module imports, including imports that are lazy or for type checkers."""
     graph = grimp.build_graph(*PACKAGES, cache_dir=None)
     return {one: set(graph.find_modules_directly_imported_by(one)) for one in graph.modules}
 
@@ -100,7 +100,7 @@ def is_in(module: str, room: str) -> bool:
 
 
 def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
-    """Return the cycles that are met when each one found is cut at one arrow."""
+    """Return the cycles; each one found is cut at one arrow before the search continues."""
     graph = {one: set(imported) for one, imported in graph.items()}
     found = []
     while True:
@@ -182,14 +182,14 @@ def test_no_modules_import_each_other_in_a_cycle() -> None:
     assert cycles(arrows()) == []
 
 
-def test_no_folder_is_a_corridor() -> None:
+def test_no_folder_has_too_many_modules() -> None:
     crowded = {
         folder: count for folder, count in folders().items() if count > MOST_MODULES.get(folder, 16)
     }
     assert crowded == {}
 
 
-def test_every_module_fits_in_the_head() -> None:
+def test_no_module_is_too_long() -> None:
     assert [f"{path}: {lines(path)}" for path in files() if lines(path) > 400] == []
 
 
@@ -198,8 +198,8 @@ def test_packages_that_the_guest_loads_import_nothing() -> None:
     assert (ROOT / "codemode/sandbox/__init__.py").read_text("utf-8") == ""
 
 
-def test_rooms_of_tests_are_those_of_the_packages() -> None:
-    """Beside two whole collections, each folder tests the room of its name."""
+def test_folders_of_tests_mirror_the_packages() -> None:
+    """Except for two whole collections, each folder tests the room of the same name."""
     collections = {"codemode/sandbox/attacks", "codemode/sandbox/corpus"}
     rooms = {
         str(path.parent.relative_to(ROOT / "tests"))
@@ -220,7 +220,7 @@ def test_helpers_are_not_imported_from_tests() -> None:
 
 
 @pytest.mark.parametrize(("module", "names"), FORMER_PLACES.items(), ids=FORMER_PLACES)
-def test_paths_that_users_were_given_still_import(module: str, names: tuple[str, ...]) -> None:
+def test_former_import_paths_still_work(module: str, names: tuple[str, ...]) -> None:
     found = importlib.import_module(module)
     assert [name for name in names if not hasattr(found, name)] == []
 

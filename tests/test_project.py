@@ -49,13 +49,13 @@ def test_the_app_imports_no_project() -> None:
 
 
 def test_the_sandbox_imports_no_more_than_it_needs() -> None:
-    """Every child pays for what the guest imports, in memory and in attack surface."""
+    """Every child pays in memory and attack surface for what the guest imports."""
     heavy = {"asgiref", "google", "grpc", "httpx", "pydantic", "pydantic_settings"}
     assert offenders("codemode/sandbox", heavy) == []
     assert offenders("codemode/values", heavy) == []
 
 
-def test_the_generated_modules_are_those_of_the_contract(tmp_path: Path) -> None:
+def test_the_generated_modules_match_the_contract(tmp_path: Path) -> None:
     runpy.run_path(str(ROOT / "protos" / "generate.py"))["generate"](tmp_path)
 
     for name in GENERATED:
@@ -81,7 +81,7 @@ EXPORTING = [
 
 
 @pytest.mark.parametrize("path", EXPORTING, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_module_s_all_is_sorted_and_there(path: Path) -> None:
+def test_each_all_is_sorted_and_its_names_exist(path: Path) -> None:
     parts = path.relative_to(ROOT).with_suffix("").parts
     module = importlib.import_module(".".join(part for part in parts if part != "__init__"))
     names = module.__all__
@@ -90,12 +90,12 @@ def test_a_module_s_all_is_sorted_and_there(path: Path) -> None:
 
 
 def isort_key(name: str) -> tuple[int, str]:
-    """Order as ruff does: constants, then classes, then the rest."""
+    """Return a sort key with ruff's order: constants, then classes, then the rest."""
     return (0 if name.isupper() else 1 if name[:1].isupper() else 2, name)
 
 
 @pytest.mark.parametrize("name", ["codemode", "django_codemode"])
-def test_a_package_is_what_its_all_says(name: str) -> None:
+def test_public_names_of_a_package_are_its_all(name: str) -> None:
     package = importlib.import_module(name)
     for export in package.__all__:
         getattr(package, export)
@@ -120,7 +120,7 @@ def test_the_readme_opens_with_two_commands_of_one_line() -> None:
     assert len(commands) == 2
 
 
-def test_the_links_of_the_readme_lead_somewhere() -> None:
+def test_the_links_of_the_readme_have_targets() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", text)
     assert targets

@@ -1,4 +1,4 @@
-"""The quickstart, followed by the letter: its commands and files in a fresh project, from the wheel."""
+"""The quickstart, followed to the letter: its commands and files, in a new project from the wheel."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class File:
 
 
 def steps() -> Iterator[Command | File]:
-    """Give what the page tells to type and to write, in its order."""
+    """Yield the commands and files of the page, in order."""
     page = PAGE.read_text("utf-8")
     aside = re.search(r"^## Without Django$.*?(?=^## )", page, re.DOTALL | re.MULTILINE)
     assert aside is not None
@@ -56,7 +56,7 @@ def shown_tests(name: str) -> str:
     return str(block)
 
 
-# What the tests for pytest speak of and the quickstart does not have.
+# Tools that the examples for pytest use and the quickstart does not have.
 MORE_TOOLS = """
 
 @tool(permission="orders.change_order")
@@ -81,7 +81,7 @@ def clerk(django_user_model):
 
 
 def commands(block: str) -> Iterator[Command]:
-    """Split a console block; a command goes on over lines while a quote of it is open."""
+    """Split a console block; a command continues over lines while one of its quotes is open."""
     for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         lines = part.splitlines(keepends=True)
         length = next(n for n in range(1, len(lines) + 1) if "".join(lines[:n]).count("'") % 2 == 0)
@@ -90,7 +90,7 @@ def commands(block: str) -> Iterator[Command]:
 
 @dataclass(slots=True)
 class Terminal:
-    """Be somebody who follows the page in an empty folder."""
+    """A reader who follows the page in an empty folder."""
 
     folder: Path
     environment: dict[str, str]
@@ -101,20 +101,20 @@ class Terminal:
         if isinstance(step, File):
             self.write(step)
         elif step.line.startswith("pip install"):
-            pass  # The environment has the wheel.
+            pass  # the environment has the wheel
         elif step.line.startswith(SERVERS):
             self.serve(step.line)
         else:
             assert self.run(step.line).rstrip() == step.output.rstrip(), step.line
 
     def write(self, file: File) -> None:
-        """Write a file; settings and URLs go to the end of what startproject has made."""
+        """Write a file; append settings and URLs to the files that startproject has made."""
         path = self.folder / file.name
         before = path.read_text() if file.name.startswith("mysite/") else ""
         path.write_text(before + self.with_ports(file.content))
 
     def run(self, line: str) -> str:
-        """Run a command and return what it prints; what it exports stays."""
+        """Run a command and return what it prints; variables that it exports stay set."""
         exported = self.folder.parent / "exported"
         script = f"{self.with_ports(line)}\nstatus=$?\nenv -0 > {exported}\nexit $status"
         done = subprocess.run(
@@ -152,13 +152,13 @@ class Terminal:
         assert server.poll() is None, log.read_text()
 
     def with_ports(self, text: str) -> str:
-        """Put ports that are free here into the place of those of the page."""
+        """Replace the page's ports with ports that are free here."""
         for shown, port in self.ports.items():
             text = text.replace(f"127.0.0.1:{shown}", f"127.0.0.1:{port}")
         return text
 
     def leave(self) -> None:
-        """End the servers with Ctrl-C."""
+        """Stop the servers with Ctrl-C."""
         for server in self.servers:
             os.killpg(server.pid, signal.SIGINT)
             server.wait(60)
@@ -207,10 +207,10 @@ def test_a_fresh_project_that_follows_the_quickstart_runs_its_tool(
         "HOME": str(tmp_path),
         "PATH": f"{installed / 'bin'}:/usr/bin:/bin",
         "PYTHONWARNINGS": "error::RuntimeWarning",
-        # What this host cannot offer, the page cannot either.
+        # The page cannot offer a tier that this host lacks.
         **{k: v for k, v in os.environ.items() if k == "CODEMODE_EXECUTOR_MIN_TIER"},
     }
-    # Outside of a terminal curl shows a meter.
+    # Outside a terminal, curl shows a progress meter.
     (tmp_path / ".curlrc").write_text("silent\nshow-error\n")
     folder = tmp_path / "project"
     folder.mkdir()
@@ -219,7 +219,7 @@ def test_a_fresh_project_that_follows_the_quickstart_runs_its_tool(
         assert terminal.run("python -m django --version").startswith(f"{django}.")
         for step in steps():
             terminal.follow(step)
-        # The page on tests has some for this very project.
+        # The page on testing has tests for this very project.
         terminal.write(File(name="orders/tests.py", content=shown_tests("class ReportTest")))
         told = terminal.run("python manage.py test")
         assert re.search(r"^Ran 2 tests in .*\n\nOK$", told, re.MULTILINE), told
@@ -236,7 +236,7 @@ def test_a_fresh_project_that_follows_the_quickstart_runs_its_tool(
         terminal.leave()
 
 
-def test_the_page_has_four_steps_and_each_shows_what_comes_of_it() -> None:
+def test_the_page_has_four_steps_and_each_shows_its_output() -> None:
     page = PAGE.read_text("utf-8")
     parts = re.split(r"^## (\d)\. ", page, flags=re.MULTILINE)
     assert parts[1::2] == ["1", "2", "3", "4"]

@@ -1,4 +1,4 @@
-"""Promises of the checks before a change lands: what is red, and what is tried again."""
+"""Promises of the checks before a change lands: what makes them red, and what is tried again."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def stages() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
+    sys.modules[spec.name] = module  # dataclasses look up their module
     spec.loader.exec_module(module)
     return module
 
 
 @pytest.fixture
 def check(stages: ModuleType, tmp_path: Path) -> Any:
-    """Return a function that runs tests as a stage, tries again and returns the exit status."""
+    """Return a function that runs tests as a stage, retries them and returns the exit status."""
 
     def check(source: str, *options: str, files: Mapping[str, str] = {}) -> int:
         folder = tmp_path / "project"
@@ -62,7 +62,7 @@ def check(stages: ModuleType, tmp_path: Path) -> Any:
     return check
 
 
-def test_what_passes_the_second_time_is_green_and_listed(
+def test_a_test_that_passes_the_second_time_is_green_and_listed(
     check: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
     source = "def test_a(): assert not first_time('a')\ndef test_b(): pass"
@@ -72,7 +72,9 @@ def test_what_passes_the_second_time_is_green_and_listed(
     assert "GREEN; FLAKY tests, to be repaired: 1" in said
 
 
-def test_what_fails_again_is_red_and_named(check: Any, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_test_that_fails_again_is_red_and_named(
+    check: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert check("def test_a(): assert 1 == 2\ndef test_b(): pass") == 1
     said = capfd.readouterr().out
     assert "RED, failed again:  test_it.py::test_a" in said
@@ -92,7 +94,7 @@ def test_a_marked_test_is_red_at_its_first_failure(
     assert "FLAKY" not in capfd.readouterr().out
 
 
-def test_a_test_that_fails_on_the_way_out_is_tried_again(check: Any) -> None:
+def test_a_test_that_fails_at_teardown_is_tried_again(check: Any) -> None:
     source = """
 @pytest.fixture
 def used():
@@ -115,7 +117,7 @@ def test_b(): pass
     assert check(source) == 1
 
 
-def test_many_failed_tests_are_no_flaky_ones(
+def test_many_failed_tests_are_not_tried_again(
     check: Any, stages: ModuleType, capfd: pytest.CaptureFixture[str]
 ) -> None:
     count = stages.MAX_RETRIES + 1
@@ -137,7 +139,7 @@ def test_a_stage_without_a_passed_test_is_red(check: Any, source: str) -> None:
     assert check(source) == 1
 
 
-def test_a_command_that_fails_is_red_and_the_next_one_runs_all_the_same(
+def test_a_command_that_fails_is_red_and_the_next_one_still_runs(
     stages: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     check = stages.Check(tmp_path / "reports")

@@ -1,4 +1,4 @@
-"""Promises of the script that the README's commands start with."""
+"""Promises of the script with which the README's commands start."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).resolve().parent.parent / ".ci" / "with_env.py"
 
 @pytest.fixture
 def with_env(tmp_path: Path) -> ModuleType:
-    """Load the script as it would be in a clone of its own."""
+    """Load the script from a clone of its own."""
     (tmp_path / "clone" / ".ci").mkdir(parents=True)
     copy = tmp_path / "clone" / ".ci" / SCRIPT.name
     copy.write_bytes(SCRIPT.read_bytes())
@@ -35,7 +35,7 @@ def executable(path: Path, script: str) -> Path:
     return path
 
 
-def test_the_caller_s_own_environment_does_not_leak_in(
+def test_the_environment_of_the_caller_does_not_leak_in(
     with_env: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hostile = {"VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "UV_FROZEN", "PIP_USER", "PIP_TARGET"}
@@ -52,7 +52,7 @@ def test_the_caller_s_own_environment_does_not_leak_in(
     assert environment["PIP_INDEX_URL"] == "http://mirror.test/simple"
 
 
-def test_a_running_python_that_suits_is_found(with_env: ModuleType) -> None:
+def test_the_running_python_is_found_when_suitable(with_env: ModuleType) -> None:
     assert with_env.minor_of(Path(sys.executable)) == sys.version_info.minor
 
 
@@ -61,13 +61,11 @@ def test_a_running_python_that_suits_is_found(with_env: ModuleType) -> None:
     ["echo 'pyenv: python3.13: command not found' >&2; exit 127", "echo 3 9", "echo 4 12", "echo"],
     ids=["broken shim", "too old", "another major", "silent"],
 )
-def test_an_unsuitable_python_is_passed_over(
-    with_env: ModuleType, tmp_path: Path, script: str
-) -> None:
+def test_an_unsuitable_python_is_skipped(with_env: ModuleType, tmp_path: Path, script: str) -> None:
     assert with_env.minor_of(executable(tmp_path / "python3.13", script)) is None
 
 
-def test_what_cannot_be_executed_is_passed_over(with_env: ModuleType, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_executed_is_skipped(with_env: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "python3.13").write_text("no program")
     assert with_env.minor_of(tmp_path / "python3.13") is None
     (tmp_path / "python3.13").chmod(0o755)
@@ -90,7 +88,7 @@ def test_the_newest_suitable_python_wins(
     assert with_env.find_python(environment, (12, 13, 14)) == str(folder / "python3.12")
 
 
-def test_without_a_suitable_python_the_reader_is_told_which_to_install(
+def test_without_a_suitable_python_the_error_names_which_to_install(
     with_env: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python3"))
@@ -98,7 +96,7 @@ def test_without_a_suitable_python_the_reader_is_told_which_to_install(
         with_env.find_python({"PATH": str(tmp_path), "HOME": str(tmp_path)})
 
 
-def test_the_environment_is_made_anew_when_the_lock_changes(with_env: ModuleType) -> None:
+def test_the_environment_is_rebuilt_when_the_lock_changes(with_env: ModuleType) -> None:
     assert not with_env.is_ready()
     with_env.PYTHON.parent.mkdir(parents=True)
     with_env.PYTHON.symlink_to(os.path.realpath(sys.executable))

@@ -14,7 +14,7 @@ import pytest
 from tests.support.paths import ROOT
 from tests.support.processes import ExecutorProcess
 
-# Of a whole deployment only the server is missing, and the proxy that ends TLS.
+# A whole deployment, except for the server and the proxy that terminates TLS.
 REQUESTS = """
 import faulthandler
 import json
@@ -51,7 +51,7 @@ print(json.dumps(seen))
 
 @pytest.mark.no_retry
 def test_code_sees_the_orders_of_the_requests_merchant_alone(tmp_path: Path) -> None:
-    # A copy, because its database is a file in its folder.
+    # A copy, because the project's database is a file in its folder.
     project = shutil.copytree(
         ROOT / "example_project", tmp_path / "project", ignore=shutil.ignore_patterns("*.sqlite3")
     )

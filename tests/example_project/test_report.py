@@ -23,7 +23,7 @@ MERCHANTS = ["kiyomizu", "nordlicht", "prairie"]
 
 
 def aggregate(merchant: str) -> list[ReportRow]:
-    """Compute the rows of the report by nothing but the ORM."""
+    """Compute the rows of the report with the ORM alone."""
     orders = Order.objects.filter(merchant__slug=merchant).exclude(status="cancelled")
     groups = (
         orders.annotate(month=TruncMonth("placed_at"))

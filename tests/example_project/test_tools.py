@@ -24,7 +24,7 @@ def clerk() -> User:
 
 @pytest.fixture
 def order() -> Order:
-    """Return a shipped order of which nothing has been paid back."""
+    """Return a shipped order without refunds."""
     order = Order.objects.filter(merchant__slug="prairie", status="shipped", refunds=None).first()
     assert order is not None
     return order
@@ -45,7 +45,7 @@ def test_a_clerk_pays_back_a_part_of_an_order(clerk: User, order: Order) -> None
     assert Refund.objects.get(order=order).amount == Decimal("1.50")
 
 
-def test_nobody_else_pays_anything_back(order: Order) -> None:
+def test_nobody_but_a_clerk_pays_anything_back(order: Order) -> None:
     stranger = User.objects.create_user("stranger")
     for user in (None, stranger):
         result = run("refund(order, '1.50', 'late')", user=user, order=order.pk)

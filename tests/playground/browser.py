@@ -32,7 +32,7 @@ SECONDS = 60.0
 
 
 def wait_until(condition: Callable[[], Any], what: str = "it") -> Any:
-    """Wait for something true, and return it; elements may go and come meanwhile."""
+    """Wait until a condition is true, and return it; elements may come and go meanwhile."""
     deadline = time.monotonic() + SECONDS
     while True:
         with suppress(NoSuchElementException, StaleElementReferenceException):
@@ -43,7 +43,7 @@ def wait_until(condition: Callable[[], Any], what: str = "it") -> Any:
 
 
 class Browser:
-    """Start Chromium with an empty profile; skip the test where there is none."""
+    """Chromium with an empty profile; entering it skips the test where there is no Chromium."""
 
     def __init__(self, *, with_scripts: bool = True) -> None:
         self._with_scripts = with_scripts
@@ -78,7 +78,7 @@ class Browser:
 
     @contextmanager
     def visit(self, site: Site, person: str, path: str = PAGE) -> Iterator[Page]:
-        """Open the playground as a person who was never here before."""
+        """Open the playground as a person who has never visited it."""
         self.driver.get(f"{site.url}/static/admin/css/base.css")  # for the cookie's domain
         self.driver.delete_all_cookies()
         self.driver.add_cookie({"name": "sessionid", "value": site.sessions[person]})
@@ -93,7 +93,7 @@ class Browser:
 
 
 class Page:
-    """Be the playground in a browser, in a person's words."""
+    """The playground in a browser, as a person uses it."""
 
     def __init__(self, driver: webdriver.Chrome, url: str) -> None:
         self.driver = driver
@@ -106,12 +106,14 @@ class Page:
         return self.driver.execute_script(source, *arguments)
 
     def complaints(self) -> list[str]:
-        """Return what the browser's console says since it was last asked: policy, scripts, loads."""
+        """Return the console's messages since the last call: policy violations, script and load
+        errors.
+        """
         messages = [str(entry["message"]) for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]  # selenium's
         return [one for one in messages if "/favicon.ico" not in one]
 
     def resize(self, width: int, height: int) -> None:
-        """Be on a screen of this size, in pixels; a phone below 500."""
+        """Set the screen's size, in pixels; below 500 it is a phone's."""
         screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
 
@@ -150,7 +152,7 @@ class Page:
         self.focused.send_keys("".join(keys))
 
     def write(self, code: str) -> None:
-        """Put code into the editor, as pasting it does, and the focus with it."""
+        """Insert code into the editor as a paste does; the editor gets the focus."""
         editor = self.part("code")
         editor.click()
         editor.send_keys(Keys.CONTROL, "a")

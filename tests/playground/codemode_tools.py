@@ -30,7 +30,7 @@ async def wait_async(seconds: float) -> str:
 
 @tool(name="wait.there")
 def wait_for_file(path: str) -> str:
-    """Wait until a test has made a file."""
+    """Wait until a test has created a file."""
     while not Path(path).exists():
         time.sleep(0.02)
     return "there"
@@ -38,7 +38,7 @@ def wait_for_file(path: str) -> str:
 
 @tool
 def fail(text: str) -> None:
-    """Raise what it is given."""
+    """Raise ValueError with the given text."""
     raise ValueError(text)
 
 
@@ -49,5 +49,5 @@ def hostile(text: str = "</script><script>") -> str:
 
 @tool
 def whoami() -> dict[str, str]:
-    """Tell the context."""
+    """Return the context."""
     return {name: str(value) for name, value in (get_current_context() or {}).items()}

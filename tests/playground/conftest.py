@@ -18,7 +18,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def visit(site: Site) -> Iterator[Callable[[str | None], httpx.Client]]:
-    """Return a function that gives a client of a person."""
+    """Yield a function that returns a client of a person."""
     with ExitStack() as stack:
         yield lambda name: stack.enter_context(site.visit(name))
 
@@ -31,7 +31,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, site: Site) -> Iterator[Page]:
-    """Be the playground as the coder sees it; nothing may be wrong in the browser's console."""
+    """Yield the playground as the coder sees it; the browser's console must stay free of errors."""
     with browser.visit(site, "coder") as page:
         yield page
         assert page.complaints() == []

@@ -1,4 +1,4 @@
-"""Take the pictures of the documentation: ``python -m tests.playground.pictures docs/pictures``."""
+"""The pictures of the documentation: ``python -m tests.playground.pictures docs/pictures``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ print("lost:", average(list_orders(status="cancelled", page=9)))
 
 
 def take(page: Page, path: Path, *, width: int, height: int | None = None) -> None:
-    """Write a picture of the page, as high as the page unless told otherwise."""
+    """Write a picture of the page, with the page's own height unless another is given."""
     page.script(
         "scrollTo(0, 0); document.activeElement.blur(); document.getElementById('codemode-code').scrollTo(0, 0)"
     )
@@ -54,7 +54,7 @@ def main(folder: Path) -> None:
     ):
         page.script("localStorage.setItem('django.admin.navSidebarIsOpen', 'false')")
         page.open()
-        page.run("1")  # so that the executor is there
+        page.run("1")  # starts the executor
         page.part("history-clear").click()
         page.run(MISTAKE.strip())
         page.prefer("dark")

@@ -1,6 +1,6 @@
-"""Serve the site that the tests visit, by ASGI or WSGI, until stdin ends.
+"""The site that the tests visit, served by ASGI or WSGI until stdin ends.
 
-When it is ready it prints its port, and the session of each person who is logged in.
+Once ready, it prints its port and the session of each logged-in person.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def prepare() -> dict[str, str]:
-    """Make the database, with people who may more and less; return their sessions."""
+    """Create the database, with people of different permissions; return their sessions."""
     from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
     from django.contrib.auth.models import Permission, User
     from django.contrib.sessions.backends.db import SessionStore

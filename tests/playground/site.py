@@ -1,4 +1,4 @@
-"""The site as a process of its own, and a person's visit to it."""
+"""The site in a process of its own, and a person's visit to it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STREAM = f"{PAGE}stream/"
 
 @dataclass
 class Site:
-    """Serve the site by ASGI or WSGI while the block lasts."""
+    """The site, served by ASGI or WSGI while the block lasts."""
 
     kind: str
     """``asgi`` or ``wsgi``."""
@@ -57,23 +57,23 @@ class Site:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Ends its stdin, and with that the site.
+        # This ends its stdin, and so the site.
         self.process.communicate(timeout=60)
 
     def visit(self, name: str | None) -> httpx.Client:
-        """Return a client of a person who is logged in; None for nobody. Close it."""
+        """Return a client of a logged-in person, or of an anonymous one for None. Close it."""
         cookies = {} if name is None else {"sessionid": self.sessions[name]}
         return httpx.Client(base_url=self.url, cookies=cookies, timeout=60)
 
 
 def token(page: str) -> dict[str, str]:
-    """Return the field of a page's form that holds against forged requests."""
+    """Return the form's field that protects the page against forged requests."""
     found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
     assert found is not None
     return {"csrfmiddlewaretoken": found[1]}
 
 
 def post(client: httpx.Client, code: str, path: str = PAGE, **headers: Any) -> httpx.Response:
-    """Send the form of the page, as a browser without JavaScript does."""
+    """Send the page's form as a browser without JavaScript does."""
     form = {"code": code, **token(client.get(path).text)}
     return client.post(path, data=form, headers=headers)

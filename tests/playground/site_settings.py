@@ -13,7 +13,7 @@ from config.settings import CODEMODE, DATABASES, INSTALLED_APPS, MIDDLEWARE, TEM
 DATABASES = {"default": {**DATABASES["default"], "NAME": os.environ["PLAYGROUND_DATABASE"]}}
 ROOT_URLCONF = "tests.playground.urls"
 LOGGING_CONFIG = None
-CSRF_HEADER_NAME = "HTTP_X_XSRF_TOKEN"  # as sites have it whose scripts are of another framework
+CSRF_HEADER_NAME = "HTTP_X_XSRF_TOKEN"  # as on sites whose scripts use another framework
 
 CODEMODE = {**CODEMODE, "RATE_LIMIT": os.environ.get("PLAYGROUND_RATE_LIMIT")}
 if "PLAYGROUND_WITHOUT_TEST_TOOLS" not in os.environ:

@@ -1,4 +1,4 @@
-"""Who sees the playground and who runs code in it, over HTTP."""
+"""Access to the playground, and to running code in it, over HTTP."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def csrf_of(client: httpx.Client) -> str:
     return token(client.get(PAGE).text)["csrfmiddlewaretoken"]
 
 
-def test_staff_with_the_permission_find_it_in_the_index(visit: Visit) -> None:
+def test_staff_with_the_permission_find_the_playground_in_the_index(visit: Visit) -> None:
     assert f'href="{PAGE}"' in visit("coder").get("/admin/").text
     assert visit("coder").get(PAGE).status_code == 200
 
@@ -54,7 +54,7 @@ def test_the_permission_without_being_staff_is_not_enough(visit: Visit) -> None:
     assert answer.json()["error"]["code"] == "not_permitted"
 
 
-def test_nobody_is_led_to_the_login(visit: Visit) -> None:
+def test_an_anonymous_visitor_is_redirected_to_the_login(visit: Visit) -> None:
     answer = visit(None).get(PAGE)
     assert answer.status_code == 302
     assert answer.headers["Location"] == f"/admin/login/?next={PAGE}"
@@ -78,7 +78,7 @@ def test_a_forged_request_runs_nothing(visit: Visit, path: str) -> None:
 
 
 @pytest.mark.no_retry
-def test_each_sees_and_calls_the_tools_that_are_permitted(visit: Visit) -> None:
+def test_each_user_sees_and_calls_the_permitted_tools(visit: Visit) -> None:
     assert 'data-name="refund"' not in visit("coder").get(PAGE).text
     assert 'data-name="refund"' in visit("clerk").get(PAGE).text
     assert (
@@ -108,7 +108,7 @@ class TestWithoutJavaScript:
         assert '<span class="codemode-call-name">list_orders</span>' in answer.text
         assert "print(&#x27;said &lt;b&gt;&#x27;)" in answer.text
 
-    def test_code_that_fails_says_where(self, visit: Visit) -> None:
+    def test_code_that_fails_shows_the_line(self, visit: Visit) -> None:
         answer = post(visit("coder"), "x = 1\r\nx / 0")
         assert "<strong>ZeroDivisionError</strong>: division by zero" in answer.text
         assert 'data-line="2"' in answer.text
@@ -125,7 +125,7 @@ class TestWithoutJavaScript:
         assert answer.status_code == 413
         assert "the code has more than 1,048,576 bytes" in answer.text
 
-    def test_what_code_and_tools_say_is_escaped(self, visit: Visit) -> None:
+    def test_output_of_code_and_tools_is_escaped(self, visit: Visit) -> None:
         code = f"h = {HOSTILE!r}\nprint(h)\nhostile(h)\n[{{h: h}}, {{h: [h]}}]"
         answer = post(visit("coder"), code)
 
@@ -161,7 +161,9 @@ def test_a_second_admin_site_has_a_playground_of_its_own_with_other_tools(visit:
     assert "<span>100\n</span>" in post(coder, code, path).text
 
 
-def test_it_works_under_wsgi_without_the_middleware_and_within_the_rate(tmp_path: Path) -> None:
+def test_the_playground_works_under_wsgi_without_the_middleware_and_within_the_rate(
+    tmp_path: Path,
+) -> None:
     environment = {"PLAYGROUND_WITHOUT_MIDDLEWARE": "1", "PLAYGROUND_RATE_LIMIT": "2/day"}
     with (
         Site("wsgi", tmp_path, environment) as site,
@@ -192,7 +194,7 @@ def test_it_works_under_wsgi_without_the_middleware_and_within_the_rate(tmp_path
     ROOT_URLCONF="tests.playground.urls", STATIC_URL="/static/", CODEMODE={"EXECUTER_URL": "x"}
 )
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_a_wrong_setting_is_told_on_the_page(
+def test_a_wrong_setting_is_reported_on_the_page(
     method: str, admin_client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     with override_settings(MIDDLEWARE=settings.MIDDLEWARE[:-1]):

@@ -20,7 +20,7 @@ except ToolError: pass
 [{"column " + "x" * 20: "value " * 20, "b": i, "c": None} for i in range(12)]
 """
 
-# The text of each element that shows some, with its contrast to what is behind it.
+# Returns each element that shows text, with the contrast between the text and its background.
 CONTRASTS = """
 const rgb = (colour) => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
@@ -47,7 +47,7 @@ return shown.map((element) => {
 });
 """
 
-# What differs between the editor and the colours below it.
+# Returns the differences between the editor and the coloured text below it.
 OFFSETS = """
 const [text] = document.querySelectorAll("#codemode-code");
 const [code] = document.querySelectorAll(".codemode-highlight");
@@ -91,7 +91,7 @@ def test_all_text_can_be_read_in_the_theme_of_the_admin(
 
 
 @pytest.mark.parametrize("width", [320, 390])
-def test_a_phone_shows_all_of_it_without_scrolling_sideways(page: Page, width: int) -> None:
+def test_a_phone_shows_the_whole_page_without_scrolling_sideways(page: Page, width: int) -> None:
     page.resize(width, 740)
     page.open()
     page.run(EVERYTHING)
@@ -106,7 +106,7 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(page: Page, width: i
     assert page.script("return parseFloat(getComputedStyle(arguments[0]).fontSize)", editor) >= 16
 
 
-def test_keys_are_told_where_there_is_a_keyboard(page: Page) -> None:
+def test_keys_are_shown_where_there_is_a_keyboard(page: Page) -> None:
     keys = page.all("#codemode-keys kbd")[0]
     assert keys.is_displayed()
     page.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
@@ -136,5 +136,5 @@ def test_the_coloured_text_lies_exactly_under_the_text_that_is_edited(page: Page
     page.write("\n".join(f"line_{number} = {'x' * 200!r}  # \u00e9\u4e2d" for number in range(60)))
     page.script("arguments[0].scrollTo(300, 400)", page.part("code"))
 
-    # The browser tells of the scrolling with its next frame.
+    # The browser reports the scrolling only with its next frame.
     wait_until(lambda: page.script(OFFSETS) == [[], 0, 0, True, 300, 400])

@@ -1,4 +1,4 @@
-"""Code that nobody trusts cannot make the page run anything."""
+"""Untrusted code cannot make the page run anything."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CODES = {
 
 
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES.keys())
-def test_nothing_that_code_says_becomes_a_part_of_the_page(page: Page, code: str) -> None:
+def test_no_output_of_code_becomes_part_of_the_page(page: Page, code: str) -> None:
     title = page.driver.title
     page.run(code)
     page.open()  # and again from the history
@@ -57,14 +57,14 @@ def test_a_picture_runs_and_loads_nothing(page: Page) -> None:
     assert page.driver.title == title
 
 
-def test_what_claims_to_be_a_picture_and_is_none_is_said_to_be_none(page: Page) -> None:
+def test_bytes_that_only_claim_to_be_a_picture_are_reported_as_not_shown(page: Page) -> None:
     page.run(CODES["html as a picture"])
     wait_until(lambda: "cannot show the picture" in page.part("outcome").text)
     assert page.all("img") == []
 
 
 def test_the_policy_is_in_force(page: Page) -> None:
-    """Without a policy the other tests would find no violation of one."""
+    """Without a policy in force the other tests would find no violations."""
     if django.VERSION < (6, 0):
         pytest.skip("Django has a Content-Security-Policy from 6.0")
     page.script("document.body.insertAdjacentHTML('beforeend', '<b style=\"color: red\">x</b>')")
@@ -80,7 +80,7 @@ def test_the_policy_is_in_force(page: Page) -> None:
 
 
 @pytest.mark.skipif(django.VERSION < (6, 1), reason="Django's admin has nonces from 6.1")
-def test_a_policy_of_nonces_is_kept(browser: Browser, tmp_path: Path) -> None:
+def test_the_page_obeys_a_policy_of_nonces(browser: Browser, tmp_path: Path) -> None:
     strict = {"PLAYGROUND_POLICY_OF_NONCES": "1"}
     with Site("asgi", tmp_path, strict) as site, browser.visit(site, "coder") as page:
         page.open()

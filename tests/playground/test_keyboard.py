@@ -24,7 +24,7 @@ def test_keys_run_cancel_and_run_again(page: Page) -> None:
     assert page.texts(".codemode-value") == ["42"]
 
 
-def test_tab_indents_and_escape_lets_it_leave(page: Page) -> None:
+def test_tab_indents_and_leaves_the_editor_after_escape(page: Page) -> None:
     page.part("code").click()
     page.press("a", Keys.TAB, "b", Keys.ENTER, Keys.TAB, "c")
     assert page.code == "a   b\n    c"
@@ -37,10 +37,10 @@ def test_tab_indents_and_escape_lets_it_leave(page: Page) -> None:
     page.press(Keys.SHIFT + Keys.TAB + Keys.NULL)
     assert page.focused_id == "code"
     page.press(Keys.ESCAPE, "x", Keys.TAB)
-    assert page.focused_id == "code"  # typing takes the leave back
+    assert page.focused_id == "code"  # typing cancels the escape
 
 
-def test_while_code_runs_tab_leads_to_cancel(page: Page) -> None:
+def test_tab_moves_to_cancel_while_code_runs(page: Page) -> None:
     page.part("code").click()
     page.press("await wait.a(60)", Keys.CONTROL, Keys.ENTER)
     wait_until(lambda: page.status == "Running…")
@@ -50,13 +50,13 @@ def test_while_code_runs_tab_leads_to_cancel(page: Page) -> None:
     assert page.wait_for_end() == "Cancelled"
 
 
-def test_lines_indent_as_the_line_before(page: Page) -> None:
+def test_a_new_line_has_the_indentation_of_the_line_before(page: Page) -> None:
     page.part("code").click()
     page.press("def f():\nif True:\nreturn 1\n", Keys.SHIFT + Keys.TAB + Keys.NULL, "g()")
     assert page.code == "def f():\n    if True:\n        return 1\n    g()"
 
 
-def test_several_lines_are_indented_together_and_undone(page: Page) -> None:
+def test_several_lines_are_indented_and_undone_together(page: Page) -> None:
     page.write("a\n\nb")
     page.press(Keys.CONTROL + "a" + Keys.NULL, Keys.TAB)
     assert page.code == "    a\n\n    b"
@@ -66,7 +66,7 @@ def test_several_lines_are_indented_together_and_undone(page: Page) -> None:
     assert page.code == "    a\n\n    b"
 
 
-def test_every_control_is_reached_in_the_order_in_which_it_is_read(page: Page) -> None:
+def test_tab_reaches_every_control_in_reading_order(page: Page) -> None:
     page.run("[{'a': 1}]")
     page.part("code").click()
     page.press(Keys.ESCAPE)

@@ -1,4 +1,4 @@
-"""What a person does on the page, in a real browser."""
+"""A person's use of the page, in a real browser."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_tool_call_that_was_cancelled_is_shown_as_such(page: Page) -> None:
     assert page.texts(".codemode-call-outcome") == ["cancelled"]
 
 
-def test_under_wsgi_a_run_that_is_left_is_not_said_to_have_ended(
+def test_under_wsgi_a_run_that_is_left_is_not_shown_as_ended(
     browser: Browser, tmp_path: Path
 ) -> None:
     with Site("wsgi", tmp_path) as site, browser.visit(site, "coder") as page:
@@ -46,7 +46,7 @@ def test_under_wsgi_a_run_that_is_left_is_not_said_to_have_ended(
         assert page.texts(".codemode-call-outcome") == ["not known"]
 
 
-def test_an_error_is_shown_with_its_line_which_can_be_gone_to(page: Page) -> None:
+def test_an_error_is_shown_with_a_link_to_its_line(page: Page) -> None:
     status = page.run("x = 0\n\nprint('before')\n1 / x\nprint('after')")
 
     assert status == "ZeroDivisionError on line 4"
@@ -61,7 +61,7 @@ def test_an_error_is_shown_with_its_line_which_can_be_gone_to(page: Page) -> Non
     assert page.all(".codemode-mark") == []
 
 
-def test_a_run_that_is_not_possible_says_why(page: Page) -> None:
+def test_a_run_that_is_refused_shows_why(page: Page) -> None:
     page.run("#" * 1_100_000)
     assert page.status == "Not completed"
     assert page.texts(".errornote") == ["the body has more than 1,048,576 bytes"]
@@ -95,8 +95,8 @@ def test_the_timeline_shows_each_call_with_time_outcome_and_arguments(page: Page
         (float(bar.get_attribute("x")[:-1]), float(bar.get_attribute("width")[:-1]))  # type: ignore[index]  # every bar has both
         for bar in page.all(".codemode-bar rect")
     ]
-    assert bars[1][0] < bars[0][0] + bars[0][1]  # at the same time
-    assert bars[3][0] > bars[0][0] + bars[0][1] - 5  # one after the other
+    assert bars[1][0] < bars[0][0] + bars[0][1]  # concurrently
+    assert bars[3][0] > bars[0][0] + bars[0][1] - 5  # sequentially
     assert all(start + width <= 100.001 for start, width in bars)
     assert page.script(
         "return [...document.querySelectorAll('.codemode-call-arguments')].map(e => e.textContent)"
@@ -106,7 +106,7 @@ def test_the_timeline_shows_each_call_with_time_outcome_and_arguments(page: Page
     assert "no luck" in failed.find_element(By.CLASS_NAME, "codemode-call-error").text
 
 
-def test_more_calls_than_can_be_looked_at_are_counted(page: Page, site: Site) -> None:
+def test_calls_beyond_those_shown_are_counted(page: Page, site: Site) -> None:
     code = "for _ in range(503): whoami()"
     page.run(code)
     assert len(page.all(".codemode-call")) == 500
@@ -114,7 +114,7 @@ def test_more_calls_than_can_be_looked_at_are_counted(page: Page, site: Site) ->
 
     with site.visit("coder") as client:
         answer = post(client, code).text
-    assert answer.count('<li class="codemode-call"') == 501  # with the template for scripts
+    assert answer.count('<li class="codemode-call"') == 501  # includes the template for scripts
     assert "<li>3 more</li>" in answer
 
 
@@ -138,7 +138,7 @@ def test_a_dict_is_a_tree_that_opens(page: Page) -> None:
 
 
 @pytest.mark.parametrize(("code", "width"), [(repr(PNG), 1), (f"{SVG!r}.encode()", 60)])
-def test_bytes_of_a_picture_are_shown_as_one(page: Page, code: str, width: int) -> None:
+def test_bytes_of_a_picture_are_shown_as_a_picture(page: Page, code: str, width: int) -> None:
     page.run(code)
 
     [picture] = page.all("img")
@@ -146,7 +146,7 @@ def test_bytes_of_a_picture_are_shown_as_one(page: Page, code: str, width: int) 
     assert picture.get_attribute("alt")
 
 
-def test_the_text_for_a_model_is_there_too(page: Page) -> None:
+def test_the_text_for_a_model_is_shown_too(page: Page) -> None:
     page.run("[{'a': None}]")
     page.all(".codemode-text summary")[0].click()
     assert page.texts(".codemode-text pre") == ['[{"a": null}]']
@@ -189,7 +189,7 @@ def test_history_outlives_the_page_until_it_is_cleared(page: Page) -> None:
     assert page.script("return localStorage.getItem(arguments[0])", key) is None
 
 
-def test_history_is_bounded_and_survives_what_it_cannot_read(page: Page) -> None:
+def test_history_is_bounded_and_survives_unreadable_entries(page: Page) -> None:
     key = page.part("playground").get_attribute("data-history-key")
     page.script(
         'localStorage.setItem(arguments[0], \'[{"code": 1}, null, {"code": "kept"}]\')', key
@@ -210,14 +210,14 @@ def test_history_is_bounded_and_survives_what_it_cannot_read(page: Page) -> None
     assert entries[0] == "'new'"
 
 
-def test_history_is_of_one_user(page: Page, browser: Browser, site: Site) -> None:
+def test_history_belongs_to_one_user(page: Page, browser: Browser, site: Site) -> None:
     page.run("'mine'")
     page.driver.add_cookie({"name": "sessionid", "value": site.sessions["clerk"]})
     page.open()
     assert page.all(".codemode-again") == []
 
 
-def test_much_output_stays_whole(page: Page) -> None:
+def test_large_output_is_shown_whole(page: Page) -> None:
     page.run("for i in range(20_000): print(i)")
     assert page.part("output").text.endswith("19998\n19999")
     assert len(page.all("#codemode-output span")) == 1
@@ -225,7 +225,7 @@ def test_much_output_stays_whole(page: Page) -> None:
 
 def test_a_browser_without_javascript_runs_code_by_the_form(site: Site) -> None:
     with Browser(with_scripts=False) as plain, plain.visit(site, "coder") as page:
-        # Not by its text, which Selenium says is empty for any noscript.
+        # By its inner text: Selenium returns an empty text for any noscript.
         assert "Without JavaScript" in str(page.part("keys").get_property("innerText"))
         for hidden in ("cancel", "filter", "history-heading"):
             assert not page.part(hidden).is_displayed()
@@ -240,7 +240,7 @@ def test_a_browser_without_javascript_runs_code_by_the_form(site: Site) -> None:
         assert page.complaints() == []
 
 
-def test_staff_without_the_permission_see_that_they_may_not(browser: Browser, site: Site) -> None:
+def test_staff_without_the_permission_see_which_one_they_need(browser: Browser, site: Site) -> None:
     with browser.visit(site, "editor") as page:
         note = page.driver.find_element(By.CLASS_NAME, "errornote")
         assert note.text == "Executing code requires the permission django_codemode.execute_code."
@@ -249,7 +249,7 @@ def test_staff_without_the_permission_see_that_they_may_not(browser: Browser, si
         assert page.driver.find_elements(By.CSS_SELECTOR, f"a[href='{PAGE}']") == []
 
 
-def test_the_index_leads_to_it(browser: Browser, site: Site) -> None:
+def test_the_index_links_to_the_playground(browser: Browser, site: Site) -> None:
     with browser.visit(site, "coder") as page:
         page.driver.get(f"{site.url}/admin/")
         page.driver.find_element(By.LINK_TEXT, "Playground").click()

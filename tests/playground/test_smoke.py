@@ -1,4 +1,4 @@
-"""The playground works, in a real browser: what is looked at every day."""
+"""The playground works in a real browser: the everyday checks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_output_is_shown_while_the_code_runs(page: Page, tmp_path: Path) -> None
 
 
 def busy_process(below: int) -> psutil.Process:
-    """Return the process below another that works until it is stopped."""
+    """Return the process below another that keeps using CPU."""
     before: dict[psutil.Process, float] = {}
 
     def busy() -> psutil.Process | None:
@@ -83,7 +83,7 @@ def test_tools_are_listed_found_and_inserted(page: Page) -> None:
     assert page.texts(".codemode-value") == ["1"]
 
 
-def test_hostile_things_are_shown_as_they_are(page: Page) -> None:
+def test_hostile_text_is_shown_as_it_is(page: Page) -> None:
     page.run(f"print({HOSTILE!r})\nfail({HOSTILE!r})")
 
     assert page.part("output").text == HOSTILE

@@ -36,32 +36,32 @@ def add(slug: str) -> int:
 
 @tool(name="testapp.where")
 def where() -> dict[str, Any]:
-    """Tell where it runs."""
+    """Return where the tool runs."""
     return {"thread": threading.get_ident(), "atomic": connection.in_atomic_block}
 
 
 @tool(name="testapp.pooled", thread_sensitive=False)
 def pooled() -> int:
-    """Tell which thread of the pool it runs in."""
+    """Return the thread of the pool in which the tool runs."""
     Merchant.objects.count()
     return threading.get_ident()
 
 
 @tool(name="testapp.whoami")
 def whoami() -> dict[str, str]:
-    """Tell its context."""
+    """Return the tool's context."""
     return describe(get_current_context())
 
 
 @tool(name="testapp.awhoami")
 async def awhoami() -> dict[str, str]:
-    """Tell its context, from a task."""
+    """Return the tool's context, from a task."""
     return describe(get_current_context())
 
 
 @tool(name="testapp.secret", permission="shop.add_refund")
 def secret() -> str:
-    """Tell a secret."""
+    """Return a secret."""
     return "the secret"
 
 

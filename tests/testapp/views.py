@@ -11,7 +11,7 @@ from django.views.decorators.csrf import csrf_exempt
 from codemode.core.context import get_current_context
 from django_codemode import get_codemode
 
-# What the bodies and the cleanup of streaming responses saw, in order.
+# What the bodies and clean-ups of streaming responses saw, in order.
 seen: list[str | None] = []
 
 

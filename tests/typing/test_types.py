@@ -27,7 +27,9 @@ MODULES = (
 
 
 def check(*command: str, folder: Path) -> None:
-    """Run a type checker outside the clone, with its own ideas instead of the project's."""
+    """Run a type checker outside the clone, with its own defaults instead of the project's
+    settings.
+    """
     ended = subprocess.run(
         [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=False
     )

@@ -85,7 +85,7 @@ from django_codemode.views import (
     ToolsView,
 )
 
-# Tools stay what they are.
+# A decorated tool keeps its type.
 
 
 @tool
@@ -136,7 +136,7 @@ made: Tool = make_tool("price", price)
 assert_type(render_stubs([made]), str)
 REFUSALS: tuple[type[ToolError], ...] = (InvalidArguments, ToolCallRefused, ToolPermissionDenied)
 
-# Settings take what is written for them, without a checker's plugin.
+# Settings accept the types of values that users write, without a plugin of the checker.
 
 limits = Limits(execution_timeout=5, max_threads=3)
 tls = TLSConfig(ca_file="server.pem", cert_file=Path("client.pem"), key_file="client.key")
@@ -170,11 +170,11 @@ executor_config = ExecutorConfig(
 assert_type(executor_config.listen, tuple[str, ...])
 assert_type(ExecutorConfig.from_env(), ExecutorConfig)
 
-# Executions, in both halves.
+# Executions, by both halves.
 
 
 def told(event: Event) -> str:
-    """Narrow by the name of an event's kind."""
+    """Narrow an event by the name of its type."""
     match event.type:
         case "started":
             assert_type(event, ExecutionStarted)

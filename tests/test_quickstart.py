@@ -1,4 +1,4 @@
-"""The quickstart, followed to the letter: its commands and files, in a new project from the wheel."""
+"""The quickstart, followed to the letter: its commands and files, in a project from the wheel."""
 
 from __future__ import annotations
 

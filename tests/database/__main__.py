@@ -1,4 +1,4 @@
-"""Print which transaction tools are in, on each database: ``python -m tests.database``."""
+"""A report of the transaction that tools are in, on each database: ``python -m tests.database``."""
 
 from __future__ import annotations
 

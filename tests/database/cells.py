@@ -1,4 +1,4 @@
-"""A pytest plugin that writes down what became of each cell of a matrix."""
+"""A pytest plugin that writes down the outcome of each cell of a matrix."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _cells: list[tuple[str, str, str]] = []
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Note the cell that a test has recorded, and whether the test has passed."""
+    """Record the cell of a test, and whether the test has passed."""
     recorded: Any = dict(report.user_properties).get("cell")
     if recorded is not None and report.when == "call":
         row, column, text = recorded
@@ -21,5 +21,5 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish() -> None:
-    """Hand all of them to whoever prints the table."""
+    """Write all cells for the process that prints the table."""
     Path(os.environ["CODEMODE_TEST_CELLS"]).write_text(json.dumps(_cells))

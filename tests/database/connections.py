@@ -1,4 +1,4 @@
-"""How many connections the database itself sees, and tools for a while."""
+"""The number of connections that the database itself sees, and temporarily registered tools."""
 
 from __future__ import annotations
 
@@ -29,12 +29,14 @@ def registered(**tools: object) -> Iterator[None]:
 
 
 def is_postgresql() -> bool:
-    """Tell which of the two databases these tests run on."""
+    """Return whether these tests run on PostgreSQL, and not on SQLite."""
     return connection.vendor == "postgresql"
 
 
 def open_connections() -> int:
-    """Count this process's connections to the test database, asking the database or the kernel."""
+    """Count this process's connections to the test database, as the database or the kernel sees
+    them.
+    """
     name = str(connection.settings_dict["NAME"])
     if not is_postgresql():
         return sum(one.path == name for one in psutil.Process().open_files())
@@ -50,7 +52,7 @@ def open_connections() -> int:
 
 
 def settled(expected: int) -> int:
-    """Return the number of connections once it is ``expected``, or after some time."""
+    """Return the number of connections once it is ``expected``, or after a timeout."""
     deadline = time.monotonic() + MAX_SECONDS
     while (count := open_connections()) != expected and time.monotonic() < deadline:
         time.sleep(0.02)

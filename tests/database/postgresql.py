@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own: a temporary folder, a Unix socket, no TCP."""
+"""A PostgreSQL server that belongs to the tests: a temporary folder, a Unix socket, no TCP."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import psycopg
 
 __all__ = ["PostgresServer", "PostgresUnavailableError", "find_programs"]
 
-_OLDEST = 15  # what the newest supported Django asks for
+_OLDEST = 15  # required by the newest supported Django
 _START_SECONDS = 120.0
 _SETTINGS = {
     "listen_addresses": "",
@@ -30,14 +30,13 @@ _SETTINGS = {
 
 
 class PostgresUnavailableError(RuntimeError):
-    """Tell why this host cannot run a server."""
+    """This host cannot run a PostgreSQL server; the message says why."""
 
 
 class PostgresServer:
-    """Make a cluster and serve it; both are gone after the ``with`` block.
+    """A new cluster and its server; both are removed after the ``with`` block.
 
-    Raises PostgresUnavailableError where PostgreSQL is not installed, or this
-    user may not run it.
+    Raises PostgresUnavailableError where PostgreSQL is not installed, or this user may not run it.
     """
 
     def __init__(self) -> None:
@@ -148,7 +147,7 @@ def _major(folder: Path) -> int:
 
 
 def _server_user() -> pwd.struct_passwd | None:
-    """Return as whom the server must run; None is this very user. It refuses to be root."""
+    """Return the user to run the server as; None is this user. PostgreSQL refuses to be root."""
     if os.geteuid() != 0:
         try:
             pwd.getpwuid(os.geteuid())

@@ -1,10 +1,10 @@
-"""The test suite's settings, on the PostgreSQL server whose socket's folder the environment names."""
+"""The suite's settings on a PostgreSQL server; the environment names the folder of its socket."""
 
 from __future__ import annotations
 
 import os
 
-from tests.settings import *  # noqa: F403  # all of them, but for the database
+from tests.settings import *  # noqa: F403  # all of them, except for the database
 
 DATABASES = {
     "default": {

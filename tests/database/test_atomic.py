@@ -64,7 +64,7 @@ def tools() -> Iterator[None]:
 
 @pytest.fixture
 async def shared_thread() -> AsyncIterator[None]:
-    """Let go of the connection of asgiref's thread, where async tests of pytest use the ORM."""
+    """Close the connection of asgiref's thread, where pytest's async tests use the ORM."""
     yield
     await sync_to_async(connections.close_all)()
 
@@ -91,7 +91,7 @@ class TestRunAtomic:
         ],
     )
     def test_it_is_taken_back_however_else_the_code_ends(self, ending: str, status: str) -> None:
-        # A busy machine may need a longer time until the code comes to its end.
+        # A busy machine may need longer until the code reaches its end.
         for timeout in (1.0, 10.0) if status == "timeout" else (30.0,):
             result = run(f"{BOTH}make_and_tell('c')\n{ending}", execution_timeout=timeout)
             assert (slugs(), committed) == ([], [])
@@ -133,8 +133,8 @@ class TestRunAtomic:
         assert [call.outcome for call in result.tool_calls] == ["completed", "failed"]
         assert slugs() == []
 
-    def test_nor_is_one_that_only_the_database_knows_to_be_broken(self) -> None:
-        # Without the ORM around it, Django does not learn of the error. SQLite goes on.
+    def test_a_transaction_broken_only_in_the_database_is_no_success_on_postgresql(self) -> None:
+        # The query bypasses the ORM, so Django does not notice the error. SQLite continues.
         result = run("make('a')\ntry:\n    ask_wrongly()\nexcept Exception:\n    pass")
         assert [call.outcome for call in result.tool_calls] == ["completed", "failed"]
         assert result.ok is (connection.vendor != "postgresql")
@@ -148,7 +148,7 @@ class TestRunAtomic:
         assert "was taken back" in result.error.message
         assert slugs() == []
 
-    def test_an_error_outside_of_the_code_is_raised(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_error_outside_the_code_is_raised(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from django_codemode import get_codemode
 
         def fail(*_args: Any, **_more: Any) -> ExecutionResult:
@@ -167,7 +167,7 @@ class TestRefusals:
             run_atomic("make('a')", available_tools=["make", "pooled"])
         assert slugs() == []
 
-    def test_one_that_the_user_may_not_call_does_not_matter(self) -> None:
+    def test_a_pooled_tool_that_the_user_may_not_call_does_not_matter(self) -> None:
         secret = tool(name="pooled_secret", permission="shop.add_refund", thread_sensitive=False)
         with registered(pooled_secret=secret(lambda: None)):
             assert run_atomic("1", available_tools=["make", "pooled_secret"]).ok
@@ -182,7 +182,7 @@ class TestRefusals:
         assert await sync_to_async(slugs)() == ["a", "b"]
 
     @pytest.mark.usefixtures("shared_thread")
-    async def test_in_a_thread_of_its_own_it_has_that_threads_transaction(self) -> None:
+    async def test_a_run_in_a_thread_of_its_own_has_that_threads_transaction(self) -> None:
         def in_a_thread(code: str) -> str:
             try:
                 return run(code).status
@@ -211,7 +211,7 @@ class TestView:
         yield request.param
         connection.settings_dict["ATOMIC_REQUESTS"] = False
 
-    def test_one_that_is_atomic_keeps_what_code_that_completed_wrote(
+    def test_an_atomic_view_keeps_only_the_writes_of_code_that_completed(
         self, root: User, client: Client, atomic_requests: bool
     ) -> None:
         client.force_login(root)
@@ -221,7 +221,7 @@ class TestView:
         assert client.post("/atomic/", **body(BOTH)).json()["status"] == "completed"
         assert slugs() == ["a", "b"]
 
-    def test_one_that_is_not_keeps_it_also_when_the_code_fails(
+    def test_a_view_that_is_not_atomic_keeps_writes_even_when_the_code_fails(
         self, root: User, client: Client, atomic_requests: bool
     ) -> None:
         client.force_login(root)
@@ -230,7 +230,7 @@ class TestView:
         assert slugs() == ["a", "b"]
 
     @pytest.mark.usefixtures("shared_thread")
-    async def test_in_an_asynchronous_stack_too(
+    async def test_an_atomic_view_works_in_an_asynchronous_stack(
         self, root: User, async_client: AsyncClient
     ) -> None:
         await async_client.aforce_login(root)
@@ -240,7 +240,7 @@ class TestView:
         assert (await async_client.post("/atomic/", **body(BOTH))).json()["status"] == "completed"
         assert await sync_to_async(slugs)() == ["a", "b"]
 
-    def test_a_pooled_tool_among_those_offered_is_for_the_log(
+    def test_a_pooled_tool_among_those_offered_is_named_in_the_log_alone(
         self, root: User, client: Client, caplog: pytest.LogCaptureFixture
     ) -> None:
         client.force_login(root)

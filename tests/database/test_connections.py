@@ -1,4 +1,4 @@
-"""Connections of tools: whose they are, that none is left, and that nobody's is taken away."""
+"""The connections of tools: whose they are, that none is left, and that no other one is closed."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ def tools() -> Iterator[None]:
 
 
 def drop_pool() -> None:
-    """End the pool's threads, and the connections that they keep."""
+    """End the pool's threads, and close their connections."""
     pool = threads._pools.pop(0, None)
     if pool is None:
         return
     count = 0
-    # A thread that was still busy is made up for by a new one.
+    # While a thread is still busy, the pool starts another in its place.
     while count != (count := len(pool._threads)):
         all_at_once = threading.Barrier(count)
 
@@ -94,12 +94,12 @@ def drop_pool() -> None:
     pool.shutdown()
 
 
-LONG = 600.0  # an age that does not pass during a test, however busy the machine is
+LONG = 600.0  # an age that no test reaches, even on a busy machine
 
 
 @contextmanager
 def connection_age(seconds: float | None, **more: Any) -> Iterator[None]:
-    """Set CONN_MAX_AGE for every thread: the settings are those from which each makes its own."""
+    """Set CONN_MAX_AGE for every thread: these settings are those of each new connection."""
     before = {name: connection.settings_dict[name] for name in ("CONN_MAX_AGE", *more)}
     connections.settings["default"].update(CONN_MAX_AGE=seconds, **more)
     connection.settings_dict.update(CONN_MAX_AGE=seconds, **more)
@@ -131,18 +131,18 @@ GATHERED = f"{MANY}with ThreadPoolExecutor(8) as t: list(t.map(lambda _: pooled(
 
 @pytest.fixture
 def mine(transactional_db: None) -> int:
-    """Return how many connections there are without any of the tools': this thread's own."""
+    """Return the number of connections without any of the tools': this thread's own."""
     drop_pool()
     asyncio.run(sync_to_async(connections.close_all)())
     Merchant.objects.count()
-    # PostgreSQL counts a connection for a moment longer than its client has it.
+    # PostgreSQL counts a connection for a moment after its client has closed it.
     assert settled(1) == 1
     return 1
 
 
 @pytest.fixture
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have one thread in the pool; of several, any idle one may run the next tool."""
+    """Limit the pool to one thread; of several, any idle one may run the next tool."""
     drop_pool()
     monkeypatch.setattr(threads, "MAX_POOL_THREADS", 1)
 
@@ -156,7 +156,7 @@ class TestPool:
         assert settled(mine) == mine
 
     @HALVES
-    def test_nor_after_a_tool_that_broke_its_connection(self, mine: int, run: Any) -> None:
+    def test_no_connection_is_left_after_a_tool_that_broke_it(self, mine: int, run: Any) -> None:
         assert run("pooled_break()").status == "failed"
         value_of(run("pooled()"))
         assert settled(mine) == mine
@@ -172,7 +172,7 @@ class TestPool:
             assert settled(mine + 1) == mine + 1
             drop_pool()
 
-    def test_one_that_is_past_its_age_is_not_used(self, mine: int, one_thread: None) -> None:
+    def test_a_connection_past_its_age_is_not_used(self, mine: int, one_thread: None) -> None:
         used: list[Any] = []
 
         @tool(thread_sensitive=False)
@@ -227,7 +227,7 @@ class TestPool:
 
 
 def terminate_others() -> None:
-    """End all connections to the test database but this thread's, as a server's restart does."""
+    """End all other connections to the test database, as a restart of the server does."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -238,7 +238,7 @@ def terminate_others() -> None:
 
 @pytest.mark.parametrize("age", [0, 60, None])
 class TestInARunningLoop:
-    """``execute()`` in a coroutine works in a thread, with that thread's own connection."""
+    """``execute()`` in a coroutine, which works in a thread with that thread's own connection."""
 
     def test_the_thread_leaves_no_connection(self, mine: int, age: float | None) -> None:
         async def run() -> list[int]:
@@ -261,7 +261,7 @@ class TestOfTheCaller:
                     "import asyncio\ncount()\nlook()\nawait asyncio.gather(acount(), acount())\nlook()"
                 )
             )
-        # The asynchronous half runs sync code on asgiref's thread here, not on this one.
+        # Here the asynchronous half runs sync code on asgiref's thread, not on this one.
         assert set(seen) == {mine + (run is run_async)}
         assert settled(mine) == mine
 
@@ -274,7 +274,7 @@ class TestOfTheCaller:
             assert count() == 0
             drop_pool()
 
-    def test_many_runs_leave_nothing(self, mine: int) -> None:
+    def test_many_runs_leave_no_connection(self, mine: int) -> None:
         for _ in range(20):
             value_of(run_sync("count() + await acount()\npooled()"))
         assert settled(mine) == mine
@@ -296,7 +296,7 @@ class ReleaseTests(TestCase):
         assert value_of(run_sync("pooled_count()")) == 0
         assert count() == 1
 
-    async def test_they_do_in_an_asynchronous_test(self) -> None:
+    async def test_pooled_tools_of_an_asynchronous_test_see_committed_rows_only(self) -> None:
         await Merchant.objects.acreate(slug="a", name="a", currency="EUR")
         code = "[pooled_count(), count(), await acount()]"
         assert value_of(await get_codemode().run_async(code)) == [0, 1, 1]

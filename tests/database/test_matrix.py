@@ -1,4 +1,4 @@
-"""Which transaction a tool is in, by who executes the code and what kind of tool it is.
+"""The transaction that a tool is in, by who executes the code and what kind of tool it is.
 
 ``python -m tests.database`` prints this as a table, for both databases.
 """
@@ -32,7 +32,7 @@ def write(slug: str) -> None:
     Merchant.objects.create(slug=slug, name=slug, currency="EUR")
 
 
-# The tools: each tells whether it sees the caller's row, and writes one where it can.
+# The tools: each returns whether it sees the caller's row, and writes a row where it can.
 
 
 def see() -> bool:
@@ -84,7 +84,7 @@ TOOLS = {
 }
 READING = {"see()": "glance()", "await asee()": "await aglance()"}
 
-# The callers: each has written a row that is not committed, and takes back all at the end.
+# The callers: each has written a row that is not committed, and rolls everything back at the end.
 
 
 def atomic_block(code: str) -> Any:
@@ -111,7 +111,7 @@ def on_the_thread_for_sync_code(code: str) -> Any:
 
 
 def coroutine_in_an_atomic_block(code: str) -> Any:
-    """Call the synchronous execute() in a running loop, whose tools have another thread."""
+    """Call the synchronous execute() in a running loop, whose tools run in another thread."""
 
     async def main() -> Any:
         return value_of(get_codemode().run(READING.get(code, code)))
@@ -239,5 +239,5 @@ def test_a_tool_is_in_the_callers_transaction_or_has_one_of_its_own(
 
     record_property("cell", (caller, kind, SAME if sees else OWN))
     assert sees is (not own)
-    # What a tool has written goes with what the caller has.
+    # The rollback of the caller's writes includes the tool's.
     assert not Merchant.objects.exists()

@@ -1,4 +1,4 @@
-"""The promises about connections and transactions, on a real PostgreSQL server as well."""
+"""The promises about connections and transactions also hold on a real PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def server() -> Iterator[PostgresServer]:
     try:
         server = PostgresServer()
     except PostgresUnavailableError as reason:
-        # Set where the programs have been installed for these very tests.
+        # Set where the programs are installed for these tests in particular.
         if "CODEMODE_TEST_POSTGRESQL_REQUIRED" in os.environ:
             raise
         pytest.skip(str(reason))
@@ -45,16 +45,16 @@ def test_the_promises_hold_on_postgresql(
         timeout=880,
         check=False,
     )
-    # A second try of this test would be one of all tests in it.
+    # A second try of this test would be a second try of all the tests in it.
     if done.returncode and must_not_be_retried(log):
         request.node.add_marker("no_retry")
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    # Nothing may be left out there, such as what only PostgreSQL can show.
+    # No test may be skipped there, least of all one that only PostgreSQL can run.
     assert "skipped" not in done.stdout, done.stdout
 
 
 def must_not_be_retried(log: Path) -> bool:
-    """Return whether a test that gets no second try is among those that failed."""
+    """Return whether a test that must not be retried is among the failed ones."""
     entries = map(json.loads, log.read_text("utf-8").splitlines())
     failed = (entry for entry in entries if entry.get("outcome") == "failed")
     return any("no_retry" in entry.get("keywords", ()) for entry in failed)

@@ -38,7 +38,7 @@ def table() -> Iterator[None]:
         cursor.execute(f"DROP TABLE {TABLE}")
 
 
-def test_those_who_come_at_once_are_all_counted() -> None:
+def test_concurrent_attempts_are_all_counted() -> None:
     at_once = threading.Barrier(30)
 
     def attempt(_: int) -> int:
@@ -52,11 +52,11 @@ def test_those_who_come_at_once_are_all_counted() -> None:
         assert sum(threads.map(attempt, range(30))) == 5
 
 
-def test_a_count_lives_as_long_as_its_period_whatever_the_timeout_of_the_cache() -> None:
+def test_a_count_lives_for_its_period_whatever_the_timeout_of_the_cache() -> None:
     assert allowed("alice", "3/day", 2) == 2
     numbers = [key for key in keys() if "rate:" in key]
     assert len(numbers) == 2
-    # Counted by the database, whose idea of a time it is.
+    # The database itself counts, because only it knows the format of its times.
     caches["default"].set("two_days", 1, 2 * 86_400 - 3600)
     two_days = f"SELECT expires FROM {TABLE} WHERE cache_key LIKE '%two_days'"
     with connection.cursor() as cursor:
@@ -70,7 +70,7 @@ def test_a_number_is_found_by_few_queries_however_many_are_taken(
     django_assert_max_num_queries: Callable[[int], Iterator[None]],
 ) -> None:
     assert allowed("alice", "200/day", 150) == 150
-    with django_assert_max_num_queries(20):  # type: ignore[attr-defined]  # it is one
+    with django_assert_max_num_queries(20):  # type: ignore[attr-defined]  # it is a context manager
         assert allowed("alice", "200/day", 1) == 1
     assert allowed("alice", "200/day", 60) == 49
 
@@ -82,7 +82,7 @@ def test_a_transaction_that_is_rolled_back_counts_nothing() -> None:
     assert allowed("alice", "2/day", 3) == 2
 
 
-def test_a_cache_that_takes_nothing_lets_nobody_execute(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_stores_nothing_lets_nobody_execute(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
     with connection.cursor() as cursor:
         cursor.execute(f"DROP TABLE {TABLE}")

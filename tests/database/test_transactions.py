@@ -1,4 +1,4 @@
-"""Tools in the caller's transaction: what is taken back, what stays, what sees what."""
+"""Tools in the caller's transaction: what is rolled back, what stays, and who sees which rows."""
 
 from __future__ import annotations
 
@@ -78,7 +78,9 @@ class RolledBackError(Exception):
 
 @pytest.mark.django_db(transaction=True)
 class TestAtomicAroundARun:
-    """Tools belong to the ``atomic`` block around ``run()``, whichever half carries it."""
+    """The ``atomic`` block around ``run()``, which includes the tools, whichever half carries the
+    run.
+    """
 
     @HALVES
     @pytest.mark.parametrize("call", ["make('a')", "await amake('a')"])
@@ -123,7 +125,7 @@ class TestAtomicAroundARun:
     def test_code_that_is_stopped_leaves_the_transaction_usable(
         self, run: Any, ending: str
     ) -> None:
-        # A busy machine may need a longer time until the code comes to its end.
+        # A busy machine may need longer until the code reaches its end.
         for timeout in (0.5, 4, 30):
             with transaction.atomic(), get_limits(execution_timeout=timeout):
                 result = run(f"make('a')\nawait amake('b')\n{ending}")
@@ -153,7 +155,7 @@ def get_limits(**limits: Any) -> Any:
 
 @pytest.mark.django_db(transaction=True)
 class TestSavepoints:
-    """A tool gets no savepoint unless it asks for one by ``transaction.atomic``."""
+    """Savepoints of tools: a tool gets one only when it asks for it by ``transaction.atomic``."""
 
     @HALVES
     def test_a_tool_that_fails_keeps_what_it_had_written(self, run: Any) -> None:
@@ -190,13 +192,13 @@ class TestSavepoints:
             result = run(catching("make_twice('a')") + "\nmake('b')")
         assert result.status == "failed"
         assert "An error occurred in the current transaction" in result.error.message
-        # All of it is taken back, and the connection is fine after the block.
+        # Everything is rolled back, and the connection works after the block.
         assert slugs() == []
         make("z")
 
 
 def catching(call: str) -> str:
-    """Return code that catches what a tool raises, and whose value names it."""
+    """Return code that catches a tool's error, and whose value is the error's name."""
     return (
         f"result = None\ntry:\n    {call}\nexcept ToolError as error:\n"
         "    result = error.type if hasattr(error, 'type') else str(error)"
@@ -220,7 +222,7 @@ class TestOnCommit:
         assert committed == []
 
     @HALVES
-    def test_without_a_transaction_it_runs_at_once(self, run: Any) -> None:
+    def test_without_a_transaction_on_commit_runs_at_once(self, run: Any) -> None:
         value_of(run("make_and_tell('a')"))
         assert committed == ["a"]
 
@@ -263,7 +265,7 @@ class TestLocks:
 
 
 class InATestCase(TestCase):
-    """The test's own transaction is around everything, and stays whole."""
+    """Tests inside the transaction of a TestCase, which stays whole."""
 
     def test_on_commit_is_captured(self) -> None:
         with self.captureOnCommitCallbacks(execute=True) as callbacks:
@@ -272,14 +274,14 @@ class InATestCase(TestCase):
         assert len(callbacks) == 1
         assert committed == ["a"]
 
-    def test_a_tool_that_fails_in_a_savepoint_leaves_the_test_going(self) -> None:
+    def test_a_tool_that_fails_in_a_savepoint_leaves_the_transaction_usable(self) -> None:
         for run in (run_sync, run_async):
             result = run(catching("make_twice_in_a_savepoint('a')"))
             assert value_of(result) == "IntegrityError"
         assert slugs() == []
         make("b")
 
-    async def test_runs_in_the_test_s_own_loop(self) -> None:
+    async def test_a_run_works_in_the_test_s_own_loop(self) -> None:
         value_of(await get_codemode().run_async("make('a')\nawait amake('b')"))
         assert [one.slug async for one in Merchant.objects.order_by("slug")] == ["a", "b"]
 
@@ -305,14 +307,14 @@ class InATransactionTestCase(TransactionTestCase):
         thread.join()
         assert found == ["a", "b"]
 
-    async def test_rows_of_an_asynchronous_run_are_too(self) -> None:
+    async def test_rows_of_an_asynchronous_run_are_committed_for_everybody(self) -> None:
         value_of(await get_codemode().run_async("make('a')\nawait amake('b')"))
         assert await sync_to_async(slugs)() == ["a", "b"]
 
 
 @pytest.fixture
 async def shared_thread() -> AsyncIterator[None]:
-    """Let go of the connection of asgiref's thread, where async tests of pytest use the ORM."""
+    """Close the connection of asgiref's thread, where pytest's async tests use the ORM."""
     yield
     await sync_to_async(connections.close_all)()
 
@@ -320,7 +322,7 @@ async def shared_thread() -> AsyncIterator[None]:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("shared_thread")
 class TestInAnAsyncTest:
-    async def test_it_sees_what_its_tools_write(self) -> None:
+    async def test_an_async_test_sees_the_writes_of_its_tools(self) -> None:
         value_of(await get_codemode().run_async("make('a')\nawait amake('b')"))
         assert [one.slug async for one in Merchant.objects.order_by("slug")] == ["a", "b"]
 
@@ -337,7 +339,7 @@ class TestInAnAsyncTest:
         assert response.json()["value"] == [["a", "b", "mine"]] * 2
 
     async def test_the_thread_for_sync_code_may_hold_a_transaction_around_a_run(self) -> None:
-        """In a coroutine ``atomic`` is for a function that runs on that thread as a whole."""
+        """In a coroutine, ``atomic`` belongs in a function that runs on that thread as a whole."""
 
         def work() -> list[str]:
             with transaction.atomic():

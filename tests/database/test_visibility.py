@@ -1,4 +1,4 @@
-"""Tools run where the request runs: its thread, its connection, its transaction."""
+"""Tools run where the request runs: in its thread, its connection and its transaction."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ def post(client: Any, path: str, code: str) -> Any:
 
 
 class UncommittedRowTests(TestCase):
-    """The test's transaction is open: another connection would see no row."""
+    """The test's transaction is open, and another connection would see no row."""
 
     def setUp(self) -> None:
         Merchant.objects.create(slug="uncommitted", name="x", currency="EUR")
 
-    def test_from_a_sync_view(self) -> None:
+    def test_tools_of_a_sync_view_see_the_row(self) -> None:
         for code in (SYNC_TOOL, ASYNC_TOOL):
             assert post(self.client, "/run/", code).json()["value"] == ["uncommitted"], code
         assert post(self.client, "/run/", BOTH).json()["value"] == [["uncommitted"]] * 3
 
-    def test_from_an_async_view_behind_a_sync_stack(self) -> None:
+    def test_tools_of_an_async_view_behind_a_sync_stack_see_the_row(self) -> None:
         for code in (SYNC_TOOL, ASYNC_TOOL):
             assert post(self.client, "/arun/", code).json()["value"] == ["uncommitted"], code
 
-    async def test_from_an_async_view(self) -> None:
+    async def test_tools_of_an_async_view_see_the_row(self) -> None:
         for code in (SYNC_TOOL, ASYNC_TOOL):
             response = await post(self.async_client, "/arun/", code)
             assert response.json()["value"] == ["uncommitted"], code
         response = await post(self.async_client, "/arun/", BOTH)
         assert response.json()["value"] == [["uncommitted"]] * 3
 
-    async def test_from_a_sync_view_in_an_asynchronous_stack(self) -> None:
+    async def test_tools_of_a_sync_view_in_an_asynchronous_stack_see_the_row(self) -> None:
         for code in (SYNC_TOOL, ASYNC_TOOL):
             response = await post(self.async_client, "/run/", code)
             assert response.json()["value"] == ["uncommitted"], code
@@ -58,7 +58,7 @@ class UncommittedRowTests(TestCase):
 
 
 class AtomicRequestTests(TransactionTestCase):
-    """Each request is a transaction of its own, as ATOMIC_REQUESTS makes it."""
+    """Requests in a transaction each, as ATOMIC_REQUESTS makes them."""
 
     def setUp(self) -> None:
         connection.settings_dict["ATOMIC_REQUESTS"] = True
@@ -69,7 +69,7 @@ class AtomicRequestTests(TransactionTestCase):
         assert post(self.client, "/run/", code).json()["value"] == [["mine"]] * 3
         assert post(self.client, "/run/", "testapp.where()").json()["value"]["atomic"] is True
 
-    async def test_they_do_in_an_asynchronous_stack(self) -> None:
+    async def test_tools_of_an_asynchronous_stack_see_what_the_request_has_written(self) -> None:
         code = "testapp.add('mine')\n" + BOTH
         response = await post(self.async_client, "/run/", code)
         assert response.json()["value"] == [["mine"]] * 3

@@ -14,7 +14,7 @@ from tests.support.sandboxes import Sandboxes
 
 @pytest.fixture
 def coder(db: None) -> User:
-    """Be a user who may execute code, and nothing else."""
+    """Return a user whose only permission is to execute code."""
     user = User.objects.create_user("coder")
     user.user_permissions.add(Permission.objects.get(codename="execute_code"))
     return user
@@ -22,20 +22,20 @@ def coder(db: None) -> User:
 
 @pytest.fixture
 def coder_headers(coder: User) -> dict[str, str]:
-    """Be the headers of a browser in which ``coder`` is logged in."""
+    """Return the headers of a browser in which ``coder`` is logged in."""
     return session_headers(coder)
 
 
 @pytest.fixture(scope="module")
 def open_executor() -> Iterator[ExecutorProcess]:
-    """Be an executor whose sandboxes know their own process ids."""
+    """Yield an executor whose sandboxes know their own process ids."""
     with ExecutorProcess() as executor:
         yield executor
 
 
 @pytest.fixture
 def use_open_executor(open_executor: ExecutorProcess) -> Iterator[ExecutorProcess]:
-    # Its time is not what ends a run while a test waits for another end.
+    # A timeout so long that it never ends a run while a test waits for another end.
     limits = {"max_output_bytes": 64 * 2**20, "execution_timeout": 600}
     with override_settings(CODEMODE={"EXECUTOR_URL": open_executor.url, "LIMITS": limits}):
         yield open_executor

@@ -18,7 +18,7 @@ __all__ = ["Redis", "redis_serves"]
 
 
 class Redis:
-    """Be a Redis that keeps nothing when it is stopped."""
+    """A Redis that keeps nothing when it is stopped."""
 
     def __init__(self, program: str, folder: Path) -> None:
         self._socket = folder / "socket"
@@ -41,7 +41,7 @@ class Redis:
 
 @contextmanager
 def redis_serves() -> Iterator[Redis]:
-    """Start a Redis; skip the test where there is none."""
+    """Start a Redis; skip the test where the program is missing."""
     program = shutil.which("redis-server")
     if program is None:
         reason = "there is no redis-server on PATH; Debian has it in the package redis-server"

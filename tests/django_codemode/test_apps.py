@@ -34,7 +34,7 @@ def config() -> CodemodeConfig:
 
 
 def run_python(source: str, *folders: Path) -> str:
-    """Run source in a fresh process and return what it prints."""
+    """Run source in a new process and return what it prints."""
     path = os.pathsep.join(map(str, [ROOT, ROOT / "example_project", *folders]))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(source)],
@@ -72,7 +72,7 @@ def test_there_is_one_codemode_per_process() -> None:
     assert config().registry is get_codemode().registry
 
 
-def test_threads_that_come_first_at_once_get_the_same_one() -> None:
+def test_threads_that_use_it_first_at_once_get_the_same_codemode() -> None:
     shared.close()
     start = threading.Barrier(16)
 
@@ -106,7 +106,7 @@ def test_system_is_one_immutable_marker() -> None:
         SYSTEM.name = "root"
 
 
-def test_the_package_names_what_it_exports() -> None:
+def test_all_of_the_package_has_its_four_names() -> None:
     assert django_codemode.__all__ == ["SYSTEM", "get_codemode", "register_tool", "run_atomic"]
 
 
@@ -142,7 +142,7 @@ def write_app(folder: Path, name: str, **modules: str) -> None:
         (folder / name / f"{module}.py").write_text(textwrap.dedent(source))
 
 
-def test_importing_every_module_and_checking_asks_no_database() -> None:
+def test_importing_every_module_and_checking_makes_no_query() -> None:
     out = run_python(
         """
         import importlib, os, pkgutil
@@ -202,7 +202,7 @@ def test_any_app_may_register_tools_in_its_ready_in_any_order(order: str, tmp_pa
     assert out == "42\n"
 
 
-def test_a_project_that_forgot_the_app_is_told() -> None:
+def test_a_project_without_the_app_in_its_settings_gets_the_fix() -> None:
     out = run_python(
         """
         import django
@@ -249,7 +249,7 @@ def test_a_forked_child_builds_its_own_codemode_with_the_same_tools() -> None:
     assert out == "0\n"
 
 
-def test_what_only_inherits_the_mark_is_no_tool_of_its_own(tmp_path: Path) -> None:
+def test_an_object_that_only_inherits_the_mark_is_not_a_tool(tmp_path: Path) -> None:
     write_app(
         tmp_path,
         "inherits",
@@ -297,7 +297,7 @@ BROKEN_MODULES = {
 
 
 @pytest.mark.parametrize("source", BROKEN_MODULES)
-def test_a_broken_tool_module_is_told_and_stops_nothing_but_executions(
+def test_a_broken_tool_module_is_reported_and_stops_only_executions(
     source: str, tmp_path: Path
 ) -> None:
     write_app(tmp_path, "broken", codemode_tools=source)
@@ -348,7 +348,7 @@ def test_a_broken_tool_module_is_told_and_stops_nothing_but_executions(
     )
 
 
-def test_a_tool_that_cannot_be_one_or_has_a_taken_name_is_told(tmp_path: Path) -> None:
+def test_an_impossible_tool_or_a_taken_name_is_reported(tmp_path: Path) -> None:
     source = """
     from codemode import tool
 
@@ -423,7 +423,7 @@ def test_a_broken_tool_module_is_logged_with_its_traceback(tmp_path: Path) -> No
     assert "Traceback (most recent call last)" in out
 
 
-def test_runserver_starts_once_a_broken_tool_module_is_mended(tmp_path: Path) -> None:
+def test_runserver_starts_once_a_broken_tool_module_is_fixed(tmp_path: Path) -> None:
     write_app(tmp_path, "broken", codemode_tools="import no_such_module")
     (tmp_path / "own_settings.py").write_text(
         "SECRET_KEY = 'x'\nDEBUG = True\nROOT_URLCONF = 'own_settings'\nurlpatterns = []\n"
@@ -446,7 +446,8 @@ def test_runserver_starts_once_a_broken_tool_module_is_mended(tmp_path: Path) ->
     try:
         assert wait_until(lambda: "django_codemode.E005" in log.read_text(), 60), log.read_text()
         assert "Starting development server" not in log.read_text()
-        # The reloader compares the times of files, from when it has first looked at them.
+        # The reloader notices only changes since its first look at the file, whose moment is
+        # unknown.
         for patience in (2, 10, 60):
             time.sleep(1.1)
             (tmp_path / "broken" / "codemode_tools.py").write_text("")
@@ -461,7 +462,7 @@ def test_runserver_starts_once_a_broken_tool_module_is_mended(tmp_path: Path) ->
 
 
 @pytest.mark.django_db
-def test_the_projects_data_can_be_dumped_though_a_model_has_no_table() -> None:
+def test_the_projects_data_can_be_dumped_although_a_model_has_no_table() -> None:
     for everything in (False, True):
         out = StringIO()
         call_command("dumpdata", "django_codemode", use_base_manager=everything, stdout=out)

@@ -18,7 +18,9 @@ from django_codemode.asgi import CodemodeASGIMiddleware, Message, Receive, Scope
 async def serve(
     app: Any, headers: dict[str, str] | None = None, *, type: str = "http", **scope: Any
 ) -> list[Message]:
-    """Send one request without a body through an ASGI application; return what it sends."""
+    """Send one request without a body through an ASGI application; return the application's
+    messages.
+    """
     sent: list[Message] = []
     gone = asyncio.Event()
     requests: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
@@ -45,7 +47,7 @@ async def serve(
 
 
 class Recorder:
-    """Note the context that an application runs in."""
+    """An application that records its context and its scope."""
 
     context: RuntimeContext | None = None
     scope: Scope
@@ -78,14 +80,14 @@ async def test_other_scopes_pass_untouched() -> None:
     assert "codemode_context" not in recorder.scope
 
 
-async def test_the_tenant_comes_from_where_the_setting_says() -> None:
+async def test_the_setting_chooses_where_the_tenant_comes_from() -> None:
     with override_settings(CODEMODE={"TENANT_HEADER": "X-Tenant"}):
         assert (await context_in({"X-Tenant": "acme"}))["tenant_id"] == "acme"
     with override_settings(CODEMODE={"TENANT_FROM_HOST": True}):
         assert (await context_in())["tenant_id"] == "testserver"
 
 
-async def test_a_forwarded_host_counts_where_django_takes_it() -> None:
+async def test_a_forwarded_host_counts_where_django_uses_it() -> None:
     forwarded = {"X-Forwarded-Host": "acme.test"}
     for taken, tenant in ((True, "acme.test"), (False, "testserver")):
         with override_settings(
@@ -122,7 +124,7 @@ async def test_a_provider_of_either_kind_decides() -> None:
         assert recorder.context == RuntimeContext({"path": "/"})
 
 
-async def test_the_settings_provider_is_asked_for_websockets_alone() -> None:
+async def test_the_settings_provider_is_used_for_websockets_alone() -> None:
     def from_request(request: Any) -> dict[str, Any]:
         return {"host": request.get_host(), "user": getattr(request, "user", None)}
 
@@ -189,7 +191,7 @@ async def test_a_provider_that_returns_something_else_is_named() -> None:
 
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume synchronous")
 @pytest.mark.parametrize("path", ["/context/", "/acontext/", "/stream/", "/astream/"])
-async def test_a_django_behind_it_sees_one_and_the_same_request_id(path: str) -> None:
+async def test_a_django_behind_the_middleware_sees_the_same_request_id(path: str) -> None:
     ids: list[str] = []
     django: Any = get_asgi_application()
 

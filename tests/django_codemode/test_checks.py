@@ -46,15 +46,15 @@ CACHES = {
 
 
 class DerivedMiddleware(CodemodeMiddleware):
-    """Be what a project makes of the middleware."""
+    """A project's own subclass of the middleware."""
 
 
 class DerivedBackend(ModelBackend):
-    """Be what a project makes of Django's backend."""
+    """A project's own subclass of Django's backend."""
 
 
 class RulesBackend(BaseBackend):
-    """Be a backend that knows permissions which no model has."""
+    """A backend with permissions that belong to no model."""
 
 
 def ids(messages: list[Any]) -> list[str]:
@@ -68,7 +68,7 @@ def test_the_checks_are_registered_once() -> None:
 
 
 class Derived(AuthenticationMiddleware):
-    """Be the middleware of a project that knows its users in another way."""
+    """The middleware of a project that identifies its users in another way."""
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_middleware_that_is_missing_or_misplaced_is_a_warning(
         assert ids(check_middleware()) == expected
 
 
-def test_what_a_model_is_not_told_of_a_tool_is_a_warning() -> None:
+def test_what_a_model_cannot_learn_about_a_tool_is_a_warning() -> None:
     def untyped(first, second: int, *, third=None):  # type: ignore[no-untyped-def]  # the point
         return first
 
@@ -263,7 +263,7 @@ def test_a_module_in_which_nothing_is_decorated_is_a_warning(
     module = ModuleType(forgotten.__module__)
     vars(module)["forgotten"] = forgotten
     with override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, "tests.example_project"]):
-        # As if the app had been found with it.
+        # As if the module had been discovered with the app.
         monkeypatch.setitem(sys.modules, module.__name__, module)
         (warning,) = check_tools()
         assert ids([warning]) == ["W015"]
@@ -276,7 +276,7 @@ def test_a_module_in_which_nothing_is_decorated_is_a_warning(
             shared.registry.unregister_tool("testapp_forgotten")
 
 
-def test_a_method_that_tool_decorates_and_nobody_registers_is_a_warning(
+def test_a_method_that_is_decorated_and_not_registered_is_a_warning(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Shop:
@@ -373,7 +373,7 @@ def test_an_executor_that_is_open_to_others_is_a_warning_at_deployment(
         ("unsafe", None, False, ["E004"]),
     ],
 )
-def test_no_isolation_is_told_once_at_deployment(
+def test_no_isolation_is_reported_once_at_deployment(
     tier: str | None,
     variable: str | None,
     debug: bool,
@@ -422,7 +422,7 @@ def test_every_id_is_tested() -> None:
 
 
 @pytest.mark.parametrize("settings", ["config.settings", "config.production"])
-def test_the_example_is_clean(settings: str, tmp_path: Path) -> None:
+def test_the_example_passes_every_check(settings: str, tmp_path: Path) -> None:
     deploy = ["--deploy"] if settings == "config.production" else []
     done = subprocess.run(
         [sys.executable, "manage.py", "check", "--fail-level=WARNING", *deploy],

@@ -70,7 +70,7 @@ def test_secrets_are_in_no_message_and_no_repr() -> None:
 
 def test_the_record_is_immutable() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        parse({}).max_rows = 5  # type: ignore[misc]  # that is the point
+        parse({}).max_rows = 5  # type: ignore[misc]  # the point
 
 
 def test_a_setting_beats_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ def test_a_setting_beats_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     assert config.limits.execution_timeout == 3
 
 
-def test_a_none_beats_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_of_none_beats_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CODEMODE_EXECUTOR_URL", "http://environment:1")
     monkeypatch.setenv("CODEMODE_EXECUTOR_API_KEY", "from-environment")
 
@@ -142,7 +142,7 @@ def test_a_wrong_setting_raises_on_use() -> None:
 class TestFairnessKey:
     acme = RuntimeContext({"tenant_id": "acme"})
 
-    def test_it_is_one_key_per_tenant_that_does_not_name_it(self) -> None:
+    def test_each_tenant_has_one_key_that_does_not_name_it(self) -> None:
         settings = parse({})
         key = settings.fairness_key_of(self.acme)
 
@@ -151,7 +151,7 @@ class TestFairnessKey:
         assert "acme" not in key
         assert len(key) == 64
 
-    def test_without_a_tenant_it_is_the_users(self) -> None:
+    def test_without_a_tenant_the_key_is_the_users(self) -> None:
         keys = [
             parse({}).fairness_key_of(RuntimeContext({"user": User(pk=pk)})) for pk in (1, 1, 2)
         ]
@@ -159,7 +159,7 @@ class TestFairnessKey:
         assert keys[0] == keys[1] != keys[2]
         assert keys[0] != parse({}).fairness_key_of(RuntimeContext({"tenant_id": 1}))
 
-    def test_a_user_that_is_loaded_already_counts_though_lazy(self) -> None:
+    def test_a_lazy_user_that_is_loaded_already_counts(self) -> None:
         user = SimpleLazyObject(lambda: User(pk=1))
         assert user.pk == 1
 
@@ -167,17 +167,17 @@ class TestFairnessKey:
 
         assert key == parse({}).fairness_key_of(RuntimeContext({"user": User(pk=1)}))
 
-    def test_it_loads_no_user_itself(self) -> None:
+    def test_making_the_key_loads_no_user(self) -> None:
         user = SimpleLazyObject(lambda: pytest.fail("loaded"))
 
         assert parse({}).fairness_key_of(RuntimeContext({"user": user})) == ""
 
-    def test_it_is_empty_when_nobody_is_known(self) -> None:
+    def test_the_key_is_empty_when_no_user_is_known(self) -> None:
         assert parse({}).fairness_key_of(None) == ""
         for user in (None, "ann", AnonymousUser(), SYSTEM):
             assert parse({}).fairness_key_of(RuntimeContext({"user": user})) == ""
 
-    def test_it_depends_on_the_secret(self) -> None:
+    def test_the_key_depends_on_the_secret(self) -> None:
         default = parse({}).fairness_key_of(self.acme)
 
         assert parse({"FAIRNESS_KEY": "k"}).fairness_key_of(self.acme) != default

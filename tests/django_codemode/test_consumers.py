@@ -1,4 +1,4 @@
-"""Executions over a websocket, consumer and protocol."""
+"""Executions over a websocket: the consumer and its protocol."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def types(messages: list[dict[str, Any]]) -> list[str]:
     return [message["type"] for message in messages]
 
 
-async def test_a_run_tells_the_events_of_the_stream(coder: User) -> None:
+async def test_a_run_sends_the_events_of_the_stream(coder: User) -> None:
     async with in_process(APP, user=coder) as socket:
         code = "print('hi')\nprogress(1, 2)\ntestapp.add(slug=name)\n{'n': name}"
         messages = await socket.run(code, inputs={"name": "acme"})
@@ -73,7 +73,7 @@ async def test_a_run_tells_the_events_of_the_stream(coder: User) -> None:
         assert messages[1]["data"] == {"stream": "stdout", "text": "hi\n"}
         assert messages[-1]["data"]["value"] == {"n": "acme"}
         assert messages[-1]["data"]["execution_id"] == messages[0]["data"]["execution_id"]
-        # The id is free again, and a failure of the code is an outcome.
+        # The id is free again. A failure of the code is an outcome.
         again = await socket.run("1/0")
         assert again[-1]["type"] == "completed"
         assert again[-1]["data"]["error"]["type"] == "ZeroDivisionError"
@@ -110,7 +110,7 @@ async def test_cancel_ends_one_run_and_leaves_the_others(coder: User, sandboxes:
             wait_until, lambda: sum(map(is_running, sandboxes.pids)) == 1
         )
         assert len(running) == 2
-        # Its id is free again.
+        # The id is free again.
         assert (await socket.run("1", "a"))[-1]["data"]["value"] == 1
     assert await asyncio.to_thread(wait_until, lambda: not any(map(is_running, sandboxes.pids)))
 
@@ -184,7 +184,9 @@ async def test_a_bad_message_is_refused_and_the_socket_goes_on(
         assert (await socket.run("6 * 7"))[-1]["data"]["value"] == 42
 
 
-async def test_an_id_is_in_use_until_its_end_and_runs_at_once_are_bounded(coder: User) -> None:
+async def test_an_id_is_in_use_until_its_run_ends_and_concurrent_runs_are_bounded(
+    coder: User,
+) -> None:
     app = CodemodeConsumer.as_asgi()
     async with in_process(app, user=coder) as socket:
         for number in range(CodemodeConsumer.max_at_once):
@@ -228,7 +230,7 @@ async def test_the_asgi_middleware_s_context_holds_with_the_user_of_the_message(
 class TestContextProvider:
     @pytest.mark.no_retry
     @pytest.mark.parametrize("around", [False, True])
-    async def test_it_is_asked_for_each_message_with_the_handshake_as_its_request(
+    async def test_the_provider_is_called_for_each_message_with_the_handshake_as_request(
         self, coder: User, around: bool
     ) -> None:
         asked: list[Any] = []
@@ -253,7 +255,9 @@ class TestContextProvider:
         assert (request.COOKIES, request.session) == ({"plan": "gold"}, {"k": 1})
 
     @pytest.mark.no_retry
-    async def test_it_keeps_watchers_of_other_tenants_away(self, coder: User, layer: None) -> None:
+    async def test_the_provider_keeps_watchers_of_other_tenants_away(
+        self, coder: User, layer: None
+    ) -> None:
         def provider(request: Any) -> dict[str, Any]:
             return {"tenant_id": request.headers["X-Branch"]}
 
@@ -268,7 +272,7 @@ class TestContextProvider:
                 [refused] = await watcher.until("refused", "completed")
         assert refused["data"]["code"] == "unknown_execution"
 
-    async def test_an_asynchronous_one_is_awaited_and_may_refuse(self, coder: User) -> None:
+    async def test_an_asynchronous_provider_is_awaited_and_may_refuse(self, coder: User) -> None:
         async def provider(request: Any) -> RuntimeContext:
             user = await request.auser()
             if not user.is_superuser:
@@ -283,7 +287,9 @@ class TestContextProvider:
                 [*_, completed] = await socket.run("testapp.whoami()")
         assert completed["data"]["value"] == {"tenant_id": "all"}
 
-    async def test_the_middlewares_own_provider_goes_before_it(self, coder: User) -> None:
+    async def test_the_middlewares_own_provider_precedes_that_of_the_setting(
+        self, coder: User
+    ) -> None:
         def provider(request: Any) -> dict[str, Any]:
             raise AssertionError("it was asked")
 
@@ -295,7 +301,7 @@ class TestContextProvider:
 
 
 class MappingConsumer(CodemodeConsumer):
-    """Give the context as a plain dict, or as nothing of use."""
+    """A consumer whose context is a plain dict, or an unusable value."""
 
     def get_context(self, user: Any) -> Any:
         return dict(self.scope)["given"]
@@ -315,7 +321,7 @@ async def test_a_consumer_may_give_its_context_as_a_mapping(
 
 
 class NarrowConsumer(CodemodeConsumer):
-    """Be what a project makes of the consumer."""
+    """A project's own subclass of the consumer."""
 
     seconds = 20.0
 
@@ -346,7 +352,7 @@ async def test_a_project_narrows_tools_time_and_rate(
 
 
 async def closed_with(app: Any, *, user: Any) -> tuple[list[dict[str, Any]], int]:
-    """Return what a socket is told at its connection, and the code that it is closed with."""
+    """Return a socket's messages at its connection, and the code with which it is closed."""
     communicator = WebsocketCommunicator(app, "/ws/")
     communicator.scope.update(user=user)  # type: ignore[call-arg]  # a scope has more keys
     connected, _ = await communicator.connect(60)
@@ -359,13 +365,13 @@ async def closed_with(app: Any, *, user: Any) -> tuple[list[dict[str, Any]], int
 
 
 class TestWhoMay:
-    async def test_nobody_without_a_login(self, coder: User) -> None:
+    async def test_a_socket_without_a_login_is_refused(self, coder: User) -> None:
         for user in (None, AnonymousUser()):
             [refused], code = await closed_with(APP, user=user)
             assert refused["data"]["code"] == "not_authenticated"
             assert code == 4401
 
-    async def test_nobody_without_the_permission(self, coder: User) -> None:
+    async def test_a_socket_without_the_permission_is_refused(self, coder: User) -> None:
         other = await sync_to_async(User.objects.create_user)("other")
         [refused], code = await closed_with(APP, user=other)
         assert refused["data"]["code"] == "not_permitted"
@@ -390,7 +396,7 @@ class TestWhoMay:
             assert isinstance(socket.wire, WebsocketCommunicator)
             assert (await socket.wire.receive_output(60))["code"] == 4401
 
-    async def test_the_scopes_user_counts_whatever_session_came_along(self, coder: User) -> None:
+    async def test_the_scopes_user_counts_whatever_the_session(self, coder: User) -> None:
         root = await sync_to_async(User.objects.create_superuser)("root")
         client = Client()
         await sync_to_async(client.force_login)(root)
@@ -428,7 +434,7 @@ class TestOrigin:
         connected, _ = await communicator.connect(60)
         assert not connected
 
-    async def test_a_page_of_this_site_and_a_program_can(self, coder: User) -> None:
+    async def test_a_page_of_this_site_and_a_program_can_connect(self, coder: User) -> None:
         for headers in ({}, {"Origin": "https://testserver"}, {"Origin": "http://testserver:81"}):
             async with in_process(APP, user=coder, headers=headers) as socket:
                 assert (await socket.run("1"))[-1]["type"] == "completed"
@@ -456,7 +462,7 @@ class TestOrigin:
             ),
         ],
     )
-    async def test_where_any_host_is_allowed_a_page_must_be_of_the_one_it_speaks_to(
+    async def test_where_any_host_is_allowed_a_page_must_belong_to_the_requested_host(
         self, coder: User, headers: dict[str, str], forwarded: bool, connects: bool
     ) -> None:
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
@@ -466,13 +472,13 @@ class TestOrigin:
             assert (await communicator.connect(60))[0] is connects
             await communicator.disconnect(timeout=60)
 
-    async def test_a_project_may_name_others(self, coder: User) -> None:
+    async def test_a_project_may_allow_other_origins(self, coder: User) -> None:
         app = CodemodeConsumer.as_asgi(allowed_origins=["https://app.test"])
         async with in_process(app, user=coder, headers={"Origin": "https://app.test"}) as socket:
             assert (await socket.run("1"))[-1]["type"] == "completed"
 
 
-async def test_a_wrong_setting_is_told_to_the_log_and_not_to_the_client(
+async def test_a_wrong_setting_is_reported_in_the_log_and_not_to_the_client(
     coder: User, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with in_process(APP, user=coder) as socket:
@@ -484,13 +490,13 @@ async def test_a_wrong_setting_is_told_to_the_log_and_not_to_the_client(
 
 
 class MisconfiguredConsumer(CodemodeConsumer):
-    """Offer a tool that does not exist."""
+    """A consumer that offers a tool that does not exist."""
 
     def get_tools(self, user: Any) -> list[str]:
         return ["testapp.nothing"]
 
 
-async def test_a_wrong_hook_is_told_to_the_log_and_not_to_the_client(
+async def test_a_wrong_hook_is_reported_in_the_log_and_not_to_the_client(
     coder: User, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with in_process(MisconfiguredConsumer.as_asgi(), user=coder) as socket:
@@ -501,7 +507,7 @@ async def test_a_wrong_hook_is_told_to_the_log_and_not_to_the_client(
 
 
 class ForgetfulConsumer(CodemodeConsumer):
-    """Know the tenant of one branch only."""
+    """A consumer that knows the tenant of one branch only."""
 
     def get_context(self, user: Any) -> RuntimeContext:
         branch = self.scope["path"].strip("/")
@@ -520,7 +526,7 @@ async def test_a_hook_that_raises_fails_its_run_and_the_socket_goes_on(
 
 
 class RefusingConsumer(CodemodeConsumer):
-    """Refuse in Django's words."""
+    """A consumer that refuses by Django's exceptions."""
 
     def get_tools(self, user: Any) -> list[str]:
         raise PermissionDenied("the plan of acme has no tools")
@@ -530,7 +536,7 @@ class RefusingConsumer(CodemodeConsumer):
             raise PermissionDenied
 
 
-async def test_a_hook_may_refuse_in_djangos_words(coder: User) -> None:
+async def test_a_hook_may_refuse_by_djangos_exceptions(coder: User) -> None:
     async with in_process(RefusingConsumer.as_asgi(), user=coder) as socket:
         [refused] = await socket.run("1")
     assert (refused["type"], refused["data"]["code"]) == ("refused", "not_permitted")
@@ -541,24 +547,24 @@ async def test_a_hook_may_refuse_in_djangos_words(coder: User) -> None:
 
 
 class UnconnectedConsumer(CodemodeConsumer):
-    """Ask a service that is down."""
+    """A consumer that depends on a service that is down."""
 
     def get_tools(self, user: Any) -> list[str]:
         raise ConnectionRefusedError("the service of policies is down")
 
 
-async def test_a_hook_that_cannot_reach_its_service_is_told_and_logged(
+async def test_a_hook_that_cannot_reach_its_service_is_an_error_and_logged(
     coder: User, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with in_process(UnconnectedConsumer.as_asgi(), user=coder) as socket:
-        for _ in range(2):  # and leaves its id free
+        for _ in range(2):  # the id stays free
             [failed] = await socket.run("1")
             assert (failed["type"], failed["data"]["code"]) == ("error", "internal_error")
     assert "the service of policies is down" in caplog.text
 
 
 class SlowToEndConsumer(CodemodeConsumer):
-    """End its first watch when the second one has begun, under the same id."""
+    """A consumer that ends its first watch once the second has begun, under the same id."""
 
     ended = 0
 
@@ -573,7 +579,7 @@ class SlowToEndConsumer(CodemodeConsumer):
 
 
 @pytest.mark.usefixtures("layer")
-async def test_an_id_may_be_used_again_before_the_watch_that_had_it_is_gone(coder: User) -> None:
+async def test_an_id_may_be_used_again_before_its_former_watch_has_ended(coder: User) -> None:
     app = SlowToEndConsumer.as_asgi()
     async with in_process(app, user=coder) as host, in_process(app, user=coder) as watcher:
         [started, *_] = await host.run("42", watchable=True)
@@ -590,7 +596,7 @@ async def test_of_two_watches_of_a_run_by_one_socket_one_may_be_left(
 ) -> None:
     monkeypatch.setattr(
         "django_codemode._streams.broadcast.ASK_SECONDS", 600
-    )  # or it would ask again
+    )  # otherwise it would ask again
     left = threading.Event()
     register("testapp_wait", lambda: left.wait(60))
     async with in_process(APP, user=coder) as host, in_process(APP, user=coder) as watcher:
@@ -602,14 +608,14 @@ async def test_of_two_watches_of_a_run_by_one_socket_one_may_be_left(
             await watcher.until("tool_call_started")
         await watcher.send(type="cancel", id="v")
         assert (await watcher.receive())["data"]["code"] == "cancelled"
-        await watcher.send(type="cancel", id="v")  # refused, after what came before
+        await watcher.send(type="cancel", id="v")  # refused, because the watch was left before
         assert (await watcher.receive())["data"]["code"] == "unknown_id"
         left.set()
         assert (await watcher.until("completed", "error"))[-1]["data"]["value"] is True
 
 
 class Steps:
-    """Be a tool that lets code go on step by step."""
+    """A tool that lets code continue step by step."""
 
     def __init__(self) -> None:
         self._steps = threading.Semaphore(0)
@@ -625,7 +631,7 @@ class Steps:
 
 @pytest.mark.usefixtures("layer")
 class TestAPermissionThatEndsWhileWatching:
-    """What a watcher's user loses is missed by the watch, without any message of the socket."""
+    """A lost permission of a watcher is noticed by the watch, without any message of the socket."""
 
     CODE = "for i in range(3):\n    testapp_step()\n    print(i, flush=True)"
 
@@ -697,7 +703,7 @@ class TestAPermissionThatEndsWhileWatching:
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
         assert [one["data"]["text"] for one in seen if one["type"] == "output"] == ["1\n", "2\n"]
 
-    async def test_the_database_is_not_asked_for_each_event(
+    async def test_an_event_makes_no_query(
         self, coder: User, other: User, steps: Steps, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("django_codemode._streams.broadcast.CHECK_AGAIN_SECONDS", 600)
@@ -719,7 +725,7 @@ class TestAPermissionThatEndsWhileWatching:
 
 
 class FailingLayer(InMemoryChannelLayer):
-    """Fail at the first receive, and make another error of being cancelled in the next."""
+    """A layer whose first receive fails, and whose next one fails differently when cancelled."""
 
     received = 0
 
@@ -741,12 +747,12 @@ async def test_a_layer_that_fails_ends_no_run_and_keeps_no_socket(
         async with in_process(APP, user=coder) as socket:
             while FailingLayer.received < 2:
                 assert (await socket.run("6 * 7", watchable=True))[-1]["data"]["value"] == 42
-        # To leave the block is to wait for the consumer's end.
+        # Leaving the block waits for the consumer's end.
     told = [one for one in caplog.messages if "channel layer has failed" in one]
     assert len(told) == 1
 
 
-async def test_what_is_no_text_or_too_large_closes_the_socket(coder: User) -> None:
+async def test_a_message_that_is_not_text_or_too_large_closes_the_socket(coder: User) -> None:
     for frame, code in (({"bytes_data": b"{}"}, 1003), ({"text_data": "x" * 200}, 1009)):
         with override_settings(CODEMODE={"MAX_REQUEST_BYTES": 199}):
             async with in_process(APP, user=coder) as socket:
@@ -768,4 +774,4 @@ class AsynchronousTests(TestCase):
 async def test_an_option_that_the_consumer_does_not_have_is_named() -> None:
     communicator = WebsocketCommunicator(CodemodeConsumer.as_asgi(max_run=1), "/ws/")
     with pytest.raises(TypeError, match="has no 'max_run'"):
-        await communicator.connect(5)  # what has failed is seen at its end
+        await communicator.connect(5)  # the failure shows at its end

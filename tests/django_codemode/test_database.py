@@ -39,10 +39,10 @@ class QuerySetTests(TestCase):
         assert value_of("testapp.rows('list')") == [["a", "EUR"], ["b", "EUR"]]
         assert value_of("testapp.rows('flat')") == ["a", "b"]
 
-    def test_one_may_be_sliced_and_deep_within_a_value(self) -> None:
+    def test_a_queryset_may_be_sliced_and_nested_in_a_value(self) -> None:
         assert value_of("testapp.rows('nested')") == {"page": ["a"]}
 
-    def test_one_that_was_evaluated_is_not_queried_again(self) -> None:
+    def test_a_queryset_that_was_evaluated_is_not_queried_again(self) -> None:
         rows = Merchant.objects.values("slug")
         list(rows)
         with self.assertNumQueries(0):
@@ -61,7 +61,7 @@ class QuerySetTests(TestCase):
         assert '.values("id", "slug", "name", "currency")' in message_of("testapp.rows('models')")
         assert '.values("id", "slug", "name", "currency")' in message_of("testapp.rows('model')")
 
-    def test_an_asynchronous_tool_is_told_to_evaluate_its_own(self) -> None:
+    def test_an_asynchronous_tool_gets_the_code_to_evaluate_its_queryset(self) -> None:
         assert "[row async for row in queryset]" in message_of("await testapp.arows()")
 
     def test_lazy_strings_travel_as_text(self) -> None:

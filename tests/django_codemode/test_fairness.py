@@ -1,4 +1,4 @@
-"""The app tells the executor tenants apart, and never who they are."""
+"""The app lets the executor distinguish tenants, and never reveals who they are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.serving import serving
 
 
 class TenantCallers(Callers):
-    """Execute as the app does, for the ``tenant_id`` of the context."""
+    """Callers that execute as the app does, for the ``tenant_id`` of the context."""
 
     async def execute(self, tenant: str, code: str = "1", **options: object) -> None:
         try:
@@ -62,4 +62,4 @@ async def test_a_tenants_flood_does_not_refuse_another_tenant(
     assert callers.busy == {"acme": 2}
     assert sorted(callers.order) == ["acme"] * 5 + ["zoo"]
     assert len(set(keys)) == 2
-    assert all(len(key) == 64 and int(key, 16) for key in keys)  # an HMAC, no name
+    assert all(len(key) == 64 and int(key, 16) for key in keys)  # an HMAC, not a name

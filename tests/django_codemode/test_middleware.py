@@ -68,7 +68,7 @@ async def test_a_view_of_an_asynchronous_stack_runs_in_the_requests_context(path
 
 
 @pytest.mark.parametrize("header", ["", "two words", "x" * 129, "<script>"])
-def test_a_request_id_that_is_not_sane_is_replaced(header: str) -> None:
+def test_an_unusable_request_id_is_replaced(header: str) -> None:
     assert uuid.UUID(Client().get("/context/", headers={"X-Request-ID": header}).text).version == 4
 
 
@@ -116,11 +116,11 @@ async def test_leaving_an_asynchronous_body_early_ends_it_in_the_context() -> No
     body = response.streaming_content
 
     assert await anext(body) == b"r-6\n"
-    # As Django's handler does it when the client has gone.
+    # As Django's handler does when the client has gone.
     await body.aclose()
     await sync_to_async(response.close)()
     del body, response
-    for _ in range(50):  # the loop closes what nothing refers to any more
+    for _ in range(50):  # the loop closes what is no longer referenced
         await asyncio.sleep(0)
 
     assert views.seen == ["r-6", "r-6"]
@@ -179,7 +179,7 @@ def test_no_request_sees_the_context_of_an_earlier_one_in_its_thread() -> None:
         text = Client().get("/context/", headers={"X-Request-ID": f"r{number}"}).text
         assert text == f"r{number}"
 
-    context = copy_context()  # as a worker of gunicorn has one for all its requests
+    context = copy_context()  # a worker of gunicorn has one for all its requests
     for number in range(3):
         context.run(request, number)
 
@@ -245,7 +245,7 @@ async def test_a_provider_that_raises_fails_its_request_before_the_view(given: A
             assert response.status_code == 500
             client = Client(raise_request_exception=False)
             assert (await asyncio.to_thread(client.get, url)).status_code == 500
-        # The next request has its own.
+        # The next request has a context of its own.
         response = await AsyncClient().get("/acontext/", headers={"X-Request-ID": "next"})
         assert response.content == b"next"
     assert views.seen == []
@@ -265,14 +265,14 @@ def context_of(request: HttpRequest) -> RuntimeContext:
 
 
 class TestTenant:
-    def test_it_comes_from_the_header_by_setting(self) -> None:
+    def test_the_tenant_comes_from_the_header_by_setting(self) -> None:
         request = RequestFactory().get("/", headers={"X-Tenant": "acme"})
         assert "tenant_id" not in context_of(request)
         with override_settings(CODEMODE={"TENANT_HEADER": "X-Tenant"}):
             assert context_of(request)["tenant_id"] == "acme"
             assert "tenant_id" not in context_of(RequestFactory().get("/"))
 
-    def test_it_comes_from_the_host_by_setting(self) -> None:
+    def test_the_tenant_comes_from_the_host_by_setting(self) -> None:
         request = RequestFactory().get("/", headers={"Host": "Acme.Example.com:8000"})
         with override_settings(CODEMODE={"TENANT_FROM_HOST": True}, ALLOWED_HOSTS=[".example.com"]):
             assert context_of(request)["tenant_id"] == "acme.example.com"
@@ -283,10 +283,10 @@ class TestTenant:
 
 
 class TestUser:
-    def test_without_authentication_there_is_none(self) -> None:
+    def test_without_authentication_there_is_no_user(self) -> None:
         assert "user" not in context_of(RequestFactory().get("/"))
 
-    def test_it_is_the_requests_at_its_first_use(self) -> None:
+    def test_the_user_is_the_requests_user_at_its_first_use(self) -> None:
         request = RequestFactory().get("/")
         request.user = SimpleLazyObject(  # type: ignore[assignment]  # as Django does it
             lambda: pytest.fail("loaded")
@@ -304,7 +304,7 @@ class RequestUserTests(TestCase):
         self.client.force_login(root)
         self.async_client.force_login(root)
 
-    def test_an_asynchronous_request_that_does_not_ask_for_it_costs_nothing(self) -> None:
+    def test_an_asynchronous_request_that_does_not_use_the_user_costs_nothing(self) -> None:
         async def view(request: HttpRequest) -> HttpResponse:
             return HttpResponse()
 
@@ -314,7 +314,7 @@ class RequestUserTests(TestCase):
         assert not of.captured_queries
         assert "Cookie" not in response.headers.get("Vary", "")
 
-    async def test_tools_of_both_stacks_act_as_the_user_that_another_middleware_has_put_there(
+    async def test_tools_of_both_stacks_act_as_the_user_that_another_middleware_has_set(
         self,
     ) -> None:
         async def arun(request: HttpRequest) -> HttpResponse:
@@ -333,12 +333,12 @@ class RequestUserTests(TestCase):
                 text = (await sync_to_async(self.client.get)("/")).content
                 assert text == b'["alice", "alice"]'
 
-    async def test_a_request_whose_user_is_no_affair_of_djangos_is_served(self) -> None:
+    async def test_a_request_whose_user_is_not_djangos_is_served(self) -> None:
         middleware = [f"{HERE}.impersonate", "django_codemode.middleware.CodemodeMiddleware"]
         with override_settings(MIDDLEWARE=middleware):
             assert (await self.async_client.get("/acontext/")).status_code == 200
 
-    def test_asynchronous_tools_have_it_loaded_in_runs_and_in_sessions(self) -> None:
+    def test_asynchronous_tools_have_the_user_loaded_in_runs_and_in_sessions(self) -> None:
         def run(request: HttpRequest) -> HttpResponse:
             return HttpResponse(get_codemode().execute(WHO, available_tools=TOOLS))
 
@@ -358,15 +358,15 @@ class RequestUserTests(TestCase):
             assert response.content == b'["root", "root"]'
 
 
-# None of them asks for a permission, which would load the user as well.
+# No tool here asks for a permission, because that would load the user as well.
 TOOLS = ["testapp.awhoami", "testapp.whoami"]
-# The asynchronous tool first: it could not load what nobody has loaded before.
+# The asynchronous tool comes first: it could not load a user that is not loaded yet.
 WHO = "[(await testapp.awhoami())['user'], testapp.whoami()['user']]"
 
 
 @sync_and_async_middleware
 def impersonate(get_response: Any) -> Any:
-    """Let every request act as alice, whoever is logged in."""
+    """Make every request act as alice, whoever is logged in."""
     if iscoroutinefunction(get_response):
 
         async def amiddleware(request: Any) -> Any:

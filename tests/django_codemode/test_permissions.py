@@ -43,7 +43,7 @@ def test_a_tool_without_permission_is_for_everybody() -> None:
 @pytest.mark.parametrize(
     "permission", ["shop.add_refund", ["shop.add_refund"], lambda context, user: True]
 )
-def test_no_user_an_anonymous_and_an_inactive_one_are_refused(permission: Any) -> None:
+def test_missing_anonymous_and_inactive_users_are_refused(permission: Any) -> None:
     assert not allows(permission)
     assert not allows(permission, AnonymousUser())
     assert not allows(permission, User(username="x", is_active=False, is_superuser=True))
@@ -80,7 +80,7 @@ MAY = {"with", "system"}
 
 
 def actor(name: str, clerk: User) -> dict[str, Any]:
-    """Return the context's variables of somebody."""
+    """Return the context's variables of an actor."""
     if name == "inactive":
         clerk.is_active = False
     users: dict[str, Any] = {
@@ -128,7 +128,7 @@ def guarded() -> Iterator[None]:
         "await tools['guarded_wait'].run(seconds=1)",
     ],
 )
-def test_only_who_is_permitted_calls_a_tool_and_others_are_told_so(
+def test_only_permitted_users_call_a_tool_and_others_get_an_error(
     who: str, code: str, clerk: User, guarded: None
 ) -> None:
     with get_codemode().registry.context(**actor(who, clerk)):
@@ -144,7 +144,7 @@ def test_only_who_is_permitted_calls_a_tool_and_others_are_told_so(
 
 
 @pytest.mark.parametrize("who", ACTORS)
-def test_a_task_is_told_so_as_well(who: str, clerk: User, guarded: None) -> None:
+def test_a_task_gets_the_error_as_well(who: str, clerk: User, guarded: None) -> None:
     run = async_to_sync(get_codemode().run_async)
     with get_codemode().registry.context(**actor(who, clerk)):
         result = run("guarded_sum([1]), await guarded_wait(1)")
@@ -153,7 +153,7 @@ def test_a_task_is_told_so_as_well(who: str, clerk: User, guarded: None) -> None
 
 
 @pytest.mark.parametrize("who", ACTORS)
-def test_only_who_is_permitted_is_shown_a_tool(who: str, clerk: User, guarded: None) -> None:
+def test_only_permitted_users_see_a_tool(who: str, clerk: User, guarded: None) -> None:
     registry = get_codemode().registry
     with registry.context(**actor(who, clerk)):
         catalogue = registry.visible(registry.tools, registry.get_context())
@@ -182,7 +182,7 @@ result = {
     assert ("guarded" in result.stdout) is (who in MAY)
 
 
-def test_what_is_said_of_a_tool_stays_with_who_is_permitted(guarded: None) -> None:
+def test_the_description_of_a_tool_is_shown_to_permitted_users_alone(guarded: None) -> None:
     code = """
 import inspect
 help(guarded_sum)
@@ -202,7 +202,7 @@ guarded_su
     assert "Did you mean this tool" not in told
 
 
-def test_a_callable_is_asked_at_each_call_and_djangos_permissions_once(clerk: User) -> None:
+def test_a_callable_is_checked_at_each_call_and_djangos_permissions_once(clerk: User) -> None:
     allowed = True
 
     def take() -> None:
@@ -216,7 +216,7 @@ def test_a_callable_is_asked_at_each_call_and_djangos_permissions_once(clerk: Us
     try:
         with registry.context(user=clerk):
             before = get_codemode().run("testapp.secret(), guarded_now()")
-            # The run that goes on has the permissions that it began with.
+            # The current run keeps the permissions with which it began.
             during = get_codemode().run("guarded_take()\ntestapp.secret()\nguarded_now()")
         with registry.context(user=User.objects.get(pk=clerk.pk)):  # as in the next request
             after = get_codemode().run("testapp.secret()")
@@ -234,14 +234,14 @@ def test_a_user_without_permission_may_call_the_other_tools(guarded: None) -> No
         assert get_codemode().run("testapp.lazy()").ok
 
 
-def test_the_allow_list_hides_without_a_word(clerk: User, guarded: None) -> None:
+def test_a_tool_outside_the_allow_list_is_an_unknown_name(clerk: User, guarded: None) -> None:
     with get_codemode().registry.context(user=clerk):
         result = get_codemode().run("guarded_sum([1])", available_tools=["testapp.lazy"])
     assert result.error is not None
     assert result.error.type == "NameError"
 
 
-def test_a_view_may_take_several_permissions_all_of_which_are_needed(clerk: User) -> None:
+def test_a_view_may_require_several_permissions(clerk: User) -> None:
     needed = ["shop.add_refund", "shop.view_refund"]
     clerk.user_permissions.add(Permission.objects.get(codename="add_refund"))
     with pytest.raises(RefusalError, match=r"shop\.add_refund and shop\.view_refund"):
@@ -258,7 +258,7 @@ def test_a_view_that_names_no_permission_lets_nobody_in(clerk: User, none: Any) 
         require_permission(clerk, none)
 
 
-def test_a_model_of_users_without_a_column_for_who_is_active_is_reloaded(
+def test_a_user_model_without_a_column_is_active_is_reloaded(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("django_codemode.permissions.get_user_model", lambda: Merchant)

@@ -1,4 +1,4 @@
-"""Promises for environments where another distribution has a package ``codemode`` too."""
+"""Promises for environments where another distribution also has a package ``codemode``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def install_ours(site: Path) -> None:
 
 
 def install_theirs(site: Path) -> None:
-    """Install what the other distribution has where we have something as well."""
+    """Install the other distribution's modules, under names that ours has as well."""
     (site / "opencodemode-0.3.0.dist-info").mkdir(parents=True)
     metadata = "Metadata-Version: 2.1\nName: opencodemode\nVersion: 0.3.0\n"
     (site / "opencodemode-0.3.0.dist-info" / "METADATA").write_text(metadata)
@@ -78,7 +78,7 @@ def test_import_of_the_app_names_the_other_distribution(
     assert MIXTURE in ended.stderr.splitlines()[-1]
 
 
-def test_import_of_the_app_names_a_package_that_hides_ours(tmp_path: Path) -> None:
+def test_import_of_the_app_names_the_package_that_hides_ours(tmp_path: Path) -> None:
     install_theirs(tmp_path)
 
     ended = run(CHECK, tmp_path, ROOT)

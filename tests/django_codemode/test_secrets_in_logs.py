@@ -1,4 +1,4 @@
-"""With every logger of the process and the executor at DEBUG, no secret and no value is logged."""
+"""No secret and no value is logged, even with every logger of process and executor at DEBUG."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def secret_echo(text: str, more: Any = None) -> str:
 
 @pytest.fixture
 def everything(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """Hear every logger that there is, whatever its level was."""
+    """Capture every existing logger, whatever its level was."""
     loggers = [logging.getLogger(name) for name in logging.root.manager.loggerDict]
     former = [(logger, logger.level, logger.propagate) for logger in loggers]
     with caplog.at_level(logging.DEBUG):
@@ -82,7 +82,7 @@ def executor(everything: pytest.LogCaptureFixture) -> Iterator[ExecutorProcess]:
 
 
 def told(logs: pytest.LogCaptureFixture, executor: ExecutorProcess) -> str:
-    """Return all that was logged, with whatever hangs on the records."""
+    """Return everything that was logged, with all attributes of the records."""
     attached = [str(vars(record)) for record in logs.records]
     return "\n".join([logs.text, *attached, executor.log])
 
@@ -92,7 +92,7 @@ def assert_no_secret(text: str) -> None:
     assert [what for what, secret in known.items() if secret in text] == []
 
 
-async def test_runs_of_every_kind_tell_no_value(
+async def test_runs_of_every_kind_log_no_value(
     everything: pytest.LogCaptureFixture, executor: ExecutorProcess
 ) -> None:
     codemode = get_codemode()
@@ -118,7 +118,7 @@ async def test_runs_of_every_kind_tell_no_value(
 
 
 @pytest.mark.django_db
-def test_views_and_commands_tell_no_value(
+def test_views_and_commands_log_no_value(
     everything: pytest.LogCaptureFixture, executor: ExecutorProcess, coder: User
 ) -> None:
     client = Client(headers={"X-Tenant": SECRETS["tenant"]})
@@ -140,7 +140,7 @@ def test_views_and_commands_tell_no_value(
     assert cookie not in text
 
 
-def test_a_wrong_key_is_refused_and_told_nowhere(
+def test_a_wrong_key_is_refused_and_shown_nowhere(
     everything: pytest.LogCaptureFixture, executor: ExecutorProcess
 ) -> None:
     wrong = {"EXECUTOR_URL": executor.url, "EXECUTOR_API_KEY": "Wrong-0cfb"}

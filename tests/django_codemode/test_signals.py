@@ -53,13 +53,13 @@ def ends(begins: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     execution_finished.disconnect(receive)
 
 
-def test_nothing_is_watched_while_nobody_listens() -> None:
+def test_nothing_is_watched_without_a_receiver() -> None:
     assert shared.registry.hooks == ()
     assert shared.registry.observers == ()
 
 
 class TestToolCalled:
-    def test_each_call_is_told_with_its_record_and_context(
+    def test_each_call_is_sent_with_its_record_and_context(
         self, calls: list[dict[str, Any]]
     ) -> None:
         with shared.registry.context(tenant_id="acme"):
@@ -72,14 +72,14 @@ class TestToolCalled:
         assert {call["context"]["tenant_id"] for call in calls} == {"acme"}
         assert calls[0]["tool"] is shared.registry.tools["testapp.lazy"]
 
-    async def test_calls_of_a_task_are_told_too(self, calls: list[dict[str, Any]]) -> None:
+    async def test_calls_of_a_task_are_sent_too(self, calls: list[dict[str, Any]]) -> None:
         results = await asyncio.gather(
             *(get_codemode().run_async("await testapp.awhoami()") for _ in range(3))
         )
 
         assert {call["execution_id"] for call in calls} == {one.execution_id for one in results}
 
-    def test_a_call_that_fails_is_told(self, calls: list[dict[str, Any]]) -> None:
+    def test_a_call_that_fails_is_sent(self, calls: list[dict[str, Any]]) -> None:
         def broken() -> int:
             raise LookupError("no")
 
@@ -110,7 +110,7 @@ class TestToolCalled:
 
 
 class TestExecutions:
-    def test_begin_and_end_are_told_once_with_what_came_of_it(
+    def test_begin_and_end_are_sent_once_with_the_outcome(
         self, begins: list[dict[str, Any]], ends: list[dict[str, Any]]
     ) -> None:
         with shared.registry.context(tenant_id="acme"):
@@ -125,7 +125,7 @@ class TestExecutions:
         assert end["result"] is result
         assert end["error"] is None
 
-    async def test_receivers_may_use_the_database_also_for_a_task(
+    async def test_receivers_may_use_the_database_even_for_a_task(
         self, ends: list[dict[str, Any]]
     ) -> None:
         threads: list[int] = []

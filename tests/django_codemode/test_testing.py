@@ -1,4 +1,4 @@
-"""Promises of django_codemode.testing, first to our own tests, then to those of a project."""
+"""Promises of django_codemode.testing, to our own tests and to those of a project."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def codemode(steady: None) -> Iterator[CodemodeTester]:
 
 
 class TestExecutor:
-    def test_it_is_started_on_first_use_and_shared_by_all_tests(self) -> None:
+    def test_the_executor_starts_on_first_use_and_is_shared_by_all_tests(self) -> None:
         close_executor()
         with CodemodeTester() as tester:
             assert testing._executor is None
@@ -106,9 +106,9 @@ class TestExecutor:
         with override_settings(CODEMODE={"MIN_TIER": "B"}):
             assert _min_tier() == "B"
         monkeypatch.setenv("CODEMODE_EXECUTOR_MIN_TIER", "unsafe")
-        assert _min_tier() is None  # the executor reads it itself
+        assert _min_tier() is None  # the executor reads the variable itself
 
-    def test_afterwards_all_is_as_it_was(self) -> None:
+    def test_the_former_state_comes_back(self) -> None:
         assert shared.executor is None
         with CodemodeTester():
             with CodemodeTester() as inner:
@@ -202,7 +202,7 @@ class TestCalls:
             ({"name": "double", "times": 2}, "2 times, and 1 fit"),
         ],
     )
-    def test_a_call_that_does_not_fit_fails_and_says_why(
+    def test_a_call_that_does_not_match_fails_and_shows_why(
         self, arguments: dict[str, Any], message: str, codemode: CodemodeTester, steady: None
     ) -> None:
         codemode.run("double(1)")
@@ -210,7 +210,7 @@ class TestCalls:
             codemode.assert_called(**arguments)
         assert message in str(caught.value)
 
-    def test_what_became_of_each_run_is_told_as_well(
+    def test_the_failure_shows_the_outcome_of_each_run(
         self, codemode: CodemodeTester, steady: None
     ) -> None:
         with pytest.raises(AssertionError, match="made were none; no code was executed"):
@@ -247,7 +247,7 @@ class TestCalls:
             ("run_ok", "1/0"),
         ],
     )
-    def test_a_failure_points_at_the_test_and_not_into_the_kit(
+    def test_the_traceback_of_a_failure_shows_the_test_alone(
         self, method: str, argument: str, codemode: CodemodeTester, steady: None
     ) -> None:
         codemode.run("double(1)")
@@ -256,7 +256,7 @@ class TestCalls:
         shown = caught.traceback.filter(caught)
         assert {Path(entry.path) for entry in shown} == {Path(__file__)}
 
-    def test_a_call_that_must_not_be_fails(self, codemode: CodemodeTester, steady: None) -> None:
+    def test_an_unexpected_call_fails(self, codemode: CodemodeTester, steady: None) -> None:
         codemode.run("double(1)")
         with pytest.raises(AssertionError, match="expected no call of 'double'; made were double"):
             codemode.assert_not_called("double")
@@ -306,12 +306,14 @@ class TestReplacing:
         assert result.error is not None
         assert "not permitted" in result.error.message
 
-    def test_a_name_that_is_no_tool_is_told(self, codemode: CodemodeTester, steady: None) -> None:
+    def test_a_name_that_is_not_a_tool_is_refused_with_a_suggestion(
+        self, codemode: CodemodeTester, steady: None
+    ) -> None:
         with pytest.raises(ConfigurationError, match="did you mean 'double'"):
             codemode.replace_tool("doubel", lambda: None)
 
     @pytest.mark.parametrize("call", ["double(1)", "await triple(1)"])
-    def test_a_failure_is_what_the_code_gets(
+    def test_the_code_gets_the_failure(
         self, call: str, codemode: CodemodeTester, steady: None
     ) -> None:
         name = "double" if "double" in call else "triple"
@@ -338,7 +340,7 @@ class TestReplacing:
         ("half", "call", "name", "outcome"),
         [
             ("sync", "double(1)", "double", "completed"),
-            ("async", "double(1)", "double", None),  # its thread may still be at it
+            ("async", "double(1)", "double", None),  # its thread may still be working
             ("sync", "await triple(1)", "triple", "cancelled"),
             ("async", "await triple(1)", "triple", "cancelled"),
         ],
@@ -362,7 +364,7 @@ class TestReplacing:
 
 
 class TestRows(CodemodeTestMixin, TestCase):
-    """Tools see what the test has written and not committed, in every way of running."""
+    """Rows that the test has written and not committed, seen by tools in every way of running."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -377,17 +379,17 @@ class TestRows(CodemodeTestMixin, TestCase):
         assert result.value == [["uncommitted"], ["uncommitted"]]
         self.codemode.assert_calls("testapp.slugs", "testapp.aslugs")
 
-    def test_what_a_tool_writes_the_test_sees(self) -> None:
+    def test_the_test_sees_what_a_tool_writes(self) -> None:
         assert self.codemode.run("testapp.add('new')").ok
         assert Merchant.objects.filter(slug="new").exists()
 
-    def test_in_a_view(self) -> None:
+    def test_a_view_sees_the_row(self) -> None:
         answer = self.client.post(
             "/run/", {"code": "testapp.slugs()"}, content_type="application/json"
         )
         assert answer.json()["value"] == ["uncommitted"]
 
-    async def test_in_an_async_view(self) -> None:
+    async def test_an_async_view_sees_the_row(self) -> None:
         answer = await AsyncClient().post(
             "/arun/", {"code": "testapp.slugs()"}, content_type="application/json"
         )
@@ -484,7 +486,7 @@ CODEMODE = {"EXECUTOR_URL": "https://executor.internal:8001"}
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """Write a project with an app and its tests, that has never seen ours."""
+    """Create a project with an app and its tests, without anything of ours."""
     notes = tmp_path / "notes"
     notes.mkdir()
     for name, source in {
@@ -536,7 +538,7 @@ def test_a_project_uses_the_fixture_with_pytest(project: Path) -> None:
     assert status == 1
 
 
-def test_the_fixture_is_there_only_for_who_asks(project: Path) -> None:
+def test_the_fixture_needs_the_plugin(project: Path) -> None:
     _, told = in_project(project, "pytest", "-p", "no:cacheprovider", "-k", "test_rows")
     assert "fixture 'codemode' not found" in told
 
@@ -548,7 +550,7 @@ def test_a_project_uses_the_mixin_with_djangos_runner(project: Path) -> None:
 
 
 @pytest.mark.parametrize("block", [run_as(None), runtime_context(tenant_id="acme")])
-def test_a_test_class_cannot_be_decorated_and_lost(block: Any) -> None:
+def test_a_test_class_cannot_be_decorated(block: Any) -> None:
     with pytest.raises(TypeError, match=r"cannot decorate the class .*Tests, only functions"):
 
         @block

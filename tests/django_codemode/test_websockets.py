@@ -67,7 +67,7 @@ async def test_another_sites_page_is_refused_by_the_handshake(
     assert caught.value.response.status_code == 403
 
 
-async def test_nobody_and_who_may_not_learn_why_by_the_close_code(server: str, db: None) -> None:
+async def test_the_close_code_shows_why_a_socket_is_refused(server: str, db: None) -> None:
     for status, headers in ((4401, ORIGIN),):
         async with over_the_wire(server, headers) as client:
             assert (await client.receive())["data"]["code"] == "not_authenticated"
@@ -124,8 +124,8 @@ async def test_a_slow_reader_holds_back_its_own_run_and_no_other(
     shared.registry.register_tool("testapp_count", count)
     code = "n = 0\nwhile True:\n    print('x' * 65_536)\n    n += 1\n    testapp_count(n)"
     try:
-        # Neither the client's library nor the sockets keep much of what is not read.
-        # Nor does anybody wait for the end of a socket that is full.
+        # The client's library and the sockets buffer only a little of what is not read, and nobody
+        # waits for the end of a full socket.
         async with over_the_wire(
             server, headers, max_queue=1, compression=None, close_timeout=1
         ) as slow:
@@ -136,7 +136,7 @@ async def test_a_slow_reader_holds_back_its_own_run_and_no_other(
                 await asyncio.sleep(2)
                 async with over_the_wire(server, headers) as quick:
                     assert (await quick.run("6 * 7"))[-1]["data"]["value"] == 42
-            # 64 MiB may be printed: that it stands still is the reader's doing.
+            # 64 MiB may be printed: only the reader makes the run stand still.
             assert 0 < seen < 600
             for _ in range(100):
                 await slow.receive()
@@ -152,7 +152,7 @@ async def test_a_slow_reader_holds_back_its_own_run_and_no_other(
 async def started(
     address: str, headers: dict[str, str], code: str
 ) -> AsyncIterator[tuple[Socket, str]]:
-    """Run code for watchers; give the socket and the execution's id."""
+    """Run code for watchers; yield the socket and the execution's id."""
     async with over_the_wire(address, headers) as host:
         await host.send(type="run", id="host", code=code, watchable=True)
         [*_, told] = await host.until("started", "refused")
@@ -221,7 +221,7 @@ def redis() -> Iterator[Redis]:
 def environment(
     redis: Redis, open_executor: ExecutorProcess, django_db_setup: None
 ) -> dict[str, str]:
-    """Be where a project's processes find what they share."""
+    """Return the addresses of what a project's processes share."""
     return {
         "TEST_DATABASE": str(settings.DATABASES["default"]["NAME"]),
         "TEST_EXECUTOR": open_executor.url,
@@ -315,7 +315,7 @@ async def test_what_does_not_exist_or_is_not_watchable_is_as_unknown(
             assert answer["data"]["code"] == "unknown_execution"
 
 
-async def test_the_end_of_the_hosts_socket_is_told_to_the_watchers(
+async def test_watchers_receive_the_end_of_the_hosts_socket(
     servers: Servers, headers: dict[str, str]
 ) -> None:
     async with over_the_wire(servers.second, headers) as client:
@@ -340,10 +340,10 @@ async def test_a_redis_that_restarts_ends_no_run_and_watchers_learn_what_they_mi
         watched = asyncio.create_task(client.until("completed", "error", "refused"))
         [*_, last] = await host.until("progress")
         await asyncio.to_thread(redis.stop)
-        # Neither this run nor others of the same processes take notice.
+        # This run and other runs of the same processes are not affected.
         assert (await other.run("6 * 7"))[-1]["data"]["value"] == 42
         told = last["number"]
-        while last["number"] < told + 40:  # of which some were told when there was no Redis
+        while last["number"] < told + 40:  # some of them sent while there was no Redis
             [*_, last] = await host.until("progress")
         await asyncio.to_thread(redis.start)
         await asyncio.to_thread(in_a_thread, lambda: Merchant.objects.create(slug="go"))
@@ -355,7 +355,7 @@ async def test_a_redis_that_restarts_ends_no_run_and_watchers_learn_what_they_mi
     assert [one["number"] for one in seen] == list(range(1, completed["number"] + 1))
 
 
-async def test_a_watch_is_left_without_ending_the_run(
+async def test_leaving_a_watch_does_not_end_the_run(
     servers: Servers, headers: dict[str, str]
 ) -> None:
     async with (
@@ -372,7 +372,7 @@ async def test_a_watch_is_left_without_ending_the_run(
 
 
 class DeafLayer:
-    """Be a channel layer behind which nobody answers, once the first question was."""
+    """A channel layer that answers the first question, if at all, and no other."""
 
     def __init__(self) -> None:
         self.watch: Watch | None = None
@@ -408,8 +408,8 @@ async def test_a_watcher_asks_again_and_gives_up_at_last(monkeypatch: pytest.Mon
 async def test_a_watcher_that_does_not_read_holds_back_nobody(
     server: str, headers: dict[str, str], use_open_executor: ExecutorProcess
 ) -> None:
-    # A call after each print, so that they do not become one large event. In all it is more
-    # than sockets, queues and the host keep.
+    # A call after each print, so that the prints do not become one large event. The total is more
+    # than sockets, queues and the host buffer.
     code = "for n in range(1_500):\n    print('x' * 20_000)\n    testapp.lazy()\nresult = 'done'"
     async with (
         over_the_wire(server, headers, max_queue=1, compression=None, close_timeout=1) as sleepy,
@@ -422,7 +422,8 @@ async def test_a_watcher_that_does_not_read_holds_back_nobody(
         await asyncio.to_thread(in_a_thread, lambda: Merchant.objects.create(slug="go"))
         [*_, completed] = await host.until("completed")
         assert completed["data"]["value"] == "done"
-        # It learns what it has missed, and the end, which was too large to be told twice.
+        # The watcher receives a notice of what it has missed, and the end without its data, which
+        # were too large to send again.
         watched = [*before, *await sleepy.until("completed")]
     assert "gap" in types(watched)
     assert watched[-1]["data"] == {"too_large": watched[-1]["data"]["too_large"]}

@@ -1,10 +1,9 @@
-"""Who may execute code, and who may use a tool, by every way that leads to them.
+"""Permission to execute code and to use a tool, by every way of access.
 
-Each cell of the table is a test. ``call``: the code ran, was shown the tool and
-called it. ``miss``: it ran, the tool was neither listed nor found, and calling
-it by name said that it is not permitted. A number is the HTTP status, the close
-code of the websocket or the exit status that came instead; ``login`` is the way
-to the login page, and ``-`` what cannot be.
+Each cell of the table is a test. ``call``: the code ran, saw the tool and called it. ``miss``: the
+code ran, the tool was neither listed nor found, and a call by name raised that it is not permitted.
+A number is the HTTP status, the close code of the websocket or the exit status that came instead.
+``login`` is a redirect to the login page, and ``-`` an impossible combination.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ PAGE = "/admin/django_codemode/codepermission/"
 
 
 class Generous(AllowAllUsersModelBackend):
-    """Grant everything to the inactive too, as a backend of a project may."""
+    """A backend, as a project may have one, that grants everything even to inactive users."""
 
     def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
         return not user_obj.is_active or super().has_perm(user_obj, perm, obj)
@@ -78,7 +77,7 @@ def of_the_system(request: HttpRequest) -> dict[str, Any]:
 
 
 class Person:
-    """Be somebody who tries, logged in where there is a ``user``."""
+    """A person who tries to execute, logged in where there is a ``user``."""
 
     def __init__(self, name: str, user: User | None) -> None:
         self.name = name
@@ -198,7 +197,7 @@ CELLS = [
 
 @pytest.fixture
 def people() -> dict[str, User]:
-    """Be the users, by name."""
+    """Return the users, by name."""
     execute = Permission.objects.get(codename="execute_code")
     tool = Permission.objects.get(codename="add_refund")
     granted = {
@@ -219,13 +218,15 @@ def people() -> dict[str, User]:
             is_active=name != "inactive",
         )
         people[name].user_permissions.set(permissions)
-    # Whom a project's own code lets act as the system is still asked for execute_code.
+    # Even a user whose code acts as the system needs the permission execute_code.
     people["system"] = people["execute"]
     return people
 
 
 @pytest.mark.parametrize(("who", "way", "expected"), CELLS)
-def test_who_may(who: str, way: str, expected: str, people: dict[str, User], settings: Any) -> None:
+def test_access_of_each_person_by_each_way(
+    who: str, way: str, expected: str, people: dict[str, User], settings: Any
+) -> None:
     settings.STATIC_URL = "/static/"
     settings.AUTHENTICATION_BACKENDS = [f"{__name__}.Generous"]
     if who == "system":

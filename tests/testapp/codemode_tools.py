@@ -61,7 +61,7 @@ async def awhoami() -> dict[str, str]:
 
 @tool(name="testapp.secret", permission="shop.add_refund")
 def secret() -> str:
-    """Return a secret."""
+    """Tell a secret."""
     return "the secret"
 
 

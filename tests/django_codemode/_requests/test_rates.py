@@ -1,4 +1,4 @@
-"""How often a user may execute."""
+"""The rate at which a user may execute."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def empty_caches() -> Iterator[None]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Set the time that the counting goes by."""
+    """Return a function that sets the clock by which executions are counted."""
 
     def set_time(seconds: float) -> None:
         monkeypatch.setattr(time, "time", lambda: seconds)
@@ -49,7 +49,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return set_time
 
 
-def test_each_has_a_number_of_executions_per_period(clock: Callable[[float], None]) -> None:
+def test_each_user_has_a_number_of_executions_per_period(clock: Callable[[float], None]) -> None:
     clock(6_000_000.0)
     assert allowed("alice", "3/minute", 5) == 3
     assert allowed("bob", "3/minute", 5) == 3
@@ -60,7 +60,7 @@ def test_each_has_a_number_of_executions_per_period(clock: Callable[[float], Non
     assert allowed("alice", None, 50) == 50
 
 
-def test_the_refusal_says_when_to_try_again(clock: Callable[[float], None]) -> None:
+def test_the_refusal_names_when_to_try_again(clock: Callable[[float], None]) -> None:
     clock(6_000_018.5)
     count_execution("alice", "1/minute")
     with pytest.raises(RefusalError, match="at most 1 executions per minute") as caught:
@@ -69,7 +69,7 @@ def test_the_refusal_says_when_to_try_again(clock: Callable[[float], None]) -> N
     assert caught.value.retry_after == 42
 
 
-def test_those_who_come_at_once_are_all_counted() -> None:
+def test_concurrent_attempts_are_all_counted() -> None:
     with ThreadPoolExecutor(8) as threads:
         passed = threads.map(lambda _: allowed("alice", "10/day", 5), range(8))
     assert sum(passed) == 10
@@ -99,7 +99,7 @@ def test_a_file_cache_lets_nobody_execute(tmp_path: Path) -> None:
 
 
 class DroppingCache(LocMemCache):
-    """Be a cache that drops an entry between two commands, once or each time."""
+    """A cache that drops an entry between two commands, once or each time."""
 
     drops = 1
 
@@ -110,7 +110,7 @@ class DroppingCache(LocMemCache):
         return super().incr(key, delta, version)
 
 
-def test_an_entry_that_is_dropped_meanwhile_is_counted_anew(
+def test_an_entry_that_the_cache_drops_is_counted_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     dropping = {"default": {"BACKEND": f"{__name__}.DroppingCache"}}
@@ -120,7 +120,7 @@ def test_an_entry_that_is_dropped_meanwhile_is_counted_anew(
 
 
 class FailingCache(LocMemCache):
-    """Be a cache whose server is gone."""
+    """A cache whose server is gone."""
 
     def add(self, *args: Any, **kwargs: Any) -> bool:
         raise ConnectionError("the cache is gone")
@@ -142,14 +142,14 @@ def test_a_wrong_rate_is_named(rate: str) -> None:
         parse({"RATE_LIMIT": rate})
 
 
-def test_a_cache_that_is_not_there_is_named() -> None:
+def test_a_missing_cache_is_named() -> None:
     with pytest.raises(
         ConfigurationError, match="'redis' is not in CACHES; expected one of counting, default"
     ):
         parse({"RATE_LIMIT_CACHE": "redis"})
 
 
-def test_one_too_many_is_429_in_every_view(coder: User) -> None:
+def test_one_execution_too_many_is_429_in_every_view(coder: User) -> None:
     client, async_client = Client(), AsyncClient()
     client.force_login(coder)
     async_client.force_login(coder)
@@ -176,7 +176,7 @@ def test_one_too_many_is_429_in_every_view(coder: User) -> None:
 
 
 class OpenView(ExecuteView):
-    """Let everybody in, a little."""
+    """A view that lets everybody execute, once a day."""
 
     def check_permission(self, request: HttpRequest) -> None:
         """Let everybody in."""
@@ -198,14 +198,16 @@ def test_a_view_has_its_own_rate_and_counts_addresses_where_there_is_no_user() -
 
 
 class WronglyRatedView(OpenView):
-    """Give what is no rate."""
+    """A view whose rate is not a rate."""
 
     def get_rate_limit(self, request: HttpRequest) -> Any:
         return request.headers["X-Rate"]
 
 
 @pytest.mark.parametrize("rate", ["60/min", "often"])
-def test_a_wrong_rate_of_a_hook_is_for_the_log(rate: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_wrong_rate_of_a_hook_is_reported_in_the_log_alone(
+    rate: str, caplog: pytest.LogCaptureFixture
+) -> None:
     request = RequestFactory().post(
         "/", json.dumps({"code": "1"}), content_type="application/json", headers={"X-Rate": rate}
     )

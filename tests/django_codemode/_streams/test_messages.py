@@ -1,4 +1,4 @@
-"""What is told of an execution is written where nobody waits for it."""
+"""Large messages are serialised where nobody waits for them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SMALL = [{}, {"text": "x" * 10_000}, {"error": None}, {"rows": [{"id": 1}] * 100
 
 @pytest.mark.parametrize("event", ["output", "tool_call_started", "completed"])
 @pytest.mark.parametrize("data", [*LARGE, *SMALL], ids=range(len(LARGE) + len(SMALL)))
-async def test_what_is_large_is_written_away_from_the_loop(event: str, data: Any) -> None:
+async def test_large_messages_are_serialised_outside_the_loop(event: str, data: Any) -> None:
     thread = await Message(event=event, data=data).write(threading.get_ident)
 
     assert (thread != threading.get_ident()) == (data in LARGE)

@@ -1,4 +1,4 @@
-"""The thread that sync code has for the time of a run of a websocket."""
+"""The thread for sync code that a run of a websocket has."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def connected() -> BaseDatabaseWrapper:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_connections_are_closed_although_the_task_is_cancelled_meanwhile() -> None:
+async def test_connections_are_closed_even_when_the_task_is_cancelled_meanwhile() -> None:
     held, go_on, leaving = threading.Event(), threading.Event(), asyncio.Event()
 
     def hold() -> None:
@@ -39,7 +39,7 @@ async def test_connections_are_closed_although_the_task_is_cancelled_meanwhile()
     task = asyncio.create_task(work())
     await leaving.wait()
     task.cancel()
-    for _ in range(10):  # until the cancellation has reached whatever it can
+    for _ in range(10):  # until the cancellation has reached everything that it can
         await asyncio.sleep(0)
     go_on.set()
     with pytest.raises(asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""A command at a terminal: a real pseudo-terminal, keys sent and a screen read."""
+"""A command at a real pseudo-terminal: the test sends keys and reads the screen."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UP = "\x1b[A"
 _SECONDS = 60.0
 _PATIENCE = 5.0
 
-# The terminal becomes the controlling one, so that its keys send signals.
+# The terminal becomes the controlling terminal, so that its keys send signals.
 _START = """
 import fcntl, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -36,7 +36,7 @@ execute_from_command_line(["manage.py", *sys.argv[1:]])
 
 
 class Terminal:
-    """Run a command with the terminal as its stdin, stdout and stderr."""
+    """A command whose stdin, stdout and stderr are a pseudo-terminal."""
 
     def __init__(self, *arguments: str, columns: int = 80, **variables: str) -> None:
         self._arguments = arguments
@@ -76,15 +76,15 @@ class Terminal:
         os.write(self._master, keys.encode())
 
     def enter(self, line: str) -> None:
-        """Type a line, once the prompt is there."""
+        """Type a line, once the prompt is shown."""
         self.expect(r"(>>>|\.\.\.) $")
         self.type(f"{line}\n")
 
     def interrupt(self, pattern: str) -> str:
-        """Press Ctrl-C at the prompt and return what is written up to the end of the pattern.
+        """Press Ctrl-C at the prompt; return the output up to the end of the pattern.
 
-        Python misses a signal that comes after it last looked for one and before it waits for the next
-        key, so it is pressed again, as a person would.
+        Python misses a signal that arrives after it last checked for signals and before it waits
+        for the next key. The key is therefore pressed again, as a person would press it.
         """
         for _ in range(int(_SECONDS / _PATIENCE)):
             self.type(CTRL_C)
@@ -95,7 +95,7 @@ class Terminal:
         return self.expect(pattern)
 
     def expect(self, pattern: str, *, seconds: float = _SECONDS) -> str:
-        """Return what is written from now on up to the end of the pattern."""
+        """Return the output from now on, up to the end of the pattern."""
         deadline = time.monotonic() + seconds
         while (found := re.search(pattern, self._new())) is None:
             self._more(deadline, pattern)
@@ -104,7 +104,7 @@ class Terminal:
         return text
 
     def end(self) -> int:
-        """Read the rest, and return the exit status."""
+        """Read the remaining output, and return the exit status."""
         deadline = time.monotonic() + _SECONDS
         while self._more(deadline, "its end"):
             pass
@@ -119,7 +119,7 @@ class Terminal:
             raise TimeoutError(f"{wanted!r} did not come; the screen has {self.screen!r}")
         try:
             read = os.read(self._master, 65536)
-        except OSError:  # Linux says so when the other side is closed.
+        except OSError:  # Linux raises this when the other side is closed
             read = b""
         self.screen += read.decode(errors="replace")
         if not read and wanted != "its end":

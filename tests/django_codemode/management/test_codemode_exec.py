@@ -24,7 +24,7 @@ class TestOutput:
     def test_the_result_comes_last_on_stdout(self) -> None:
         assert call("print('hi')\n{'n': 1}") == (0, 'hi\n{"n": 1}\n', "")
 
-    def test_a_text_comes_as_it_is_and_none_not_at_all(self) -> None:
+    def test_a_text_is_printed_as_it_is_and_none_not_at_all(self) -> None:
         assert call("'text'") == (0, "text\n", "")
         assert call("None") == (0, "", "")
 
@@ -47,7 +47,7 @@ class TestOutput:
         assert outcome["stdout"] == "hi\n"
         assert outcome["tool_calls"][0]["name"] == "testapp.lazy"
 
-    def test_json_tells_of_a_failure_too(self) -> None:
+    def test_json_reports_a_failure_too(self) -> None:
         status, out, _ = call("1/0", "--json")
         assert status == 1
         assert json.loads(out)["error"]["type"] == "ZeroDivisionError"
@@ -91,7 +91,7 @@ class TestArguments:
         (["\udc80"], "the code is not text in UTF-8"),
     ],
 )
-def test_wrong_usage_exits_with_2_and_says_what_is_right(
+def test_wrong_usage_exits_with_2_and_names_the_right_usage(
     arguments: list[str], message: str
 ) -> None:
     status, out, err = call(*arguments)
@@ -114,7 +114,7 @@ class TestExitStatus:
             ("import os; os._exit(0)", 4),
         ],
     )
-    def test_it_tells_what_became_of_the_code(self, code: str, status: int) -> None:
+    def test_the_exit_status_shows_the_outcome_of_the_code(self, code: str, status: int) -> None:
         hurry = ["--timeout", "1"] if code.startswith("while") else []
         assert call(code, *hurry)[0] == status
 
@@ -140,26 +140,26 @@ class TestExitStatus:
 
 @pytest.mark.django_db
 class TestUser:
-    def test_without_one_the_system_acts(self) -> None:
+    def test_without_a_user_the_system_acts(self) -> None:
         assert call("testapp.secret()")[1] == "the secret\n"
 
-    def test_with_one_its_permissions_count(self) -> None:
+    def test_the_permissions_of_the_user_count(self) -> None:
         user = User.objects.create_user("alice")
         assert call("testapp.secret()", "--user", "alice")[0] == 1
         user.user_permissions.add(Permission.objects.get(codename="add_refund"))
         assert call("testapp.secret()", "--user", "alice")[1] == "the secret\n"
 
-    def test_one_that_is_not_there_is_wrong_usage(self) -> None:
+    def test_an_unknown_user_is_wrong_usage(self) -> None:
         status, _, err = call("1", "--user", "nobody")
         assert status == 2
         assert "--user 'nobody': there is no such user" in err
 
 
 class TestProcess:
-    def test_it_reads_stdin_and_leaves_nothing_on_stderr(self) -> None:
+    def test_the_command_reads_stdin_and_leaves_stderr_empty(self) -> None:
         assert run("-", stdin="print('hi')\nresult = 6 * 7") == (0, "hi\n42\n", "")
 
-    def test_its_status_is_that_of_the_process(self) -> None:
+    def test_the_exit_status_is_that_of_the_process(self) -> None:
         status, out, err = run("1/0")
         assert (status, out) == (1, "")
         assert (
@@ -176,12 +176,12 @@ class TestProcess:
         assert status == 2
         assert "max_threads" in err
 
-    def test_help_teaches_the_exit_statuses(self) -> None:
+    def test_help_lists_the_exit_statuses(self) -> None:
         status, out, _ = run("--help")
         assert status == 0
         assert "exit status:\n  0    the code completed" in out
 
-    def test_output_comes_while_the_code_runs_and_ctrl_c_ends_it(self) -> None:
+    def test_output_is_printed_while_the_code_runs_and_ctrl_c_ends_it(self) -> None:
         code = "import time\nprint('running', flush=True)\ntime.sleep(60)"
         with start(code) as process:
             assert process.stdout is not None
@@ -197,7 +197,7 @@ class TestProcess:
         assert not alive
 
 
-def test_in_a_server_it_leaves_the_shared_codemode_open() -> None:
+def test_the_command_leaves_the_shared_codemode_of_a_server_open() -> None:
     call("1")
     codemode = shared.codemode
     call("1")

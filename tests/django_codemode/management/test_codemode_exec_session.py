@@ -34,13 +34,15 @@ class TestPipe:
     @pytest.mark.parametrize(
         ("code", "status"), [("1/0", 1), ("import os; os._exit(3)", 4), ("def", 1)]
     )
-    def test_the_first_that_fails_ends_it_with_its_status(self, code: str, status: int) -> None:
+    def test_the_first_cell_that_fails_ends_the_session_with_its_status(
+        self, code: str, status: int
+    ) -> None:
         stdin = f"1\n# %%\n{code}\n# %%\nprint('never')"
         ended, out, err = run("codemode_exec", "--session", stdin=stdin)
         assert (ended, out) == (status, "1\n")
         assert err
 
-    def test_a_cell_runs_before_the_next_one_is_there(self) -> None:
+    def test_a_cell_runs_before_the_next_one_arrives(self) -> None:
         seen = iter(["a\n", "# %%\n", "b\n", "# %%\n", "# %%\n"])
         given = cells(None, seen)
         assert next(given) == "a\n"
@@ -82,12 +84,12 @@ class TestPipe:
         ("(" * 10_000, True),
     ],
 )
-def test_a_block_is_whole_when_python_would_take_it(block: str, expected: bool) -> None:
+def test_a_block_is_complete_when_python_would_accept_it(block: str, expected: bool) -> None:
     assert is_whole(block) is expected
 
 
 class TestTerminal:
-    def test_values_stay_and_are_shown_as_python_shows_them(self, tmp_path: Path) -> None:
+    def test_values_persist_and_are_shown_as_python_shows_them(self, tmp_path: Path) -> None:
         with Terminal("codemode_exec", "--session", HOME=str(tmp_path)) as terminal:
             terminal.expect(r"Python in a sandbox, with \d+ tools: help\(\) lists them\.")
             terminal.enter("x = 'text'")
@@ -101,7 +103,7 @@ class TestTerminal:
             terminal.expect(r"Decimal\('1'\)\r\n")
             terminal.enter("1/0")
             terminal.expect("ZeroDivisionError: division by zero\r\n")
-            terminal.enter("[1 << 16_000]")  # of more digits than Python writes
+            terminal.enter("[1 << 16_000]")  # more digits than Python prints
             terminal.expect(r'\["0x10+"\]\r\n')
             terminal.enter("x[0]")
             terminal.expect("'t'\r\n")
@@ -109,7 +111,9 @@ class TestTerminal:
             terminal.type(CTRL_D)
             assert terminal.end() == 0
 
-    def test_lines_are_kept_for_the_next_time_and_names_are_completed(self, tmp_path: Path) -> None:
+    def test_lines_are_kept_for_the_next_session_and_names_are_completed(
+        self, tmp_path: Path
+    ) -> None:
         with Terminal("codemode_exec", "--session", HOME=str(tmp_path)) as terminal:
             terminal.enter("40 + 2")
             terminal.expect("42\r\n")
@@ -150,7 +154,9 @@ class TestTerminal:
             terminal.enter("quit")
             assert terminal.end() == 0
 
-    def test_what_a_run_ends_by_is_told_and_a_new_session_begins(self, tmp_path: Path) -> None:
+    def test_the_cause_of_a_runs_end_is_shown_and_a_new_session_begins(
+        self, tmp_path: Path
+    ) -> None:
         arguments = ["--session", "--timeout", "5", "--input", "n=7", "x = 1"]
         with Terminal("codemode_exec", *arguments, HOME=str(tmp_path)) as terminal:
             terminal.enter("while True: pass")
@@ -164,7 +170,7 @@ class TestTerminal:
             terminal.enter("exit")
             assert terminal.end() == 0
 
-    def test_no_executor_is_told_and_the_prompt_stays(self, tmp_path: Path) -> None:
+    def test_a_missing_executor_is_reported_and_the_prompt_stays(self, tmp_path: Path) -> None:
         with Terminal(
             "codemode_exec",
             "--session",
@@ -178,7 +184,7 @@ class TestTerminal:
             terminal.enter("exit")
             assert terminal.end() == 0
 
-    def test_a_history_that_cannot_be_kept_is_told(self) -> None:
+    def test_a_history_that_cannot_be_kept_is_reported(self) -> None:
         with Terminal("codemode_exec", "--session", HOME="/proc/nowhere") as terminal:
             terminal.enter("exit")
             terminal.expect("the history cannot be kept in /proc/nowhere/.codemode_history: ")
@@ -191,17 +197,17 @@ class TestProgress:
         "time.sleep(0.3)\nprint('middle')\nprogress(4, 4)"
     )
 
-    def test_it_is_a_bar_in_the_terminals_last_line(self) -> None:
+    def test_progress_is_a_bar_in_the_terminals_last_line(self) -> None:
         with Terminal("codemode_exec", self.CODE, columns=60) as terminal:
             assert terminal.end() == 0
             screen = terminal.screen
         assert "begin\r\n\r[#####...............]  25% 1/4 half \\x1b]0;name\\x07 way" in screen
-        # It is cleared for what the code prints, and drawn again below.
+        # The bar is cleared before the code prints, and drawn again below.
         assert re.search(r"way\r\x1b\[Kmiddle\r\n\r\[#####", screen)
         assert "[####################] 100% 4/4" in screen
         assert screen.endswith("\r\x1b[K")
 
-    def test_without_a_total_it_is_a_count_and_long_notes_are_cut(self) -> None:
+    def test_progress_without_a_total_is_a_count_and_long_notes_are_cut(self) -> None:
         with Terminal("codemode_exec", "progress(7, None, 'n' * 200)", columns=30) as terminal:
             assert terminal.end() == 0
             assert f"\r7 {'n' * 27}\r\x1b[K" in terminal.screen
@@ -216,10 +222,10 @@ class TestProgress:
             ("inf, -inf", "inf"),
         ],
     )
-    def test_numbers_that_are_none_are_shown_as_they_are(
+    def test_progress_that_is_not_finite_is_shown_as_it_is(
         self, arguments: str, expected: str
     ) -> None:
-        # progress() itself takes none of them, but code may write to the executor as it does.
+        # progress() itself refuses these numbers, but code may write to the executor directly.
         body = f"struct.pack('!dd', {arguments}) + struct.pack('!I', 0)"
         frame = f"struct.pack('!IBII', 9 + 20, {int(Frame.PROGRESS)}, 1, 0) + {body}"
         code = f"import os, struct\nfrom math import inf, nan\nos.write(3, {frame})\n'end'"
@@ -228,17 +234,17 @@ class TestProgress:
             assert f"\r{expected}\r\x1b[K" in terminal.screen
             assert terminal.screen.endswith("end\r\n")
 
-    def test_it_spoils_no_line_that_the_code_has_left_open(self) -> None:
+    def test_progress_does_not_overwrite_a_line_without_its_end(self) -> None:
         code = "print('loading', end='')\nprogress(1, 2)\nprint('done')"
         with Terminal("codemode_exec", code) as terminal:
             assert terminal.end() == 0
             assert "loading\r\n\r[##########" in terminal.screen
 
     @pytest.mark.parametrize("code", [CODE])
-    def test_in_a_pipe_there_is_none(self, code: str) -> None:
+    def test_a_pipe_gets_no_progress(self, code: str) -> None:
         assert run("codemode_exec", code) == (0, "begin\nmiddle\n", "")
 
-    def test_a_dumb_terminal_has_none(self) -> None:
+    def test_a_dumb_terminal_gets_no_progress(self) -> None:
         with Terminal("codemode_exec", self.CODE, TERM="dumb") as terminal:
             assert terminal.end() == 0
             assert terminal.screen == "begin\r\nmiddle\r\n"
@@ -252,23 +258,23 @@ class TestHostileOutput:
             assert terminal.end() == 0
             assert terminal.screen == "\\x1b]52;c;aGk=\\x07\\x9bZ\ttab\r\n\\x1b[2J\r\n"
 
-    def test_json_does_so_too(self) -> None:
+    def test_json_escapes_control_characters_on_a_terminal(self) -> None:
         with Terminal("codemode_exec", "--json", "'\\x9b2J'") as terminal:
             assert terminal.end() == 0
             assert "\x9b" not in terminal.screen
             assert '"value": "\\x9b2J"' in terminal.screen
 
-    def test_so_do_errors_on_a_terminal(self) -> None:
+    def test_errors_escape_control_characters_on_a_terminal(self) -> None:
         with Terminal("codemode_exec", "raise ValueError('\\x1b[2J')") as terminal:
             assert terminal.end() == 1
             assert "\x1b[2J" not in terminal.screen
 
-    def test_a_pipe_gets_what_the_code_has_printed(self) -> None:
+    def test_a_pipe_gets_the_output_of_the_code_unchanged(self) -> None:
         assert run("codemode_exec", self.CODE)[1] == "\x1b]52;c;aGk=\x07\x9bZ\ttab\n\x1b[2J\n"
 
 
 class TestToolCalls:
-    def test_verbose_tells_each_call_on_stderr(self) -> None:
+    def test_verbose_reports_each_call_on_stderr(self) -> None:
         code = "get_rate(currency='XXX')\nawait get_rate('EUR')"
         status, out, err = run("codemode_exec", "-v", "2", "await " + code)
         told = [line for line in err.splitlines() if line.startswith(("->", "<-"))]
@@ -277,5 +283,5 @@ class TestToolCalls:
         assert re.fullmatch(r"<- get_rate failed in [\d.]+ ms: .*No rate for 'XXX'.*", told[1])
         assert out == ""
 
-    def test_otherwise_none_is_told(self) -> None:
+    def test_calls_are_not_reported_without_verbose(self) -> None:
         assert call("codemode_exec", "await get_rate('EUR')") == (0, '"1"\n', "")

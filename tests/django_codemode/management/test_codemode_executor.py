@@ -12,7 +12,7 @@ from tests.support.commands import environment, run
 from tests.support.paths import ROOT
 
 
-def test_it_serves_without_the_projects_secrets() -> None:
+def test_the_command_serves_without_the_projects_secrets() -> None:
     path = os.pathsep.join(map(str, [ROOT, ROOT / "example_project"]))
     command = [sys.executable, "-m", "django", "codemode_executor", "--settings", "tests.settings"]
     with subprocess.Popen(
@@ -42,7 +42,7 @@ def test_it_serves_without_the_projects_secrets() -> None:
     assert not alive
 
 
-def test_its_help_teaches_by_examples() -> None:
+def test_the_help_shows_examples() -> None:
     status, out, _ = run("codemode_executor", "--help")
 
     assert status == 0
@@ -51,7 +51,7 @@ def test_its_help_teaches_by_examples() -> None:
     assert "exit status:\n  0    stopped by SIGTERM or SIGINT" in out
 
 
-def test_it_probes_the_host_and_keeps_djangos_own_options_to_itself() -> None:
+def test_the_command_probes_the_host_and_accepts_djangos_own_options() -> None:
     own = ("--probe", "--json", "--min-tier", "unsafe")
     djangos = ("--no-color", "--force-color", "--traceback", "--skip-checks", "-v", "2")
     status, out, err = run("codemode_executor", *own, *djangos)
@@ -68,7 +68,7 @@ def test_it_probes_the_host_and_keeps_djangos_own_options_to_itself() -> None:
         (["--json"], 3, "--json is for --probe"),
     ],
 )
-def test_its_exit_status_tells_why_it_does_not_serve(
+def test_the_exit_status_shows_why_it_does_not_serve(
     arguments: list[str], status: int, message: str
 ) -> None:
     ended, _, err = run("codemode_executor", *arguments)

@@ -31,7 +31,7 @@ def register() -> Iterator[Callable[..., None]]:
         shared.registry.unregister_tool(name)
 
 
-def test_it_lists_signatures_texts_and_permissions() -> None:
+def test_the_command_lists_signatures_descriptions_and_permissions() -> None:
     status, out, err = call()
 
     assert (status, err) == (0, "")
@@ -46,7 +46,7 @@ def test_it_lists_signatures_texts_and_permissions() -> None:
     assert names == sorted(shared.registry.tools)
 
 
-def test_a_project_without_any_tool_is_told_where_to_put_them(
+def test_a_project_without_tools_is_shown_where_to_put_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(shared, "_registry", ComponentRegistry())
@@ -105,7 +105,7 @@ def test_stubs_are_python_with_every_tool() -> None:
 
 
 @pytest.mark.django_db
-def test_a_user_sees_what_it_may_call() -> None:
+def test_a_user_sees_the_tools_that_it_may_call() -> None:
     user = User.objects.create_user("alice")
     assert "refund(" not in call("--user", "alice")[1]
     assert call("refund", "--user", "alice")[1] == ""
@@ -132,7 +132,7 @@ class TestCheck:
         number = len(shared.registry.tools)
         assert call("--check") == (0, f"{number} tools checked, no problems.\n", "")
 
-    def test_each_gap_is_told_and_the_status_is_1(self, register: Callable[..., None]) -> None:
+    def test_each_gap_is_reported_and_the_status_is_1(self, register: Callable[..., None]) -> None:
         def untyped(value):  # type: ignore[no-untyped-def]  # the point
             return value
 
@@ -144,7 +144,7 @@ class TestCheck:
         assert ids == ["W003", "W004", "W006", "W010"]
         assert out.splitlines()[-1] == "    Did you mean 'shop.add_refund'?"
 
-    def test_a_broken_module_is_told(self, tmp_path: Path) -> None:
+    def test_a_broken_module_is_reported(self, tmp_path: Path) -> None:
         broken = tmp_path / "brokenapp"
         broken.mkdir()
         (broken / "__init__.py").touch()
@@ -174,14 +174,14 @@ class TestCheck:
         (["--check", "--json"], "not allowed with argument"),
     ],
 )
-def test_wrong_usage_is_2_and_says_what_is_right(arguments: list[str], message: str) -> None:
+def test_wrong_usage_is_2_and_names_the_right_usage(arguments: list[str], message: str) -> None:
     status, out, err = commands.run("codemode_tools", *arguments)
 
     assert (status, out) == (2, "")
     assert message in err
 
 
-def test_help_teaches_by_examples() -> None:
+def test_the_help_shows_examples() -> None:
     status, out, _ = commands.run("codemode_tools", "--help")
     assert status == 0
     assert "manage.py codemode_tools --stubs > tools.pyi" in out

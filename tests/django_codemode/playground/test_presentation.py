@@ -1,4 +1,4 @@
-"""How results, contexts and calls are made ready to be shown."""
+"""The presentation of results, contexts and calls."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_list_of_dicts_is_a_table_with_all_their_keys() -> None:
     "value",
     [[{1: 2}], [{"a": 1}, 2], [{"a": 1}, {}], [[1]], [{str(n): n for n in range(51)}]],
 )
-def test_what_is_no_table_is_a_tree(value: Any) -> None:
+def test_a_value_that_is_not_a_table_is_a_tree(value: Any) -> None:
     assert tree(value).root.children
 
 
@@ -107,7 +107,7 @@ class TestBounds:
         assert present("x" * 100_001) == Leaf(text="x" * 100_000, kind="str", left_out=1)
         assert present(b"x" * 1_000) == Leaf(text=repr(b"x" * 300), kind="bytes", left_out=700)
 
-    def test_a_tree_has_a_bounded_number_of_nodes_and_says_what_is_missing(self) -> None:
+    def test_a_tree_has_a_bounded_number_of_nodes_and_counts_the_missing_ones(self) -> None:
         def count(node: presentation.Node) -> int:
             return 1 + sum(count(child) for child in node.children)
 
@@ -158,12 +158,12 @@ def test_bytes_of_a_picture_become_the_source_of_an_img(data: bytes, media_type:
         PNG + b"x" * presentation.MAX_PICTURE_BYTES,
     ],
 )
-def test_text_markup_and_huge_pictures_are_none(value: Any) -> None:
+def test_text_markup_and_huge_bytes_are_not_pictures(value: Any) -> None:
     assert isinstance(present(value), Leaf)
 
 
 class TestContext:
-    def test_people_see_whom_the_code_acts_for(self) -> None:
+    def test_the_context_shows_for_whom_the_code_acts(self) -> None:
         context = RuntimeContext(
             {
                 "user": User(username="ada"),
@@ -206,7 +206,7 @@ class TestPolicy:
             ({"script-src": ["'self'"]}, None),
         ],
     )
-    def test_only_pictures_are_allowed_more(
+    def test_the_policy_is_relaxed_for_pictures_alone(
         self, policy: dict[str, Any], sources: list[str] | None
     ) -> None:
         changed = with_data_pictures(policy)
@@ -222,18 +222,18 @@ class TestPolicy:
         assert vars(response)["_csp_ro_config"] == with_data_pictures(policy)
         assert policy == {"default-src": ["'self'"]}
 
-    def test_a_site_without_one_keeps_none(self) -> None:
+    def test_a_site_without_a_policy_stays_without_one(self) -> None:
         with override_settings(SECURE_CSP={}, SECURE_CSP_REPORT_ONLY={}):
             response = HttpResponse()
             allow_data_pictures(response)
         assert not {"_csp_config", "_csp_ro_config"} & vars(response).keys()
 
 
-def test_bars_say_when_a_call_began_and_how_long_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bars_show_when_a_call_began_and_how_long_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=100.0)
     monkeypatch.setattr("django_codemode.playground.timeline.time.monotonic", lambda: clock.now)
     timeline = Timeline()
-    clock.now = 103  # the wait for a sandbox is no part of the picture
+    clock.now = 103  # the wait for a sandbox is not shown
     timeline.note(ExecutionStarted(execution_id="1", isolation="A"))
     clock.now = 104
     timeline.note(ToolCallStarted(call_id=1, name="a", arguments={"x": 1}))
@@ -255,14 +255,14 @@ def test_bars_say_when_a_call_began_and_how_long_it_took(monkeypatch: pytest.Mon
     assert (second.start, second.width, second.outcome) == ("75.00%", "25.00%", "running")
 
 
-def test_a_bar_ends_when_its_end_is_told_however_late_its_begin_was(
+def test_a_bar_ends_at_the_calls_end_however_late_its_begin_was_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = SimpleNamespace(now=100.0)
     monkeypatch.setattr("django_codemode.playground.timeline.time.monotonic", lambda: clock.now)
     timeline = Timeline()
     timeline.note(ExecutionStarted(execution_id="1", isolation="A"))
-    clock.now = 102  # told two seconds late
+    clock.now = 102  # reported two seconds late
     timeline.note(ToolCallStarted(call_id=1, name="a", arguments={}))
     timeline.note(ToolCallFinished(call_id=1, name="a", outcome="completed", duration_ms=2000))
     clock.now = 104

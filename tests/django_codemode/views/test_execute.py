@@ -84,7 +84,7 @@ def test_the_answer_is_the_whole_outcome(client: Client) -> None:
     }
 
 
-def test_values_that_json_lacks_arrive_as_text_for_a_model_would(client: Client) -> None:
+def test_values_that_json_lacks_arrive_as_in_the_text_for_a_model(client: Client) -> None:
     code = "import decimal, datetime, math\n[decimal.Decimal('1.10'), datetime.date(2026, 1, 2), {3}, math.nan]"
     assert run(client, code)["value"] == ["1.10", "2026-01-02", [3], None]
     assert run(client, "'plain'")["value"] == "plain"
@@ -104,7 +104,7 @@ def test_a_value_that_json_makes_much_larger_is_left_out(value: Any) -> None:
     assert result_as_json(honest)["value"] == honest.value
 
 
-def test_code_that_fails_is_an_answer_and_no_error_of_the_request(client: Client) -> None:
+def test_code_that_fails_is_an_answer_and_not_an_error_of_the_request(client: Client) -> None:
     outcome = run(client, "print('before')\n1/0")
 
     assert outcome["status"] == "failed"
@@ -129,7 +129,7 @@ class TestPermission:
         client.force_login(User.objects.create_user("other"))
         assert refusal(client, {"code": "1"}, 403)["code"] == "not_permitted"
 
-    def test_an_inactive_user_gets_none(self, client: Client, coder: User) -> None:
+    def test_an_inactive_user_gets_no_permission(self, client: Client, coder: User) -> None:
         coder.is_active = False
         coder.save()
         assert refusal(client, {"code": "1"}, 401)["code"] == "not_authenticated"
@@ -198,7 +198,7 @@ class TestPermission:
         ({"code": "1", "execution_timeout": 10**400}, "invalid_execution_timeout", "30 at most"),
     ],
 )
-def test_a_bad_request_is_told_what_and_how_to_mend_it(
+def test_a_bad_request_gets_an_error_with_the_fix(
     client: Client, body: Any, code: str, message: str
 ) -> None:
     error = refusal(client, body)
@@ -207,9 +207,7 @@ def test_a_bad_request_is_told_what_and_how_to_mend_it(
     assert message in error["message"]
 
 
-def test_an_unknown_name_is_answered_without_tools_that_the_user_may_not_see(
-    client: Client, coder: User
-) -> None:
+def test_the_error_of_an_unknown_name_suggests_no_hidden_tool(client: Client, coder: User) -> None:
     body = {"code": "1", "available_tools": ["refnd"]}
     assert "refund" not in refusal(client, body)["message"]
     coder.user_permissions.add(Permission.objects.get(codename="add_refund"))
@@ -217,23 +215,23 @@ def test_an_unknown_name_is_answered_without_tools_that_the_user_may_not_see(
 
 
 class TestBody:
-    def test_it_must_be_json(self, client: Client) -> None:
+    def test_the_body_must_be_json(self, client: Client) -> None:
         response = client.post(URL, {"code": "1"})
         assert response.status_code == 415
         assert response.json()["error"]["code"] == "not_json"
 
-    def test_its_size_is_bounded(self, client: Client) -> None:
+    def test_the_size_of_the_body_is_bounded(self, client: Client) -> None:
         with override_settings(CODEMODE={"MAX_REQUEST_BYTES": 100}):
             assert run(client, "1")["value"] == 1
             assert refusal(client, {"code": "#" * 100}, 413)["code"] == "body_too_large"
 
-    def test_djangos_own_bound_holds_too(self, client: Client) -> None:
+    def test_djangos_own_bound_of_the_body_holds_too(self, client: Client) -> None:
         with override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=50):
             assert refusal(client, {"code": "#" * 100}, 413)["code"] == "body_too_large"
         with override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=None):
             assert run(client, "1")["value"] == 1
 
-    def test_one_of_undeclared_length_is_read_no_further_than_allowed(self, coder: User) -> None:
+    def test_a_body_of_undeclared_length_is_read_no_further_than_allowed(self, coder: User) -> None:
         class Endless:
             taken = 0
 
@@ -251,7 +249,7 @@ class TestBody:
             assert ExecuteView.as_view()(request).status_code == 413
         assert body.taken == 101
 
-    def test_a_hook_and_a_middleware_may_read_it_too(self, coder: User) -> None:
+    def test_a_hook_and_a_middleware_may_read_the_body_too(self, coder: User) -> None:
         bodies: list[bytes] = []
 
         class NotingView(ExecuteView):
@@ -277,7 +275,7 @@ def user_only(request: HttpRequest) -> dict[str, Any]:
 
 
 class TestTokens:
-    """A view that learns who asks by itself, after every middleware."""
+    """A view that authenticates the user itself, after every middleware."""
 
     @pytest.fixture
     def by_token(self, coder: User) -> Any:
@@ -287,7 +285,7 @@ class TestTokens:
             context = get_current_context()
             assert context is not None
             self.request_id = context.get("request_id")
-            str(context["user"])  # as logging may do it
+            str(context["user"])  # as logging may do
             request.user = coder
             return view(request)
 
@@ -320,7 +318,7 @@ class TestExecutorFailures:
             yield
 
     @pytest.mark.usefixtures("unreachable")
-    def test_one_that_is_not_there_is_503_with_an_advice(self, client: Client) -> None:
+    def test_a_missing_executor_is_503_with_retry_after(self, client: Client) -> None:
         response = post(client, {"code": "1"})
 
         assert response.status_code == 503
@@ -339,7 +337,7 @@ class TestExecutorFailures:
             (ExecutorConnectionError("inner:1"), 503, "unavailable"),
         ],
     )
-    def test_each_has_its_status_and_names_no_inner_host(
+    def test_each_failure_has_its_status_and_names_no_inner_host(
         self, coder: User, error: ExecutorClientError, status: int, code: str
     ) -> None:
         class FailingClient(ExecutorClient):
@@ -361,7 +359,7 @@ class TestExecutorFailures:
         if code == "busy":
             assert response.headers["Retry-After"] == "3"
 
-    def test_one_that_dies_during_the_run_is_502_with_the_record_so_far(
+    def test_an_executor_that_dies_during_the_run_is_502_with_the_record_so_far(
         self, client: Client
     ) -> None:
         def kill_executor() -> None:
@@ -391,7 +389,7 @@ WRONG = {"LIMITS": {"memory": 1}}
 @pytest.mark.parametrize(
     "path", [URL, "/aexecute/", "/codemode/stream/", "/codemode/tools/", "/codemode/health/"]
 )
-def test_a_wrong_setting_is_told_to_the_log_and_not_to_the_client(
+def test_a_wrong_setting_is_reported_in_the_log_and_not_to_the_client(
     path: str, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Without the middleware, which would fail before the view.
@@ -421,7 +419,7 @@ def test_a_project_refuses_in_its_own_words(coder: User) -> None:
     assert (response.status_code, response.content) == (400, b"no: missing_code")
 
 
-def test_names_that_are_asked_for_again_and_again_count_once(client: Client) -> None:
+def test_repeated_names_of_tools_count_once(client: Client) -> None:
     names = [name for _ in range(2_000) for name in ("testapp.*", "testapp.lazy")]
     code = "[name for name in tools.names() if name == 'testapp.lazy']"
     assert run(client, code, available_tools=names)["value"] == ["testapp.lazy"]
@@ -437,7 +435,7 @@ class TestContext:
         with override_settings(MIDDLEWARE=settings.MIDDLEWARE[:-1]):
             assert run(client, "testapp.whoami()")["value"]["user"] == "coder"
 
-    def test_a_hook_may_give_it_as_a_mapping(self, coder: User) -> None:
+    def test_a_hook_may_return_the_context_as_a_mapping(self, coder: User) -> None:
         class TenantView(ExecuteView):
             def get_context(self, request: HttpRequest) -> dict[str, str]:
                 return {"tenant_id": "acme"}
@@ -481,7 +479,7 @@ async def test_a_permission_check_that_would_have_to_be_awaited_lets_nobody_in(
             await sync_to_async(view)(request)
 
 
-def test_what_is_wrong_with_the_host_is_told_to_the_log_and_not_to_the_client(
+def test_a_fault_of_the_host_is_reported_in_the_log_and_not_to_the_client(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     tls = {"ca_file": "/no/such/authority.pem"}

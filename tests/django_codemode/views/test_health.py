@@ -1,4 +1,4 @@
-"""The view that tells whether the executor answers."""
+"""The view that shows whether the executor answers."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ URL = "/codemode/health/"
 
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for an executor that has to start, however busy the machine is."""
+    """Wait long enough for an executor to start, even on a busy machine."""
     monkeypatch.setattr(HealthView, "timeout", 60.0)
 
 
 @pytest.mark.usefixtures("patience")
-def test_anybody_sees_whether_it_answers_and_no_more(coder: User) -> None:
+def test_anybody_sees_whether_the_executor_answers_and_no_more(coder: User) -> None:
     other = Client()
     other.force_login(User.objects.create_user("other"))
     for client in (Client(), other):
@@ -43,7 +43,7 @@ def test_anybody_sees_whether_it_answers_and_no_more(coder: User) -> None:
 
 
 @pytest.mark.usefixtures("patience", "use_open_executor")
-def test_who_may_execute_sees_what_answers(coder: User) -> None:
+def test_users_who_may_execute_see_the_executors_details(coder: User) -> None:
     client = Client()
     client.force_login(coder)
     executor = client.get(URL).json()["executor"]
@@ -54,7 +54,7 @@ def test_who_may_execute_sees_what_answers(coder: User) -> None:
     assert executor["version"] == "0.1.0"
 
 
-def test_an_executor_that_is_not_there_is_503() -> None:
+def test_a_missing_executor_is_503() -> None:
     with override_settings(CODEMODE={"EXECUTOR_URL": "http://127.0.0.1:1"}):
         response = Client().get(URL)
     assert response.status_code == 503
@@ -77,7 +77,7 @@ def test_an_executor_that_comes_back_is_noticed() -> None:
         executor.stop()
 
 
-def test_one_that_hangs_is_503_in_time(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_executor_that_hangs_is_503_in_time(caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with override_settings(CODEMODE={"EXECUTOR_URL": url}):
@@ -87,7 +87,7 @@ def test_one_that_hangs_is_503_in_time(caplog: pytest.LogCaptureFixture) -> None
 
 
 class CountingClient(ExecutorClient):
-    """Count the questions, and answer them late."""
+    """A client that counts the questions and answers them late."""
 
     asked = 0
     go_on = threading.Event()
@@ -98,8 +98,8 @@ class CountingClient(ExecutorClient):
         raise ExecutorConnectionError("gone")
 
 
-def test_however_many_ask_the_executor_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    # On a busy machine some ask seconds after the answer.
+def test_many_concurrent_requests_ask_the_executor_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # On a busy machine some questions come seconds after the answer.
     monkeypatch.setattr(health, "_MAX_AGE_SECONDS", 600)
     codemode = Codemode(CountingClient("http://127.0.0.1:1"))
     with ThreadPoolExecutor(20) as threads:

@@ -53,7 +53,9 @@ async def by_asgi(user: User, body: dict[str, Any], **headers: str) -> tuple[Any
 
 @pytest.fixture(params=[by_wsgi, async_to_sync(by_asgi)], ids=["wsgi", "asgi"])
 def send(request: pytest.FixtureRequest) -> Any:
-    """Send a body to the view, over one kind of handler, and read all events."""
+    """Return a function that sends a body to the view, by one kind of handler, and reads all
+    events.
+    """
     return request.param
 
 
@@ -106,12 +108,12 @@ def test_every_event_arrives_in_order_and_numbered(send: Any, coder: User) -> No
     assert [one["outcome"] for one in completed["tool_calls"]] == ["completed", "failed"]
 
 
-def test_text_of_any_kind_stays_on_its_line(send: Any, coder: User) -> None:
+def test_text_of_any_kind_stays_within_its_event(send: Any, coder: User) -> None:
     text = "a\r\n\nevent: error\ndata: {}\n\n\u2028\udc80é"
     _, events = send(coder, {"code": f"print({text!a}, end='')\n{text!a}"})
 
     assert [name for _, name, _ in events] == ["started", "output", "completed"]
-    # What the code prints becomes UTF-8 on its way, what it returns stays as it is.
+    # Printed text becomes UTF-8 on its way, while a returned text stays as it is.
     assert events[1][2]["text"] == text.replace("\udc80", "?")
 
 
@@ -146,7 +148,7 @@ def test_code_that_fails_completes_with_its_failure(send: Any, coder: User) -> N
         ({"code": "1", "execution_timeout": 31}, 400, "invalid_execution_timeout"),
     ],
 )
-def test_a_bad_request_is_refused_before_the_stream_as_by_the_execute_view(
+def test_a_bad_request_is_refused_before_the_stream_as_in_the_execute_view(
     coder: User, body: Any, status: int, code: str
 ) -> None:
     client = Client()
@@ -179,7 +181,7 @@ async def test_large_arguments_are_written_by_the_messages_own_rule(
         shared.registry.unregister_tool("testapp_take")
 
     assert events[-1][2]["value"] == messages[-1]["data"]["value"] == 50_000
-    # The outcome has the call on record.
+    # The outcome contains the record of the call.
     assert large == ["tool_call_started", "completed"] * 2
 
 
@@ -194,7 +196,7 @@ async def test_the_playgrounds_outcome_is_in_the_users_language(coder: User) -> 
             assert size in events[-1][2]["html"]
 
 
-def test_only_who_may_execute_gets_a_stream(coder: User) -> None:
+def test_only_users_who_may_execute_get_a_stream(coder: User) -> None:
     client = Client()
     body = {"code": "1"}
     answer: Any = client.post(URL, body, content_type="application/json")
@@ -209,7 +211,7 @@ def test_only_who_may_execute_gets_a_stream(coder: User) -> None:
 
 
 class BusyClient(ExecutorClient):
-    """Be a client whose executor refuses."""
+    """A client whose executor refuses."""
 
     error: Exception = ExecutorBusyError("inner:1", retry_after=2.4)
 
@@ -253,7 +255,7 @@ HEARTBEAT = b": still running\n\n"
 
 
 class FastHeartView(StreamView):
-    """Beat fast, for a test that does not wait for 15 seconds."""
+    """A view with a fast heartbeat, so that a test need not wait for 15 seconds."""
 
     heartbeat = 0.05
 
@@ -262,7 +264,7 @@ def test_a_silent_run_has_a_heartbeat_under_asgi(coder: User) -> None:
     parts: list[bytes] = []
 
     async def testapp_wait() -> None:
-        """Wait until two have been seen."""
+        """Wait until two heartbeats have been seen."""
         while parts.count(HEARTBEAT) < 2:
             await asyncio.sleep(0.01)
 
@@ -290,7 +292,7 @@ def test_a_silent_run_has_a_heartbeat_under_wsgi(coder: User) -> None:
     beats = 0
 
     async def testapp_wait() -> None:
-        """Wait until two have been seen."""
+        """Wait until two heartbeats have been seen."""
         while beats < 2:
             await asyncio.sleep(0.01)
 
@@ -339,7 +341,7 @@ def asgi_server() -> Iterator[str]:
 
 
 async def frames(answer: httpx.Response) -> AsyncIterator[tuple[str, Any]]:
-    """Give the events of a live answer, each as soon as it is there."""
+    """Yield the events of a live answer, each as soon as it arrives."""
     text = ""
     async for part in answer.aiter_text():
         text += part
@@ -431,7 +433,7 @@ async def test_a_client_that_leaves_ends_the_sandbox_under_asgi(
             async for name, _ in events:
                 if name == "output":
                     break
-            # By now the code has come to what it does, or does so meanwhile.
+            # By now the code has reached its ending, or will soon.
             await asyncio.sleep(0.2)
             assert is_running(sandboxes.pids[0])
         gone = await asyncio.to_thread(wait_until, lambda: not is_running(sandboxes.pids[0]))
@@ -454,7 +456,7 @@ async def test_a_client_that_leaves_ends_the_sandbox_under_asgi(
 async def test_a_client_that_leaves_ends_the_sandbox_under_wsgi(
     coder_headers: dict[str, str], sandboxes: Sandboxes, endless_tool: list[str], end: str
 ) -> None:
-    """The server notices when it writes, which is a heartbeat where the code is silent."""
+    """The server notices when it writes, and it writes a heartbeat where the code is silent."""
     with wsgi_serves(get_wsgi_application()) as address:
         async with httpx.AsyncClient(headers=coder_headers) as client:
             async with client.stream(

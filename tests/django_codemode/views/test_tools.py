@@ -63,18 +63,18 @@ def test_nothing_is_listed_for_those_who_may_not_execute() -> None:
 
 
 class OrdersMixin:
-    """Offer a part of the tools."""
+    """A part of the tools, for a view."""
 
     def get_tools(self, request: HttpRequest) -> Iterable[str]:
         return ["testapp.*", "list_orders"]
 
 
 class OrdersToolsView(OrdersMixin, ToolsView):
-    """List that part."""
+    """A view that lists that part."""
 
 
 class OrdersExecuteView(OrdersMixin, ExecuteView):
-    """Execute with that part."""
+    """A view that executes with that part."""
 
     seconds = 20.0
 

@@ -1,7 +1,8 @@
-"""Be a process of another system: ``other_system.py SYSTEM URL KEY`` uses Codemode without Linux's own.
+"""A process of another system: ``other_system.py SYSTEM URL KEY`` runs Codemode without Linux's own
+features.
 
-What the system lacks is hidden before anything of Codemode is imported. Other packages are
-imported before that: they have versions of their own for that system.
+What the system lacks is hidden before any module of Codemode is imported. Other packages are
+imported before that, because they have versions for that system.
 """
 
 from __future__ import annotations
@@ -52,9 +53,9 @@ ATTRIBUTES = {
 
 
 def become(system: str) -> None:
-    """Hide what the system lacks, which on Windows includes what macOS lacks."""
+    """Hide what the system lacks; what macOS lacks, Windows lacks too."""
     for name in MODULES[system]:
-        sys.modules[name] = None  # type: ignore[assignment]  # how an import is refused
+        sys.modules[name] = None  # type: ignore[assignment]  # makes its import fail
     for module, lacking in ATTRIBUTES.items():
         names = lacking["darwin"].split()
         if system == "win32":
@@ -65,7 +66,7 @@ def become(system: str) -> None:
 
 
 def use(url: str, key: str) -> None:
-    """Import all that is public, and execute on a remote executor by both halves."""
+    """Import every public name, and execute on a remote executor by both halves."""
     import codemode
 
     for name in codemode.__all__:
@@ -95,7 +96,7 @@ def use(url: str, key: str) -> None:
 
 
 def start_executors() -> None:
-    """Try what cannot be done there."""
+    """Try to start executors, which is impossible there."""
     from codemode import Codemode, ExecutorConnectionError
 
     with Codemode() as facade:

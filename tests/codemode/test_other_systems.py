@@ -1,4 +1,4 @@
-"""Promises for systems that have no sandbox: macOS and Windows, without what each lacks."""
+"""Promises for macOS and Windows, which have no sandbox and lack other features of Linux."""
 
 from __future__ import annotations
 

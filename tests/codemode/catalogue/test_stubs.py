@@ -1,4 +1,4 @@
-"""The stub says what executed code may call, in types that it really gets."""
+"""The stubs show what executed code may call, with the types that the code really gets."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def line_of(stub: str, beginning: str) -> str:
     return next(line for line in stub.splitlines() if line.strip().startswith(beginning))
 
 
-def test_records_are_the_dicts_that_code_gets_and_gives() -> None:
+def test_records_are_the_dicts_that_code_receives_and_passes() -> None:
     stub = stubs(basket=basket)
 
     assert "class Money(TypedDict):\n    amount: Decimal\n    currency: str\n" in stub
@@ -119,7 +119,7 @@ def test_functions_have_their_kind_parameters_and_docs() -> None:
     assert "class Row(TypedDict):\n    id: int\n    note: NotRequired[str]\n" in stub
 
 
-def test_what_no_code_can_know_is_any() -> None:
+def test_unknown_types_are_any() -> None:
     stub = stubs(untyped=untyped, unknown=unknown)
 
     assert line_of(stub, "def untyped") == "def untyped(value: Any) -> Any:"
@@ -128,7 +128,7 @@ def test_what_no_code_can_know_is_any() -> None:
     )
 
 
-def test_names_of_tools_hide_no_type() -> None:
+def test_names_of_tools_do_not_hide_types() -> None:
     stub = stubs(orders__list=rows, orders__int=odd, orders__date=unknown, Row=untyped)
 
     assert "from datetime import date as _date, datetime" in stub
@@ -146,7 +146,7 @@ CASES: dict[str, dict[str, object]] = {
 }
 
 
-def test_a_type_checker_takes_every_stub_and_finds_wrong_calls(tmp_path: Path) -> None:
+def test_a_type_checker_accepts_every_stub_and_finds_wrong_calls(tmp_path: Path) -> None:
     for number, tools in enumerate(CASES.values()):
         (tmp_path / f"case{number}.pyi").write_text(stubs(**tools), "utf-8")
     (tmp_path / "used.py").write_text(
@@ -173,11 +173,11 @@ def test_a_type_checker_takes_every_stub_and_finds_wrong_calls(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_stub_is_python(name: str) -> None:
+def test_every_stub_is_valid_python(name: str) -> None:
     compile(stubs(**CASES[name]), name, "exec")
 
 
-def test_a_record_is_a_tool_s_own_class_not_its_namesake() -> None:
+def test_a_record_of_a_tool_is_its_own_class_and_not_a_namesake() -> None:
     def other() -> Any:
         """Give another Money."""
 

@@ -1,4 +1,4 @@
-"""Both halves of the client run tools as they promise: where, when and in which context."""
+"""Both halves of the client run tools as promised: where, when and in which context."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_tools_still_running_at_the_end_are_cancelled(
     register(codemode, endless)
     codemode.registry.register_tool("begun", begun.wait)
     code = f"import asyncio, time\ntask = asyncio.ensure_future(endless())\nawait begun()\n{ending}"
-    # The time must be enough for all that comes before the ending.
+    # Long enough for everything before the ending.
     result = half.run(codemode, code, execution_timeout=3 if status == "timeout" else 60)
     assert result.status == status
     assert ends == ["finally"]
@@ -135,7 +135,7 @@ def test_tools_still_running_at_the_end_are_cancelled(
 
 @pytest.fixture
 def web_address() -> Iterator[str]:
-    """Give the address of a real web server that counts its requests' connections."""
+    """Yield the address of a real web server that returns the port of each request's connection."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -270,7 +270,7 @@ def test_pool_tools_that_have_not_begun_do_not_run_after_the_end(
     waiting = [call for call in result.tool_calls if call.outcome == "cancelled"]
     assert len(waiting) > 0
     go.set()
-    # What still waits would be served before this one.
+    # Calls that still wait would be served before this one.
     assert half.run(codemode, "slow(99)").ok
     assert begun[MAX_SHARE_THREADS:] == [99]
 
@@ -279,7 +279,7 @@ note_variable: contextvars.ContextVar[str] = contextvars.ContextVar("note", defa
 
 
 @pytest.mark.parametrize("call", ["set_it", "await set_async", "set_in_pool"])
-def test_what_a_tool_sets_nobody_else_sees(codemode: Codemode, half: Half, call: str) -> None:
+def test_what_a_tool_sets_is_seen_by_nobody_else(codemode: Codemode, half: Half, call: str) -> None:
     seen: list[str] = []
 
     def set_it(value: str) -> None:
@@ -402,15 +402,15 @@ def test_one_client_serves_threads_and_loops_at_once(codemode: Codemode) -> None
 
 
 class Stop(BaseException):
-    """Be no ordinary failure, like the ones of test runners."""
+    """An exception that is not an Exception, like those of test runners."""
 
 
 @pytest.mark.parametrize("kind", ["async", "pool", "sync"])
-def test_what_is_no_ordinary_failure_reaches_the_caller_at_once(
+def test_an_error_that_is_not_an_exception_reaches_the_caller_at_once(
     codemode: Codemode, half: Half, kind: str
 ) -> None:
     def stop() -> None:
-        time.sleep(0.01)  # so that its end is waited for
+        time.sleep(0.01)  # long enough for the run to wait for it
         raise Stop
 
     async def stop_async() -> None:
@@ -433,14 +433,14 @@ def test_what_is_no_ordinary_failure_reaches_the_caller_at_once(
         ("1", {"a b": 1}, "expected a Python identifier"),
     ],
 )
-def test_what_cannot_be_sent_is_refused_in_clear_words(
+def test_an_invalid_request_is_refused_with_a_clear_message(
     codemode: Codemode, half: Half, code: Any, inputs: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InvalidRequestError, match=message):
         half.run(codemode, code, inputs=inputs)
 
 
-async def test_a_large_result_becomes_text_beside_the_loop(
+async def test_a_large_result_becomes_text_outside_the_loop(
     codemode: Codemode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[int] = []
@@ -474,14 +474,14 @@ def test_a_time_that_no_clock_can_count_is_refused_at_once(
 
 
 @pytest.mark.parametrize("name", TIMES)
-def test_the_longest_time_is_for_the_executor_to_refuse(
+def test_the_longest_time_is_refused_by_the_executor(
     codemode: Codemode, half: Half, name: str
 ) -> None:
     with pytest.raises(ExecutorRequestError, match=f"{name}=.* above this executor's ceiling"):
         with_time(codemode, half, name, MAX_SECONDS)
 
 
-def test_the_longest_time_is_for_the_executor_to_refuse_in_a_session(codemode: Codemode) -> None:
+def test_the_longest_time_of_a_session_is_refused_by_the_executor(codemode: Codemode) -> None:
     with (
         codemode.session() as session,
         pytest.raises(ExecutorRequestError, match="above this executor's ceiling"),

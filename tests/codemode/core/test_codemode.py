@@ -1,4 +1,4 @@
-"""The facade gives a model's text, and takes inputs, tools and values as promised."""
+"""The facade returns a model's text, and takes inputs, tools and values as promised."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from tests.support.processes import ExecutorProcess
         ("def f():\n    global result\n    result = 'from f'\nf()", "from f"),
     ],
 )
-def test_execute_gives_text_for_a_model(codemode: Codemode, code: str, text: str) -> None:
+def test_execute_returns_text_for_a_model(codemode: Codemode, code: str, text: str) -> None:
     got = codemode.execute(code)
     assert got == text or json.loads(got) == json.loads(text)
     assert asyncio.run(codemode.execute_async(code)) == got
@@ -77,7 +77,7 @@ VALUES: list[Any] = [
 ]
 
 
-def test_values_make_the_whole_round(codemode: Codemode, half: Half) -> None:
+def test_values_survive_the_round_trip(codemode: Codemode, half: Half) -> None:
     codemode.registry.register_tool("echo", lambda value: value)
     code = "[(echo(value), type(value).__name__) for value in values]"
     result = half.run(codemode, code, inputs={"values": VALUES})
@@ -115,7 +115,7 @@ def test_inputs_are_globals_of_the_code(codemode: Codemode, half: Half) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "1a", "a b", "class", "__builtins__", "a.b"])
-def test_input_that_is_no_variable_is_refused(codemode: Codemode, half: Half, name: str) -> None:
+def test_input_that_is_not_a_variable_is_refused(codemode: Codemode, half: Half, name: str) -> None:
     with pytest.raises(ConfigurationError, match="inputs has the name"):
         half.run(codemode, "1", inputs={name: 1})
 
@@ -170,7 +170,7 @@ def test_execution_error_can_be_pickled(codemode: Codemode) -> None:
     assert copy.result == caught.value.result
 
 
-def test_usage_tells_what_the_run_took(codemode: Codemode, half: Half) -> None:
+def test_usage_reports_what_the_run_took(codemode: Codemode, half: Half) -> None:
     codemode.registry.register_tool("add", lambda a, b: a + b)
     code = (
         "import time\nadd(1, 2)\nprint('x' * 99)\ntime.sleep(0.1)\n"
@@ -185,7 +185,7 @@ def test_usage_tells_what_the_run_took(codemode: Codemode, half: Half) -> None:
     assert usage.max_rss_bytes > 1_000_000
 
 
-async def test_both_kinds_of_blocks_close(executor: ExecutorProcess) -> None:
+async def test_both_kinds_of_with_blocks_close_the_client(executor: ExecutorProcess) -> None:
     config = ClientConfig(executor_url=executor.url)
     async with Codemode.from_client_config(config) as one:
         assert await one.execute_async("1") == "1"
@@ -211,7 +211,7 @@ def test_registry_may_be_shared_by_clients(executor: ExecutorProcess) -> None:
 def test_facades_that_share_a_client_keep_their_tools(
     executor: ExecutorProcess, half: Half
 ) -> None:
-    """What an execution of one may call is not decided by what else was made of its client."""
+    """Other facades of the same client do not change which tools an execution may call."""
     registries = {name: ComponentRegistry() for name in ("acme", "zoo")}
     for name, registry in registries.items():
         registry.register_tool("whose", lambda name=name: name)

@@ -45,9 +45,9 @@ def test_a_context_cannot_be_changed() -> None:
     with pytest.raises(AttributeError, match="immutable"):
         del context._variables
     with pytest.raises(TypeError):
-        context.variables["tenant"] = "evil"  # type: ignore[index]  # what is tested
+        context.variables["tenant"] = "evil"  # type: ignore[index]  # the point
     with pytest.raises(TypeError):
-        context["tenant"] = "evil"  # type: ignore[index]  # what is tested
+        context["tenant"] = "evil"  # type: ignore[index]  # the point
 
 
 def test_contexts_are_equal_by_value_and_not_hashable() -> None:
@@ -80,16 +80,16 @@ def test_contexts_travel_by_pickle_and_copy() -> None:
 
 def test_names_must_be_texts() -> None:
     with pytest.raises(TypeError, match="variable 1 is a int"):
-        RuntimeContext({1: "x"})  # type: ignore[dict-item]  # what is tested
+        RuntimeContext({1: "x"})  # type: ignore[dict-item]  # the point
 
 
 def test_only_a_runtime_context_can_be_current() -> None:
     with pytest.raises(TypeError, match=r"expected RuntimeContext"):
-        set_current_context({"a": 1})  # type: ignore[arg-type]  # what is tested
+        set_current_context({"a": 1})  # type: ignore[arg-type]  # the point
     assert get_current_context() is None
 
 
-def test_use_context_restores_the_former_one_also_after_an_error() -> None:
+def test_use_context_restores_the_former_context_even_after_an_error() -> None:
     outer, inner = RuntimeContext({"a": 1}), RuntimeContext({"b": 1})
     with use_context(outer):
         with contextlib.suppress(KeyError), use_context(inner):

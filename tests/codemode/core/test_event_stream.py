@@ -1,4 +1,4 @@
-"""A stream tells what happens as it happens, and its end is the run's end."""
+"""A stream reports events as they happen, and its end is the run's end."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_events_arrive_before_the_run_has_ended(codemode: Codemode) -> None:
 
     codemode.registry.register_tool("see", see)
     codemode.registry.register_tool("is_asked", is_asked)
-    # A call takes along what was printed before it: there is none between a print and its event.
+    # A call flushes earlier output. There is therefore no call between a print and its event.
     code = (
         "import threading\nsaw = []\nfor n in range(3):\n"
         "    thread = threading.Thread(target=lambda: saw.append(see(n)))\n"
@@ -135,7 +135,7 @@ def test_events_arrive_while_an_async_tool_is_in_flight(codemode: Codemode, half
             note(event)
     else:
         asyncio.run(watch())
-    # What is printed while the executor is busy comes in one event.
+    # Output that is printed while the executor is busy arrives as one event.
     assert [kind for kind, _ in itertools.groupby(seen)] == [
         "started",
         "tool_call_started",
@@ -251,7 +251,7 @@ def cancelled(result: ExecutionResult) -> bool:
 def test_a_stream_that_is_being_read_is_cancelled_by_another_thread(
     codemode: Codemode, end: str
 ) -> None:
-    """While its reader waits for the next event, and gets a last one."""
+    """Its reader waits for the next event, and receives a last one."""
     names: list[str] = []
     stream = codemode.stream(ENDLESS.format(more=""), execution_timeout=600)
 
@@ -310,7 +310,9 @@ def test_a_stream_that_is_cancelled_before_its_first_step_sends_nothing(
     assert calls == []
 
 
-async def test_a_block_of_one_half_ends_what_the_other_half_reads(codemode: Codemode) -> None:
+async def test_a_with_block_of_one_half_ends_a_stream_that_the_other_half_reads(
+    codemode: Codemode,
+) -> None:
     names: list[str] = []
     with codemode.stream(ENDLESS.format(more=""), execution_timeout=600) as stream:
         async for event in stream:
@@ -321,7 +323,7 @@ async def test_a_block_of_one_half_ends_what_the_other_half_reads(codemode: Code
 
 
 def test_a_run_of_a_session_is_cancelled_by_another_thread(codemode: Codemode) -> None:
-    """With the session; once the run has ended, nothing is left to be cancelled."""
+    """The session ends with the run. Cancelling a run that has ended does nothing."""
     with codemode.session() as session:
         done = session.stream("x = 1")
         list(done)

@@ -97,7 +97,7 @@ def test_a_name_cannot_be_a_namespace_too() -> None:
     registry.register_tool("orders", get)
 
 
-def test_unregistering_what_is_not_there_is_refused_with_a_hint() -> None:
+def test_unregistering_an_unknown_tool_is_refused_with_a_hint() -> None:
     with pytest.raises(
         ToolRegistrationError, match=r"'gett' is not registered; did you mean 'get'"
     ):
@@ -114,7 +114,7 @@ def test_a_snapshot_does_not_change() -> None:
     assert list(snapshot) == ["a"]
     assert list(registry.tools) == ["b"]
     with pytest.raises(TypeError):
-        snapshot["c"] = snapshot["a"]  # type: ignore[index]  # what is tested
+        snapshot["c"] = snapshot["a"]  # type: ignore[index]  # the point
 
 
 def test_threads_register_at_once_and_readers_see_whole_registries() -> None:
@@ -149,7 +149,7 @@ def test_threads_register_at_once_and_readers_see_whole_registries() -> None:
     assert not torn
 
 
-def test_of_many_threads_that_want_one_name_one_wins() -> None:
+def test_one_of_many_threads_that_register_one_name_wins() -> None:
     registry = ComponentRegistry()
     start = threading.Barrier(8)
     refused: list[str] = []
@@ -191,7 +191,7 @@ def test_select_takes_all_none_names_and_namespaces() -> None:
         ([7], "has 7, a int"),
     ],
 )
-def test_select_refuses_what_is_not_there(names: Any, text: str) -> None:
+def test_select_refuses_unknown_names(names: Any, text: str) -> None:
     with pytest.raises(ConfigurationError, match=text):
         registry_of("orders.get", "mail").select(names)
 
@@ -233,7 +233,7 @@ async def test_tools_without_permission_are_not_visible(
         assert checker.thread != threading.get_ident(), "the ORM must not run on the loop"
 
 
-def test_a_checker_that_breaks_refuses_and_is_heard(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_checker_that_breaks_refuses_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     registry = ComponentRegistry()
     registry.register_tool(None, refund)
     registry.permission_checker = Checker(RuntimeError("no database"))
@@ -243,7 +243,7 @@ def test_a_checker_that_breaks_refuses_and_is_heard(caplog: pytest.LogCaptureFix
 
 
 class TestContextLoader:
-    """Be sure that what only sync code can load is loaded before a run, where it may be."""
+    """Values that only sync code can load, loaded before a run on a thread that may load them."""
 
     def setup_method(self) -> None:
         self.registry = ComponentRegistry()
@@ -261,7 +261,7 @@ class TestContextLoader:
 
         assert self.threads == [threading.get_ident()]
 
-    async def test_a_task_leaves_it_to_the_thread_for_sync_code(self) -> None:
+    async def test_a_task_loads_on_the_thread_for_sync_code(self) -> None:
         await self.registry.load_async(self.context)
         await self.registry.load_async(RuntimeContext())
 
@@ -321,7 +321,7 @@ def test_a_context_block_is_for_one_use_at_a_time() -> None:
     assert get_current_context() is None
 
 
-async def test_the_decorator_adds_in_each_call_sync_and_async() -> None:
+async def test_the_decorator_adds_to_the_context_in_each_sync_and_async_call() -> None:
     registry = ComponentRegistry()
 
     @registry.context(b=2)

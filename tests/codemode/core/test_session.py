@@ -1,4 +1,4 @@
-"""A session is one sandbox for several runs, bound to what it was opened with."""
+"""A session is one sandbox for several runs, bound to the context and tools of its opening."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Kind = Literal["sync", "async"]
 
 
 class Notebook:
-    """Be a session of either half, driven from sync tests by a loop of its own."""
+    """A session of either half, which a loop of its own drives from sync tests."""
 
     def __init__(self, codemode: Codemode, kind: Kind) -> None:
         self._codemode = codemode
@@ -50,7 +50,7 @@ class Notebook:
         assert self._session is not None
         if self._runner is None:
             return self._session.run(code, **options)
-        # A runner has a context of its own; a task of the caller's has the caller's.
+        # A runner has its own context. A task of the caller's would have the caller's context.
         context = contextvars.copy_context()
         return self._runner.run(self._session.run_async(code, **options), context=context)
 
@@ -178,7 +178,7 @@ async def test_concurrent_runs_are_refused_in_tasks(codemode: Codemode) -> None:
         ("while True: print('x' * 1000)", "limit"),
     ],
 )
-def test_what_kills_the_sandbox_ends_the_session(
+def test_the_death_of_the_sandbox_ends_the_session(
     notebook: Notebook, code: str, status: str
 ) -> None:
     assert notebook.run("1").value == 1
@@ -196,7 +196,7 @@ def test_timeout_is_per_run(notebook: Notebook) -> None:
 
 
 @pytest.mark.deep
-def test_an_executor_that_hangs_is_given_up(
+def test_an_executor_that_hangs_is_abandoned(
     own_executor: ExecutorProcess, kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(request, "_DEADLINE_SLACK", 0.0)
@@ -213,7 +213,7 @@ def test_an_executor_that_hangs_is_given_up(
             book.close()
         finally:
             os.kill(own_executor.pid, signal.SIGCONT)
-    assert caught.value.result is None  # it had not begun
+    assert caught.value.result is None  # the run had not begun
 
 
 def test_later_run_above_a_ceiling_is_refused(notebook: Notebook) -> None:
@@ -245,7 +245,7 @@ def test_cpu_is_a_total_of_the_session(codemode: Codemode, notebook: Notebook) -
     notebook.open()
     burn = "import time\nend = time.process_time() + 0.2\nwhile time.process_time() < end: pass"
     runs = [notebook.run(burn)]
-    # The kernel counts by its ticks, which are ahead or behind.
+    # The kernel counts CPU time in ticks, ahead of or behind the real time.
     while runs[-1].ok and len(runs) < 20:
         runs.append(notebook.run(burn))
     assert len(runs) > 2

@@ -14,8 +14,8 @@ from tests.support.embedded_host import leftovers
 def folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
-    """Give the temporary folder of the test's embedded executors; they must leave nothing in it."""
-    tmp_path_factory.getbasetemp()  # made on first use, and not in here
+    """Yield the temporary folder of the test's embedded executors; they must leave it empty."""
+    tmp_path_factory.getbasetemp()  # created on first use, which must not be in this folder
     # Not tmp_path: its name is too long for a socket.
     with tempfile.TemporaryDirectory(prefix="cm-test-") as name:
         monkeypatch.setattr("tempfile.tempdir", name)
@@ -25,6 +25,6 @@ def folder(
 
 @pytest.fixture
 def own(folder: Path) -> Iterator[Codemode]:
-    """Give a facade with an executor of its own."""
+    """Yield a facade with an executor of its own."""
     with Codemode() as codemode:
         yield codemode

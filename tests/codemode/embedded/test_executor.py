@@ -32,7 +32,7 @@ def test_the_folder_and_the_socket_are_the_users_alone(own: Codemode, folder: Pa
     assert stat.S_IMODE((private / "executor.log").stat().st_mode) == 0o600
 
 
-def test_it_outlives_the_thread_of_the_first_use(own: Codemode) -> None:
+def test_the_executor_outlives_the_thread_of_the_first_use(own: Codemode) -> None:
     thread = threading.Thread(target=own.run, args=("1",))
     thread.start()
     thread.join()
@@ -42,7 +42,9 @@ def test_it_outlives_the_thread_of_the_first_use(own: Codemode) -> None:
     assert running(own) == pid
 
 
-def test_a_first_use_by_eight_threads_at_once_starts_one(own: Codemode, folder: Path) -> None:
+def test_a_first_use_by_eight_threads_at_once_starts_one_executor(
+    own: Codemode, folder: Path
+) -> None:
     barrier = threading.Barrier(8)
 
     def use(number: int) -> object:
@@ -64,7 +66,7 @@ def test_two_clients_have_an_executor_each(own: Codemode) -> None:
     assert own.run("3").value == 3
 
 
-def test_close_leaves_no_process_no_zombie_no_folder(folder: Path) -> None:
+def test_close_leaves_no_process_zombie_or_folder(folder: Path) -> None:
     descriptors = open_descriptors(os.getpid())
     own = Codemode()
     own.run("1")
@@ -73,7 +75,7 @@ def test_close_leaves_no_process_no_zombie_no_folder(folder: Path) -> None:
     assert not psutil.pid_exists(pids[0])
     assert all_gone(pids)
     assert leftovers(folder) == []
-    # gRPC keeps a few of its own for the whole process.
+    # gRPC keeps a few descriptors for the whole process.
     with Codemode() as again:
         again.run("1")
     before = open_descriptors(os.getpid())
@@ -143,7 +145,7 @@ def test_a_killed_executor_is_replaced_at_the_next_use(
     assert f"the embedded executor {first} has died" in caplog.text
 
 
-def test_a_forgotten_client_takes_its_executor_along(folder: Path) -> None:
+def test_the_executor_of_a_dropped_client_ends(folder: Path) -> None:
     own = Codemode()
     own.run("1")
     pids = family(running(own))
@@ -151,13 +153,15 @@ def test_a_forgotten_client_takes_its_executor_along(folder: Path) -> None:
     gc.collect()
     assert all_gone(pids[1:])
     assert wait_until(lambda: leftovers(folder) == [])
-    # The next one to start or end reaps it.
+    # The next client that starts or stops an executor reaps this one.
     with Codemode() as other:
         other.run("1")
     assert not psutil.pid_exists(pids[0])
 
 
-def test_blocked_signals_of_the_starting_thread_do_not_reach_it(own: Codemode) -> None:
+def test_signals_blocked_in_the_starting_thread_are_not_blocked_in_the_executor(
+    own: Codemode,
+) -> None:
     blocked = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
 
     def use() -> None:
@@ -172,7 +176,7 @@ def test_blocked_signals_of_the_starting_thread_do_not_reach_it(own: Codemode) -
     assert wait_until(lambda: embedded(own).pid is None)
 
 
-def test_a_temporary_folder_with_a_long_path_is_no_obstacle(
+def test_a_temporary_folder_with_a_long_path_works(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     deep = tmp_path / ("long" * 25) / ("longer" * 20)

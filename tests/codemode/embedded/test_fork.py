@@ -10,8 +10,8 @@ from tests.support.embedded_host import all_gone, leftovers, run_program
 from tests.support.marks import deep_except
 from tests.support.processes import wait_until
 
-# Warnings are errors in these programs, and Python warns of a fork with threads
-# alive: that is what they are about.
+# Warnings are errors in these programs. Python's warning of a fork with live threads is ignored,
+# because such forks are what these programs test.
 BEGIN = """
 import asyncio, os, signal, sys, threading, time, warnings
 from codemode import Codemode
@@ -63,11 +63,11 @@ print(*pids)
 
 
 def run_forking(folder: Path, body: str, expected: int) -> None:
-    """Run a program that puts the executors it has met into ``pids``."""
+    """Run a program that collects the process ids of its executors in ``pids``."""
     executors = run_program(
         f"{BEGIN}\nexpected = {expected}\n{body}\n{END}",
         folder,
-        # gRPC tells of a fork during a call, and of nothing else.
+        # gRPC prints this for a fork during a call, and nothing else is allowed.
         says="skipping fork() handlers",
     )
     assert all_gone([int(pid) for pid in executors.split()])
@@ -155,7 +155,7 @@ assert sync_half(2) == mine
     run_forking(folder, body, 2)
 
 
-def test_the_end_of_a_forgotten_client_in_a_child_is_not_the_parents_end(folder: Path) -> None:
+def test_dropping_the_client_in_a_child_does_not_end_the_parents_executor(folder: Path) -> None:
     body = """
 def forget():
     global codemode
@@ -174,7 +174,7 @@ assert sync_half(2) == mine
 
 
 @pytest.mark.deep
-def test_a_grandchild_has_its_own(folder: Path) -> None:
+def test_a_grandchild_has_its_own_executor(folder: Path) -> None:
     body = """
 pids.add(sync_half(1))
 

@@ -1,4 +1,4 @@
-"""An embedded executor ends with its process, however that ends."""
+"""An embedded executor ends with its process, however the process ends."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ ENDS = {
 @pytest.mark.parametrize(
     "end", deep_except(ENDS.values(), ENDS["sys.exit"], ENDS["os._exit in a run"]), ids=ENDS
 )
-def test_it_is_gone_with_a_process_that_does_not_close(folder: Path, end: str) -> None:
+def test_the_executor_ends_with_a_process_that_does_not_close(folder: Path, end: str) -> None:
     executor = int(run_program(START + end, folder))
     assert all_gone([executor])
     assert wait_until(lambda: leftovers(folder) == [])
 
 
-def test_a_process_ends_where_a_thread_of_grpc_had_its_locks(folder: Path) -> None:
-    """The end of the interpreter stops gRPC's threads anywhere, also where they hold a lock."""
+def test_a_process_ends_even_when_a_thread_of_grpc_holds_its_locks(folder: Path) -> None:
+    """The end of the interpreter stops gRPC's threads anywhere, even where they hold a lock."""
     source = (
         START
         + """
@@ -167,7 +167,7 @@ except ChildProcessError:
 
 
 @pytest.mark.deep
-def test_nothing_is_said_on_stderr_by_any_use(folder: Path) -> None:
+def test_no_use_prints_anything_on_stderr(folder: Path) -> None:
     source = (
         START
         + """
@@ -198,7 +198,7 @@ elif sys.argv[1] == "close_async":
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_a_user_without_rights_can_use_it() -> None:
+def test_an_unprivileged_user_can_use_the_executor() -> None:
     nobody = 65534
     python = Path(sys.executable).resolve()
     if not os.access(ROOT, os.R_OK | os.X_OK) or not _open_to_all(ROOT, python):
@@ -229,7 +229,7 @@ def _open_to_all(*paths: Path) -> bool:
     )
 
 
-def test_sigterm_to_the_parent_ends_it_too(folder: Path) -> None:
+def test_sigterm_to_the_parent_ends_the_executor_too(folder: Path) -> None:
     with subprocess.Popen(
         command(START + "time.sleep(600)"), env=environment(folder), stdout=subprocess.PIPE
     ) as parent:

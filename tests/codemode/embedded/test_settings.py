@@ -1,4 +1,4 @@
-"""What reaches an embedded executor, and what must not."""
+"""The settings that reach an embedded executor, and what must not reach it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECRETS = {"DATABASE_PASSWORD": "hunter2-db", "CODEMODE_EXECUTOR_API_KEY": "hunt
 
 
 def settled_family(own: Codemode) -> list[int]:
-    """Return the executor, its zygote and its warm children, once no child is on its way."""
+    """Return the executor, its zygote and its warm children, once no child is being forked."""
     pids: list[int] = []
 
     def settled() -> bool:
@@ -38,14 +38,14 @@ def settled_family(own: Codemode) -> list[int]:
 
 
 def visible(family: list[int]) -> list[int]:
-    """Leave out the processes that are locked down: only root may look into those."""
+    """Leave out the processes that are locked down: only root may inspect those."""
     seen = [pid for pid in family if os.access(f"/proc/{pid}/fd", os.R_OK)]
     assert seen == family or os.geteuid() != 0
     assert family[0] in seen, "the executor itself is its user's own"
     return seen
 
 
-def test_no_process_of_it_has_the_parents_secrets(
+def test_no_process_of_the_executor_has_the_parents_secrets(
     own: Codemode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in SECRETS.items():
@@ -57,7 +57,7 @@ def test_no_process_of_it_has_the_parents_secrets(
         assert b"hunter2" not in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
-def test_no_descriptor_of_the_parent_reaches_it(own: Codemode, tmp_path: Path) -> None:
+def test_no_descriptor_of_the_parent_reaches_the_executor(own: Codemode, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.touch()
     fd = os.open(secret, os.O_RDONLY)
@@ -80,7 +80,7 @@ def test_the_sandbox_sees_the_standard_library_only(own: Codemode) -> None:
     assert own.run("\n".join(line[4:] for line in code.splitlines())).value == []
 
 
-def test_the_executors_own_settings_reach_it(
+def test_the_executors_own_settings_reach_the_executor(
     own: Codemode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CODEMODE_EXECUTOR_POOL_SIZE", "3")
@@ -91,7 +91,7 @@ def test_the_executors_own_settings_reach_it(
     (zygote,) = psutil.Process(running(own)).children()
 
     def sandboxes() -> list[psutil.Process]:
-        # In tier A a guardian stands between the executor and the zygote.
+        # In tier A a guardian is between the executor and the zygote.
         return [child for child in zygote.children(recursive=True) if not child.children()]
 
     assert wait_until(lambda: len(sandboxes()) == 3)
@@ -102,10 +102,10 @@ def test_the_executors_own_settings_reach_it(
     [
         ("pool_size", "many"),
         ("max_concurrency_per_key", "0"),
-        ("max_queued_bytes", "1000"),  # no room for one execution's inputs
+        ("max_queued_bytes", "1000"),  # too small for one execution's inputs
     ],
 )
-def test_a_wrong_setting_is_told_with_its_name(
+def test_a_wrong_setting_is_named(
     own: Codemode, monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, value: str
 ) -> None:
     monkeypatch.setenv(f"CODEMODE_EXECUTOR_{name.upper()}", value)
@@ -130,7 +130,7 @@ def test_a_tier_below_the_minimum_is_refused_with_the_reason(
     assert leftovers(folder) == []
 
 
-def test_the_log_goes_to_the_file_that_was_asked_for(folder: Path, tmp_path: Path) -> None:
+def test_the_log_goes_to_the_configured_file(folder: Path, tmp_path: Path) -> None:
     log = tmp_path / "executor.log"
     log.write_text("of an earlier one\n")
     config = ClientConfig(executor_log_file=log)
@@ -150,7 +150,7 @@ def test_a_log_file_that_cannot_be_written_is_named(folder: Path, tmp_path: Path
         own.run("1")
 
 
-def test_a_python_that_does_not_work_shows_what_it_said(
+def test_the_error_of_a_broken_python_shows_its_stderr(
     own: Codemode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     broken = tmp_path / "python3"
@@ -165,7 +165,7 @@ def test_a_python_that_does_not_work_shows_what_it_said(
     assert own.run("6 * 7").value == 42
 
 
-def test_a_file_that_is_no_program_is_an_error_of_the_start(
+def test_a_file_that_is_not_a_program_is_an_error_at_the_start(
     own: Codemode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     broken = tmp_path / "python3"
@@ -180,14 +180,14 @@ def test_a_file_that_is_no_program_is_an_error_of_the_start(
     "executable",
     deep_except(["/usr/sbin/uwsgi", "", "python3", "/nowhere/python3"], "/usr/sbin/uwsgi"),
 )
-def test_it_starts_where_the_executable_is_not_python(
+def test_the_executor_starts_where_sys_executable_is_not_python(
     own: Codemode, monkeypatch: pytest.MonkeyPatch, executable: str
 ) -> None:
     monkeypatch.setattr(sys, "executable", executable)
     assert own.run("6 * 7").value == 42
 
 
-def test_a_python_of_another_version_is_not_taken(
+def test_a_python_of_another_version_is_not_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     other = tmp_path / "python3.9"
@@ -197,7 +197,7 @@ def test_a_python_of_another_version_is_not_taken(
     assert Path(find_python()).parent != tmp_path
 
 
-def test_no_python_at_all_is_told_with_the_fix(
+def test_the_error_of_a_missing_python_shows_the_fix(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/usr/sbin/uwsgi")
@@ -214,7 +214,7 @@ def test_modules_of_the_project_do_not_hide_those_of_the_executor(
 ) -> None:
     for name in ("grpc", "random", "asyncio", "pydantic", "cbor2", "json", "signal"):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('the wrong module')\n")
-    # As under a server that puts the project's folder on the path once all is loaded.
+    # As under a server that adds the project's folder to the path once everything is loaded.
     source = """
 import os, sys
 from codemode import Codemode

@@ -47,7 +47,7 @@ def everything(
     either: int | str = 1,
     many: list[int | str] | None = None,
     flag: bool = False,
-    name: str = None,  # type: ignore[assignment]  # noqa: RUF013 - as many write it
+    name: str = None,  # type: ignore[assignment]  # noqa: RUF013 - a common way to write it
 ) -> None: ...
 
 
@@ -99,7 +99,7 @@ def test_left_out_arguments_keep_the_functions_own_defaults() -> None:
         ({"zzz": 1}, "there is no argument 'zzz'."),
     ],
 )
-def test_wrong_arguments_are_told_in_plain_words(arguments: dict[str, Any], text: str) -> None:
+def test_wrong_arguments_are_explained_in_plain_words(arguments: dict[str, Any], text: str) -> None:
     with pytest.raises(InvalidArguments) as caught:
         EVERYTHING.validate(arguments)
 
@@ -121,7 +121,7 @@ def test_missing_arguments_are_named() -> None:
     )
 
 
-def test_many_faults_stay_one_short_message() -> None:
+def test_many_faults_give_one_short_message() -> None:
     with pytest.raises(InvalidArguments, match="there may be more") as caught:
         EVERYTHING.validate({f"x{number}" * 100: "y" * 10_000 for number in range(100)})
 
@@ -145,7 +145,7 @@ FLOODS: list[Any] = [
 
 
 @pytest.mark.parametrize("number", range(len(FLOODS)))
-def test_floods_of_faults_are_answered_in_short_and_in_time(number: int) -> None:
+def test_floods_of_faults_get_a_short_and_prompt_answer(number: int) -> None:
     began = time.thread_time()
     with pytest.raises(InvalidArguments) as caught:
         EVERYTHING.validate(FLOODS[number])
@@ -166,7 +166,7 @@ def test_extra_arguments_are_checked_by_the_hint_of_kwargs() -> None:
 
 
 @pytest.mark.parametrize("text", ["1E+999999999", " -1.5e0_100001 ", "9" * 200_000])
-def test_a_text_makes_no_larger_decimal_than_a_value_could(text: str) -> None:
+def test_a_text_makes_no_larger_decimal_than_a_value_can(text: str) -> None:
     def pay(price: Decimal, others: list[Priced] | None = None, note: str = "") -> None: ...
 
     made = make_tool("pay", pay)
@@ -177,7 +177,7 @@ def test_a_text_makes_no_larger_decimal_than_a_value_could(text: str) -> None:
             made.validate(arguments)
 
 
-def test_a_validators_value_error_speaks_for_itself() -> None:
+def test_the_message_of_a_validators_value_error_is_kept() -> None:
     def even(value: int) -> int:
         if value % 2:
             raise ValueError("must be even")
@@ -191,14 +191,14 @@ def test_a_validators_value_error_speaks_for_itself() -> None:
         make_tool("t", tool).validate({"x": 3})
 
 
-def test_parameter_names_of_pydantic_are_no_problem() -> None:
+def test_parameters_may_have_the_names_of_pydantic_attributes() -> None:
     def odd(schema: int, copy: int, model_config: int, _hidden: int = 1) -> None: ...
 
     arguments = {"schema": 1, "copy": 2, "model_config": 3, "_hidden": 4}
     assert make_tool("odd", odd).validate(arguments) == arguments
 
 
-def test_refusals_survive_pickling_and_know_their_kind() -> None:
+def test_refusals_survive_pickling_and_keep_their_kind() -> None:
     refused = pickle.loads(pickle.dumps(InvalidArguments("no")))
 
     assert (type(refused), str(refused), refused.kind) == (
@@ -211,4 +211,4 @@ def test_refusals_survive_pickling_and_know_their_kind() -> None:
     with pytest.raises(
         ValueError, match="is not a kind of failure; expected one of error, unknown_tool"
     ):
-        ToolCallRefused("x", kind="nonsense")  # type: ignore[arg-type]  # what is tested
+        ToolCallRefused("x", kind="nonsense")  # type: ignore[arg-type]  # the point

@@ -42,7 +42,7 @@ def get_order(order_id: int, *, full: bool = False, size: Size = Size.SMALL) -> 
     return Order(number=order_id) if full and size is Size.SMALL else None
 
 
-def test_a_function_becomes_a_whole_record() -> None:
+def test_a_function_becomes_a_complete_record() -> None:
     made = make_tool("orders.get", get_order)
 
     assert made.description == "Find one order by its number."
@@ -82,7 +82,7 @@ def test_a_type_without_a_schema_leaves_it_empty() -> None:
     assert made.input_schema["properties"]["thing"] == {"default": None}
 
 
-def test_untyped_parameters_take_anything() -> None:
+def test_untyped_parameters_accept_anything() -> None:
     made = make_tool("echo", cast("Any", lambda text, times=1, **rest: (text, times, rest)))
 
     assert made.signature == "echo(text, times=1, **rest)"
@@ -120,7 +120,7 @@ class WithContext:
         raise AssertionError("run_with_context comes first")
 
 
-class Callable_:  # noqa: N801 - not the typing one
+class Callable_:  # noqa: N801 - differs from typing's
     def __call__(self, x: int) -> int:
         return x
 
@@ -165,7 +165,7 @@ async def test_run_with_context_gets_the_context_first_and_hides_it() -> None:
         (Plain().run, False),
     ],
 )
-def test_async_is_seen_through_every_form(obj: object, asynchronous: bool) -> None:
+def test_async_is_recognised_in_every_form(obj: object, asynchronous: bool) -> None:
     assert make_tool("x", obj).asynchronous is asynchronous
 
 
@@ -178,7 +178,7 @@ def test_asgiref_wrapped_functions_are_async() -> None:
     assert made.signature.startswith("x(order_id: int")
 
 
-def test_a_record_is_taken_as_it_is_and_can_be_renamed() -> None:
+def test_a_record_is_accepted_as_it_is_and_can_be_renamed() -> None:
     made = make_tool("x", get_order)
 
     assert make_tool(None, made) is made
@@ -214,7 +214,7 @@ def unresolvable_return() -> OnlyForCheckers:
 def uncheckable(x: Any) -> None: ...
 
 
-uncheckable.__annotations__["x"] = dict[str, any]  # type: ignore[valid-type]  # a common slip
+uncheckable.__annotations__["x"] = dict[str, any]  # type: ignore[valid-type]  # a common mistake
 
 
 class NeedsArguments:
@@ -244,7 +244,7 @@ class NoContext:
         (3, "neither a function nor an object with run"),
     ],
 )
-def test_what_cannot_be_a_tool_is_refused_with_the_fix(obj: object, text: str) -> None:
+def test_an_object_that_cannot_be_a_tool_is_refused_with_the_fix(obj: object, text: str) -> None:
     with pytest.raises(ToolRegistrationError, match=text):
         make_tool("x", obj)
 
@@ -260,7 +260,7 @@ def test_the_decorator_is_importable_whatever_was_imported_before() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_wrapper_is_judged_by_what_a_call_enters() -> None:
+def test_a_wrapper_of_a_generator_is_not_a_generator() -> None:
     def collected(function: Any) -> Any:
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> list[Any]:
@@ -278,7 +278,7 @@ def test_a_wrapper_is_judged_by_what_a_call_enters() -> None:
     assert made.signature == "count_to(to: int) -> Iterator[int]"
 
 
-def test_schemas_are_built_once_and_nobody_can_change_another_ones(
+def test_schemas_are_built_once_and_callers_get_copies(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def find(name: str) -> list[str]:

@@ -95,7 +95,7 @@ def test_a_subclass_inherits_the_permission_but_not_the_name() -> None:
     assert make_tool(None, Parent()).name == "parent"
 
 
-def test_a_partial_keeps_the_permission_and_hides_what_it_binds() -> None:
+def test_a_partial_keeps_the_permission_and_hides_the_arguments_that_it_binds() -> None:
     @tool(name="find", permission="x")
     def search(text: str, *, tenant: str) -> str:
         return f"{tenant}:{text}"
@@ -122,7 +122,7 @@ class Search:
 
 class SearchOfAcme(Search):
     __call__ = functools.partialmethod(Search.__call__, tenant="acme")
-    run = None  # type: ignore[assignment]  # what is called is the object
+    run = None  # type: ignore[assignment]  # the object itself is called
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ class SearchOfAcme(Search):
     ],
     ids=["keyword", "position", "async", "nested", "unbound", "object", "method", "member", "call"],
 )
-def test_no_call_gives_what_a_partial_binds(bound: Any) -> None:
+def test_no_call_can_pass_an_argument_that_a_partial_binds(bound: Any) -> None:
     made = make_tool("search", bound)
 
     assert made.signature.startswith("search(**filters")
@@ -175,7 +175,7 @@ def test_a_permission_survives_a_bound_method_and_an_override() -> None:
     for made in (make_tool("t", one) for one in inherited):
         assert (made.permission, made.thread_sensitive) == ("x", False)
     assert make_tool(None, Override).name == "override"
-    # A mark of its own says all there is to say.
+    # A mark of its own replaces the inherited mark entirely.
     assert make_tool("t", Refund().some).permission == "own"
     assert make_tool("t", Loosened).permission is None
 
@@ -204,13 +204,13 @@ def test_a_name_given_by_position_is_refused_with_the_fix() -> None:
 
 
 @pytest.mark.parametrize("obj", [3, len, object()])
-def test_what_cannot_be_marked_is_refused(obj: object) -> None:
+def test_an_object_that_cannot_be_marked_is_refused(obj: object) -> None:
     with pytest.raises(ToolRegistrationError, match="@tool cannot mark"):
         tool(obj)
 
 
 @pytest.mark.parametrize("none", ["", [], (), frozenset()])
-def test_a_permission_that_names_none_is_refused(none: object) -> None:
+def test_an_empty_permission_is_refused(none: object) -> None:
     @tool(permission=none)
     def refund() -> None: ...
 

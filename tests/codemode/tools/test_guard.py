@@ -1,4 +1,4 @@
-"""Arguments made to cost time or memory, each beside honest ones of its size."""
+"""Arguments made to cost time or memory, each compared with honest ones of its size."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from codemode.values import decode, encode
 from tests.support.collisions import PRIME, colliding_slots
 from tests.support.marks import deep_except
 
-# Costs are CPU time, which a busy machine stretches over many times as much of the clock.
+# Costs are CPU time. On a busy machine, the same CPU time takes many times longer by the clock.
 pytestmark = pytest.mark.timeout(600)
 
 SIZE = 64 * 1024
@@ -43,7 +43,7 @@ class Row(TypedDict):
 
 
 class Order(BaseModel):
-    """A record that no key is too few for, and with a set in it."""
+    """A record without required keys, with a set in it."""
 
     ids: set[int] = set()
     parts: list[Order] = []
@@ -209,7 +209,7 @@ def attempt(tool: Tool, data: bytes) -> dict[str, Any]:
 
 
 def cost(tool: Tool, data: bytes) -> float:
-    """Return the CPU seconds of decoding and checking, or of refusing."""
+    """Return the CPU seconds of decoding and checking the arguments, or of refusing them."""
     gc.collect()
     began = time.thread_time()
     attempt(tool, data)
@@ -244,13 +244,13 @@ def test_hostile_arguments_cost_what_honest_ones_cost(name: str) -> None:
     tool = taking(HINTS[name])
     most = max(0.03, 10 * max(cost(tool, data) for _, data in arguments(HONEST)))
     dear = [data for _, data in arguments(HOSTILE) if cost(tool, data) > most]
-    # Once more, lest a moment of the machine be taken for the value's.
+    # Measured twice, so that a short load of the machine is not mistaken for the value's cost.
     assert [data[:40] for data in dear if cost(tool, data) > most] == []
 
 
 @pytest.mark.parametrize("name", deep_except(HINTS, "list[int]", "Order"))
 def test_hostile_arguments_need_the_memory_of_honest_ones(name: str) -> None:
-    # Less of them, since counting makes it slow.
+    # Smaller arguments, because tracemalloc makes it slow.
     tool, size = taking(HINTS[name]), SIZE // 4
     most = max(peak(tool, data) for _, data in arguments(HONEST, size))
     peaks = {shape: peak(tool, data) for shape, data in arguments(HOSTILE, size)}
@@ -266,7 +266,7 @@ def test_a_guarded_validator_has_the_rules_of_its_hint(name: str) -> None:
         try:
             return validate(value)
         except (pydantic.ValidationError, TypeError) as error:
-            return type(error)  # TypeError is what older ones make of a Fraction of a list
+            return type(error)  # older pydantic raises TypeError for a Fraction of a list
 
     taken = 0
     for shape in HONEST.values():
@@ -278,7 +278,7 @@ def test_a_guarded_validator_has_the_rules_of_its_hint(name: str) -> None:
     assert taken
 
 
-def test_slots_are_looked_at_where_many_numbers_share_them() -> None:
+def test_numbers_that_share_hash_slots_are_refused() -> None:
     tool = taking(list[int])
     keys = colliding_slots(15)
     with pytest.raises(InvalidArguments, match="argument 'x' must not hold numbers that were"):
@@ -295,7 +295,7 @@ def test_more_records_than_an_argument_may_have_are_refused() -> None:
 
 
 @pytest.mark.parametrize("hint", [int, Decimal, float])
-def test_a_typed_number_is_bounded_and_says_the_bound(hint: Any) -> None:
+def test_a_typed_number_is_bounded_and_the_error_names_the_bound(hint: Any) -> None:
     tool = taking(hint)
     for number in (10**4300, -(10**4300), Decimal("1E309"), Decimal("1E-309")):
         with pytest.raises(
@@ -308,7 +308,7 @@ def test_a_typed_number_is_bounded_and_says_the_bound(hint: Any) -> None:
 
 
 def test_every_container_of_pydantic_is_guarded() -> None:
-    # What has keys is, whatever its name. A generator converts its items one by
+    # Every container with keys is guarded, whatever its name. A generator converts its items one by
     # one, when the tool draws them.
     with_items = {
         re.findall(r"'([\w-]+)'", str(kind.__annotations__["type"]))[0]

@@ -7,7 +7,7 @@ from codemode.tools.names import check_name, check_namespaces, snake_case
 
 
 @pytest.mark.parametrize("name", ["orders", "orders.get", "orders.list", "a1_b", "größe", "match"])
-def test_good_names(name: str) -> None:
+def test_good_names_are_accepted(name: str) -> None:
     assert check_name(name) == name
 
 
@@ -41,7 +41,7 @@ def test_bad_names_are_refused_with_the_fix(name: object, text: str) -> None:
         check_name(name)
 
 
-def test_a_name_is_a_tool_or_a_namespace_but_not_both() -> None:
+def test_a_name_is_a_tool_or_a_namespace_and_not_both() -> None:
     check_namespaces("orders.get", ["orders.list", "order", "orders2"])
     with pytest.raises(ToolRegistrationError, match=r"namespace of 'orders\.get'"):
         check_namespaces("orders", ["orders.get"])

@@ -28,7 +28,7 @@ from codemode.values import MAX_DECIMAL_EXPONENT, MAX_INT_BITS, decode, encode, 
 
 @pytest.fixture(autouse=True)
 def only_own_converters(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget the converters of other packages, and afterwards those of a test."""
+    """Remove the converters of other packages for the test, and those of the test afterwards."""
     monkeypatch.setattr("codemode.values.convert._converters", ())
 
 
@@ -178,7 +178,7 @@ class Opaque:
         ([time(1, tzinfo=Brussels())], "value[0]: ", "no offset without a date"),
     ],
 )
-def test_what_cannot_travel_is_named_with_its_path_and_the_fix(
+def test_a_value_that_cannot_travel_is_named_with_its_path_and_the_fix(
     value: Any, path: str, help: str
 ) -> None:
     with pytest.raises(ValueEncodingError) as caught:
@@ -187,14 +187,14 @@ def test_what_cannot_travel_is_named_with_its_path_and_the_fix(
     assert help in str(caught.value)
 
 
-def test_a_coroutine_is_said_to_be_never_awaited() -> None:
+def test_a_coroutine_is_reported_as_never_awaited() -> None:
     coroutine = fetch()
     with pytest.raises(ValueEncodingError, match=r"result\['x'\]: .*never awaited; write `await f"):
         encode({"x": coroutine}, path="result")
     coroutine.close()
 
 
-async def test_a_future_is_said_to_be_never_awaited() -> None:
+async def test_a_future_is_reported_as_never_awaited() -> None:
     with pytest.raises(ValueEncodingError, match="never awaited"):
         encode(asyncio.get_running_loop().create_future())
 
@@ -287,7 +287,7 @@ def test_a_converter_may_be_chosen_by_a_predicate_and_refuse_with_the_path() -> 
         encode({"x": Odd()})
 
 
-def test_converters_that_answer_each_other_end() -> None:
+def test_a_converter_that_returns_its_own_type_is_refused() -> None:
     class Ping:
         pass
 

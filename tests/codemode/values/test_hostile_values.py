@@ -1,4 +1,4 @@
-"""Bytes made to cost time or memory, each beside an honest value of its size."""
+"""Bytes made to cost time or memory, each compared with an honest value of its size."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def test_a_tag_that_values_do_not_use_is_refused(number: int) -> None:
         b"",
         b"\x00\x00",  # two values
         b"\x82\x00",  # cut short
-        b"\x1c",  # a reserved head
-        b"\xff",  # a break without a beginning
+        b"\x1c",  # a reserved initial byte
+        b"\xff",  # a break without a start
         b"\xf7",  # undefined
         b"\x81\xe5",  # a simple value
         b"\x81\xf8\xff",
@@ -81,10 +81,10 @@ def test_a_tag_that_values_do_not_use_is_refused(number: int) -> None:
         b"\xbf\xff",
         b"\x5f\x41a\xff",
         b"\x7f\x61a\xff",
-        b"\x61\xff",  # no UTF-8
+        b"\x61\xff",  # not UTF-8
         b"\x63\xed\xa0\x80",  # UTF-8 of a surrogate
-        b"\xa2\x61a\x00\x61a\x01",  # a key twice
-        b"\xa1\x01\x00",  # an integer as a key without our tag
+        b"\xa2\x61a\x00\x61a\x01",  # a duplicate key
+        b"\xa1\x01\x00",  # an integer key without our tag
         b"\xa1\x80\x00",  # containers as keys
         b"\xa1\xa0\x00",
         b"\xa1\xf6\x00",
@@ -174,7 +174,7 @@ def test_text_with_odd_bytes_is_not_mistaken_for_odd_items() -> None:
     assert decode(encode(value)) == value
 
 
-def test_equal_hashes_are_allowed_up_to_what_happens_by_chance() -> None:
+def test_equal_hashes_are_allowed_as_far_as_they_occur_by_chance() -> None:
     few = dict.fromkeys(PRIME * factor for factor in range(10))
     assert decode(encode(few)) == few
     assert "collide" in refused(pairs(PRIME * factor for factor in range(100)))
@@ -184,7 +184,7 @@ def test_keys_of_different_hashes_that_share_their_slots_are_refused() -> None:
     keys = colliding_slots(13)
     assert len(set(map(hash, keys))) == len(keys) > 4000
     assert "collide" in refused(pairs(keys))
-    # The keys are what is refused, not their number.
+    # The keys are refused, and not their number.
     decode(pairs(range(len(keys))))
 
 
@@ -198,7 +198,7 @@ def honest_keys(size: int) -> bytes:
 
 
 def beside_decimals(large: int, count: int) -> list[Any]:
-    """Return Decimals, and as many integers of their hash that are near ``large``."""
+    """Return Decimals, and as many integers of the same hash close to ``large``."""
     first = large - large % PRIME + 7
     decimals = [cbor2.CBORTag(TAG_DECIMAL, str(7 + PRIME * n)) for n in range(min(count, 8))]
     return decimals + [first + PRIME * n for n in range(1, min(count, 8) + 1)]
@@ -303,7 +303,7 @@ SHAPES: dict[str, Callable[[int], bytes]] = {
 }  # fmt: skip
 
 
-# Which cost most, for what they make: hashes, objects, texts.
+# The dearest shapes of each kind of object that they create: hashes, objects, texts.
 FEW_SHAPES = (
     "integers of one hash",
     "decimals beside integers of one hash",
@@ -325,7 +325,7 @@ def attempt(data: bytes) -> None:
 
 
 def cost(data: bytes) -> float:
-    """Return the CPU seconds of decoding, or of refusing to."""
+    """Return the CPU seconds of decoding the bytes, or of refusing them."""
     gc.collect()
     began = time.thread_time()
     attempt(data)
@@ -353,7 +353,7 @@ def test_hostile_bytes_need_memory_in_proportion_to_their_length(name: str) -> N
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # An empty list is one byte on the wire, and 64 in memory.
+    # An empty list is one byte on the wire and 64 bytes in memory.
     assert peak < 100 * len(data) + 2**20
 
 
@@ -361,7 +361,7 @@ def test_hostile_bytes_need_memory_in_proportion_to_their_length(name: str) -> N
 @pytest.mark.parametrize("name", ["as many lists as are let in", "empty sets"])
 def test_the_most_memory_that_any_bytes_need_is_bounded(name: str) -> None:
     data = SHAPES[name](MAX_BYTES)
-    # The process's own count: tracemalloc takes ten seconds for as many objects.
+    # Measured by the process's own count: tracemalloc takes ten seconds for so many objects.
     process = psutil.Process()
     before = process.memory_info().rss
     value = decode(data)
@@ -369,19 +369,19 @@ def test_the_most_memory_that_any_bytes_need_is_bounded(name: str) -> None:
     assert process.memory_info().rss - before < 25 * MAX_BYTES
 
 
-def test_numbers_of_one_value_and_kind_are_no_flood() -> None:
-    # -1 and -2 have the same hash, whatever they are.
+def test_a_few_numbers_of_equal_hash_are_accepted() -> None:
+    # -1 and -2 have the same hash, as any type of number.
     for value in ({Decimal(-1), -2, 3}, {-1.0, -2, Decimal("1E+9")}, {0.1: Decimal("0.1")}):
         assert decode(encode(value)) == value
 
 
-def test_more_bytes_than_allowed_are_not_looked_at() -> None:
+def test_more_bytes_than_allowed_are_not_decoded() -> None:
     assert "over the limit of 16,777,216" in refused(b"\x60" * (MAX_BYTES + 1))
     with pytest.raises(ValueDecodingError, match="over the limit of 3"):
         decode(b"\x83\x00\x00\x00", max_bytes=3)
 
 
-def test_what_encode_lets_out_decode_lets_in() -> None:
+def test_decode_accepts_everything_that_encode_returns() -> None:
     most = MAX_ITEMS - 1
     assert decode(encode([0] * most)) == [0] * most
     with pytest.raises(ValueEncodingError, match="items"):
@@ -411,7 +411,7 @@ def test_a_value_far_too_large_is_refused_before_it_is_written(value: Any) -> No
     assert peak < 4 * MAX_BYTES
 
 
-def test_a_limit_is_not_reached_before_the_bytes_reach_it() -> None:
+def test_a_limit_is_exact_in_bytes() -> None:
     for value in (
         {2**62 + number: 0 for number in range(100)},
         {b"x" * 100: "y" * 100},
@@ -430,7 +430,7 @@ def test_a_smaller_limit_holds() -> None:
         encode(["é" * 5], max_bytes=10, path="result")
 
 
-def test_aware_keys_travel_in_number() -> None:
+def test_many_aware_datetimes_travel_as_keys() -> None:
     start = datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=1)))
     value = {start + timedelta(seconds=number): UUID(int=number) for number in range(2_000)}
     assert decode(encode(value)) == value

@@ -82,7 +82,7 @@ def test_every_value_comes_back_the_same(value: Any) -> None:
         UUID(int=0),
     ],
 )
-def test_the_corners_of_each_type_come_back_the_same(value: Any) -> None:
+def test_the_extremes_of_each_type_come_back_the_same(value: Any) -> None:
     assert survives(value)
 
 
@@ -96,14 +96,14 @@ def test_a_nested_dict_keeps_the_order_of_its_keys() -> None:
 @pytest.mark.parametrize(
     "wrap", [lambda v: [v], lambda v: {"k": v}, lambda v: {7: v}], ids=["list", "text", "int"]
 )
-def test_sixty_levels_travel(wrap: Any) -> None:
+def test_sixty_levels_come_back_the_same(wrap: Any) -> None:
     value: Any = {1, 2}
     for _ in range(60):
         value = wrap(value)
     assert survives(value)
 
 
-def test_ten_megabytes_of_text_travel() -> None:
+def test_ten_megabytes_of_text_come_back_the_same() -> None:
     value = ["x" * 10_000_000]
     assert decode(encode(value)) == value
 
@@ -141,7 +141,7 @@ def test_the_bytes_are_plain_cbor_where_cbor_has_the_type() -> None:
     assert encode(value) == cbor2.dumps(value)
 
 
-def test_the_module_loads_without_the_packages_that_a_guest_lacks() -> None:
+def test_the_package_loads_without_the_modules_that_a_guest_lacks() -> None:
     script = (
         "import sys, codemode.values as v\n"
         "assert v.decode(v.encode({1: ['x']})) == {1: ['x']}\n"

@@ -61,7 +61,7 @@ def test_a_set_of_mixed_members_has_the_same_text_each_time() -> None:
     assert to_text({*members}) == to_text({*members[::-1]})
 
 
-def test_a_set_is_put_in_order_without_writing_its_integers_out() -> None:
+def test_a_set_is_sorted_without_converting_its_integers_to_text() -> None:
     large = {2**1_000_000 + number for number in range(4)}
     began = time_of_thread()
     to_text(large)
@@ -72,7 +72,7 @@ def test_a_set_is_put_in_order_without_writing_its_integers_out() -> None:
     assert len(json.loads(text)) == 8
 
 
-def test_what_cannot_travel_has_no_text() -> None:
+def test_a_value_that_cannot_travel_has_no_text() -> None:
     with pytest.raises(ValueEncodingError, match="object object has no text"):
         to_text([object()])
     cycle: list[Any] = []
@@ -82,7 +82,7 @@ def test_what_cannot_travel_has_no_text() -> None:
 
 
 @given(values)
-def test_whatever_travels_has_text_that_is_json(value: Any) -> None:
+def test_every_value_that_travels_has_a_text_that_is_json(value: Any) -> None:
     text = to_text(decode(encode(value)))
     if type(value) is str:
         assert text == value

@@ -1,8 +1,8 @@
-"""Mutated frames, in great number, against the parsers that meet hostile bytes.
+"""Mutated frames, in great number, against the parsers that read hostile bytes.
 
-The mutator is seeded, so that each failure can be repeated by its seed. The
-short form runs always, the long one with ``-m deep``: a million frames of a sandbox,
-and fewer of what only its executor and its client pass on.
+The mutator is seeded, so each failure can be repeated by its seed. The short form always runs, the
+long one with ``-m deep``: a million frames of a sandbox, and fewer of those that only its executor
+and its client pass on.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ ENCODED = [encode(value) for value in VALUES]
 
 
 class Mutator:
-    """Break bytes in the ways a hostile sandbox might think of, and some that nobody would."""
+    """A mutator that breaks bytes as a hostile sandbox might, and in some unlikely ways."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
 
     def frames(self) -> list[bytes]:
-        """Return frames that a child may send, in an order that it might."""
+        """Return frames that a child may send, in an order that is possible."""
         rng = self.random
         made = [pack(Frame.TAKEN, RUN, 0)] if rng.random() < 0.9 else []
         made += [self._frame() for _ in range(rng.randrange(24))]
@@ -99,7 +99,7 @@ class Mutator:
         return pack(kind, run, number, body)
 
     def broken(self, data: bytes) -> bytes:
-        """Return the bytes with one to three things wrong."""
+        """Return the bytes with one to three errors."""
         rng = self.random
         broken = bytearray(data)
         for _ in range(rng.randrange(1, 4)):
@@ -124,7 +124,7 @@ class Mutator:
         return bytes(broken)
 
     def pieces(self, data: bytes) -> Iterable[bytes]:
-        """Return the data as a socket might deliver it: in one, or cut anywhere."""
+        """Return the data as a socket might deliver it: in one piece, or cut anywhere."""
         rng = self.random
         if rng.random() < 0.6:
             yield data
@@ -136,7 +136,7 @@ class Mutator:
 
 
 class Wire(asyncio.Transport):
-    """Be a socket of which only our end exists."""
+    """A socket that has only our end."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ class Wire(asyncio.Transport):
 
 
 class FuzzedStream(FrameStream):
-    """Count the frames that are looked at."""
+    """A frame stream that counts the frames that it examines."""
 
     def __init__(self) -> None:
         super().__init__(MAX_VALUE, lambda: None)
@@ -175,7 +175,7 @@ class FuzzedStream(FrameStream):
 
 
 class FuzzedChild(Child):
-    """Be a child without a process: when it is killed it is gone at once."""
+    """A child without a process: killing it ends it at once."""
 
     def __init__(self) -> None:
         super().__init__(1, MAX_VALUE)
@@ -187,7 +187,7 @@ class FuzzedChild(Child):
 
 
 class Answering(Hearer):
-    """Be a client that answers each call when it likes."""
+    """A client that answers each call at a random time."""
 
     def __init__(self, rng: random.Random) -> None:
         super().__init__()
@@ -208,7 +208,7 @@ class Answering(Hearer):
 
 
 async def one_stream(mutator: Mutator) -> int:
-    """Let a child send one mutated stream; return how many of its frames were looked at."""
+    """Let a child send one mutated stream; return how many of its frames were examined."""
     frames = mutator.frames()
     child = FuzzedChild()
     hearer = Answering(mutator.random)
@@ -253,7 +253,7 @@ def resident() -> int:
 
 
 def repeat(count: int, one: Callable[[int], int]) -> None:
-    """Call with seeds until so many frames have passed; watch time and memory."""
+    """Call with successive seeds until so many frames have passed; check time and memory."""
     done = seed = 0
     base = 0
     while done < count:
@@ -277,7 +277,7 @@ def test_mutated_frames_end_their_run_and_nothing_else(count: int) -> None:
 
 
 def mutated_message(mutator: Mutator) -> bytes:
-    """Return an executor's message whose text comes from a sandbox, with something wrong."""
+    """Return an executor's message whose text comes from a sandbox, with an error in it."""
     rng = mutator.random
     value = mutator.broken(rng.choice(ENCODED))
     match rng.randrange(6):
@@ -304,7 +304,7 @@ def mutated_message(mutator: Mutator) -> bytes:
 
 
 def ping(value: int = 0) -> int:
-    """Answer."""
+    """Return the value."""
     return value
 
 
@@ -316,7 +316,7 @@ def registry() -> ComponentRegistry:
 
 
 def client_side(registry: ComponentRegistry, seed: int) -> int:
-    """Let a client hear mutated messages of one run; return how many."""
+    """Let a client receive mutated messages of one run; return how many."""
     mutator = Mutator(seed)
     dispatcher = Dispatcher(
         registry=registry,
@@ -382,7 +382,7 @@ def decode_many(seed: int) -> int:
             value = decode(data)
         except ValueDecodingError:
             continue
-        # What is understood is a value like any other.
+        # A broken value that decodes is a value like any other.
         assert identity(decode(encode(value))) == identity(value)
     return 50
 

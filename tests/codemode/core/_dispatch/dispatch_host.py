@@ -1,4 +1,4 @@
-"""A host for tests of the dispatcher: a registry, and both ways to run a call."""
+"""A host for tests of the dispatcher: a registry, and both ways to perform a call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", defau
 
 
 class Host:
-    """A registry with a dispatcher on it, and the two ways to bring a call to its end."""
+    """A registry with a dispatcher on it, and both ways to perform a call to its end."""
 
     def __init__(self, **tools: object) -> None:
         self.registry = ComponentRegistry()
@@ -98,7 +98,7 @@ async def spoil_async() -> str:
 
 
 class Hook:
-    """Note what it sees, set a context variable, and refuse if told to."""
+    """A hook that records what it sees, sets a context variable and, if asked to, refuses."""
 
     def __init__(self, name: str, log: list[Any], refuse: Exception | None = None) -> None:
         self.name, self.log, self.refuse = name, log, refuse

@@ -56,7 +56,7 @@ async def test_an_error_of_a_tool_travels_as_type_and_text(
     )
 
 
-def test_long_messages_are_cut() -> None:
+def test_long_messages_are_truncated() -> None:
     def fail() -> None:
         raise ValueError("x" * 100_000)
 
@@ -66,7 +66,7 @@ def test_long_messages_are_cut() -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), GeneratorExit()], ids=repr)
-def test_what_is_no_ordinary_failure_gets_out_and_is_on_record(error: BaseException) -> None:
+def test_an_error_that_is_not_an_exception_propagates_and_is_recorded(error: BaseException) -> None:
     def fail() -> None:
         raise error
 
@@ -76,7 +76,7 @@ def test_what_is_no_ordinary_failure_gets_out_and_is_on_record(error: BaseExcept
     assert host.outcomes == ["failed"]
 
 
-async def test_a_value_that_cannot_travel_is_told_with_its_path() -> None:
+async def test_a_value_that_cannot_travel_is_reported_with_its_path() -> None:
     def bad() -> Any:
         return {"items": [1, object()]}
 
@@ -96,7 +96,7 @@ def test_a_value_over_the_limit_is_refused() -> None:
     assert failure_of(host.sync("large"))[1] == "ValueEncodingError"
 
 
-def test_a_sync_tool_that_returns_a_coroutine_is_told_the_fix() -> None:
+def test_a_sync_tool_that_returns_a_coroutine_gets_the_fix() -> None:
     def forgot() -> Awaitable[int]:
         return slow_add(1)
 
@@ -170,7 +170,7 @@ async def test_housekeeping_runs_in_the_pool_thread_before_and_after_each_tool(
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_the_pool_and_sync_thread_are_made_anew_after_a_fork() -> None:
+def test_the_pool_and_sync_thread_are_new_after_a_fork() -> None:
     @tool(thread_sensitive=False)
     def in_pool() -> int:
         return 1

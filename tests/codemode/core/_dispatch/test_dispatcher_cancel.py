@@ -12,7 +12,7 @@ from codemode.core._dispatch.pool_share import MAX_SHARE_THREADS
 from tests.codemode.core._dispatch.dispatch_host import Hook, Host, failure_of, value_of
 
 
-async def test_a_cancelled_async_tool_is_cancelled_on_record_and_for_hooks() -> None:
+async def test_a_cancelled_async_tool_is_cancelled_in_the_record_and_for_hooks() -> None:
     unwound: list[str] = []
     begun = asyncio.Event()
 
@@ -50,7 +50,7 @@ async def test_a_tool_whose_own_task_was_cancelled_failed_but_was_not_cancelled(
     assert host.outcomes == ["failed"]
 
 
-async def test_a_cancelled_sync_tool_goes_on_and_is_on_record_as_what_it_is() -> None:
+async def test_a_cancelled_sync_tool_continues_and_its_record_shows_its_real_state() -> None:
     begun, go, ended = threading.Event(), threading.Event(), threading.Event()
 
     def wait() -> None:
@@ -71,7 +71,7 @@ async def test_a_cancelled_sync_tool_goes_on_and_is_on_record_as_what_it_is() ->
     assert host.outcomes == ["completed"]
 
 
-async def test_a_second_cancel_does_not_break_off_how_a_tool_unwinds() -> None:
+async def test_a_second_cancel_does_not_interrupt_the_unwinding_of_a_tool() -> None:
     unwound: list[str] = []
     begun, unwinding, go = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -100,7 +100,7 @@ async def test_a_second_cancel_does_not_break_off_how_a_tool_unwinds() -> None:
     assert unwound == ["yes"]
 
 
-async def test_cancel_all_cancels_what_runs_and_refuses_the_rest() -> None:
+async def test_cancel_all_cancels_running_calls_and_refuses_the_rest() -> None:
     go, inside = threading.Event(), threading.Event()
     begun = asyncio.Event()
 

@@ -60,11 +60,11 @@ async def test_hooks_of_the_async_half_run_on_the_thread_for_sync_code() -> None
     assert threads == [await sync_to_async(threading.get_ident)()] * 4
 
 
-async def test_a_hook_may_refuse_and_the_others_hear_of_it() -> None:
+async def test_a_hook_may_refuse_and_the_earlier_hooks_see_the_refusal() -> None:
     for half in ("sync", "pool", "task"):
         log: list[Any] = []
         ran: list[int] = []
-        host = Host(run=lambda: ran.append(1))  # noqa: B023 - used within the turn
+        host = Host(run=lambda: ran.append(1))  # noqa: B023 - used within the iteration
         host.registry.add_hook(Hook("one", log))
         host.registry.add_hook(Hook("two", log, ToolCallRefused("wait", kind="limit")))
         host.registry.add_hook(Hook("three", log))
@@ -127,7 +127,7 @@ async def refuse_later(*_: Any) -> None:
 
 
 class LateHook:
-    """Be plain to look at, and asynchronous when called."""
+    """A hook that looks synchronous, and is asynchronous when called."""
 
     def before_call(self, call: ToolCall) -> Any:
         return refuse_later()
@@ -184,7 +184,7 @@ def test_asynchronous_hooks_and_observers_are_refused_at_once() -> None:
 
 
 @pytest.mark.parametrize("size, on_loop", [(10, True), (100_000, False)])
-async def test_many_arguments_are_checked_beside_the_loop(size: int, on_loop: bool) -> None:
+async def test_many_arguments_are_checked_outside_the_loop(size: int, on_loop: bool) -> None:
     threads: list[int] = []
 
     def look(text: str) -> str:

@@ -207,7 +207,7 @@ async def test_a_checker_that_breaks_refuses_and_is_logged(
     assert "secret detail" in caplog.text
 
 
-def test_a_checker_may_refuse_in_its_own_words() -> None:
+def test_a_checker_may_refuse_with_its_own_message() -> None:
     def decide(context: RuntimeContext) -> bool:
         raise ToolCallRefused("ask your manager")
 

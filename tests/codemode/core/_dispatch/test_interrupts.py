@@ -1,4 +1,4 @@
-"""What interrupts the caller ends the execution; executed code cannot catch it."""
+"""An interrupt of the caller ends the execution, and executed code cannot catch it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Handler = Callable[[int, FrameType | None], Any]
 
 
 class TimeLimitError(Exception):
-    """What a queue of tasks raises in one that takes too long."""
+    """An error that a task queue raises in a task that takes too long."""
 
 
 class Limit:
-    """Handle a signal as a method, and as an object that can be called."""
+    """A signal handler, both as a method and as a callable object."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -53,7 +53,7 @@ def interrupt(*args: Any) -> None:
     signal.raise_signal(signal.SIGUSR1)
 
 
-# Code that swallows whatever a tool raises.
+# Code that catches everything that a tool raises.
 STUBBORN = """
 for _ in range(3):
     try:
@@ -69,7 +69,7 @@ def by_a_thread(codemode: Codemode, code: str) -> ExecutionResult:
 
 
 def by_async_to_sync(codemode: Codemode, code: str) -> ExecutionResult:
-    """Run sync code in this thread, where signals arrive, and the loop elsewhere."""
+    """Run sync code in this thread, where signals arrive, and the loop in another one."""
     return async_to_sync(codemode.run_async)(code)
 
 
@@ -122,7 +122,7 @@ def test_it_does_so_through_an_async_tool_in_the_thread_of_the_loop(codemode: Co
 
 
 class Interrupted:
-    """Be a hook, an observer and a permission checker; a signal arrives in one of its methods."""
+    """A hook, an observer and a permission checker; a signal arrives in one of its methods."""
 
     def __init__(self, where: str) -> None:
         self.where, _, again = where.partition(" ")
@@ -164,7 +164,7 @@ def test_it_does_so_through_whatever_looks_on(codemode: Codemode, run: Any, wher
     with handled(Limit(TimeLimitError())), pytest.raises(TimeLimitError):
         run(codemode, STUBBORN.replace("interrupt()", "guarded()"))
 
-    # Who knows of the begin knows of the end, once.
+    # An observer that saw the begin sees the end, exactly once.
     for watcher in (first, last):
         assert len(watcher.started) == len(watcher.finished) <= 1
     assert bool(first.started) is (where != "allows")
@@ -182,7 +182,7 @@ def test_a_tool_that_limits_its_own_time_fails_as_any_other(codemode: Codemode) 
 
 
 @pytest.mark.parametrize("kind", ["function", "method", "object", "partial"])
-def test_a_handler_is_known_whatever_it_is(kind: str) -> None:
+def test_handlers_of_every_kind_are_recognised(kind: str) -> None:
     limit = Limit(TimeLimitError())
 
     def function(number: int, frame: FrameType | None) -> None:
@@ -201,7 +201,7 @@ def test_a_handler_is_known_whatever_it_is(kind: str) -> None:
     assert not is_interrupt(caught.value)
 
 
-def test_what_no_handler_has_raised_is_no_interrupt() -> None:
+def test_an_error_that_no_handler_has_raised_is_not_an_interrupt() -> None:
     assert not is_interrupt(TimeLimitError())
     with handled(Limit(TimeLimitError())), pytest.raises(ZeroDivisionError) as caught:
         1 / 0  # noqa: B018

@@ -1,4 +1,4 @@
-"""The ``codemode`` logger tells who did what and how long it took, and no secret."""
+"""The ``codemode`` logger records each execution and call and its duration, and no secret."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def facade(codemode: Codemode) -> Codemode:
 
 
 def lines(log: pytest.LogCaptureFixture, execution_id: str) -> list[str]:
-    """Return what was logged, with the id and the times replaced by signs."""
+    """Return the logged lines, with the id and the times replaced by placeholders."""
     messages = [one.getMessage() for one in log.records if one.name.startswith("codemode.")]
     return [
         re.sub(r"in [\d.]+ ms", "in ~ ms", message).replace(execution_id, "#")
@@ -45,7 +45,7 @@ def lines(log: pytest.LogCaptureFixture, execution_id: str) -> list[str]:
     ]
 
 
-def test_an_execution_and_its_calls_are_told_with_names_and_times(
+def test_an_execution_and_its_calls_are_logged_with_names_and_times(
     half: Half, facade: Codemode, log: pytest.LogCaptureFixture
 ) -> None:
     code = "print(key)\n[people.greet(name=key), await people.agreet(name=key)]"
@@ -71,7 +71,7 @@ def test_an_execution_and_its_calls_are_told_with_names_and_times(
     assert 0 < vars(ended)["duration_ms"] < vars(end)["duration_ms"]
 
 
-def test_failures_are_told_by_their_type_alone(
+def test_failures_are_logged_by_their_type_alone(
     half: Half, facade: Codemode, log: pytest.LogCaptureFixture
 ) -> None:
     code = f"people.refuse(name={SECRET!r})"
@@ -84,7 +84,7 @@ def test_failures_are_told_by_their_type_alone(
     assert SECRET not in log.text
 
 
-def test_refused_calls_are_told_and_fake_no_line(
+def test_refused_calls_are_logged_and_cannot_fake_a_line(
     half: Half, facade: Codemode, log: pytest.LogCaptureFixture
 ) -> None:
     code = (
@@ -100,7 +100,7 @@ def test_refused_calls_are_told_and_fake_no_line(
     assert not any("\n" in line for line in told)
 
 
-def test_a_run_that_is_given_up_or_lost_has_an_end_too(
+def test_the_end_of_an_abandoned_or_lost_run_is_logged_too(
     facade: Codemode, log: pytest.LogCaptureFixture
 ) -> None:
     with facade.stream("people.greet(name='x')\nimport time\ntime.sleep(60)") as events:
@@ -116,7 +116,7 @@ def test_a_run_that_is_given_up_or_lost_has_an_end_too(
     assert re.search(r"Execution \w+ ended in .*: ExecutorConnectionError", log.text)
 
 
-async def test_a_cancelled_task_and_its_tool_have_an_end_too(
+async def test_the_end_of_a_cancelled_task_and_its_tool_is_logged_too(
     facade: Codemode, log: pytest.LogCaptureFixture
 ) -> None:
     began = asyncio.Event()
@@ -135,7 +135,7 @@ async def test_a_cancelled_task_and_its_tool_have_an_end_too(
     assert re.search(r"Execution \w+ cancelled in .*: Cancelled", log.text)
 
 
-def test_runs_of_a_session_are_told_one_by_one(
+def test_runs_of_a_session_are_logged_one_by_one(
     facade: Codemode, log: pytest.LogCaptureFixture
 ) -> None:
     with facade.session() as session:
@@ -144,7 +144,7 @@ def test_runs_of_a_session_are_told_one_by_one(
         assert len([one for one in log.records if execution_id in one.getMessage()]) == 2
 
 
-def test_nothing_is_told_above_debug(
+def test_nothing_is_logged_above_debug(
     half: Half, facade: Codemode, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, logger="codemode"):

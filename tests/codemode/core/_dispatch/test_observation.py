@@ -1,4 +1,4 @@
-"""Observers are told of each execution's begin and, exactly once, of its end."""
+"""Observers receive each execution's begin and, exactly once, its end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def watcher(codemode: Codemode) -> Watcher:
     return watcher
 
 
-def test_an_execution_is_told_with_all_that_describes_it(
+def test_observers_receive_the_whole_description_of_an_execution(
     codemode: Codemode, half: Half, watcher: Watcher
 ) -> None:
     codemode.registry.register_tool("add", lambda a, b: a + b)
@@ -54,7 +54,7 @@ def test_an_execution_is_told_with_all_that_describes_it(
     assert "add(n" not in repr(execution)
 
 
-def test_the_code_is_sent_after_the_begin_and_the_end_is_told_before_the_caller_knows(
+def test_the_begin_precedes_the_code_and_the_end_precedes_the_callers_result(
     codemode: Codemode, half: Half
 ) -> None:
     order: list[str] = []
@@ -78,7 +78,7 @@ def test_the_code_is_sent_after_the_begin_and_the_end_is_told_before_the_caller_
     ("code", "status"),
     [("1/0", "failed"), ("while True: pass", "timeout"), ("import os; os._exit(1)", "crashed")],
 )
-def test_whatever_became_of_the_code_the_end_is_told_once(
+def test_the_end_is_reported_once_whatever_the_outcome_of_the_code(
     codemode: Codemode, half: Half, watcher: Watcher, code: str, status: str
 ) -> None:
     half.run(codemode, code, execution_timeout=1 if status == "timeout" else 60)
@@ -93,20 +93,20 @@ def test_code_that_is_too_large_begins_and_ends(
     assert watcher.status() == "limit"
 
 
-def test_what_fails_outside_the_code_is_told(half: Half) -> None:
+def test_a_failure_outside_the_code_is_reported(half: Half) -> None:
     watcher = Watcher()
     config = ClientConfig(executor_url="http://127.0.0.1:1", connect_timeout=0.2)
     with Codemode.from_client_config(config) as codemode:
         codemode.registry.add_observer(watcher)
         with pytest.raises(ExecutorConnectionError) as caught:
             half.run(codemode, "1")
-    # Once, although the client has tried more than once.
+    # Once, although the client has tried several times.
     _, result, error = watcher.only()
     assert result is None
     assert error is caught.value
 
 
-def test_inputs_that_cannot_travel_are_told(
+def test_inputs_that_cannot_travel_are_reported(
     codemode: Codemode, half: Half, watcher: Watcher
 ) -> None:
     with pytest.raises(ValueEncodingError):
@@ -114,7 +114,7 @@ def test_inputs_that_cannot_travel_are_told(
     assert isinstance(watcher.only()[2], ValueEncodingError)
 
 
-def test_a_call_that_asks_for_what_is_not_there_begins_nothing(
+def test_a_call_that_names_an_unknown_tool_begins_nothing(
     codemode: Codemode, half: Half, watcher: Watcher
 ) -> None:
     with pytest.raises(ConfigurationError):
@@ -146,7 +146,7 @@ class TestGivingUp:
                     break
         assert watcher.status() == "completed"
 
-    def test_a_stream_that_is_forgotten_ends_as_well(
+    def test_a_stream_that_is_dropped_ends_as_well(
         self, codemode: Codemode, watcher: Watcher
     ) -> None:
         events = iter(codemode.stream("while True: pass"))
@@ -163,7 +163,7 @@ class TestGivingUp:
                 break
         assert watcher.status() == "cancelled"
 
-    async def test_a_task_that_is_cancelled_tells_before_it_ends(
+    async def test_a_task_that_is_cancelled_reports_before_it_ends(
         self, codemode: Codemode, watcher: Watcher
     ) -> None:
         task = asyncio.create_task(codemode.run_async("while True: pass"))
@@ -176,7 +176,7 @@ class TestGivingUp:
         assert watcher.status() == "cancelled"
 
     @pytest.mark.parametrize("held", ["started", "finished"])
-    async def test_a_task_that_is_cancelled_again_and_again_tells_once(
+    async def test_a_task_that_is_cancelled_repeatedly_reports_once(
         self, codemode: Codemode, held: str
     ) -> None:
         reached, release = threading.Event(), threading.Event()
@@ -208,7 +208,9 @@ class TestGivingUp:
 
         assert slow.status() == ("cancelled" if held == "started" else "completed")
 
-    def test_a_caller_that_is_interrupted_tells(self, codemode: Codemode, watcher: Watcher) -> None:
+    def test_an_interrupt_of_the_caller_is_reported(
+        self, codemode: Codemode, watcher: Watcher
+    ) -> None:
         def interrupt() -> None:
             raise KeyboardInterrupt
 
@@ -229,7 +231,7 @@ class TestGivingUp:
 
 
 class Held:
-    """Sync code that holds its thread until it is let go."""
+    """Sync code that holds its thread until it is released."""
 
     def __init__(self) -> None:
         self.inside, self.go = threading.Event(), threading.Event()
@@ -242,7 +244,7 @@ class Held:
 
 
 class TestAThreadForSyncCodeThatIsHeld:
-    """A task does not wait for it at the end of an execution."""
+    """A held thread for sync code, for which a task does not wait at the end of an execution."""
 
     @pytest.fixture(autouse=True)
     def watched(self, codemode: Codemode, watcher: Watcher) -> Iterator[Held]:
@@ -269,7 +271,7 @@ class TestAThreadForSyncCodeThatIsHeld:
         assert await asyncio.to_thread(wait_until, lambda: bool(watcher.finished))
         assert watcher.status() == status
 
-    async def test_by_others_the_end_is_told_later_as_well(
+    async def test_the_end_is_reported_later_when_other_code_holds_it(
         self,
         codemode: Codemode,
         watcher: Watcher,
@@ -293,7 +295,7 @@ class TestAThreadForSyncCodeThatIsHeld:
         assert watcher.status() == "completed"
         await others[0]
 
-    async def test_at_the_begin_a_task_that_is_cancelled_tells_nobody(
+    async def test_a_task_that_is_cancelled_before_the_begin_reports_nothing(
         self, codemode: Codemode, watcher: Watcher, watched: Held
     ) -> None:
         other = asyncio.create_task(sync_to_async(watched)())
@@ -307,10 +309,10 @@ class TestAThreadForSyncCodeThatIsHeld:
         assert not watched.ended
         watched.go.set()
         await other
-        await sync_to_async(len)(())  # behind whatever else waits for the thread
+        await sync_to_async(len)(())  # queued behind everything else that waits for the thread
         assert not watcher.log
 
-    def test_the_end_of_the_loop_takes_nothing_back(
+    def test_the_end_is_reported_even_when_the_loop_ends_first(
         self, codemode: Codemode, watcher: Watcher, watched: Held
     ) -> None:
         async def main() -> None:
@@ -354,7 +356,7 @@ class TestSessions:
         assert not watcher.log
 
 
-def test_observers_are_told_of_the_end_in_reverse_order(codemode: Codemode, half: Half) -> None:
+def test_observers_receive_the_end_in_reverse_order(codemode: Codemode, half: Half) -> None:
     log: list[tuple[str, str]] = []
     for name in ("one", "two"):
         codemode.registry.add_observer(Watcher(name, log))
@@ -362,7 +364,7 @@ def test_observers_are_told_of_the_end_in_reverse_order(codemode: Codemode, half
     assert log == [("started", "one"), ("started", "two"), ("finished", "two"), ("finished", "one")]
 
 
-def test_who_comes_or_goes_meanwhile_hears_of_both_ends_or_of_none(
+def test_an_observer_added_or_removed_meanwhile_receives_both_events_or_none(
     codemode: Codemode, half: Half, watcher: Watcher
 ) -> None:
     late = Watcher()
@@ -395,12 +397,12 @@ def test_an_observer_that_breaks_is_logged_and_changes_nothing(
     assert "at the end" in caplog.text
 
 
-def test_a_thread_is_told_in_itself(codemode: Codemode, watcher: Watcher) -> None:
+def test_observers_of_a_thread_run_in_that_thread(codemode: Codemode, watcher: Watcher) -> None:
     codemode.run("1")
     assert watcher.threads == {threading.get_ident()}
 
 
-async def test_a_task_is_told_on_the_thread_for_sync_code(
+async def test_observers_of_a_task_run_on_the_thread_for_sync_code(
     codemode: Codemode, watcher: Watcher
 ) -> None:
     await codemode.run_async("1")
@@ -408,7 +410,7 @@ async def test_a_task_is_told_on_the_thread_for_sync_code(
     assert watcher.threads != {threading.get_ident()}
 
 
-async def test_no_thread_is_asked_while_nobody_watches(
+async def test_no_thread_is_used_without_observers(
     codemode: Codemode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*args: Any, **kwargs: Any) -> Any:
@@ -418,7 +420,7 @@ async def test_no_thread_is_asked_while_nobody_watches(
     assert (await codemode.run_async("7")).value == 7
 
 
-def test_an_observer_is_added_once_and_removed_by_whom_it_was_added(codemode: Codemode) -> None:
+def test_an_observer_is_added_once_and_removed_once(codemode: Codemode) -> None:
     watcher = Watcher()
     codemode.registry.add_observer(watcher)
     codemode.registry.add_observer(watcher)

@@ -1,4 +1,4 @@
-"""An executor's address is understood or refused, and what answers there is named."""
+"""An executor's address is parsed or refused, and errors name what answers there."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ KEY = "a key of sixteen letters"
         ("xds:///executors", "xds:///executors", False),
     ],
 )
-def test_address_is_understood(url: str, address: str, secure: bool) -> None:
+def test_address_is_parsed(url: str, address: str, secure: bool) -> None:
     target = parse_target(url, None)
     assert (target.address, target.secure) == (address, secure)
 
@@ -108,7 +108,7 @@ def test_plain_http_with_tls_options_is_refused() -> None:
         "http://no-such-host.invalid:8001",
     ],
 )
-def test_no_executor_is_named_soon(url: str, half: Half) -> None:
+def test_unreachable_address_is_named_soon(url: str, half: Half) -> None:
     config = ClientConfig(executor_url=url, connect_timeout=0.2)
     with Codemode.from_client_config(config) as codemode:
         with pytest.raises(ExecutorConnectionError, match="cannot be reached") as caught:
@@ -121,7 +121,7 @@ def test_no_executor_is_named_soon(url: str, half: Half) -> None:
 
 @contextlib.contextmanager
 def answering(answer: bytes) -> Iterator[str]:
-    """Give the address of a port where another protocol is spoken."""
+    """Yield the address of a port that speaks another protocol."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         stopping = threading.Event()
 
@@ -162,7 +162,7 @@ UNKNOWN = pb.ExecutorMessage.FromString(b"\xc2\x3e\x03new")
 
 def test_events_of_a_newer_executor_are_ignored(half: Half) -> None:
     strange = pb.Output(run_id=1, text="?")
-    strange.stream = 77  # type: ignore[assignment]  # of the future
+    strange.stream = 77  # type: ignore[assignment]  # a value of the future
     newer = pb.ExecutorMessage.FromString(DONE.SerializeToString() + b"\xc2\x3e\x03new")
     messages = [STARTED, UNKNOWN, pb.ExecutorMessage(output=strange), UNKNOWN, newer]
     with scripted(lambda _: iter(messages)) as (codemode, _):
@@ -216,13 +216,13 @@ def test_value_above_its_limit_is_refused(half: Half) -> None:
         half.run(codemode, "1")
 
 
-def test_status_of_the_future_is_a_failure(half: Half) -> None:
+def test_unknown_status_is_a_failure(half: Half) -> None:
     failed = pb.ExecutorMessage(failed=pb.Failed(run_id=1, status="evaporated", type="X"))
     with scripted(lambda _: iter([STARTED, failed])) as (codemode, _):
         assert half.run(codemode, "1").status == "failed"
 
 
-def test_server_that_is_no_executor_is_named(half: Half) -> None:
+def test_server_that_is_not_an_executor_is_named(half: Half) -> None:
     server = grpc.server(futures.ThreadPoolExecutor(1))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
@@ -237,7 +237,7 @@ def test_server_that_is_no_executor_is_named(half: Half) -> None:
         server.stop(0).wait()
 
 
-def test_unavailable_before_the_start_is_tried_again(half: Half) -> None:
+def test_unavailable_before_the_start_is_retried(half: Half) -> None:
     def script(_: Any) -> Iterator[Any]:
         if fake.streams < 3:
             yield grpc.StatusCode.UNAVAILABLE
@@ -250,7 +250,7 @@ def test_unavailable_before_the_start_is_tried_again(half: Half) -> None:
 
 
 @pytest.mark.no_retry
-def test_unavailable_after_the_start_is_never_tried_again(half: Half) -> None:
+def test_unavailable_after_the_start_is_never_retried(half: Half) -> None:
     calls: list[int] = []
 
     def script(requests: Iterator[pb.ClientMessage]) -> Iterator[Any]:
@@ -279,7 +279,7 @@ def test_other_statuses_are_typed(half: Half, status: str) -> None:
         assert fake.streams == 1
 
 
-def test_calls_that_nobody_made_are_refused(half: Half) -> None:
+def test_calls_of_unknown_tools_and_bad_arguments_are_refused(half: Half) -> None:
     answers: list[pb.ClientMessage] = []
 
     def script(requests: Iterator[pb.ClientMessage]) -> Iterator[Any]:
@@ -301,8 +301,8 @@ def test_calls_that_nobody_made_are_refused(half: Half) -> None:
     assert all(kinds)
 
 
-async def test_an_executor_that_starts_again_is_waited_for() -> None:
-    """By runs of both halves that had not begun; none is lost to the time without an executor."""
+async def test_runs_wait_for_an_executor_that_restarts() -> None:
+    """Runs of both halves that had not begun wait, and none fails for lack of an executor."""
     with ExecutorProcess() as executor:
         config = ClientConfig(executor_url=executor.url, connect_timeout=100)
         async with Codemode.from_client_config(config) as codemode:
@@ -313,7 +313,7 @@ async def test_an_executor_that_starts_again_is_waited_for() -> None:
             waiting = [asyncio.to_thread(codemode.run, "6 * 7") for _ in range(3)]
             waiting += [codemode.run_async("6 * 7") for _ in range(3)]
             tasks = [asyncio.ensure_future(one) for one in waiting]
-            await asyncio.sleep(0.7)  # longer than the attempts of a single run take
+            await asyncio.sleep(0.7)  # longer than all attempts of a single run
             assert not any(task.done() for task in tasks)
             await asyncio.to_thread(executor.start)
             assert [result.value for result in await asyncio.gather(*tasks)] == [42] * 6
@@ -323,7 +323,7 @@ async def test_an_executor_that_starts_again_is_waited_for() -> None:
 
 @contextlib.contextmanager
 def executors(count: int) -> Iterator[tuple[str, list[ExecutorProcess]]]:
-    """Give one target for several executors, and them."""
+    """Yield one target for several executors, and the executors."""
     with contextlib.ExitStack() as stack:
         processes = [
             stack.enter_context(
@@ -339,8 +339,8 @@ def executors(count: int) -> Iterator[tuple[str, list[ExecutorProcess]]]:
 
 
 def test_executions_are_spread_over_the_executors_of_one_target(half: Half) -> None:
-    """Evenly, and one that has gone costs no run that had not begun."""
-    code = "import os\nos.getppid()"  # the zygote's, where the code sees it
+    """Executions are spread evenly, and a lost executor costs no run that had not begun."""
+    code = "import os\nos.getppid()"  # the zygote's id, where the code sees it
     with executors(2) as (url, (first, _)), contextlib.ExitStack() as stack:
         config = ClientConfig(executor_url=url, executor_api_key=KEY)
         codemode = stack.enter_context(Codemode.from_client_config(config))
@@ -350,7 +350,7 @@ def test_executions_are_spread_over_the_executors_of_one_target(half: Half) -> N
             seen[half.run(codemode, code).value] += 1
             return len(seen) == 2
 
-        # The first ones go where the first connection leads.
+        # The first executions go where the first connection leads.
         assert wait_until(both_were_used)
         if half.name == "sync":
             turns = collections.Counter(half.run(codemode, code).value for _ in range(20))
@@ -379,5 +379,5 @@ def test_many_short_loops_leak_no_descriptor(codemode: Codemode) -> None:
     for _ in range(20):
         run()
     gc.collect()
-    # gRPC closes some of its own from other threads.
+    # gRPC closes some of its descriptors from other threads.
     assert wait_until(lambda: open_descriptors(os.getpid()) <= before + 4)

@@ -1,4 +1,4 @@
-"""Messages that come together travel together, and mean the same as one by one."""
+"""Messages that arrive together travel together, with the same meaning as one by one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_batch_is_as_large_as_a_message_may_be() -> None:
 
 
 @pytest.mark.parametrize("features", [("batches",), (), ("something newer",)])
-def test_answers_that_are_ready_together_travel_together_where_the_executor_takes_them(
+def test_answers_that_are_ready_together_travel_together_where_the_executor_accepts_batches(
     half: Half, features: tuple[str, ...]
 ) -> None:
     received: list[pb.ClientMessage] = []

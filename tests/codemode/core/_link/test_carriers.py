@@ -1,4 +1,4 @@
-"""The carriers hand a course what its requests return or raise, and whatever interrupts them."""
+"""Carriers pass to a course what its requests return or raise, and every interrupt."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import pytest
 
 from codemode.core._link import async_carrier, sync_carrier
 
-# None of those that sys.monitoring reserves for debuggers, coverage, profilers and optimizers.
+# Not one of the ids that sys.monitoring reserves for debuggers, coverage, profilers and optimizers.
 _TOOL = 3
 
 
 class Blocks:
-    """Be a run of which a carrier only sees the blocks around it."""
+    """A run of which a carrier sees only the surrounding context managers."""
 
     def __init__(self) -> None:
         self.turn = contextlib.nullcontext()
@@ -29,7 +29,7 @@ class Blocks:
 
 
 class Course:
-    """Be a course with two requests, an event after each, and a request at its end."""
+    """A course with two requests, an event after each, and a request at its end."""
 
     def __init__(self, half: str, *failures: BaseException) -> None:
         self.half = half
@@ -69,7 +69,7 @@ class Course:
             yield self.request("end")
 
     def carry(self, take: int = 9) -> list[Any]:
-        """Return the first so many events; the rest is closed."""
+        """Return the first ``take`` events, then close the course."""
         run: Any = Blocks()
         course: Any = self
         if self.half == "sync":
@@ -102,7 +102,7 @@ def test_a_course_gets_the_answers_of_its_requests(half: str) -> None:
 
 
 @EachHalf
-def test_what_a_request_raises_is_raised_in_the_course(half: str) -> None:
+def test_an_error_of_a_request_is_raised_in_the_course(half: str) -> None:
     course = Course(half, LookupError("1"), ValueError("2"))
     with pytest.raises(ValueError, match="2"):
         course.carry()
@@ -117,7 +117,7 @@ def test_a_course_that_is_left_makes_its_last_requests(half: str) -> None:
 
 
 def test_an_interrupt_between_any_two_steps_of_the_sync_carrier_reaches_the_course() -> None:
-    """An exception of a signal handler may come before any instruction."""
+    """A signal handler's exception may come before any instruction."""
     for instruction in itertools.count():
         course = Course("sync")
         with (
@@ -130,7 +130,7 @@ def test_an_interrupt_between_any_two_steps_of_the_sync_carrier_reaches_the_cour
         if course.log:
             assert inspect.getgeneratorstate(course.steps) == inspect.GEN_CLOSED
         assert "GeneratorExit()" not in course.log
-        # Only an interrupt of the last request itself prevents it.
+        # Only an interrupt of the last request itself prevents that request.
         if "KeyboardInterrupt()" in course.log:
             assert course.log[-1] == "end"
     assert instruction > 50
@@ -138,7 +138,7 @@ def test_an_interrupt_between_any_two_steps_of_the_sync_carrier_reaches_the_cour
 
 @contextlib.contextmanager
 def interrupted(code: CodeType, instruction: int) -> Iterator[list[int]]:
-    """Raise KeyboardInterrupt before the given instruction that runs of some code."""
+    """Raise KeyboardInterrupt before the instruction of that number that some code runs."""
     left = itertools.count()
     hit: list[int] = []
     monitoring = sys.monitoring

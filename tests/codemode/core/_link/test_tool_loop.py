@@ -1,4 +1,4 @@
-"""The loop of the sync half's async tools holds nobody up, whatever its tools do."""
+"""The loop of the sync half's async tools delays nobody, whatever its tools do."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def loops() -> list[threading.Thread]:
 
 
 def begun(codemode: Codemode, tool: str) -> EventStream:
-    """Open a stream whose code waits for an async tool, which runs already."""
+    """Open a stream whose code waits for an async tool that is already running."""
     stream = codemode.stream(
         f"import asyncio\ncall = asyncio.create_task({tool}())\n"
         "await asyncio.sleep(0.1)\nprint('it has been called')\nawait call"
@@ -62,7 +62,7 @@ def test_a_tool_that_blocks_its_loop_does_not_hold_up_the_caller(
         go.set()
 
 
-def test_a_tool_that_goes_on_gets_no_thread_of_a_caller_who_has_left(
+def test_a_tool_that_continues_gets_no_thread_of_a_caller_that_has_left(
     codemode: Codemode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("codemode.core._link.tool_loop.UNWIND_SECONDS", 0.1)
@@ -93,7 +93,7 @@ def test_a_tool_that_goes_on_gets_no_thread_of_a_caller_who_has_left(
 def test_a_stream_that_another_thread_closes_takes_no_thread_for_the_callers(
     codemode: Codemode,
 ) -> None:
-    """Its database connection, for one, is somebody else's."""
+    """The caller's thread has, for example, a database connection that belongs to somebody else."""
     entered = threading.Event()
     threads: list[Any] = []
 
@@ -116,7 +116,7 @@ def test_a_stream_that_another_thread_closes_takes_no_thread_for_the_callers(
 
 
 def test_a_stream_that_is_collected_in_its_own_loop_ends(codemode: Codemode) -> None:
-    """The collector of garbage runs wherever it likes, and waits for nothing there."""
+    """The garbage collector may run in any thread, and must not wait there."""
     watcher = Watcher()
     codemode.registry.add_observer(watcher)
     go, collected = threading.Event(), threading.Event()

@@ -9,6 +9,6 @@ from tests.support.puppets import Puppet, puppet_child
 
 @pytest.fixture
 async def puppet() -> AsyncIterator[Puppet]:
-    """Give a child whose frames the test writes."""
+    """Yield a child whose frames the test writes."""
     async with puppet_child() as one:
         yield one

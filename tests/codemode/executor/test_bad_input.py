@@ -1,4 +1,4 @@
-"""Whatever code is sent, it gets a clear outcome of its own and the executor serves on."""
+"""Whatever code is sent, it gets its own clear outcome, and the executor serves on."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def limited(codemode: Codemode, code: str, **limits: Any) -> ExecutionResult:
         ("exit()", "failed", "SystemExit", "exit", 1),
         ("import os\nos._exit(3)", "crashed", "ExitedEarly", "exit status 3", None),
         ("import os\nos._exit(0)", "crashed", "ExitedEarly", "exit status 0", None),
-        # The first process of a PID namespace ends by SIGSEGV then.
+        # In this case the first process of a PID namespace ends by SIGSEGV.
         ("import os\nos.abort()", "crashed", "Crashed", "the interpreter crashed", None),
         ("import ctypes\nctypes.string_at(0)", "crashed", "Crashed", "SIGSEGV", None),
         ("import os\nos.close(3)", "crashed", None, "", None),
@@ -172,7 +172,7 @@ def test_memory_error_can_be_caught_by_the_code(codemode: Codemode) -> None:
         "while True: print('x')",
     ],
 )
-def test_flood_of_output_is_cut(codemode: Codemode, half: Half, flood: str) -> None:
+def test_flood_of_output_is_truncated(codemode: Codemode, half: Half, flood: str) -> None:
     result = half.run(codemode, flood)
     assert result.error is not None
     assert (result.status, result.error.type) == ("limit", "OutputLimit")
@@ -206,7 +206,7 @@ def test_code_at_its_limit_runs(codemode: Codemode) -> None:
 
 @pytest.fixture(scope="module")
 def unsafe() -> Iterator[ExecutorProcess]:
-    """Give an executor whose code may start processes."""
+    """Yield an executor whose code may start processes."""
     with ExecutorProcess("--tier", "unsafe") as process:
         yield process
 
@@ -250,7 +250,7 @@ def test_hostile_code_costs_only_its_own_run(executor: ExecutorProcess) -> None:
         events = iter(steps)
         next(events)
         assert not other.run("import os\nos.kill(0, 9)").ok
-        assert list(events)[-1].result.value == "whole"  # type: ignore[union-attr]  # the last one has it
+        assert list(events)[-1].result.value == "whole"  # type: ignore[union-attr]  # the last event has it
 
 
 @pytest.mark.parametrize(

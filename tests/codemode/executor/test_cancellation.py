@@ -1,4 +1,4 @@
-"""What is cancelled or closed ends at once, on both sides, and says so."""
+"""A cancelled or closed execution ends at once, on both sides, and reports it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENDLESS = f"{LOOP}time.sleep(600)"
 
 
 class Spy:
-    """Be the tool by which code tells the name of its process."""
+    """A tool by which code reports the name of its process."""
 
     def __init__(self, codemode: Codemode) -> None:
         self.names: list[str] = []
@@ -55,7 +55,7 @@ class Spy:
 
 @pytest.fixture
 def spy(codemode: Codemode) -> Spy:
-    # No sandbox ends by its clock while a test waits for its end.
+    # A timeout so long that no sandbox ends by it while a test waits for another end.
     codemode.client.limits = Limits(execution_timeout=600)
     return Spy(codemode)
 
@@ -80,8 +80,8 @@ async def test_cancelled_task_ends_its_sandbox(codemode: Codemode, spy: Spy, cod
 
 
 @pytest.mark.parametrize("kind", ["run", "stream", "session"])
-async def test_cancelled_while_it_waits_for_the_connection_leaves_nothing(kind: str) -> None:
-    """Else the stream would open once the executor answers, and nobody would end it."""
+async def test_run_cancelled_while_it_waits_for_the_connection_leaves_nothing(kind: str) -> None:
+    """Otherwise the stream would open once the executor answers, and nobody would end it."""
 
     async def begin() -> None:
         if kind == "run":
@@ -104,7 +104,7 @@ async def test_cancelled_while_it_waits_for_the_connection_leaves_nothing(kind: 
                 task.cancel()
             ended = await asyncio.gather(*tasks, return_exceptions=True)
             assert [type(error) for error in ended] == [asyncio.CancelledError] * len(tasks)
-            # gRPC gives up by itself after 20 s.
+            # gRPC itself gives up only after 20 s.
             async with asyncio.timeout(10):
                 while len(asyncio.all_tasks()) > 1:
                     await asyncio.sleep(0.01)
@@ -124,7 +124,7 @@ async def test_timeout_of_the_caller_ends_the_sandbox(codemode: Codemode, spy: S
     assert await asyncio.to_thread(spy.all_gone)
 
 
-async def test_cancelled_before_it_began_leaves_nothing(codemode: Codemode) -> None:
+async def test_run_cancelled_before_it_began_leaves_nothing(codemode: Codemode) -> None:
     for _ in range(10):
         task = asyncio.create_task(codemode.run_async("1"))
         await asyncio.sleep(0)
@@ -183,7 +183,7 @@ def test_close_from_a_tool_of_the_run(codemode: Codemode) -> None:
     assert codemode.run("close()\nimport time\ntime.sleep(600)").status == "cancelled"
 
 
-def test_closed_client_says_so(codemode: Codemode) -> None:
+def test_closed_client_raises_client_closed_error(codemode: Codemode) -> None:
     codemode.close()
     with pytest.raises(ClientClosedError, match="^Client has been closed$") as caught:
         codemode.execute("1")
@@ -272,7 +272,7 @@ async def test_tasks_after_close_race_end_as_cancelled_or_closed(executor: Execu
         assert set(outcomes) <= {"cancelled", "closed"}
 
 
-def test_client_process_that_dies_takes_its_sandboxes(executor: ExecutorProcess) -> None:
+def test_sandboxes_of_a_client_process_that_dies_end(executor: ExecutorProcess) -> None:
     import os
     import signal
     import subprocess

@@ -1,4 +1,4 @@
-"""Signals, forks and processes that hang leave clear outcomes, and no sandbox behind."""
+"""Signals, forks and hanging processes leave clear outcomes, and no sandbox behind."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ INTERRUPTED = """
 def test_what_a_signal_handler_raises_passes_through_wherever_it_hits(
     executor: ExecutorProcess, error: str, code: str, session: bool
 ) -> None:
-    """The client goes on afterwards: no lock of gRPC stays held, and no sandbox."""
+    """The client works afterwards, and neither a lock of gRPC nor a sandbox is left."""
     warm_up = "" if "600" in code else "once()"
     body = INTERRUPTED.format(error=error, code=code, session=session, warm_up=warm_up)
     client = subprocess.run(
@@ -195,7 +195,7 @@ def stopped(own_executor: ExecutorProcess) -> Iterator[Codemode]:
         assert codemode.run("2").value == 2
 
 
-def test_executor_that_hangs_is_given_up(
+def test_executor_that_hangs_is_abandoned(
     stopped: Codemode, half: Half, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(request_module, "_DEADLINE_SLACK", 0.3)
@@ -206,7 +206,7 @@ def test_executor_that_hangs_is_given_up(
 
 
 def test_terminated_executor_lets_its_runs_finish(own_executor: ExecutorProcess) -> None:
-    # No waiting for another executor, since this one waits 5 seconds for its runs.
+    # With no wait for another executor, because this one waits 5 seconds for its runs.
     config = ClientConfig(executor_url=own_executor.url, connect_timeout=0)
     with (
         Codemode.from_client_config(config) as codemode,
@@ -231,12 +231,12 @@ def test_terminated_executor_lets_its_runs_finish(own_executor: ExecutorProcess)
         os.kill(own_executor.pid, signal.SIGTERM)
         assert wait_until(is_refused)
         end.set()
-        assert list(events)[-1].result.value == "whole"  # type: ignore[union-attr]  # the last
+        assert list(events)[-1].result.value == "whole"  # type: ignore[union-attr]  # the last event has it
         assert wait_until(lambda: not is_running(own_executor.pid))
 
 
 @pytest.mark.deep
-def test_terminated_executor_waits_for_nobody_for_ever(own_executor: ExecutorProcess) -> None:
+def test_terminated_executor_does_not_wait_forever(own_executor: ExecutorProcess) -> None:
     config = ClientConfig(executor_url=own_executor.url)
     with Codemode.from_client_config(config) as codemode:
         events = iter(codemode.stream("import time\ntime.sleep(600)", execution_timeout=600))

@@ -1,4 +1,4 @@
-"""kill -9 at any place, mid-run: a typed outcome soon, the record kept, nothing repeated."""
+"""kill -9 anywhere during a run: a typed outcome soon, the record kept, nothing repeated."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ charge(amount=7)
 
 
 class Shop:
-    """Be the tools of a run that is killed while one of them works."""
+    """The tools of a run of which a process is killed while a tool works."""
 
     def __init__(self, executor: ExecutorProcess, victim: Victim) -> None:
         self.charges: list[int] = []
@@ -52,14 +52,14 @@ class Shop:
         victims = {"child": pid, "zygote": self._executor.zygote, "executor": self._executor.pid}
         os.kill(victims[self._victim], signal.SIGKILL)
 
-        # The next call of the code would come from a sandbox that must be dead.
+        # Otherwise the code's next call could come before its sandbox is dead.
         assert wait_until(lambda: not is_running(pid))
 
     async def strike_async(self, name: str) -> None:
         self.strike(name)
 
     def outcome(self, run: Callable[[], ExecutionResult]) -> ExecutionResult:
-        """Return the record of a run that is struck, and whose time would not be up for long."""
+        """Return the result of a run that is struck long before its timeout."""
         if self._victim == "executor":
             with pytest.raises(ExecutorConnectionError, match="lost during the run") as caught:
                 run()
@@ -125,7 +125,7 @@ def test_killed_mid_run_gives_the_record_and_repeats_nothing(
 
 
 @pytest.mark.parametrize("victim", ["child", "zygote", "executor"])
-def test_killed_while_the_code_works_alone(
+def test_kill_while_the_code_works_without_tools_keeps_the_output(
     own_executor: ExecutorProcess, own_codemode: Codemode, victim: Victim
 ) -> None:
     code = f"{WHO}print(who(), flush=True)\nwhile 1: pass"
@@ -134,7 +134,7 @@ def test_killed_while_the_code_works_alone(
     name = next(events).text.strip()  # type: ignore[union-attr]  # the output
     shop = Shop(own_executor, victim)
     shop.strike(name)
-    result = shop.outcome(lambda: list(events)[-1].result)  # type: ignore[union-attr]  # the last
+    result = shop.outcome(lambda: list(events)[-1].result)  # type: ignore[union-attr]  # the last event has it
     assert result.status == "crashed"
     assert result.stdout == f"{name}\n"
     if victim == "executor":
@@ -150,7 +150,7 @@ def test_killed_zygote_is_replaced_while_idle(
     former = own_executor.zygote
     os.kill(former, signal.SIGKILL)
     assert wait_until(lambda: not is_running(former))
-    assert own_codemode.run("2").value == 2  # perhaps in a sandbox that did not know yet
+    assert own_codemode.run("2").value == 2  # perhaps in a child of the old zygote
     assert wait_until(lambda: own_executor.zygotes() not in ([], [former]))
 
 
@@ -158,7 +158,7 @@ def test_children_killed_while_idle_are_replaced(
     own_executor: ExecutorProcess, own_codemode: Codemode
 ) -> None:
     for pid in descendants(own_executor.zygote):
-        with contextlib.suppress(ProcessLookupError):  # it was about to be replaced itself
+        with contextlib.suppress(ProcessLookupError):  # the child was about to be replaced itself
             os.kill(pid, signal.SIGKILL)
     assert [own_codemode.run(f"{number}").value for number in range(8)] == list(range(8))
 
@@ -173,21 +173,21 @@ def test_killed_executor_is_named_before_the_run_began(
     assert own_executor.url in str(caught.value)
 
 
-def test_a_zygote_ends_silently_with_its_executor_whatever_that_had_not_read(
+def test_a_zygote_ends_silently_with_its_executor_whatever_is_still_unread(
     own_executor: ExecutorProcess,
 ) -> None:
     zygote = own_executor.zygote
 
     def no_child() -> bool:
-        # The executor may have asked for one more before it was stopped.
+        # The executor may have requested one more before it was stopped.
         left = descendants(zygote)
         for child in left:
-            with contextlib.suppress(ProcessLookupError):  # it ends already
+            with contextlib.suppress(ProcessLookupError):  # it is ending already
                 os.kill(child, signal.SIGKILL)
         return not left
 
     os.kill(own_executor.pid, signal.SIGSTOP)
-    # What the zygote tells of the dead child stays unread, so its socket ends by a reset.
+    # The zygote's report of the dead child stays unread, so its socket ends by a reset.
     try:
         assert wait_until(no_child)
     finally:
@@ -198,12 +198,12 @@ def test_a_zygote_ends_silently_with_its_executor_whatever_that_had_not_read(
 
 
 @pytest.mark.deep
-def test_an_executor_that_stands_still_is_given_up(
+def test_an_executor_that_is_stopped_is_abandoned(
     own_executor: ExecutorProcess, half: Half, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patience = {"grpc.keepalive_time_ms", "grpc.http2.ping_timeout_ms"}
     options = channels._OPTIONS
-    # gRPC's own patience is a minute, or has no end.
+    # gRPC's default is a minute, or no limit at all.
     assert patience <= dict(options).keys()
     impatient = tuple((name, n // 10 if name in patience else n) for name, n in options)
     monkeypatch.setattr(channels, "_OPTIONS", impatient)

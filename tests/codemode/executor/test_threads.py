@@ -1,4 +1,4 @@
-"""A message passes through no more threads of the executor than it has to."""
+"""A message passes through no more threads of the executor than necessary."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def rounds_of_grpcs_pool(pid: int) -> int:
     """Return how often the threads of gRPC's pool have waited for work."""
     rounds = 0
     for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):  # it has ended
+        with contextlib.suppress(OSError):  # the thread has ended
             if (task / "comm").read_text().startswith("event_engine"):
                 status = (task / "status").read_text()
                 rounds += int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
@@ -25,7 +25,7 @@ def rounds_of_grpcs_pool(pid: int) -> int:
 
 
 @pytest.mark.parametrize("experiments", [None, "event_engine_listener"])
-def test_messages_take_no_way_through_grpcs_pool_unless_it_is_asked_for(
+def test_messages_bypass_grpcs_pool_unless_it_is_configured(
     experiments: str | None,
 ) -> None:
     environment = {"GRPC_EXPERIMENTS": experiments} if experiments else {}

@@ -1,4 +1,4 @@
-"""What an executor grants by its configuration, and what it refuses to be configured with."""
+"""The limits that an executor grants by its configuration, and configurations that it refuses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_default_above_its_ceiling_is_refused_naming_both(name: str) -> None:
     )
 
 
-def test_ceilings_of_a_mapping_go_over_the_usual_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ceilings_of_a_mapping_override_the_usual_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = CEILINGS.model_copy(update={"max_threads": 77})
     assert ExecutorConfig.parse({"ceilings": {"max_threads": 77}}).ceilings == wanted
     monkeypatch.setenv("CODEMODE_EXECUTOR_CEILINGS__MAX_THREADS", "77")
@@ -34,7 +34,7 @@ def test_ceilings_of_a_mapping_go_over_the_usual_ones(monkeypatch: pytest.Monkey
     assert ExecutorConfig(ceilings=Limits(max_threads=77)).ceilings == Limits(max_threads=77)
 
 
-async def test_cpu_ceiling_below_the_timeout_is_told_as_the_limit_that_it_is() -> None:
+async def test_cpu_ceiling_below_the_timeout_is_reported_as_the_cpu_limit() -> None:
     async with serving(ceilings={"max_cpu_seconds": 1}) as (codemode, _):
         result = await codemode.run_async("while True: pass", execution_timeout=300)
         assert (result.status, result.error and result.error.type) == ("limit", "CpuLimit")

@@ -1,4 +1,4 @@
-"""Control groups bound each sandbox in sum where they are delegated, and leave nothing behind."""
+"""Where control groups are delegated, they bound each sandbox as a whole and leave no trace."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def groups_of(pid: int) -> dict[str, Path]:
 
 
 def limits_in_group(pid: int) -> tuple[int, int]:
-    """Return the most processes and bytes of a group in which a process must be alone."""
+    """Return the limits of processes and bytes of a group in which a process must be alone."""
     groups = groups_of(pid)
     if "codemode-" not in str(groups["pids"]):
         raise ProcessLookupError(f"{pid} has not entered its group yet")
@@ -82,7 +82,7 @@ async def test_sandbox_is_alone_in_a_group_with_the_limits_of_its_run(tier: Tier
             try:
                 seen[:] = [limits_in_group(child.pid) for child in [*zygote.children.values()]]
             except (OSError, RuntimeError):
-                return False  # one has only just been forked, or has ended meanwhile
+                return False  # a child has just been forked, or has ended meanwhile
             return len(seen) >= 2  # idle sandboxes have groups of their own
 
         def look_on() -> None:
@@ -106,13 +106,13 @@ async def test_threads_are_bounded_in_every_tier(tier: Tier) -> None:
     async with serving(tier) as (codemode, _):
         for most in (8, 20):
             result = await codemode.client.execute_async(code, config={"max_threads": most})
-            # In tier B the user of a sandbox may be that of another executor's sandbox as well.
+            # In tier B another executor's sandbox may have the same user.
             assert most - 4 <= result.value < most, result.error
 
 
 @needs_memory
 async def test_processes_of_a_sandbox_are_bounded_together() -> None:
-    """Without isolation the code can fork, and each process has the whole limit for itself."""
+    """Without isolation the code can fork, and the limit applies to each process by itself."""
     code = """
 import os, time
 def child():
@@ -134,14 +134,14 @@ killed
     async with serving("unsafe") as (codemode, _):
         limits = {"max_memory_bytes": 256 * MIB, "max_threads": 16}
         result = await codemode.client.execute_async(code, config=limits)
-        # The first process may be among those that the system chooses.
+        # The system may kill the first process too.
         end = result.value if result.error is None else result.error.type
         assert end in (2, "MemoryLimit"), result.error
 
 
 @needs_memory
-async def test_full_group_is_told_as_a_memory_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    # As for memory that the address space does not count: files in /tmp, pipes, page tables.
+async def test_full_group_is_reported_as_a_memory_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Simulates memory that the address space does not count: files in /tmp, pipes, page tables.
     monkeypatch.setattr(opening, "_GROUP_SLACK_BYTES", -400 * MIB)
     code = "block = bytearray(300 << 20)\nblock[::4096] = b'x' * len(block[::4096])\n1"
     async with serving("unsafe") as (codemode, _):
@@ -149,7 +149,7 @@ async def test_full_group_is_told_as_a_memory_limit(monkeypatch: pytest.MonkeyPa
         assert result.error is not None
         assert (result.status, result.error.type) == ("limit", "MemoryLimit")
         assert "the system killed the code" in result.error.message
-        # The next sandbox of the same group does not inherit its predecessor's end.
+        # The next sandbox of the same group does not inherit the end of the one before.
         for _ in range(8):
             killed = await codemode.run_async("import os\nos.kill(os.getpid(), 9)")
             assert killed.error is not None
@@ -157,7 +157,7 @@ async def test_full_group_is_told_as_a_memory_limit(monkeypatch: pytest.MonkeyPa
 
 
 @needs_memory
-async def test_groups_are_used_again_and_gone_with_the_executor(
+async def test_groups_are_reused_and_removed_with_the_executor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # A busy machine may take longer than usual to end the last processes.
@@ -178,14 +178,14 @@ def test_groups_of_a_killed_executor_go_with_the_next_start() -> None:
         assert left
         killed.kill()
         assert wait_until(lambda: not any(map(populated, left)))
-        # From here on any executor that starts may be the one that removes them.
+        # From here on, any executor that starts may remove them.
         with ExecutorProcess("--tier", "unsafe") as next_one:
             assert not any(folder.exists() for folder in left)
             assert folders(next_one.pid)
 
 
 def populated(folder: Path) -> bool:
-    """Tell whether a process is in a group, or in one below it; none is in one that is gone."""
+    """Return whether a process is in a group or below it; a removed group has no processes."""
     try:
         return any(path.read_text() for path in folder.glob("**/cgroup.procs"))
     except FileNotFoundError:
@@ -208,7 +208,7 @@ time.process_time() - began
 
 @pytest.fixture
 def cpu_group() -> Iterator[Path]:
-    """Give a group of version 1 to start an executor in: as in a container, without autogroups."""
+    """Yield a group of version 1 to start an executor in, as in a container, without autogroups."""
     root = Path("/sys/fs/cgroup/cpu")
     if "cpu" not in delegated() or not root.exists():
         pytest.skip("no control group of version 1 for the CPU is delegated here")
@@ -230,7 +230,7 @@ def test_cpu_is_shared_by_sandbox_however_many_threads_each_has(cpu_group: Path)
 
     def end() -> None:
         meeting.wait()
-        time.sleep(3)  # in which both are counted
+        time.sleep(3)  # the time in which both are counted
         meeting.wait()
 
     with (
@@ -252,7 +252,7 @@ def test_cpu_is_shared_by_sandbox_however_many_threads_each_has(cpu_group: Path)
     assert theirs / ours < 3, "it has eight times as many threads"
 
 
-def test_executor_says_what_is_bounded(executor: ExecutorProcess) -> None:
+def test_executor_logs_what_is_bounded(executor: ExecutorProcess) -> None:
     said = ", ".join(delegated()) or "none ("
     assert f"control groups: {said}" in executor.log
 
@@ -288,7 +288,7 @@ print(open("/proc/self/cgroup").read().strip().splitlines()[-1])
 
 @pytest.fixture
 def delegated_group() -> Iterator[tuple[Path, str]]:
-    """Give a group of version 2 to live in, with the name of some controller."""
+    """Yield a group of version 2 to live in, and the name of a controller."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         fields = line.split()
         if fields[fields.index("-") + 1] == "cgroup2" and os.access(fields[4], os.W_OK):
@@ -314,7 +314,7 @@ def delegated_group() -> Iterator[tuple[Path, str]]:
 
 
 @pytest.mark.parametrize("company", ["alone", "with others"])
-def test_group_of_version_2_is_divided_only_by_who_is_alone_in_it(
+def test_group_of_version_2_is_divided_only_by_a_process_that_is_alone_in_it(
     delegated_group: tuple[Path, str], company: str
 ) -> None:
     group, controller = delegated_group
@@ -333,7 +333,7 @@ def test_group_of_version_2_is_divided_only_by_who_is_alone_in_it(
     assert said[-1] == f"0::/{group.name}"
 
 
-def test_group_that_one_hierarchy_refuses_is_left_in_none(tmp_path: Path) -> None:
+def test_group_that_one_hierarchy_refuses_is_removed_from_all(tmp_path: Path) -> None:
     groups = Cgroups(["no such controller"])
     places = [tmp_path / name for name in ("memory", "pids", "cpu")]
     for place in places[:2]:
@@ -377,11 +377,11 @@ def test_bounds_do_not_need_the_controller_of_the_cpu() -> None:
 _ASK = "from codemode.executor.host.control_groups import cpu_is_shared_by_session as c\nprint(c())"
 
 
-def test_only_what_is_in_no_group_shares_the_cpu_by_session(cpu_group: Path) -> None:
+def test_only_processes_in_no_group_share_the_cpu_by_session(cpu_group: Path) -> None:
     enabled = Path("/proc/sys/kernel/sched_autogroup_enabled")
     by_session = enabled.exists() and enabled.read_text() == "1\n"
     enter = f"echo $$ > {cpu_group}/cgroup.procs; "
-    # In a namespace of control groups the group looks like the root.
+    # In a cgroup namespace, the group looks like the root.
     for before, around, expected in (
         ("", (), by_session),
         (enter, (), False),
@@ -393,7 +393,7 @@ def test_only_what_is_in_no_group_shares_the_cpu_by_session(cpu_group: Path) -> 
 
 
 @pytest.mark.parametrize("by_session", [False, True])
-async def test_fewer_threads_are_given_unasked_where_each_has_its_share(
+async def test_the_default_is_fewer_threads_where_each_gets_its_share_of_the_cpu(
     by_session: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server_module, "cpu_is_shared_by_session", lambda: by_session)

@@ -1,4 +1,4 @@
-"""What an executor does on hosts that lack something: the best there is, said aloud, or nothing."""
+"""An executor on hosts that lack something serves at the best tier, with a log line, or refuses."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ needs_root = pytest.mark.skipif(
 
 
 class Outcome(NamedTuple):
-    """Be how an executor started: its exit status, or what a run there came to."""
+    """The start of an executor: its exit status, or the outcome of a run there."""
 
     status: int | None
     log: str
@@ -80,7 +80,7 @@ def start(
     *options: str,
     use: Callable[[Codemode], ExecutionResult] = ask,
 ) -> Outcome:
-    """Start an executor on a lesser host, run something in it, stop it; it must leave nothing."""
+    """Start an executor on a lesser host, run something, stop it; it must leave nothing behind."""
     if "uid" in spec:
         os.chown(folder, spec["uid"], spec["uid"])
     address = f"unix:{folder / 'socket'}"
@@ -120,7 +120,7 @@ def start(
 
 @pytest.mark.parametrize("who, tier", [({}, "B"), ({"uid": NOBODY}, "C")])
 @needs_root
-def test_usual_container_is_served_at_the_tier_it_offers(
+def test_executor_in_a_usual_container_serves_at_the_tier_it_offers(
     folder: Path, who: dict[str, Any], tier: Tier
 ) -> None:
     needs_tier("C")
@@ -137,7 +137,7 @@ def test_usual_container_is_served_at_the_tier_it_offers(
 @needs_root
 def test_below_the_minimum_nothing_is_served(folder: Path, who: dict[str, Any], tier: Tier) -> None:
     needs_tier("C")
-    outcome = start(folder, container(**who))  # the minimum is A unless it is said otherwise
+    outcome = start(folder, container(**who))  # the default minimum is A
     assert outcome.status == 3
     for part in (
         f"Sandbox unavailable: this host offers tier {tier}, but min_tier",
@@ -206,8 +206,8 @@ def test_each_errno_is_explained(folder: Path, number: int, cause: str) -> None:
     assert cause in outcome.log.partition("(likely: ")[2]
 
 
-def test_kernel_that_names_no_process_by_a_descriptor_serves_nothing(folder: Path) -> None:
-    """As gVisor did in July 2024."""
+def test_executor_on_a_kernel_without_pidfds_serves_nothing(folder: Path) -> None:
+    """Such a kernel was that of gVisor in July 2024."""
     outcome = start(folder, {"answers": {"pidfd_open": errno.ENOSYS}}, "--min-tier", "unsafe")
     assert outcome.status == 3
     for tier in TIERS:
@@ -216,8 +216,8 @@ def test_kernel_that_names_no_process_by_a_descriptor_serves_nothing(folder: Pat
 
 
 @pytest.mark.parametrize("missing", deep_except(["mount", "pivot_root"], "mount"))
-def test_namespaces_without_mounts_are_no_tier_a(folder: Path, missing: str) -> None:
-    """As on hosts where AppArmor lets a user namespace be made and then denies what it is for."""
+def test_namespaces_without_mounts_are_not_tier_a(folder: Path, missing: str) -> None:
+    """On some hosts AppArmor allows the creation of a user namespace and denies its use."""
     needs_tier("C")
     outcome = start(folder, {"answers": {missing: errno.EACCES}}, "--min-tier", "C")
     assert outcome.status is None, outcome.log
@@ -238,7 +238,7 @@ except RuntimeError:
 
 
 @needs_root
-def test_sandbox_that_takes_the_users_threads_leaves_some_to_start_others(folder: Path) -> None:
+def test_sandbox_that_takes_the_users_threads_leaves_enough_to_start_others(folder: Path) -> None:
     needs_tier("C")
 
     def use(codemode: Codemode) -> ExecutionResult:
@@ -248,7 +248,7 @@ def test_sandbox_that_takes_the_users_threads_leaves_some_to_start_others(folder
         codemode.registry.register_tool("others", others)
         return codemode.run(HOG)
 
-    # A user that nobody else is, and who has no control groups.
+    # A user without other processes and without control groups.
     spec = {"uid": 54_321, "threads": 200}
     outcome = start(folder, spec, "--tier", "C", "--min-tier", "C", use=use)
     assert outcome.value == ["completed"] * 4, outcome.log
@@ -265,10 +265,10 @@ DISPENSABLE = {
 
 
 @pytest.mark.parametrize("tier", deep_except(["A", "C"], "A"))
-def test_what_a_tier_can_do_without_is_named_where_the_host_refuses_it(
+def test_dispensable_features_are_named_where_the_host_refuses_them(
     folder: Path, tier: Tier
 ) -> None:
-    """As container runtimes refuse the host's name, and gVisor some resource limits."""
+    """Container runtimes refuse to set the host's name, and gVisor some resource limits."""
     needs_tier(tier)
     spec = {
         "answers": {"sethostname": errno.EPERM},
@@ -282,7 +282,7 @@ def test_what_a_tier_can_do_without_is_named_where_the_host_refuses_it(
 
 
 @pytest.mark.parametrize("limit", ["RLIMIT_CORE", "RLIMIT_FSIZE"])
-def test_limit_that_holds_a_promise_is_not_done_without(folder: Path, limit: str) -> None:
+def test_limit_behind_a_promise_is_indispensable(folder: Path, limit: str) -> None:
     needs_tier("C")
     spec = {"refused_limits": [getattr(resource, limit)]}
     outcome = start(folder, spec, "--tier", "C", "--min-tier", "C")
@@ -291,7 +291,7 @@ def test_limit_that_holds_a_promise_is_not_done_without(folder: Path, limit: str
 
 
 @needs_root
-def test_executor_that_may_go_before_its_sandboxes_is_named() -> None:
+def test_executor_that_may_be_killed_before_its_sandboxes_is_reported() -> None:
     needs_tier("C")
     probe = "-m codemode.executor --probe --json --tier C --min-tier C"
     done = subprocess.run(
@@ -321,7 +321,7 @@ def test_executor_that_may_go_before_its_sandboxes_is_named() -> None:
     ids=["root", "nobody", "without capabilities"],
 )
 def test_shipped_profile_gives_a_container_tier_a(folder: Path, who: dict[str, Any]) -> None:
-    """As a container runtime would load it, with the capabilities that it leaves by default."""
+    """The profile is loaded as by a container runtime, with its default capabilities."""
     needs_tier("A")
     profile = json.loads(SECCOMP_PROFILE.read_text())
     machine = platform.machine()
@@ -347,13 +347,14 @@ def test_shipped_profile_allows_what_is_needed_and_no_more() -> None:
     ]
     assert len(set(allowed)) == len(allowed)
     assert set(allowed) >= policy.ALLOWED | policy.CHECKED | policy.EACCES_CALLS
-    # What a sandbox is killed for, the executor may do only as far as tier A and C need it.
+    # System calls for which a sandbox is killed are allowed to the executor only as far as tiers A
+    # and C need them.
     used = {"unshare", "setns", "mount", "umount2", "pivot_root", "mount_setattr", "sethostname"}
     used |= {"seccomp", "pidfd_send_signal", *LANDLOCK_CALLS}
     assert policy.TRIPWIRES & set(allowed) == used
 
 
-async def test_tier_that_is_asked_for_by_name_is_not_replaced() -> None:
+async def test_tier_that_is_chosen_by_name_is_not_replaced() -> None:
     needs_tier("C")
     chosen = await choose("unsafe", CEILINGS, tier="C")
     assert (chosen.tier, chosen.name) == ("C", "C")
@@ -371,7 +372,7 @@ async def test_best_tier_needs_no_excuse() -> None:
     assert psutil.Process().children() == before
 
 
-def test_weaker_tiers_leave_open_what_stronger_ones_do() -> None:
+def test_weaker_tiers_have_the_gaps_of_stronger_ones_and_more() -> None:
     isolated = [tier for tier in TIERS if tier != "unsafe"]
     for stronger, weaker in itertools.pairwise(isolated):
         assert set(GAPS[stronger]) < set(GAPS[weaker])

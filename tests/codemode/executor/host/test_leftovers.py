@@ -1,4 +1,4 @@
-"""What code starts where nothing forbids it ends with its run, however the executor ends."""
+"""Processes that unisolated code starts end with its run, however the executor ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.control_groups import folders
 from tests.support.hosts import delegated
 from tests.support.processes import ExecutorProcess, is_running, wait_until
 
-# Two stay in the process group of the code; two leave it, and their parents too.
+# Two stay in the process group of the code. Two leave it, and so do their parents.
 FORK = """
 import os, time
 def start(detached):
@@ -51,7 +51,7 @@ def gone(pids: list[int]) -> bool:
 
 
 def run_until(executor: ExecutorProcess, event: Callable[[], object]) -> tuple[str, list[int]]:
-    """Let something happen during a run; return how the run ended and what it had started."""
+    """Run ``event`` during a run; return how the run ended and the processes it had started."""
     pids: list[int] = []
 
     def happen(started: list[int]) -> None:
@@ -73,14 +73,14 @@ def test_it_ends_with_an_executor_that_is_killed(executor: ExecutorProcess) -> N
     assert gone(pids)
 
 
-async def test_it_ends_with_an_executor_that_stops_right_after_the_run() -> None:
+async def test_processes_end_with_an_executor_that_stops_right_after_the_run() -> None:
     async with serving("unsafe") as (codemode, _):
         result = await codemode.run_async(f"{FORK}\npids")
     assert await asyncio.to_thread(gone, result.value)
 
 
 @needs_groups
-def test_groups_end_it_when_the_zygote_is_killed(executor: ExecutorProcess) -> None:
+def test_groups_end_the_processes_when_the_zygote_is_killed(executor: ExecutorProcess) -> None:
     zygote = executor.zygote
     status, pids = run_until(executor, lambda: os.kill(zygote, signal.SIGKILL))
     assert status == "crashed"
@@ -88,7 +88,7 @@ def test_groups_end_it_when_the_zygote_is_killed(executor: ExecutorProcess) -> N
 
 
 @needs_groups
-def test_next_executor_ends_what_it_finds_in_the_groups_of_a_killed_one(
+def test_next_executor_ends_the_processes_in_the_groups_of_a_killed_one(
     executor: ExecutorProcess,
 ) -> None:
     def kill_both() -> None:

@@ -1,4 +1,4 @@
-"""Each limit has an effect of its own, and none goes above the executor's ceiling."""
+"""Each limit has its own effect, and none may exceed the executor's ceiling."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_limit_above_its_ceiling_is_refused_by_name(codemode: Codemode, name: st
 
 
 @pytest.mark.parametrize("config", [None, {}, Limits()])
-def test_no_wishes_are_fine(codemode: Codemode, config: Any) -> None:
+def test_limits_are_optional(codemode: Codemode, config: Any) -> None:
     assert codemode.client.execute("1", None, config).value == 1
 
 
@@ -43,7 +43,7 @@ def test_unknown_limit_is_refused_by_name(codemode: Codemode) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
-def test_senseless_timeout_is_refused(codemode: Codemode, seconds: float) -> None:
+def test_invalid_timeout_is_refused(codemode: Codemode, seconds: float) -> None:
     with pytest.raises(ConfigurationError, match="execution_timeout"):
         codemode.run("1", execution_timeout=seconds)
 
@@ -110,7 +110,7 @@ def test_tool_call_limit(codemode: Codemode, half: Half) -> None:
     assert half.run(codemode, "for n in range(3): note(n)").ok
 
 
-def test_calls_in_flight_wait_for_each_other(codemode: Codemode, half: Half) -> None:
+def test_calls_beyond_those_in_flight_wait(codemode: Codemode, half: Half) -> None:
     running: list[int] = []
     most: list[int] = []
     three = asyncio.Event()
@@ -121,7 +121,7 @@ def test_calls_in_flight_wait_for_each_other(codemode: Codemode, half: Half) -> 
         if len(running) == 3:
             three.set()
         await three.wait()
-        # Time for calls that had better wait.
+        # Time for calls that should have waited.
         await asyncio.sleep(0.02)
         running.pop()
 
@@ -134,7 +134,7 @@ def test_calls_in_flight_wait_for_each_other(codemode: Codemode, half: Half) -> 
 
 
 @pytest.mark.parametrize("count", [4, 5, 50])
-def test_call_without_room_for_its_arguments_holds_nothing_else_back(
+def test_call_without_room_for_its_arguments_delays_nothing_else(
     codemode: Codemode, half: Half, count: int
 ) -> None:
     started: list[str] = []

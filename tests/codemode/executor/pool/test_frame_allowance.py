@@ -1,4 +1,4 @@
-"""A sandbox that sends frames without end keeps the executor from nobody else."""
+"""A sandbox that sends frames without end does not keep the executor from others."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def nobody_pauses_afterwards() -> Iterator[None]:
 
 
 def watched(child: Child) -> list[int]:
-    """Return a list that fills with how many frames were handled without a pause."""
+    """Return a list that is filled with the numbers of frames handled without a pause."""
     turns: list[int] = []
     receive = child.frames.receive
 
     async def counted() -> list[object]:
         taken = await receive()
         turns.append(len(taken))
-        return taken  # type: ignore[return-value]  # passed on as it is
+        return taken  # type: ignore[return-value]  # passed on unchanged
 
-    child.frames.receive = counted  # type: ignore[method-assign, assignment]  # to look, not to change
+    child.frames.receive = counted  # type: ignore[method-assign, assignment]  # observes only
     return turns
 
 
@@ -64,14 +64,14 @@ async def test_flood_is_taken_in_small_parts_and_to_its_end(
     assert max(turns) <= most
 
 
-async def test_as_many_calls_as_may_be_in_flight_do_not_pause(puppet: Puppet) -> None:
+async def test_the_maximum_of_calls_in_flight_does_not_pause(puppet: Puppet) -> None:
     turns = watched(puppet.child)
     data = TAKEN + b"".join(call(number) for number in range(1, 101))
     await serve(puppet, data + COMPLETED, hang_up=False)
     assert turns[0] == 102
 
 
-async def test_nothing_is_lost_of_a_flood_whose_channel_breaks() -> None:
+async def test_no_frame_is_lost_of_a_flood_whose_socket_breaks() -> None:
     child = Child(1, MAX_VALUE)
     child.frames.data_received(EMPTY_OUTPUT * FLOOD + COMPLETED)
     assert len(await child.frames.receive()) == TURN
@@ -82,7 +82,7 @@ async def test_nothing_is_lost_of_a_flood_whose_channel_breaks() -> None:
     assert await child.frames.receive() == []
 
 
-async def test_closed_child_pauses_no_longer() -> None:
+async def test_closed_child_does_not_pause() -> None:
     child = Child(1, MAX_VALUE)
     child.frames.data_received(EMPTY_OUTPUT * FLOOD)
     assert Allowance._pausing == 1
@@ -112,7 +112,7 @@ def is_pausing_after(*chunks: bytes) -> bool:
     return pausing
 
 
-async def test_bytes_are_counted_as_they_come_and_not_only_with_their_frame() -> None:
+async def test_bytes_are_counted_on_arrival_and_not_only_with_their_frame() -> None:
     begun = pack(Frame.CALL, RUN, 1, pack_texts("ping"), b"x" * 15 * MIB)
     chunks = [begun[start : start + MIB // 4] for start in range(0, 12 * MIB, MIB // 4)]
     assert is_pausing_after(*chunks)
@@ -123,7 +123,7 @@ async def test_a_value_of_a_megabyte_does_not_pause() -> None:
     assert not is_pausing_after(TAKEN, pack(Frame.COMPLETED, RUN, 0, b"x" * 1_000_000))
 
 
-def test_who_stops_short_of_a_pause_is_not_faster_than_who_pauses(
+def test_a_sandbox_that_stops_short_of_a_pause_is_not_faster_than_one_that_pauses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 0.0
@@ -140,6 +140,6 @@ def test_who_stops_short_of_a_pause_is_not_faster_than_who_pauses(
             taken["frames"] += frames
             taken["bytes"] += size
         assert not allowance.is_used
-    # One that pauses may send 256 frames and 512 KiB in each of these.
+    # A sandbox that pauses may send 256 frames and 512 KiB in each of these.
     assert taken["frames"] < 1_000 * 256 / 4
     assert taken["bytes"] < 1_000 * MIB / 2 / 4

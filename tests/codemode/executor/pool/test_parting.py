@@ -1,4 +1,4 @@
-"""A sandbox that is done dies in a moment: not at the cost of its result, nor of the next run."""
+"""A finished sandbox dies soon, without delaying its result or the next run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.serving import serving
 
 @pytest.fixture
 def used(monkeypatch: pytest.MonkeyPatch) -> list[Child]:
-    """Give all sandboxes that are told to close in a moment."""
+    """Return a list of all sandboxes that are to be closed soon."""
     children: list[Child] = []
     close_soon = Child.close_soon
 
@@ -31,7 +31,7 @@ def used(monkeypatch: pytest.MonkeyPatch) -> list[Child]:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a moment be long."""
+    """Make the time until a sandbox is closed very long."""
     monkeypatch.setattr(child_module, "_FAREWELL_SECONDS", 600.0)
 
 
@@ -56,7 +56,7 @@ async def test_result_comes_before_its_sandbox_is_killed(used: list[Child], code
 
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("bound", ["max_concurrency", "max_concurrency_per_key"])
-async def test_it_is_killed_at_once_where_the_next_would_wait(
+async def test_sandbox_is_killed_at_once_where_the_next_run_would_wait(
     used: list[Child], bound: str
 ) -> None:
     options: dict[str, Any] = {"max_concurrency": 2, "pool_size": 1, bound: 1}
@@ -66,7 +66,7 @@ async def test_it_is_killed_at_once_where_the_next_would_wait(
         assert child.state is ChildState.CLOSED
 
 
-async def test_it_is_killed_though_its_result_is_not_read(used: list[Child]) -> None:
+async def test_sandbox_is_killed_even_when_its_result_is_not_read(used: list[Child]) -> None:
     async with (
         serving(max_concurrency=2, pool_size=1) as (codemode, _),
         grpc.aio.insecure_channel(codemode.client.url) as channel,

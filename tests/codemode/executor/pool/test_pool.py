@@ -1,4 +1,4 @@
-"""Children are used once, replaced in time, and leave nothing; no run is lost by it."""
+"""Children are used once, replaced in time and leave nothing behind, and no run is lost."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.support.serving import serving
 
 @pytest.fixture(params=deep_except(["A", "unsafe"], "A"))
 def tier(request: pytest.FixtureRequest) -> Tier:
-    """Give each tier whose zygotes end in a way of their own."""
+    """Return each tier whose zygotes end in a way of their own."""
     tier: Tier = request.param
     needs_tier(tier)
     return tier
@@ -54,9 +54,9 @@ async def test_no_child_serves_twice() -> None:
         assert await becomes(lambda: not any(map(is_running, seen)))
 
 
-async def test_what_the_shared_executor_forks_meanwhile_is_not_ours(codemode: Codemode) -> None:
+async def test_forks_of_the_shared_executor_are_not_counted(codemode: Codemode) -> None:
     for _ in range(5):
-        await codemode.run_async("1")  # its pool is filled again while this one serves
+        await codemode.run_async("1")  # the shared executor refills its pool while this one serves
     async with serving(pool_size=1) as (own, _):
         assert await own.execute_async("1") == "1"
 
@@ -72,7 +72,7 @@ async def test_code_finds_nothing_of_an_earlier_run() -> None:
             assert (await codemode.run_async(look)).value == [False, False, []]
 
 
-async def test_what_a_run_writes_to_is_the_sandboxs_own_before_it_begins() -> None:
+async def test_pages_that_a_run_writes_to_are_private_before_it_begins() -> None:
     async with serving(pool_size=1) as (_, server):
         child = await server.pools["default"].acquire()
         try:
@@ -90,7 +90,7 @@ async def test_what_a_run_writes_to_is_the_sandboxs_own_before_it_begins() -> No
 
 
 def page_faults(pid: int) -> int:
-    """Return how many pages a process has been given while it waited for each."""
+    """Return how many minor page faults a process has had: each one delayed it."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
 
 
@@ -121,12 +121,12 @@ async def test_used_up_zygote_is_replaced_and_no_run_is_lost(tier: Tier) -> None
             zygotes.update(server.pools["default"].zygote_pids())
             return len(zygotes) >= 3
 
-        # Their time goes on running out after the last run.
+        # Their age limits keep expiring after the last run.
         assert await becomes(replaced_twice)
         assert await becomes(lambda: len(server.pools["default"].zygote_pids()) <= 2)
 
 
-async def test_run_survives_the_end_of_its_zygotes_time(tier: Tier) -> None:
+async def test_run_survives_the_age_limit_of_its_zygote(tier: Tier) -> None:
     async with serving(tier, pool_size=2, zygote_max_age=0.2) as (codemode, server):
         first = server.pools["default"].zygote_pids()[0]
         result = await codemode.run_async("import time\ntime.sleep(0.8)\n'whole'")
@@ -134,7 +134,7 @@ async def test_run_survives_the_end_of_its_zygotes_time(tier: Tier) -> None:
         assert await becomes(lambda: not is_running(first))
 
 
-async def test_replaced_zygote_hashes_otherwise(tier: Tier) -> None:
+async def test_replaced_zygote_has_another_hash_seed(tier: Tier) -> None:
     async with serving(tier, pool_size=1, zygote_max_age=0.2) as (codemode, _):
         hashes = set()
         for _ in range(50):
@@ -177,7 +177,7 @@ async def test_child_that_dies_while_idle_costs_nothing() -> None:
         (zygote,) = server.pools["default"].zygote_pids()
         for _ in range(5):
             for pid in descendants(zygote):
-                with contextlib.suppress(ProcessLookupError):  # one that is being made may fail
+                with contextlib.suppress(ProcessLookupError):  # an unfinished child may be gone
                     os.kill(pid, signal.SIGKILL)
             assert await codemode.execute_async("1") == "1"
 
@@ -221,7 +221,7 @@ def test_stopped_executor_leaves_nothing() -> None:
 
 @pytest.fixture
 def shared_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give the temporary folder of executors, one that every user may enter."""
+    """Yield the temporary folder of executors, one that every user may enter."""
     with tempfile.TemporaryDirectory(prefix="cm-test-", dir="/var/tmp") as name:
         Path(name).chmod(0o755)
         monkeypatch.setattr("tempfile.tempdir", name)
@@ -229,7 +229,7 @@ def shared_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("tier", deep_except(["A", "B", "C", "unsafe"], "A"))
-def test_folders_of_a_killed_executor_go_with_the_next_start(
+def test_folders_of_a_killed_executor_are_removed_at_the_next_start(
     tier: Tier, shared_folder: Path
 ) -> None:
     needs_tier(tier)
@@ -270,14 +270,14 @@ def test_users_of_tier_b_work_in_a_folder_that_they_may_enter(shared_folder: Pat
         assert not folder.path.exists()
 
 
-async def test_zygote_killed_under_load_loses_only_what_ran(tier: Tier) -> None:
+async def test_zygote_killed_under_load_loses_only_the_current_runs(tier: Tier) -> None:
     async with serving(tier, pool_size=1, max_concurrency=4) as (codemode, server):
         strikes = (3, 9, 15)
 
         def strike(number: int) -> None:
             if number in strikes:
                 for pid in server.pools["default"].zygote_pids():
-                    # Another run may have struck it, and the pool not know yet.
+                    # Another run may have killed it already, and the pool may not have noticed.
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
 
@@ -289,12 +289,12 @@ async def test_zygote_killed_under_load_loses_only_what_ran(tier: Tier) -> None:
         statuses = [result.status for result in results]
         assert set(statuses) == {"completed", "crashed"}
         assert {statuses[number] for number in strikes} == {"crashed"}
-        # Each strike ends at most what ran at the time.
+        # Each strike ends at most the runs of that moment.
         assert statuses.count("crashed") <= 12
         assert await codemode.execute_async("1") == "1"
 
 
-def test_log_says_plainly_that_nothing_is_isolated() -> None:
+def test_log_states_plainly_that_nothing_is_isolated() -> None:
     with ExecutorProcess("--tier", "unsafe") as executor:
         assert "NO ISOLATION" in executor.log
 

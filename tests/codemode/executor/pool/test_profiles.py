@@ -1,4 +1,6 @@
-"""What a sandbox has preloaded and may import: chosen per execution, exposed by configuration."""
+"""The packages that a sandbox has preloaded and may import: chosen per execution, and exposed by
+configuration.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ def tier(request: pytest.FixtureRequest) -> Tier:
 
 @pytest.fixture
 def folder(request: pytest.FixtureRequest) -> Iterator[Path]:
-    """Give a folder that sandboxes of every tier may be shown, below the parameter if any."""
+    """Yield a folder that sandboxes of every tier may see, below the parameter if any."""
     parent = getattr(request, "param", "/var/tmp")
     with tempfile.TemporaryDirectory(prefix="cm-test-", dir=parent) as name:
         path = Path(name)
@@ -99,7 +101,7 @@ async def test_profile_is_not_offered_where_its_packages_are_missing(
                 pytest.fail("it serves")
 
 
-async def test_profile_starts_once_when_it_is_first_asked_for() -> None:
+async def test_profile_starts_once_on_its_first_request() -> None:
     async with serving() as (codemode, server):
         with pytest.raises(KeyError):
             server.pools["data"]
@@ -135,7 +137,7 @@ def test_warm_profiles_are_an_option_and_a_variable(
         assert len(psutil.Process(process.pid).children()) == 2, "a zygote each"
 
 
-async def test_profile_that_does_not_start_costs_only_who_asks_for_it(
+async def test_profile_that_does_not_start_fails_only_its_own_requests(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     broken = Profile(name="broken", modules=("no_such_module",))
@@ -145,7 +147,7 @@ async def test_profile_that_does_not_start_costs_only_who_asks_for_it(
             await codemode.run_async("1", profile="broken")
         assert server.pools.serving
         assert (await codemode.run_async("6 * 7")).value == 42
-        # It is tried anew when it is asked for again.
+        # It is tried again at the next request.
         mended = Profile(name="broken", modules=("json",))
         monkeypatch.setitem(PROFILES, "broken", mended)
         assert (await codemode.run_async("6 * 7", profile="broken")).value == 42

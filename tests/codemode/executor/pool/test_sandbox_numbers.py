@@ -1,4 +1,4 @@
-"""As many sandboxes at once as there are descriptors for, whatever their numbers."""
+"""As many sandboxes at once as there are descriptors, whatever their numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.served_pools import a_run_meanwhile, serving_pool
 
 MANY = 300
 
-# Of the executor alone: the tests' own limit could not be raised again.
+# For the executor alone: the tests' own limit could not be raised again.
 _WITH_FEW = """
 import os, resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
@@ -38,7 +38,7 @@ def descriptors() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("tier", deep_except(["A", "B", "C", "unsafe"], "A"))
-async def test_hundreds_of_sandboxes_live_at_once(tier: Tier) -> None:
+async def test_hundreds_of_sandboxes_run_at_once(tier: Tier) -> None:
     needs_tier(tier)
     inside = 0
     leave = asyncio.Event()
@@ -74,7 +74,7 @@ async def test_zygote_without_descriptors_keeps_its_runs(left: int) -> None:
         await served.is_full()
         zygote = served.zygote
         with few_descriptors(zygote, left):
-            assert await served.run("1") == 1  # an idle one, in whose place none can be made
+            assert await served.run("1") == 1  # an idle one, which cannot be replaced
             assert await becomes(lambda: served.pool._failures > 0)
         await served.is_full()
         assert served.zygote == zygote
@@ -82,7 +82,7 @@ async def test_zygote_without_descriptors_keeps_its_runs(left: int) -> None:
 
 @contextmanager
 def few_descriptors(pid: int, left: int) -> Iterator[None]:
-    """Let a process open only so many more."""
+    """Limit a process to ``left`` more open descriptors."""
     taken = {int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()}
     free = (number for number in range(len(taken) + left + 1) if number not in taken)
     most = [*free][left]

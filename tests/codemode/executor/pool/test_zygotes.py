@@ -1,4 +1,4 @@
-"""A zygote that fails, and a shortage that passes, cost at most what they struck."""
+"""A failing zygote, or a temporary shortage, costs at most the runs that it directly affects."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def no_descriptor_left(but: int = 0) -> Iterator[None]:
 
 
 def dies_before_it_is_proved(monkeypatch: pytest.MonkeyPatch) -> list[Zygote]:
-    """Let the next zygote die between its start and its first child; return those that did."""
+    """Kill the next zygote between its start and its first child; return the killed ones."""
     spawn = Zygote.spawn
     struck: list[Zygote] = []
 
@@ -63,7 +63,7 @@ def dies_before_it_is_proved(monkeypatch: pytest.MonkeyPatch) -> list[Zygote]:
 
 
 def finds_no_python_once(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Let the interpreter be away for a moment, as during an upgrade."""
+    """Hide the interpreter for a moment, as during an upgrade."""
     missed: list[str] = []
 
     def find() -> str:
@@ -76,7 +76,7 @@ def finds_no_python_once(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return missed
 
 
-@pytest.mark.parametrize("tier", deep_except(["C", "unsafe"], "C"))  # with canaries, and without
+@pytest.mark.parametrize("tier", deep_except(["C", "unsafe"], "C"))  # with and without canaries
 @pytest.mark.parametrize("mishap", [dies_before_it_is_proved, finds_no_python_once])
 async def test_pool_outlives_a_successor_that_fails(
     mishap: Callable[[pytest.MonkeyPatch], list[Any]], tier: Tier, monkeypatch: pytest.MonkeyPatch
@@ -89,9 +89,9 @@ async def test_pool_outlives_a_successor_that_fails(
         assert await served.run("6 * 7") == 42
 
 
-@pytest.mark.parametrize("tier", deep_except(["C", "unsafe"], "C"))  # with canaries, and without
+@pytest.mark.parametrize("tier", deep_except(["C", "unsafe"], "C"))  # with and without canaries
 @pytest.mark.parametrize("mishap", [dies_before_it_is_proved, finds_no_python_once])
-async def test_old_zygote_is_replaced_though_a_first_attempt_fails(
+async def test_old_zygote_is_replaced_although_a_first_attempt_fails(
     mishap: Callable[[pytest.MonkeyPatch], list[Any]], tier: Tier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needs_tier(tier)
@@ -102,7 +102,7 @@ async def test_old_zygote_is_replaced_though_a_first_attempt_fails(
         assert await served.run("6 * 7") == 42
 
 
-async def test_zygote_that_ends_at_once_is_not_said_to_be_slow(
+async def test_zygote_that_ends_at_once_is_not_reported_as_slow(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(zygotes, "find_python", lambda: "/bin/false")
@@ -111,7 +111,7 @@ async def test_zygote_that_ends_at_once_is_not_said_to_be_slow(
             pass
 
 
-async def test_old_zygote_fills_the_pool_while_its_successor_comes_up(
+async def test_old_zygote_fills_the_pool_while_its_successor_starts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     start = Zygote.start
@@ -154,7 +154,7 @@ async def test_queue_timeout_bounds_the_wait_for_a_sandbox_as_well(
 
 async def test_idle_child_that_dies_is_replaced_and_leaves_no_descriptor() -> None:
     async with serving_pool() as served:
-        await served.run("1")  # opens what the first run opens
+        await served.run("1")  # opens what only the first run opens
         await served.is_full()
         before = open_descriptors(os.getpid())
         for _ in range(3):
@@ -168,7 +168,7 @@ async def test_idle_child_that_dies_is_replaced_and_leaves_no_descriptor() -> No
 
 
 @pytest.mark.parametrize("missing", ["the child's descriptor", "one to look up its number"])
-async def test_descriptors_that_run_short_for_a_moment_end_no_run(
+async def test_a_momentary_shortage_of_descriptors_ends_no_run(
     missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receive, pid_of = socket.recv_fds, zygotes._pid_of
@@ -203,7 +203,7 @@ async def test_descriptors_that_run_short_for_a_moment_end_no_run(
         assert served.zygote == zygote
 
 
-def test_executor_takes_as_many_descriptors_as_it_may() -> None:
+def test_executor_raises_its_descriptor_limit_to_the_maximum() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
     try:
@@ -213,8 +213,8 @@ def test_executor_takes_as_many_descriptors_as_it_may() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@pytest.mark.parametrize("left", [0, 2])  # of the four that it takes
-async def test_child_that_finds_no_descriptors_takes_none(left: int) -> None:
+@pytest.mark.parametrize("left", [0, 2])  # of the four that a child takes
+async def test_child_that_finds_no_descriptors_leaves_no_trace(left: int) -> None:
     async with serving_pool() as served:
         (zygote,) = [zygote for zygote, _ in list(served.pool._idle)[:1]]
         children, forks = dict(zygote.children), zygote.forks
@@ -227,7 +227,7 @@ async def test_child_that_finds_no_descriptors_takes_none(left: int) -> None:
         assert open_descriptors(os.getpid()) == before
 
 
-async def test_zygote_that_reaps_nobody_keeps_no_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_zygote_that_does_not_reap_keeps_no_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zygotes, "_REAP_SECONDS", 3.0)
     monkeypatch.setattr(pools, "_KEEPER_SECONDS", 0.1)
     async with serving_pool(pool_size=1, max_concurrency=1) as served:
@@ -253,7 +253,7 @@ async def test_zygote_that_forks_too_slowly_is_replaced_and_keeps_its_runs(
         assert await becomes(lambda: served.pool.zygote_pids() == [served.zygote])
 
 
-async def test_zygote_that_forks_nobody_any_more_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_zygote_that_does_not_fork_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "_KEEPER_SECONDS", PATIENCE)
     monkeypatch.setattr(zygotes, "_REAP_SECONDS", 0.1)
     async with serving_pool() as served:
@@ -262,14 +262,14 @@ async def test_zygote_that_forks_nobody_any_more_is_stuck(monkeypatch: pytest.Mo
         assert not zygote.stuck()
         served.strike(signal.SIGSTOP)
         child = await zygote.spawn()
-        child.close()  # as whoever has waited too long
+        child.close()  # as a caller does that has waited too long
         assert await becomes(zygote.stuck)
         served.strike(signal.SIGCONT)
         assert await becomes(child.exited.done)
         assert not zygote.stuck()
 
 
-async def test_profile_that_could_not_start_starts_when_it_can(
+async def test_profile_that_could_not_start_is_started_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     refused: list[str] = []
@@ -294,14 +294,15 @@ async def test_profile_that_could_not_start_starts_when_it_can(
 WHO = "import os\nos.getuid()"
 
 
-async def test_users_of_tier_b_come_again_only_when_they_are_free() -> None:
+async def test_users_of_tier_b_are_reused_only_when_they_are_free() -> None:
     needs_tier("B")
     async with serving_pool("B") as served, served.codemode.session() as session:
         first = (await session.run_async(f"{WHO}, int(os.path.basename(os.getcwd()))")).value
         user, number = first
         served.pool.terms.numbers._numbers = itertools.count(number + USERS - 3)
         others: list[int] = []
-        # They go all around, past the one that the session has; which is ready first varies.
+        # The users wrap around, past the one that the session has; the order of the ready ones
+        # varies.
         while not {user - 1, user + 1} <= set(others):
             others.append(await served.run(WHO))
             assert len(others) < 100
@@ -323,7 +324,7 @@ async def test_users_of_tier_b_differ_between_pools() -> None:
             await other.close()
 
 
-def test_as_many_sandboxes_as_tier_b_has_users() -> None:
+def test_tier_b_has_as_many_sandboxes_as_users() -> None:
     source = SandboxNumbers("B")
     numbers = [source.take() for _ in range(USERS)]
     assert len({number % USERS for number in numbers}) == USERS

@@ -1,4 +1,4 @@
-"""Who may reach an executor: keys, sockets and certificates."""
+"""Access to an executor: keys, sockets and certificates."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_wrong_key_is_refused(locked: ExecutorProcess, key: str | None) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["http://", "dns:///", "ipv4:", ""])
-def test_right_key_is_let_in(locked: ExecutorProcess, scheme: str) -> None:
+def test_right_key_is_accepted(locked: ExecutorProcess, scheme: str) -> None:
     config = ClientConfig(executor_url=f"{scheme}{locked.url}", executor_api_key=KEY)
     with ExecutorClient.from_config(config) as client:
         assert client.execute("1 + 1").value == 2
@@ -87,7 +87,7 @@ def test_key_is_in_no_log(locked: ExecutorProcess) -> None:
     assert KEY not in locked.log
 
 
-async def test_wrong_key_is_told_however_much_was_being_sent(locked: ExecutorProcess) -> None:
+async def test_wrong_key_is_reported_however_much_was_being_sent(locked: ExecutorProcess) -> None:
     for size in (1, 10_000_000):
         async with ExecutorClient(f"http://{locked.url}", "wrong") as client:
             for _ in range(15):
@@ -96,7 +96,7 @@ async def test_wrong_key_is_told_however_much_was_being_sent(locked: ExecutorPro
 
 
 def cannot_serve(*options: str, environment: dict[str, str] | None = None) -> str:
-    """Start an executor that must refuse to serve; return what it says."""
+    """Start an executor that must refuse to serve; return its stderr."""
     done = subprocess.run(
         [sys.executable, "-m", "codemode.executor", *options],
         env=environment or {},
@@ -156,7 +156,7 @@ def test_key_that_can_be_guessed_is_refused_at_the_start(key: str, tmp_path: Pat
         assert KEY[:15] not in said
 
 
-def test_a_host_without_a_temporary_folder_is_told(
+def test_a_missing_temporary_folder_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="cm-test-") as folder:
@@ -176,7 +176,7 @@ def test_socket_belongs_to_its_user_alone(executor: ExecutorProcess) -> None:
     assert stat.S_IMODE(mode) == 0o600
 
 
-def test_a_socket_is_its_users_alone_from_the_beginning(short_folder: Path) -> None:
+def test_a_socket_belongs_to_its_user_alone_from_the_beginning(short_folder: Path) -> None:
     file = SocketFile(short_folder / "socket")
     before = os.umask(0o002)
     try:
@@ -188,14 +188,14 @@ def test_a_socket_is_its_users_alone_from_the_beginning(short_folder: Path) -> N
         assert os.umask(before) == 0o002
 
 
-def test_a_socket_that_is_in_use_is_taken_from_nobody(
+def test_a_socket_that_is_in_use_is_not_taken_over(
     executor: ExecutorProcess, codemode: Codemode
 ) -> None:
     assert "the socket is taken" in cannot_serve("--listen", executor.url, *UNSAFE)
     assert codemode.run("1").ok
 
 
-def test_a_file_that_is_no_socket_stays(short_folder: Path) -> None:
+def test_a_file_that_is_not_a_socket_stays(short_folder: Path) -> None:
     file = short_folder / "data"
     file.write_text("precious")
     assert "there is a file that is not a socket" in cannot_serve(
@@ -204,7 +204,7 @@ def test_a_file_that_is_no_socket_stays(short_folder: Path) -> None:
     assert file.read_text() == "precious"
 
 
-async def test_a_socket_that_has_become_anothers_stays(short_folder: Path) -> None:
+async def test_a_socket_that_another_executor_has_taken_over_stays(short_folder: Path) -> None:
     path = short_folder / "socket"
     config = ExecutorConfig(listen=(f"unix:{path}",), min_tier="unsafe", tier="unsafe")
     async with ExecutorServer(config):
@@ -229,7 +229,7 @@ def test_refused_call_is_logged_with_its_peer(locked: ExecutorProcess) -> None:
     assert "wrong-key" not in locked.log
 
 
-async def test_flood_of_refused_calls_takes_a_line_at_a_time(
+async def test_flood_of_refused_calls_is_summarised_in_one_line(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(access, "_LOG_SECONDS", 0.05)
@@ -249,7 +249,7 @@ async def test_flood_of_refused_calls_takes_a_line_at_a_time(
 
 
 def beginning(channel: grpc.aio.Channel, method: str, key: str = "") -> Any:
-    """Begin a call whose request never comes."""
+    """Begin a call whose request never arrives."""
     multi: Any = channel.stream_stream(
         method,
         request_serializer=bytes,
@@ -279,7 +279,7 @@ async def test_call_without_the_key_is_refused_before_its_request_has_come(
 
 
 @pytest.mark.parametrize("method", ["Check", "Watch"])
-async def test_health_is_told_before_the_request_has_come(
+async def test_health_is_reported_before_the_request_has_come(
     locked: ExecutorProcess, method: str
 ) -> None:
     async with grpc.aio.insecure_channel(locked.url) as channel:
@@ -287,7 +287,9 @@ async def test_health_is_told_before_the_request_has_come(
         assert (await call.read()).status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_who_has_no_key_may_watch_the_health_within_bounds(locked: ExecutorProcess) -> None:
+async def test_callers_without_a_key_may_watch_the_health_within_bounds(
+    locked: ExecutorProcess,
+) -> None:
     def watch(channel: grpc.aio.Channel) -> Any:
         return health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
 
@@ -304,7 +306,9 @@ async def test_who_has_no_key_may_watch_the_health_within_bounds(locked: Executo
         assert (await watch(another).read()).status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_what_a_watcher_sends_without_the_key_is_not_kept(locked: ExecutorProcess) -> None:
+async def test_data_that_a_watcher_sends_without_the_key_is_not_kept(
+    locked: ExecutorProcess,
+) -> None:
     def resident() -> int:
         return psutil.Process(locked.pid).memory_info().rss
 
@@ -314,7 +318,7 @@ async def test_what_a_watcher_sends_without_the_key_is_not_kept(locked: Executor
             await each.read()
         before = resident()
         sending = [asyncio.create_task(each.write(b"x" * 15 * MIB)) for each in watches]
-        # Long enough for all to arrive, where nothing holds them back.
+        # Long enough for all to arrive if nothing holds them back.
         await asyncio.wait(sending, timeout=5)
         assert resident() - before < 30 * MIB
         for each in watches:
@@ -334,7 +338,7 @@ async def test_connections_are_bounded(short_folder: Path) -> None:
         host, _, port = server.addresses[0].rpartition(":")
 
         async def greeting(streams: contextlib.AsyncExitStack) -> bytes:
-            """Connect, and return the beginning of what a server says first."""
+            """Connect, and return the first byte that the server sends."""
             reader, writer = await asyncio.open_connection(host, int(port))
             streams.callback(writer.close)
             return await asyncio.wait_for(reader.read(1), 60)
@@ -354,7 +358,7 @@ def test_half_of_the_descriptors_are_left_to_sandboxes(monkeypatch: pytest.Monke
 
 
 class Certificates:
-    """Make a certificate authority and what it signs, in a folder."""
+    """A certificate authority and its certificates, in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

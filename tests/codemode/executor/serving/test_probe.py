@@ -1,4 +1,4 @@
-"""What ``--probe`` tells before an executor is trusted with anything."""
+"""The output of ``--probe``, before an executor is trusted with anything."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ async def test_cancelled_waiter_leaves_the_queue() -> None:
     await admission.acquire("b", 60)
 
 
-async def test_slot_given_to_a_cancelled_waiter_goes_on() -> None:
+async def test_slot_given_to_a_cancelled_waiter_is_passed_on() -> None:
     admission = make(slots=1, max_queued=9)
     slot = await admission.acquire("a", 60)
     first = asyncio.create_task(admission.acquire("a", 60))
@@ -116,7 +116,7 @@ async def test_slot_given_to_a_cancelled_waiter_goes_on() -> None:
 
 
 async def waiting_for(admission: Admission, *keys: str, size: int = 0) -> list[asyncio.Task[Slot]]:
-    """Let one execution of each key wait, in this order."""
+    """Queue one execution of each key, in this order."""
     tasks = [asyncio.create_task(admission.acquire(key, 60, size)) for key in keys]
     await asyncio.sleep(0)
     return tasks
@@ -128,11 +128,11 @@ async def test_a_slot_goes_to_the_key_that_holds_the_fewest() -> None:
     greedy, modest, later = await waiting_for(admission, "greedy", "modest", "modest")
     held[0].release()
     await modest
-    # By turns it would be greedy's now, which still holds two of three.
+    # By turns it would be that of greedy, which still holds two of three.
     held[1].release()
     await asyncio.sleep(0)
     assert later.done() != greedy.done()
-    assert greedy.done()  # equally many: its turn
+    assert greedy.done()  # both hold equally many, and it is greedy's turn
     held[2].release()
     await later
 
@@ -154,7 +154,7 @@ async def test_a_flood_that_fills_the_queue_makes_room_for_another_key() -> None
     assert (admission.running, admission.queued) == (0, 0)
 
 
-async def test_nobody_is_displaced_by_a_key_that_waits_with_as_many() -> None:
+async def test_a_key_does_not_displace_one_with_as_many_waiting() -> None:
     admission = make(slots=1, max_queued=4)
     slot = await admission.acquire("x", 60)
     waiting = await waiting_for(admission, "a", "a", "b", "b")
@@ -183,7 +183,7 @@ async def test_what_waits_is_bounded_in_bytes() -> None:
     assert admission.queued_bytes == 0
 
 
-async def test_a_small_request_displaces_large_ones_and_a_large_one_displaces_none_in_vain() -> (
+async def test_a_small_request_displaces_large_ones_and_a_large_request_displaces_none_in_vain() -> (
     None
 ):
     admission = make(slots=1, max_queued_bytes=100)
@@ -203,7 +203,7 @@ async def test_a_small_request_displaces_large_ones_and_a_large_one_displaces_no
     (await single).release()
 
 
-async def test_a_key_may_hold_no_more_than_its_share_also_while_slots_are_free() -> None:
+async def test_a_key_may_hold_no_more_than_its_share_even_while_slots_are_free() -> None:
     admission = make(slots=3, slots_per_key=2)
     held = [await admission.acquire("a", 60) for _ in range(2)]
     third, fourth = await waiting_for(admission, "a", "a")
@@ -254,7 +254,7 @@ async def test_requests_that_arrive_in_parts_are_bounded_together() -> None:
 
 
 class Hourglass(selectors.SelectSelector):
-    """A selector that waits for nothing: the time that it would wait is over at once."""
+    """A selector that never waits: the time that it would wait passes at once."""
 
     now = 0.0
 
@@ -265,7 +265,7 @@ class Hourglass(selectors.SelectSelector):
 
 
 class TimelessLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock knows what its tasks wait, and not what the machine takes for them."""
+    """A loop whose clock advances by the waits of its tasks, and not by the machine's speed."""
 
     def __init__(self) -> None:
         self._hourglass = Hourglass()
@@ -323,7 +323,7 @@ def queue(admission: Admission, *, key: str = "a", within: str = "") -> asyncio.
 
 
 async def refused(admission: Admission, *, key: str = "a", within: str) -> bool:
-    """Tell whether such a request is refused at once; it does not stay in the queue."""
+    """Return whether such a request is refused at once; it does not stay in the queue."""
     waiting = queue(admission, key=key, within=within)
     await asyncio.sleep(0)
     if waiting.done():
@@ -341,7 +341,7 @@ async def test_request_of_a_tool_that_would_wait_in_vain_is_refused() -> None:
     await asyncio.sleep(0)
     with pytest.raises(BusyError, match="an execution whose tool waits for another execution"):
         await admission.acquire("b", 60, 0, "second")
-    # One that was made for something else may still end.
+    # The other execution waits for no request of its tools, and may still end.
     assert not await refused(admission, within="first")
     second.release()
     (await inner).release()
@@ -359,7 +359,7 @@ async def test_request_of_a_tool_waits_for_a_slot_whose_turn_has_come() -> None:
     (await waiting).release()
 
 
-async def test_levels_of_requests_are_seen_through() -> None:
+async def test_nested_levels_of_requests_are_recognised() -> None:
     admission = make(slots=3)
     await held(admission, "one")
     await held(admission, "two", within="one")

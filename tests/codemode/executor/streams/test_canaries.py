@@ -1,4 +1,4 @@
-"""No zygote serves before its sandboxes have been attacked and have held, neither at the start nor later."""
+"""A zygote serves only after its sandboxes have withstood an attack, at the start and later."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from tests.support.serving import serving
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
-# What a canary of the tier notices when it is left out.
+# The layer per tier whose absence a canary detects.
 WALLS: Mapping[Tier, str] = {"A": "seccomp_filter", "C": "landlock_files"}
 
 
 @pytest.fixture(params=deep_except(["A", "C"], "A"))
 def tier(request: pytest.FixtureRequest) -> Tier:
-    """Give each tier whose zygotes are made in a way of their own."""
+    """Return each tier whose zygotes are made in a way of their own."""
     tier: Tier = request.param
     needs_tier(tier)
     return tier
@@ -48,7 +48,7 @@ def weaker(terms: ZygoteTerms, tier: Tier) -> ZygoteTerms:
 
 
 class Served:
-    """Be a served tier whose next zygotes can be made weaker."""
+    """A served tier whose next zygotes can be weakened."""
 
     def __init__(self, server: ExecutorServer, codemode: Codemode, health: Any) -> None:
         self.codemode = codemode
@@ -84,12 +84,12 @@ async def serving_tier(tier: Tier, **options: Any) -> AsyncIterator[Served]:
         yield Served(server, codemode, health_pb2_grpc.HealthStub(channel))
 
 
-async def test_weaker_zygote_never_takes_the_place_of_one_that_died(tier: Tier) -> None:
+async def test_weaker_zygote_never_replaces_one_that_died(tier: Tier) -> None:
     async with serving_tier(tier) as served:
         served.weaken(tier)
         os.kill(served.pool.zygote_pids()[0], signal.SIGKILL)
         assert await served.health_becomes(NOT_SERVING)
-        # As long as the broken wall is not known, executions wait; then they are refused.
+        # Until the broken layer is known, executions wait; then they are refused.
         with pytest.raises(ExecutorConnectionError, match=f"tier {tier} does not hold") as caught:
             await served.codemode.run_async("1")
         assert caught.value.result is None, "nothing has run"
@@ -100,7 +100,7 @@ async def test_weaker_zygote_never_takes_the_place_of_one_that_died(tier: Tier) 
         assert await served.codemode.execute_async("6 * 7") == "42"
 
 
-async def test_weaker_zygote_never_takes_the_place_of_one_that_is_old(tier: Tier) -> None:
+async def test_weaker_zygote_never_replaces_one_that_is_old(tier: Tier) -> None:
     async with serving_tier(tier, zygote_max_age=1.5) as served:
         (old,) = served.pool.zygote_pids()
         gate = Gate()
@@ -111,7 +111,7 @@ async def test_weaker_zygote_never_takes_the_place_of_one_that_is_old(tier: Tier
         await gate.holds(1)
         served.weaken(tier)
         assert await served.health_becomes(NOT_SERVING)
-        # The old one had passed, but what is wrong now may be the host.
+        # The old zygote had passed, but the fault may now be the host's.
         with pytest.raises(ExecutorConnectionError, match=f"tier {tier} does not hold"):
             await served.codemode.run_async("1")
         gate.open()
@@ -164,8 +164,8 @@ async def test_no_code_runs_while_a_zygote_is_being_proved(
         assert await served.health_becomes(SERVING)
 
 
-async def test_proving_a_successor_holds_up_nobody(tier: Tier) -> None:
-    """Recycle again and again under load: every run completes."""
+async def test_proving_a_successor_delays_nobody(tier: Tier) -> None:
+    """Zygotes are recycled again and again under load, and every run completes."""
     async with serving_tier(tier, zygote_max_age=0.3) as served:
         zygotes: set[int] = set()
 

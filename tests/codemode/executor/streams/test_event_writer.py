@@ -1,4 +1,4 @@
-"""Events that come together go to the client in one message."""
+"""Events that are ready together are sent to the client in one message."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from codemode.wire.protobuf import CHUNK_BYTES, unbatched
 
 
 class Writes:
-    """Be a client that keeps each write."""
+    """A client that keeps each write."""
 
     def __init__(self) -> None:
         self.messages: list[pb.ExecutorMessage] = []
@@ -35,7 +35,7 @@ def events(count: int) -> list[pb.ExecutorMessage]:
     ]
 
 
-async def test_flush_sends_what_was_told_as_one_message() -> None:
+async def test_flush_sends_the_written_events_as_one_message() -> None:
     client = Writes()
     writer = EventWriter(client, batches=True)
     for event in events(10):
@@ -47,7 +47,7 @@ async def test_flush_sends_what_was_told_as_one_message() -> None:
     assert client.events == events(10)
 
 
-async def test_lone_event_is_no_batch() -> None:
+async def test_lone_event_is_not_a_batch() -> None:
     client = Writes()
     writer = EventWriter(client, batches=True)
     await writer.send(events(1)[0])
@@ -63,7 +63,7 @@ async def test_client_that_does_not_accept_batches_gets_none() -> None:
     assert client.messages == events(10)
 
 
-async def test_what_is_kept_is_bounded() -> None:
+async def test_the_buffer_is_bounded() -> None:
     client = Writes()
     writer = EventWriter(client, batches=True)
     for event in events(1_000):
@@ -73,7 +73,7 @@ async def test_what_is_kept_is_bounded() -> None:
     assert client.events == events(1_000)
 
 
-async def test_chunks_of_a_large_value_go_at_once() -> None:
+async def test_chunks_of_a_large_value_are_sent_at_once() -> None:
     client = Writes()
     writer = EventWriter(client, batches=True)
     await writer.send(events(1)[0])

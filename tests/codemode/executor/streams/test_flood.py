@@ -30,7 +30,7 @@ def configuration(process: ExecutorProcess) -> ClientConfig:
 
 @pytest.fixture
 async def flooded() -> AsyncIterator[Callers]:
-    """Give an executor with one sandbox, which is taken, and whose queue holds 1,000."""
+    """Yield an executor whose single sandbox is taken, and whose queue holds 1,000."""
     with ExecutorProcess("--max-concurrency", "1", "--pool-size", "1") as process:
         config = configuration(process)
         async with Codemode.from_client_config(config, fairness_key=tenant_of) as codemode:
@@ -56,8 +56,8 @@ async def test_a_thousand_queued_executions_do_not_starve_anothers_single_one(
     flooded.gate.open()
     await asyncio.gather(*single)
     ahead = flooded.order[: flooded.order.index("single")]
-    # The one that held the sandbox and the one whose turn was next; a
-    # third may have ended before this task was told.
+    # The execution that held the sandbox and the one whose turn was next. A third may have ended
+    # before this task noticed.
     assert len(ahead) <= 4, len(ahead)
     for task in flood:
         task.cancel()
@@ -125,14 +125,14 @@ async def test_inputs_that_come_in_parts_are_refused_as_busy(half: str) -> None:
                 else:
                     await asyncio.to_thread(codemode.run, "1", inputs=inputs)
             assert caught.value.retry_after > 0
-            # One that comes in one piece needs no such room.
+            # Inputs that arrive in one piece need no such room.
             assert await codemode.execute_async("1", inputs={"data": b"x"}) == "1"
         assert await codemode.execute_async("len(data)", inputs=inputs) == str(12 * MIB)
         assert server.service.admission.arriving_bytes == 0
 
 
-async def test_a_refusal_waits_for_what_the_client_has_still_to_send() -> None:
-    # gRPC tells a writer that its stream has ended, and not why.
+async def test_a_refusal_waits_until_the_client_has_sent_its_opening() -> None:
+    # gRPC reports to a writer only that its stream has ended, and not why.
     async with (
         serving() as (codemode, server),
         grpc.aio.insecure_channel(codemode.client.url) as raw,
@@ -152,7 +152,7 @@ async def test_a_refusal_waits_for_what_the_client_has_still_to_send() -> None:
 
 
 @pytest.mark.deep
-async def test_an_executor_gives_back_what_a_flood_has_filled() -> None:
+async def test_an_executor_gives_back_the_memory_of_a_flood() -> None:
     def resident() -> int:
         return psutil.Process(process.pid).memory_info().rss
 

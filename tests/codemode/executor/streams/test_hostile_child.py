@@ -1,4 +1,4 @@
-"""Whatever bytes a child sends, they cost its own run and nothing else."""
+"""Whatever bytes a child sends, they affect its own run and nothing else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.support.puppets import (
 
 
 def holders_of(inode: int) -> int:
-    """Return how many descriptors of this process are of that file."""
+    """Return how many descriptors of this process refer to that file."""
     found = 0
     for descriptor in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
@@ -105,7 +105,7 @@ async def test_child_lost_before_it_took_the_code_may_be_replaced(
 
 
 @pytest.mark.parametrize("cut", range(1, len(COMPLETED), 3))
-async def test_half_a_frame_is_no_frame(puppet: Puppet, cut: int) -> None:
+async def test_half_a_frame_is_not_a_frame(puppet: Puppet, cut: int) -> None:
     hearer, survived = await serve(puppet, TAKEN + COMPLETED[:cut])
     assert survived is False
     assert hearer.kinds == ["started", "failed"]
@@ -154,7 +154,7 @@ async def test_descriptors_sent_along_are_dropped(puppet: Puppet) -> None:
         assert holders_of(inode) == before
 
 
-async def test_calls_beyond_those_in_flight_are_not_read_on(puppet: Puppet) -> None:
+async def test_calls_beyond_those_in_flight_are_not_read(puppet: Puppet) -> None:
     data = TAKEN + b"".join(call(number) for number in range(1, 50))
     limits = Limits(max_tool_calls_in_flight=5)
     hearer, survived = await serve(puppet, data, limits=limits, hang_up=False, timeout=2)
@@ -201,7 +201,7 @@ async def test_raw_output_without_end_is_read_in_parts(
     os.set_blocking(puppet.raw_write, False)
 
     def fill() -> int:
-        """Write until the pipe is full, and return how much it took."""
+        """Write until the pipe is full; return how many bytes it took."""
         written = 0
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -221,7 +221,7 @@ async def test_raw_output_without_end_is_read_in_parts(
     assert puppet.child.raw_output().endswith("the end")
 
 
-async def test_cancel_of_a_call_that_was_never_made_is_nothing(puppet: Puppet) -> None:
+async def test_cancel_of_a_call_that_was_never_made_is_ignored(puppet: Puppet) -> None:
     data = TAKEN + pack(Frame.CANCEL_CALL, RUN, 99) + COMPLETED
     hearer, survived = await serve(puppet, data)
     assert survived is True
@@ -233,7 +233,7 @@ async def test_what_follows_the_result_is_not_heard(puppet: Puppet) -> None:
     assert hearer.kinds == ["started", "completed"]
 
 
-async def test_broken_text_is_told_as_well_as_it_can_be(puppet: Puppet) -> None:
+async def test_broken_text_is_replaced_where_necessary(puppet: Puppet) -> None:
     failed = LENGTH.pack(2) + b"\xff\xfe" + pack_texts("m", "-1", "t")
     data = TAKEN + pack(Frame.STDOUT, RUN, 0, b"a\xffb") + pack(Frame.FAILED, RUN, 0, failed)
     hearer, _ = await serve(puppet, data)
@@ -241,7 +241,7 @@ async def test_broken_text_is_told_as_well_as_it_can_be(puppet: Puppet) -> None:
     assert hearer.messages[2].failed.line == 0
 
 
-async def test_output_is_told_in_messages_that_a_client_takes(puppet: Puppet) -> None:
+async def test_output_is_sent_in_messages_that_a_client_accepts(puppet: Puppet) -> None:
     text = "€" * 1_500_000
     part = pack(Frame.STDOUT, RUN, 0, text[:20_000].encode())
     data = TAKEN + part * (len(text) // 20_000) + COMPLETED
@@ -250,7 +250,7 @@ async def test_output_is_told_in_messages_that_a_client_takes(puppet: Puppet) ->
     assert "".join(message.output.text for message in hearer.messages) == text
 
 
-async def test_failure_cannot_pretend_to_be_what_it_is_not(puppet: Puppet) -> None:
+async def test_failure_cannot_pretend_to_be_another_status(puppet: Puppet) -> None:
     failed = pack_texts("Timeout", "m", "9" * 5000, "t")
     hearer, _ = await serve(puppet, TAKEN + pack(Frame.FAILED, RUN, 0, failed))
     assert hearer.messages[-1].failed.status == "failed"

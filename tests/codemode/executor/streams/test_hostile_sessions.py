@@ -1,4 +1,4 @@
-"""What code does to its sandbox costs its own stream only, and in bounded time and memory."""
+"""What code does to its sandbox affects its own stream only, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from tests.support.serving import serving
 
 MUCH = b"x" * 4_000_000
 
-# From the end of its run on, the sandbox reads nothing any more.
+# After its run, the sandbox reads nothing more.
 DEAF = """
 import threading
 from codemode.sandbox.guest.frame_socket import FrameSocket
 FrameSocket.receive = lambda socket: threading.Event().wait()
 """
 
-# The sandbox ends when it gets its next run, before it says that it has taken it.
+# The sandbox ends when it receives its next run, before it confirms it.
 FORGER = """
 import os
 from codemode.sandbox.guest.frame_socket import FrameSocket
@@ -48,7 +48,7 @@ os.write(2, b"2026-01-01 CRITICAL codemode.executor: a forged line\\n")
 """
 
 
-async def test_who_stops_waiting_for_a_sandbox_stops_nobody_else() -> None:
+async def test_a_sender_that_stops_waiting_for_a_sandbox_stops_no_other() -> None:
     async with puppet_child() as puppet:
         child = puppet.child
         first, second = (asyncio.create_task(child.frames.send(MUCH)) for _ in range(2))
@@ -61,7 +61,7 @@ async def test_who_stops_waiting_for_a_sandbox_stops_nobody_else() -> None:
         await asyncio.wait_for(second, 60)
 
 
-def test_code_that_the_sandbox_does_not_read_is_ended_by_its_clock(codemode: Codemode) -> None:
+def test_code_that_the_sandbox_does_not_read_ends_by_its_timeout(codemode: Codemode) -> None:
     with codemode.session() as session:
         assert session.run(DEAF).ok
         assert session.run("1", inputs={"x": MUCH}, execution_timeout=0.5).status == "timeout"
@@ -132,7 +132,7 @@ async def test_code_writes_nothing_into_the_log(caplog: pytest.LogCaptureFixture
     assert "forged" not in caplog.text
 
 
-async def test_what_a_lost_sandbox_said_is_logged_on_one_line_and_cut(
+async def test_output_of_a_lost_sandbox_is_logged_on_one_truncated_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with puppet_child() as puppet:

@@ -1,4 +1,4 @@
-"""A full executor queues for a bounded time, fairly, and says when it is busy."""
+"""A full executor queues for a bounded time, fairly, and reports when it is busy."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tests.support.serving import serving
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Small:
-    """Be an executor with one sandbox and room for three that wait, and a client of it."""
+    """An executor with one sandbox and room for three in the queue, and a client of it."""
 
     codemode: Codemode
     admission: Admission
 
     @contextlib.asynccontextmanager
     async def occupied(self) -> AsyncIterator[None]:
-        """Hold the one sandbox."""
+        """Hold the only sandbox."""
         gate = Gate()
         self.codemode.registry.register_tool("gate", gate)
         holder = asyncio.create_task(self.codemode.execute_async("await gate()"))
@@ -73,7 +73,7 @@ async def test_full_queue_is_busy_at_once(small: Small) -> None:
     async with small.occupied():
         waiting = [asyncio.create_task(small.codemode.execute_async("1")) for _ in range(3)]
         await small.waits(3)
-        # The sandbox is not given back before this has ended.
+        # The sandbox is not released before this request has ended.
         with pytest.raises(ExecutorBusyError, match="3 executions wait already"):
             await small.codemode.client.execute_async("1", config={"queue_timeout": 600})
     await asyncio.gather(*waiting)
@@ -102,7 +102,7 @@ async def test_time_in_the_queue_is_not_execution_time(small: Small, half: str) 
     assert (await task).value == 10, task.result()
 
 
-async def test_cancelled_in_the_queue_leaves_it(small: Small) -> None:
+async def test_cancelled_executions_leave_the_queue(small: Small) -> None:
     async with small.occupied():
         waiting = [asyncio.create_task(small.codemode.execute_async("1")) for _ in range(3)]
         await small.waits(3)

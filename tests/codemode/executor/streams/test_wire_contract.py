@@ -1,4 +1,4 @@
-"""The executor keeps the wire contract with any client, also a newer or a hostile one."""
+"""The executor keeps the wire contract with any client, even a newer or a hostile one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.processes import ExecutorProcess
 from tests.support.raw_streams import RawStream, opening
 from tests.support.serving import serving
 
-# Field 1000, length-delimited: of no message that this release knows.
+# Field 1000, length-delimited: part of no message of this release.
 UNKNOWN_FIELD = b"\xc2\x3e\x03new"
 HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
@@ -50,7 +50,7 @@ async def test_unknown_fields_and_messages_are_ignored(channel: grpc.aio.Channel
     await stream.send(
         open=opening("ping()", session=True, tools=[pb.ToolSpec(name="ping", signature="ping()")])
     )
-    await stream.send()  # a message of a kind that is not known
+    await stream.send()  # a message of an unknown kind
     assert (await stream.read()).WhichOneof("message") == "started"
     call = (await stream.read()).tool_call
     await stream.send()
@@ -96,7 +96,7 @@ async def test_first_message_must_be_open(channel: grpc.aio.Channel, first: Any)
         ([pb.ToolSpec(positional_parameters=["x"] * 50_001)] * 2, "100002 parameters"),
     ],
 )
-async def test_more_tools_than_a_sandbox_is_told_of_in_time_are_refused(
+async def test_more_tools_than_a_sandbox_can_receive_in_time_are_refused(
     channel: grpc.aio.Channel, tools: list[pb.ToolSpec], complaint: str
 ) -> None:
     stream = RawStream(channel)
@@ -115,12 +115,14 @@ async def test_ten_thousand_tools_are_offered(channel: grpc.aio.Channel) -> None
 
 
 class Garbage:
-    def SerializeToString(self) -> bytes:  # noqa: N802  # as messages have it
+    def SerializeToString(self) -> bytes:  # noqa: N802  # noqa: N802  # as messages have it
         return b"\xff\xff\xff"
 
 
 @pytest.mark.parametrize("begun", [False, True])
-async def test_what_is_no_message_is_refused(channel: grpc.aio.Channel, begun: bool) -> None:
+async def test_bytes_that_are_not_a_message_are_refused(
+    channel: grpc.aio.Channel, begun: bool
+) -> None:
     stream = RawStream(channel)
     if begun:
         await stream.send(open=opening(session=True, idle_timeout=100))
@@ -183,7 +185,7 @@ async def test_unknown_profile_is_refused_by_name(channel: grpc.aio.Channel) -> 
 
 
 @pytest.mark.parametrize("seconds", [601, -1, float("nan"), float("inf")])
-async def test_senseless_timeout_is_refused(channel: grpc.aio.Channel, seconds: float) -> None:
+async def test_invalid_timeout_is_refused(channel: grpc.aio.Channel, seconds: float) -> None:
     stream = RawStream(channel)
     message = opening()
     message.run.execution_timeout = seconds
@@ -204,7 +206,7 @@ async def test_later_run_above_a_limit_is_refused(channel: grpc.aio.Channel) -> 
     assert "execution_timeout" in details
 
 
-async def test_code_above_its_limit_is_told(channel: grpc.aio.Channel) -> None:
+async def test_code_above_its_limit_is_reported(channel: grpc.aio.Channel) -> None:
     stream = RawStream(channel)
     await stream.send(open=opening("1" * 300_000))
     (failed,) = await stream.rest()
@@ -222,14 +224,14 @@ async def test_value_above_the_ceiling_is_refused(channel: grpc.aio.Channel) -> 
 
     with pytest.raises((grpc.aio.AioRpcError, asyncio.InvalidStateError)):
         await flood()
-    # A write that meets the end hides the status with which the executor has refused.
+    # A write that meets the end of the stream hides the status of the executor's refusal.
     assert await stream.call.code() in (
         grpc.StatusCode.INVALID_ARGUMENT,
         grpc.StatusCode.INTERNAL,
     )
 
 
-async def test_inputs_that_are_no_values_cost_the_run_alone(
+async def test_inputs_that_are_not_values_fail_the_run_alone(
     channel: grpc.aio.Channel, codemode: Codemode
 ) -> None:
     stream = RawStream(channel)
@@ -249,7 +251,7 @@ await asyncio.gather(*(ping(number=number) for number in range(10)))
 
 
 async def read_all(stream: RawStream) -> list[pb.ExecutorMessage]:
-    """Answer all calls at once, in one batch, and return every message that came."""
+    """Answer all calls at once, in one batch; return every received message."""
     messages: list[pb.ExecutorMessage] = []
     answers: list[pb.ClientMessage] = []
     while isinstance(message := await stream.read(), pb.ExecutorMessage):
@@ -349,13 +351,13 @@ async def test_info_describes_the_executor(codemode: Codemode) -> None:
     assert info.max_queued == 1000
 
 
-async def test_info_says_why_isolation_is_not_better(codemode: Codemode) -> None:
+async def test_info_explains_why_isolation_is_not_better(codemode: Codemode) -> None:
     info = await codemode.client.info_async()
     assert (info.isolation_detail == "") is (info.isolation == "A")
 
 
 @pytest.mark.parametrize("service", ["", "codemode.v1.ExecutorService"])
-async def test_health_says_serving(channel: grpc.aio.Channel, service: str) -> None:
+async def test_health_is_serving(channel: grpc.aio.Channel, service: str) -> None:
     stub: Any = health_pb2_grpc.HealthStub(channel)
     answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
@@ -379,10 +381,10 @@ async def test_stub_of_the_generated_code_serves_too(channel: grpc.aio.Channel) 
     assert (info.protocol_version, list(info.features)) == (1, ["batches"])
 
 
-async def test_connection_that_is_past_its_age_ends_without_what_runs_on_it(
+async def test_connection_past_its_age_ends_without_ending_its_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Its 5 minutes, which gRPC varies by a tenth, are too long for a test.
+    # The 5 minutes, which gRPC varies by a tenth, are too long for a test.
     options = dict(executor_server._OPTIONS)
     assert options.pop("grpc.max_connection_age_ms") == 300_000
     short = (*options.items(), ("grpc.max_connection_age_ms", 200))
@@ -394,7 +396,7 @@ async def test_connection_that_is_past_its_age_ends_without_what_runs_on_it(
             running = asyncio.create_task(codemode.run_async("import time\ntime.sleep(2)\n'slept'"))
             reader, writer = await asyncio.open_unix_connection(path)
             writer.write(HTTP2_GREETING)
-            # What the executor says when the connection is to take no new streams.
+            # The executor sends this when the connection may take no new streams.
             await asyncio.wait_for(reader.readuntil(b"max_age"), 60)
             writer.close()
             for _ in range(3):

@@ -30,7 +30,7 @@ CANCELLATION = "concurrency/test_cancellation.py"
 NESTING = "concurrency/test_nesting.py"
 
 MUTATIONS = Mutations[str](__name__)
-"""Each with a test that fails without the mechanism."""
+"""Each mutation with a test that fails without the mechanism."""
 
 
 # Contexts

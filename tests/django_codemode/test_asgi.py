@@ -98,7 +98,7 @@ async def test_a_forwarded_host_counts_where_django_uses_it() -> None:
             assert (await context_in(forwarded))["tenant_id"] == tenant
 
 
-async def test_a_host_that_is_not_allowed_is_no_tenant() -> None:
+async def test_a_host_that_is_not_allowed_gives_no_tenant() -> None:
     with override_settings(CODEMODE={"TENANT_FROM_HOST": True}, ALLOWED_HOSTS=["a.test"]):
         assert "tenant_id" not in await context_in()
     with override_settings(CODEMODE={"TENANT_FROM_HOST": True}, ALLOWED_HOSTS=[], DEBUG=True):

@@ -40,8 +40,8 @@ WHO = (
     "import ctypes, uuid; who = lambda name=uuid.uuid4().hex[:12]:"
     " ctypes.CDLL(None).prctl(15, name.encode()) or name\n"
 )
-"""Lets sandboxed code name its process by ``who()``: from within a PID namespace its number
-says nothing."""
+"""A prologue by which sandboxed code names its process, by ``who()``. Inside a PID namespace the
+process id would mean nothing outside."""
 
 
 _OF_THE_CLIENT = re.compile(r"codemode/core/_(grpc/apart|link/\w+)\.py")

@@ -11,7 +11,7 @@ from pathlib import Path
 __all__ = ["RESOLVERS", "Resolver"]
 
 Resolver = Callable[[str, Iterable[str]], Mapping[str, int] | None]
-"""Give the numbers of those names that a machine has, or None where there is no such source."""
+"""Returns the numbers of the names that a machine has, or None where the source is missing."""
 
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _HEADERS = {

@@ -43,7 +43,7 @@ class Terminal:
         self._columns = columns
         self._variables = {"TERM": "xterm", **variables}
         self.screen = ""
-        """All that was written to the terminal so far."""
+        """Everything written to the terminal so far."""
         self._read = 0
 
     def __enter__(self) -> Self:

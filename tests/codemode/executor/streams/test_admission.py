@@ -370,7 +370,7 @@ async def test_nested_levels_of_requests_are_recognised() -> None:
     assert await refused(admission, within="three")
 
 
-async def test_a_keys_own_share_may_be_what_a_request_waits_for_in_vain() -> None:
+async def test_request_that_would_wait_in_vain_for_its_keys_share_is_refused() -> None:
     admission = make(slots=4, slots_per_key=1)
     await held(admission, "one", key="a")
     await held(admission, "other", key="b")

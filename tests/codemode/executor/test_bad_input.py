@@ -250,7 +250,7 @@ def test_hostile_code_costs_only_its_own_run(executor: ExecutorProcess) -> None:
         events = iter(steps)
         next(events)
         assert not other.run("import os\nos.kill(0, 9)").ok
-        assert list(events)[-1].result.value == "whole"  # type: ignore[union-attr]  # the last event has it
+        assert list(events)[-1].result.value == "whole"  # type: ignore[union-attr]  # the last event
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ def test_terminated_executor_lets_its_runs_finish(own_executor: ExecutorProcess)
         os.kill(own_executor.pid, signal.SIGTERM)
         assert wait_until(is_refused)
         end.set()
-        assert list(events)[-1].result.value == "whole"  # type: ignore[union-attr]  # the last event has it
+        assert list(events)[-1].result.value == "whole"  # type: ignore[union-attr]  # the last event
         assert wait_until(lambda: not is_running(own_executor.pid))
 
 

@@ -134,7 +134,7 @@ def test_kill_while_the_code_works_without_tools_keeps_the_output(
     name = next(events).text.strip()  # type: ignore[union-attr]  # the output
     shop = Shop(own_executor, victim)
     shop.strike(name)
-    result = shop.outcome(lambda: list(events)[-1].result)  # type: ignore[union-attr]  # the last event has it
+    result = shop.outcome(lambda: list(events)[-1].result)  # type: ignore[union-attr]  # the last event
     assert result.status == "crashed"
     assert result.stdout == f"{name}\n"
     if victim == "executor":

@@ -183,9 +183,7 @@ async def test_what_waits_is_bounded_in_bytes() -> None:
     assert admission.queued_bytes == 0
 
 
-async def test_a_small_request_displaces_large_ones_and_a_large_request_displaces_none_in_vain() -> (
-    None
-):
+async def test_small_requests_displace_large_ones_and_large_ones_displace_none_in_vain() -> None:
     admission = make(slots=1, max_queued_bytes=100)
     slot = await admission.acquire("flood", 60)
     flood = await waiting_for(admission, "flood", "flood", size=50)

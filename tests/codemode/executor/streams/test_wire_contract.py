@@ -115,7 +115,7 @@ async def test_ten_thousand_tools_are_offered(channel: grpc.aio.Channel) -> None
 
 
 class Garbage:
-    def SerializeToString(self) -> bytes:  # noqa: N802  # noqa: N802  # as messages have it
+    def SerializeToString(self) -> bytes:  # noqa: N802  # as messages have it
         return b"\xff\xff\xff"
 
 

@@ -30,7 +30,7 @@ _SETTINGS = {
 
 
 class PostgresUnavailableError(RuntimeError):
-    """This host cannot run a PostgreSQL server; the message says why."""
+    """The reason why this host cannot run a PostgreSQL server."""
 
 
 class PostgresServer:

@@ -148,7 +148,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestPool:
-    """A tool with ``thread_sensitive=False`` has a pool thread and that thread's connection."""
+    """Tools with ``thread_sensitive=False``: each has a pool thread and its connection."""
 
     @HALVES
     def test_none_of_its_connections_is_left(self, mine: int, run: Any) -> None:

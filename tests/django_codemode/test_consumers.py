@@ -631,7 +631,7 @@ class Steps:
 
 @pytest.mark.usefixtures("layer")
 class TestAPermissionThatEndsWhileWatching:
-    """A lost permission of a watcher is noticed by the watch, without any message of the socket."""
+    """The loss of a watcher's permission, noticed by the watch without a message of the socket."""
 
     CODE = "for i in range(3):\n    testapp_step()\n    print(i, flush=True)"
 

@@ -21,7 +21,7 @@ __all__ = ["Belongings", "belongings", "settled"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Belongings:
-    """What a client and an executor hold: processes, descriptors, threads and memory."""
+    """The processes, descriptors, threads and memory that a client and an executor hold."""
 
     processes: int
     descriptors: tuple[int, int]

@@ -12,7 +12,7 @@ __all__ = ["DEADLINES", "PATIENCE", "StuckError", "bounded"]
 
 
 class StuckError(AssertionError):
-    """Something did not end in time; the message shows where each thread stood."""
+    """A call that did not end in time; the message shows where each thread stood."""
 
 
 # For code that has to reach some point before its time is over. The first time is enough, unless

@@ -95,7 +95,7 @@ def test_call_that_the_code_cancels_is_cancelled_in_the_host(
         "await begun()\n"
         "try:\n    await asyncio.wait_for(task, 0.01)\n"
         "except TimeoutError:\n    result = 'gave up'\n"
-        # Not only at the end of the run.
+        # Awaited inside the run: the cancellation must not come only at its end.
         "await ended()\n"
     )
     result = half.run(codemode, code)

@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import fractions
 import keyword
 import re
 import types
@@ -23,21 +24,22 @@ from codemode.tools.tool import Tool
 
 __all__ = ["render_records", "render_stubs"]
 
-_PLAIN = (str, int, float, bool, bytes, object)
+_PLAIN = (str, int, float, complex, bool, bytes, object)
 _IMPORTED = (
     datetime.date,
     datetime.datetime,
     datetime.time,
     datetime.timedelta,
     decimal.Decimal,
+    fractions.Fraction,
     uuid.UUID,
 )
 # Executed code receives, and may pass, a list, a set or a dict for these types.
 _LISTS = (
-    *(list, tuple, collections.abc.Sequence, collections.abc.MutableSequence),
+    *(list, collections.abc.Sequence, collections.abc.MutableSequence),
     *(collections.abc.Collection, collections.abc.Iterable, collections.abc.Iterator),
 )
-_SETS = (set, frozenset, collections.abc.Set, collections.abc.MutableSet)
+_SETS = (set, collections.abc.Set, collections.abc.MutableSet)
 _DICTS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
 _PROGRESS = '''\
@@ -50,7 +52,7 @@ def render_stubs(tools: Iterable[Tool]) -> str:
     """Return a stub file with each tool as a function, and with the types that they name.
 
     The stub describes what executed code sees: a dataclass, a pydantic model
-    and a TypedDict become a TypedDict, an Enum its values, a tuple a list.
+    and a TypedDict become a TypedDict, an Enum its values.
     """
     return _Stubs(list(tools)).render()
 
@@ -157,6 +159,13 @@ class _Stubs:
         if kind in _DICTS:
             key, value = arguments or (Any, Any)
             return f"{self._builtin('dict')}[{self._hint(key)}, {self._hint(value)}]"
+        if kind is tuple:
+            items = [
+                "..." if one is Ellipsis else self._hint(one) for one in arguments or (Any, ...)
+            ]
+            return f"{self._builtin('tuple')}[{', '.join(items) or '()'}]"
+        if kind is frozenset:
+            return f"{self._builtin('frozenset')}[{self._union(arguments or [Any])}]"
         if kind in _LISTS or kind in _SETS:
             name = self._builtin("list" if kind in _LISTS else "set")
             members = [one for one in arguments if one is not Ellipsis] or [Any]

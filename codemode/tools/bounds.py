@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
 from codemode.values.shortening import shorten
@@ -25,21 +26,22 @@ MAX_DIGITS: Final = 4_300
 MAX_MAGNITUDE: Final = 308
 """The largest power of ten of a Decimal; the smallest is its negative."""
 MAX_CONTAINERS: Final = 250_000
-"""Lists, sets and dicts within one argument."""
+"""Lists, tuples, sets and dicts within one argument."""
 
 _LIMIT: Final = 10**MAX_DIGITS
 _LONGEST: Final = MAX_DIGITS + 20
 """Characters of a number with its sign, point, exponent and some space around it."""
 _NUMERIC: Final = re.compile(r"[\d_.eE+\-\s]*+")
-_HARMLESS: Final = frozenset({type(None), bool, float, bytes})
+_HARMLESS: Final = frozenset({type(None), bool, float, complex, bytes})
+_CONTAINERS: Final = frozenset({list, tuple, set, frozenset})
 _WORD: Final = 2**63
 
 
 def out_of_bounds(value: Any, *, texts: bool) -> str | None:
     """Return why no typed parameter accepts an argument, or None when it is within bounds.
 
-    With ``texts``, a string from which a Decimal would be made counts as a
-    number. Takes time in proportion to the size of the value.
+    With ``texts``, a string or tuple from which a Decimal would be made counts
+    as a number. Takes time in proportion to the size of the value.
     """
     harmless = _HARMLESS if texts else _HARMLESS | {str}
     waiting = [value]
@@ -50,16 +52,14 @@ def out_of_bounds(value: Any, *, texts: bool) -> str | None:
         parts: tuple[Collection[Any], ...]
         if kind is dict:
             parts = (one, one.values())
-        elif kind is list or kind is set:
+        elif kind in _CONTAINERS:
             parts = (one,)
         elif kind not in harmless and _is_oversized(one):
-            return (
-                f"has too large a number, {shorten(one)}; a typed parameter takes numbers of at "
-                f"most {MAX_DIGITS:,} digits, and Decimals from 1E-{MAX_MAGNITUDE} "
-                f"to 1E+{MAX_MAGNITUDE}"
-            )
+            return _too_large(one)
         else:
             continue
+        if texts and kind is tuple and _is_oversized_tuple(one):
+            return _too_large(one)
         containers += 1
         if containers > MAX_CONTAINERS:
             return f"has more than {MAX_CONTAINERS:,} lists and dicts; send fewer in each call"
@@ -73,7 +73,26 @@ def out_of_bounds(value: Any, *, texts: bool) -> str | None:
     return None
 
 
+def _too_large(number: Any) -> str:
+    return (
+        f"has too large a number, {shorten(number)}; a typed parameter takes numbers of at "
+        f"most {MAX_DIGITS:,} digits, and Decimals from 1E-{MAX_MAGNITUDE} to 1E+{MAX_MAGNITUDE}"
+    )
+
+
+def _is_oversized_tuple(one: tuple[Any, ...]) -> bool:
+    """Return whether these are the sign, digits and exponent of too large a Decimal."""
+    if len(one) != 3 or type(one[1]) not in (tuple, list) or type(one[2]) is not int:
+        return False
+    try:
+        return _is_oversized(Decimal(one))
+    except (ValueError, ArithmeticError):
+        return False  # not a number
+
+
 def _is_oversized(one: Any) -> bool:
+    if type(one) is Fraction:
+        return _is_oversized(one.numerator) or _is_oversized(one.denominator)
     if type(one) is int:
         return not -_LIMIT < one < _LIMIT
     if type(one) is Decimal:

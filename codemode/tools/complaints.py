@@ -23,6 +23,7 @@ _WORDS = {
     "extra_forbidden": "is not expected",
     "float_parsing": "must be a number (float)",
     "float_type": "must be a number (float)",
+    "frozen_set_type": "must be a frozenset",
     "int_from_float": "must be a whole number (int)",
     "int_parsing": "must be a whole number (int)",
     "int_type": "must be a whole number (int)",
@@ -31,7 +32,7 @@ _WORDS = {
     "none_required": "must be None",
     "set_type": "must be a set",
     "string_type": "must be a string (str)",
-    "tuple_type": "must be a list",
+    "tuple_type": "must be a tuple",
 }
 
 # Beyond this many faults in one value, naming each would cost more than the
@@ -75,6 +76,8 @@ def _path(name: str, value: Any, steps: tuple[int | str, ...]) -> str:
         if isinstance(step, int):
             if isinstance(value, Sequence) and step < len(value):
                 path, value = f"{path}[{step}]", value[step]
+            elif isinstance(value, list | tuple):
+                return f"{path}[{step}]"
             elif isinstance(value, set | frozenset):
                 return path
         elif isinstance(value, Mapping):

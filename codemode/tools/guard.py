@@ -31,7 +31,9 @@ from pydantic_core import (
 )
 
 from codemode.errors.base import ValueDecodingError
+from codemode.values.equal_hashes import has_large_fraction
 from codemode.values.floods import check_list
+from codemode.values.wire_format import MAX_KEY_FRACTION_BITS
 
 __all__ = ["guarded_validator", "kinds_of"]
 
@@ -152,6 +154,12 @@ def _check_numbers(values: Any) -> Any:
 
 
 def _check(values: Any, *, every_kind: bool = False) -> None:
+    if every_kind and has_large_fraction(values):
+        raise PydanticCustomError(
+            "large_fraction",
+            "must hold Fractions of at most {bits} bits above and below, as it hashes them",
+            {"bits": MAX_KEY_FRACTION_BITS},
+        )
     try:
         check_list(values, every_kind=every_kind)
     except TypeError as error:

@@ -12,9 +12,12 @@ from typing import Any, Final
 __all__ = ["advice"]
 
 _FIELDS_SHOWN: Final = 4
-_OF_PACKAGE: Final = {
-    "numpy": "use .tolist()",
-    "pandas": 'use .to_dict("records") or .tolist()',
+_OF_LIBRARIES: Final = {
+    ("pandas", "DataFrameGroupBy"): "aggregate it, as by .sum()",
+    ("pandas", "Interval"): "use str(...)",
+    ("pandas", "Period"): "use str(...)",
+    ("pandas", "SeriesGroupBy"): "aggregate it, as by .sum()",
+    ("polars", "LazyFrame"): "use .collect()",
 }
 
 
@@ -47,9 +50,9 @@ _CALLABLES: Final = frozenset({"method", "builtin_function_or_method", "partial"
 
 
 def _of_shape(kind: type) -> str:
-    package = kind.__module__.partition(".")[0]
-    if package in _OF_PACKAGE:
-        return _OF_PACKAGE[package]
+    named = str(kind.__module__).partition(".")[0], kind.__name__
+    if named in _OF_LIBRARIES:
+        return _OF_LIBRARIES[named]
     if issubclass(kind, Mapping):
         return "use dict(...)"
     if issubclass(kind, BaseException | PathLike):

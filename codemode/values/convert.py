@@ -8,12 +8,14 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from fractions import Fraction
 from typing import Any, Final
 from uuid import UUID
 
 from codemode.values.advice import advice
-from codemode.values.refusal import RefusalError
-from codemode.values.wire_format import KEY_TYPES
+from codemode.values.libraries import conversion_of
+from codemode.values.refusal import RefusalError, too_many
+from codemode.values.wire_format import KEY_TYPES, MAX_ITEMS
 
 __all__ = ["convert", "convert_key", "register_converter"]
 
@@ -44,15 +46,17 @@ _BASES: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = (
     (str, str.__str__),
     (int, int.__int__),
     (float, float.__float__),
+    (complex, complex.__complex__),
     (list, lambda value: list.__getitem__(value, slice(None))),
-    (tuple, lambda value: list(tuple.__iter__(value))),
+    (tuple, lambda value: tuple(tuple.__iter__(value))),
     (dict, lambda value: dict(dict.items(value))),
     (set, lambda value: set(set.__iter__(value))),
-    (frozenset, lambda value: set(frozenset.__iter__(value))),
+    (frozenset, lambda value: frozenset(frozenset.__iter__(value))),
     (bytes, lambda value: bytes.__getitem__(value, slice(None))),
     (bytearray, lambda value: bytes(memoryview(value))),
     (memoryview, memoryview.tobytes),
     (Decimal, Decimal),
+    (Fraction, lambda value: Fraction(value.numerator, value.denominator)),
     (
         datetime,
         lambda value: datetime(
@@ -81,14 +85,16 @@ _BASES: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = (
     ),
     (timedelta, lambda value: timedelta(value.days, value.seconds, value.microseconds)),
     (UUID, lambda value: UUID(int=value.int)),
+    (range, lambda value: _listed(value)),
 )
 
 
 def convert(value: Any) -> tuple[Any, int]:
     """Return what travels for a value, and by how many levels that is deeper.
 
-    A registered conversion or that of an Enum counts as one level, so that two
-    conversions that produce each other's type end. Raises RefusalError.
+    A registered conversion counts as one level, and so does that of an Enum or
+    of a library's type, so that two conversions that produce each other's type
+    end. Raises RefusalError.
     """
     # Only types are checked, never instances: isinstance() would evaluate a lazy
     # object of Django, perhaps on a thread that is not allowed to.
@@ -98,6 +104,9 @@ def convert(value: Any) -> tuple[Any, int]:
             return function(value), 1
     if issubclass(kind, Enum):
         return value.value, 1
+    from_library = conversion_of(kind)
+    if from_library is not None:
+        return from_library(value), 1
     for base, simplify in _BASES:
         if issubclass(kind, base):
             return simplify(value), 0
@@ -110,6 +119,9 @@ def convert(value: Any) -> tuple[Any, int]:
             return value.model_dump(), 0
         except ValueError as error:
             raise RefusalError(f"{kind.__name__}.model_dump() failed: {error}") from error
+    pathlib = sys.modules.get("pathlib")
+    if pathlib is not None and issubclass(kind, pathlib.PurePath):
+        return str(value), 0
     functional = sys.modules.get("django.utils.functional")
     if functional is not None and issubclass(kind, functional.Promise):
         return str(value), 0
@@ -119,18 +131,24 @@ def convert(value: Any) -> tuple[Any, int]:
 def convert_key(key: Any, role: str) -> Any:
     """Return what travels for a dict's key or a set's member. Raises RefusalError."""
     kind = type(key)
-    if issubclass(kind, tuple | frozenset) and not issubclass(kind, Enum):
-        raise RefusalError(
-            f"a {kind.__name__} cannot be a {role}, for it travels as a "
-            f"{'list' if issubclass(kind, tuple) else 'set'}; "
-            + ("join it to a str, or nest dicts" if role == "key" else "use a list of lists")
-        )
     converted, _ = convert(key)
     if type(converted) in KEY_TYPES:
         return converted
     if type(converted) is kind or not issubclass(kind, Enum):
-        raise RefusalError(f"a {kind.__name__} object cannot be a {role}; use a str or a number")
+        raise RefusalError(
+            f"a {kind.__name__} object cannot be a {role}; use a str, a number or a tuple of them"
+        )
     return convert_key(converted, role)
+
+
+def _listed(value: range) -> list[int]:
+    try:
+        count = len(value)
+    except OverflowError:
+        count = MAX_ITEMS + 1
+    if count > MAX_ITEMS:
+        raise too_many()
+    return list(value)
 
 
 def _dataclass(value: Any) -> dict[str, Any]:

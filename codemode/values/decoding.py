@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
+from fractions import Fraction
 from io import BytesIO
 from typing import Any, Final
 from uuid import UUID
@@ -21,17 +22,22 @@ from codemode.values.wire_format import (
     MAX_DECIMAL_DIGITS,
     MAX_DECIMAL_EXPONENT,
     MAX_DEPTH,
+    MAX_FRACTION_BITS,
     MAX_INT_BITS,
     MAX_ITEMS,
+    TAG_COMPLEX,
     TAG_DATE,
     TAG_DATETIME,
     TAG_DECIMAL,
+    TAG_FRACTION,
+    TAG_FROZENSET,
     TAG_MAP,
     TAG_NEGATIVE,
     TAG_POSITIVE,
     TAG_SET,
     TAG_TIME,
     TAG_TIMEDELTA,
+    TAG_TUPLE,
     TAG_UUID,
 )
 
@@ -41,6 +47,8 @@ _ODD_SIMPLE: Final = re.compile(rb"[\xe0-\xf3\xf7\xf8]")
 """A head of a simple value that is not false, true or null, if it is a head."""
 _ZONE_KEY: Final = re.compile(r"[A-Za-z0-9_+-]{1,40}(?:/[A-Za-z0-9_+-]{1,40}){0,3}")
 _MAX_MOMENT: Final = 64
+_MAX_TAGS: Final = 3
+"""Levels that tags and arrays add inside the innermost container: a Fraction of bignums."""
 _DAY: Final = 86_400_000_000
 _DIGITS: Final = f"[0-9]{{1,{MAX_DECIMAL_DIGITS}}}"
 _DECIMAL: Final = re.compile(
@@ -76,7 +84,7 @@ def decode(
     # cbor2 counts a tag as a level and we do not: count exactly, then allow for tags.
     scan(data, max_depth=max_depth)
     try:
-        return _decode(data, tags, 2 * max_depth + 2)
+        return _decode(data, tags, 2 * max_depth + _MAX_TAGS)
     except cbor2.CBORDecodeError as error:
         raise _reason(error) from error
 
@@ -114,7 +122,10 @@ class _Tags(dict[int, Callable[[Any, bool], Any]]):
     """The readers by tag; any other tag is refused, even one that cbor2 knows."""
 
     def __missing__(self, tag: int) -> Callable[[Any, bool], Any]:
-        raise ValueDecodingError(f"the tag {tag} is not one that values use")
+        raise ValueDecodingError(
+            f"the tag {tag} is not one that values use; "
+            "both sides need the same version of codemode"
+        )
 
 
 def _map(checked: bool) -> Callable[[Any, bool], Any]:
@@ -131,17 +142,23 @@ def _map(checked: bool) -> Callable[[Any, bool], Any]:
     return read
 
 
-def _set(checked: bool) -> Callable[[Any, bool], Any]:
-    def read(members: Any, immutable: bool) -> set[Any]:
+def _set(kind: type[set[Any] | frozenset[Any]], checked: bool) -> Callable[[Any, bool], Any]:
+    def read(members: Any, immutable: bool) -> set[Any] | frozenset[Any]:
         if type(members) is not list:
-            raise ValueDecodingError("a set's tag does not hold an array")
+            raise ValueDecodingError(f"a {kind.__name__}'s tag does not hold an array")
         _check_keys(members, check_set if checked else None)
-        value = set(members)
+        value = kind(members)
         if len(value) != len(members):
-            raise ValueDecodingError("a set has a member twice")
+            raise ValueDecodingError(f"a {kind.__name__} has a member twice")
         return value
 
     return read
+
+
+def _tuple(items: Any, immutable: bool) -> tuple[Any, ...]:
+    if type(items) is not list:
+        raise ValueDecodingError("a tuple's tag does not hold an array")
+    return tuple(items)
 
 
 def _check_keys(keys: list[Any], check: Callable[[list[Any]], None] | None) -> None:
@@ -173,6 +190,24 @@ def _decimal(text: Any, immutable: bool) -> Decimal:
             f"exponents travel up to {MAX_DECIMAL_EXPONENT:,} either way"
         )
     return value
+
+
+def _fraction(parts: Any, immutable: bool) -> Fraction:
+    if type(parts) is list and list(map(type, parts)) == [int, int]:
+        numerator, denominator = parts
+        if max(map(int.bit_length, parts)) <= MAX_FRACTION_BITS and denominator > 0:
+            value = Fraction(numerator, denominator)
+            if value.denominator == denominator:
+                return value
+    raise ValueDecodingError(
+        f"no Fraction in lowest terms, of at most {MAX_FRACTION_BITS:,} bits above and below"
+    )
+
+
+def _complex(parts: Any, immutable: bool) -> complex:
+    if type(parts) is list and list(map(type, parts)) == [float, float]:
+        return complex(*parts)
+    raise ValueDecodingError("a complex number's tag does not hold two floats")
 
 
 def _moment[T: (datetime, time)](kind: type[T]) -> Callable[[Any, bool], T]:
@@ -236,11 +271,25 @@ _SCALARS: Final[dict[int, Callable[[Any, bool], Any]]] = {
     TAG_UUID: _uuid,
     TAG_DATE: _date,
     TAG_DECIMAL: _decimal,
+    TAG_FRACTION: _fraction,
+    TAG_COMPLEX: _complex,
     TAG_DATETIME: _moment(datetime),
     TAG_TIME: _moment(time),
     TAG_TIMEDELTA: _timedelta,
 }
-_TAGS: Final = _Tags({**_SCALARS, TAG_MAP: _map(checked=True), TAG_SET: _set(checked=True)})
-_TRUSTED_TAGS: Final = _Tags(
-    {**_SCALARS, TAG_MAP: _map(checked=False), TAG_SET: _set(checked=False)}
-)
+
+
+def _tags(checked: bool) -> _Tags:
+    return _Tags(
+        {
+            **_SCALARS,
+            TAG_TUPLE: _tuple,
+            TAG_MAP: _map(checked),
+            TAG_SET: _set(set, checked),
+            TAG_FROZENSET: _set(frozenset, checked),
+        }
+    )
+
+
+_TAGS: Final = _tags(checked=True)
+_TRUSTED_TAGS: Final = _tags(checked=False)

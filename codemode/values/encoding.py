@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,7 +13,8 @@ import cbor2
 
 from codemode.errors.base import ValueEncodingError
 from codemode.values.convert import convert, convert_key
-from codemode.values.refusal import RefusalError
+from codemode.values.equal_hashes import has_large_fraction
+from codemode.values.refusal import RefusalError, too_many
 from codemode.values.shortening import shorten
 from codemode.values.wire_format import (
     KEY_TYPES,
@@ -20,15 +22,21 @@ from codemode.values.wire_format import (
     MAX_DECIMAL_DIGITS,
     MAX_DECIMAL_EXPONENT,
     MAX_DEPTH,
+    MAX_FRACTION_BITS,
     MAX_INT_BITS,
     MAX_ITEMS,
+    MAX_KEY_FRACTION_BITS,
+    TAG_COMPLEX,
     TAG_DATE,
     TAG_DATETIME,
     TAG_DECIMAL,
+    TAG_FRACTION,
+    TAG_FROZENSET,
     TAG_MAP,
     TAG_SET,
     TAG_TIME,
     TAG_TIMEDELTA,
+    TAG_TUPLE,
     TAG_UUID,
 )
 
@@ -127,9 +135,7 @@ class _Preparation:
     def _count(self, items: int) -> None:
         self._items += items
         if self._items > MAX_ITEMS:
-            raise RefusalError(
-                f"more than {MAX_ITEMS:,} items; send fewer, or a summary", whole=True
-            )
+            raise too_many()
 
     def _grow(self, size: int) -> None:
         self._size += size
@@ -138,6 +144,13 @@ class _Preparation:
 
     def _list(self, value: list[Any], depth: int) -> Any:
         self._enter(value, len(value), depth)
+        return self._in_order(value, depth)
+
+    def _tuple(self, value: tuple[Any, ...], depth: int) -> Any:
+        self._enter(value, len(value) + 1, depth)
+        return cbor2.CBORTag(TAG_TUPLE, self._in_order(value, depth))
+
+    def _in_order(self, value: list[Any] | tuple[Any, ...], depth: int) -> list[Any]:
         prepared: list[Any] = []
         add = prepared.append
         try:
@@ -154,13 +167,16 @@ class _Preparation:
     def _dict(self, value: dict[Any, Any], depth: int) -> Any:
         self._enter(value, 2 * len(value), depth)
         prepared: dict[Any, Any] = {}
+        written: dict[Any, Any] = {}  # the keys that are written in another form
         only_text = True
         for key, item in value.items():
             if type(key) is str and not self._check_text:
                 self._size += len(key)
             else:
-                key = self._key(key, value)
-                only_text = only_text and type(key) in (str, bytes)
+                key, as_written = self._key(key, value, "key", depth)
+                if type(key) not in (str, bytes):
+                    only_text = False
+                    written[key] = as_written
             if key in prepared:
                 raise RefusalError(f"two keys become {shorten(key)}; make them differ")
             kind = type(item)
@@ -177,31 +193,51 @@ class _Preparation:
         self._items += 1
         flat: list[Any] = []
         for key, item in prepared.items():
-            flat += (self.prepare(key, depth + 1), item)
+            flat += (written.get(key, key), item)
         return cbor2.CBORTag(TAG_MAP, flat)
 
-    def _set(self, value: set[Any], depth: int) -> Any:
+    def _set(self, value: set[Any] | frozenset[Any], depth: int) -> Any:
         self._enter(value, len(value) + 1, depth)
-        members = {self._key(member, value, "member"): None for member in value}
-        if len(members) != len(value):
-            raise RefusalError(
-                "two members of the set become equal; make them differ, or use a list"
-            )
-        return cbor2.CBORTag(TAG_SET, [self.prepare(member, depth + 1) for member in members])
+        pairs = [self._key(member, value, "member", depth) for member in value]
+        _, prepared = self._unordered(type(value), pairs)
+        return prepared
 
-    def _key(self, key: Any, container: Any, role: str = "key") -> Any:
-        """Return a key or member as one of ``KEY_TYPES``; check it but do not count it."""
+    def _unordered(
+        self, kind: type[set[Any] | frozenset[Any]], pairs: list[tuple[Any, Any]]
+    ) -> tuple[Any, Any]:
+        value = kind(plain for plain, _ in pairs)
+        if len(value) != len(pairs):
+            raise RefusalError(
+                f"two members of the {kind.__name__} become equal; make them differ, or use a list"
+            )
+        tag = TAG_SET if kind is set else TAG_FROZENSET
+        return value, cbor2.CBORTag(tag, [prepared for _, prepared in pairs])
+
+    def _key(self, key: Any, container: Any, role: str, depth: int) -> tuple[Any, Any]:
+        """Return a key or member in the form that arrives, and in the form that is written."""
         try:
-            if type(key) not in KEY_TYPES:
-                key = convert_key(key, role)
-            if type(key) not in _ATOMS:
-                counted = self._items, self._size
-                self.prepare(key, 0)
-                self._items, self._size = counted
+            return self._hashable(key, role, depth + 1)
         except RefusalError as refusal:
             refusal.problem = f"the {role} {shorten(key)}: {refusal.problem}"
             raise refusal.within(container) from refusal.__cause__
-        return key
+
+    def _hashable(self, key: Any, role: str, depth: int) -> tuple[Any, Any]:
+        if type(key) not in KEY_TYPES:
+            key = convert_key(key, role)
+        kind = type(key)
+        if kind is tuple or kind is frozenset:
+            self._enter(key, len(key) + 1, depth)
+            pairs = [self._hashable(one, role, depth + 1) for one in key]
+            if kind is frozenset:
+                return self._unordered(frozenset, pairs)
+            prepared = [prepared for _, prepared in pairs]
+            return tuple([plain for plain, _ in pairs]), cbor2.CBORTag(TAG_TUPLE, prepared)
+        if kind is Fraction and has_large_fraction((key,)):
+            raise RefusalError(
+                f"a Fraction in a {role} has at most {MAX_KEY_FRACTION_BITS} bits above and below; "
+                "use a float or a str"
+            )
+        return key, self.prepare(key, depth)
 
     def _str(self, value: str, depth: int) -> str:
         self._grow(len(value))
@@ -243,6 +279,23 @@ class _Preparation:
         self._grow(len(digits))
         return cbor2.CBORTag(TAG_DECIMAL, str(value))
 
+    def _fraction(self, value: Fraction, depth: int) -> Any:
+        parts = [value.numerator, value.denominator]
+        bits = max(map(int.bit_length, parts))
+        if bits > MAX_FRACTION_BITS:
+            raise RefusalError(
+                f"a Fraction of {bits:,} bits; at most {MAX_FRACTION_BITS:,} travel above and "
+                "below; use value.limit_denominator(), a float or a Decimal"
+            )
+        self._items += 3
+        for part in parts:
+            self._int(part, depth)
+        return cbor2.CBORTag(TAG_FRACTION, parts)
+
+    def _complex(self, value: complex, depth: int) -> Any:
+        self._items += 3
+        return cbor2.CBORTag(TAG_COMPLEX, [value.real, value.imag])
+
     def _datetime(self, value: datetime, depth: int) -> Any:
         self._items += 4
         return cbor2.CBORTag(TAG_DATETIME, _moment(value, value.tzinfo))
@@ -268,10 +321,14 @@ _WRITERS: Final[dict[type, Callable[[_Preparation, Any, int], Any]]] = {
     int: _Preparation._int,
     str: _Preparation._str,
     bytes: _Preparation._bytes,
+    complex: _Preparation._complex,
     list: _Preparation._list,
+    tuple: _Preparation._tuple,
     dict: _Preparation._dict,
     set: _Preparation._set,
+    frozenset: _Preparation._set,
     Decimal: _Preparation._decimal,
+    Fraction: _Preparation._fraction,
     datetime: _Preparation._datetime,
     date: _Preparation._date,
     time: _Preparation._time,

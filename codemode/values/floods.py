@@ -13,9 +13,8 @@ of each key in a table of marks, as ``Objects/dictobject.c`` and
 ``Objects/setobject.c`` of CPython do in their tables, with an allowance of steps
 in proportion to the number of keys.
 
-A few equal hashes are enough where a comparison is slow: ``Decimal == int``
-converts the int to decimal digits, which takes seconds for a million bits. A
-Decimal may therefore share its hash only with small numbers.
+A few equal hashes are enough where a comparison is slow; ``equal_hashes`` has
+the rules for those.
 """
 
 from __future__ import annotations
@@ -23,28 +22,40 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from itertools import groupby
+from fractions import Fraction
 from operator import eq
 from typing import Any, Final
 from uuid import UUID
 
 from codemode.errors.base import ValueDecodingError
+from codemode.values.equal_hashes import check_equal_hashes, flood, has_large_fraction
+from codemode.values.wire_format import MAX_KEY_FRACTION_BITS
 
 __all__ = ["NUMBERED", "check_dict", "check_list", "check_set"]
 
-NUMBERED: Final = frozenset({int, float, Decimal, datetime, time, timedelta, UUID, date})
+NUMBERED: Final = frozenset(
+    {
+        int,
+        float,
+        complex,
+        Decimal,
+        Fraction,
+        datetime,
+        date,
+        time,
+        timedelta,
+        UUID,
+        tuple,
+        frozenset,
+    }
+)
 """Types whose hash an attacker can compute; text and bytes are hashed under a secret."""
 
-_SAME_HASH: Final = 16
-"""Keys that may share a hash: honest ones do by chance, such as -1 and -2."""
 _SMALL: Final = 256
 """Up to so many keys, the worst paths cost no more than building the keys did."""
 _SMALL_LIST: Final = 16_384
 """Up to so many members, the worst paths of different hashes take 0.2 s."""
 _FEW: Final = 32
-_SMALL_BITS: Final = 1_024
-_SMALL_FLOAT: Final = 1e30
-"""Numbers that a Decimal is compared with within a microsecond or two."""
 _STEPS_PER_KEY: Final = 32
 """Honest keys take 1 or 2; multiples of a large power of two up to about 30."""
 _SHIFT: Final = 5
@@ -70,14 +81,17 @@ def check_list(values: Sequence[Any], *, every_kind: bool = False) -> None:
     """Raise ValueDecodingError when a dict or set of the list's members would be slow.
 
     A list may contain a value many times, which costs nothing. Only values of
-    the ``NUMBERED`` types are checked, or with ``every_kind`` all values.
+    the ``NUMBERED`` types that have a hash are checked, or with ``every_kind``
+    all values, which must have one. Raises TypeError when one has none.
     """
-    if not every_kind:
+    if every_kind:
+        _check_fractions(values)
+    else:
         kinds = set(map(type, values))
         if kinds.isdisjoint(NUMBERED):
             return
-        if not kinds <= NUMBERED:
-            values = [value for value in values if type(value) in NUMBERED]
+        if not kinds <= NUMBERED or not kinds.isdisjoint(_CAREFUL):
+            values = [value for value in values if _is_hashable(value)]
     hashes = list(map(hash, values))
     ordered = sorted(hashes)
     if any(map(eq, ordered, ordered[1:])):
@@ -85,47 +99,56 @@ def check_list(values: Sequence[Any], *, every_kind: bool = False) -> None:
         values = list({_written(value): value for value in values}.values())
         hashes = list(map(hash, values))
         ordered = sorted(hashes)
-    _check_equal(values, hashes, ordered)
+    check_equal_hashes(values, hashes, ordered)
     if len(hashes) > _SMALL_LIST:
         _check_dict_tables(values, hashes)
         _check_set_tables(hashes)
 
 
+_CAREFUL: Final = frozenset({tuple, frozenset, Fraction})
+"""Types of which some values have no hash, or none that is safe to compute."""
+
+
+def _is_hashable(value: Any) -> bool:
+    kind = type(value)
+    if kind not in _CAREFUL:
+        return kind in NUMBERED
+    if has_large_fraction((value,)):
+        return False
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
 def _written(value: Any) -> str:
-    return hex(value) if type(value) is int else repr(value)
+    kind = type(value)
+    if kind is int:
+        return hex(value)
+    if kind is tuple:
+        return f"({','.join(map(_written, value))})"
+    if kind is frozenset:
+        return f"{{{','.join(sorted(map(_written, value)))}}}"
+    return repr(value)
+
+
+def _check_fractions(keys: Sequence[Any]) -> None:
+    if has_large_fraction(keys):
+        raise ValueDecodingError(
+            "a Fraction in a key or a member of a set has at most "
+            f"{MAX_KEY_FRACTION_BITS} bits above and below; use a float or a str"
+        )
 
 
 def _hashes(keys: Sequence[Any]) -> list[int]:
+    _check_fractions(keys)
     try:
         hashes = list(map(hash, keys))
     except TypeError as error:
         raise ValueDecodingError(f"a key without a hash: {error}") from error
-    _check_equal(keys, hashes, sorted(hashes))
+    check_equal_hashes(keys, hashes, sorted(hashes))
     return hashes
-
-
-def _check_equal(keys: Sequence[Any], hashes: list[int], ordered: list[int]) -> None:
-    if any(map(eq, ordered, ordered[_SAME_HASH:])):
-        raise _flood()
-    if Decimal not in set(map(type, keys)) or not any(map(eq, ordered, ordered[1:])):
-        return
-    order = sorted(range(len(keys)), key=hashes.__getitem__)
-    for _, group in groupby(order, key=hashes.__getitem__):
-        same = [keys[index] for index in group]
-        if Decimal in map(type, same) and not all(map(_is_small, same)):
-            raise _flood()
-
-
-def _is_small(number: Any) -> bool:
-    if type(number) is int:
-        return number.bit_length() <= _SMALL_BITS
-    if type(number) is float:
-        return not number or 1 / _SMALL_FLOAT < abs(number) < _SMALL_FLOAT
-    return True
-
-
-def _flood() -> ValueDecodingError:
-    return ValueDecodingError("keys that were chosen to collide; send them as a list of pairs")
 
 
 def _power_of_two(least: int) -> int:
@@ -192,7 +215,7 @@ def _walk_dict(hashes: list[int], size: int) -> None:
                 slot = (5 * slot + perturb + 1) & mask
                 allowance -= 1
                 if allowance < 0:
-                    raise _flood()
+                    raise flood()
         taken[slot] = 1
 
 
@@ -217,5 +240,5 @@ def _walk_set(hashes: list[int], size: int) -> None:
                 slot = (5 * slot + perturb + 1) & mask
                 allowance -= 1
                 if allowance < 0:
-                    raise _flood()
+                    raise flood()
         taken[slot] = 1

@@ -6,8 +6,9 @@ import re
 from typing import Any, Final
 
 from codemode.values.shortening import cut_middle
+from codemode.values.wire_format import MAX_ITEMS
 
-__all__ = ["RefusalError"]
+__all__ = ["RefusalError", "too_many"]
 
 _LONGEST_PATH: Final = 240
 _NAME_STEP: Final = re.compile(r"\['([^\W\d]\w*)'\]")
@@ -45,3 +46,8 @@ class RefusalError(Exception):
             path += f".{name[1]}" if name else step
             attribute = not step and not isinstance(parent, dict)
         return f"{cut_middle(path, _LONGEST_PATH)}: {self.problem}"
+
+
+def too_many() -> RefusalError:
+    """Return the refusal of a value of more than ``MAX_ITEMS`` items."""
+    return RefusalError(f"more than {MAX_ITEMS:,} items; send fewer, or a summary", whole=True)

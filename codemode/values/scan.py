@@ -9,12 +9,21 @@ from __future__ import annotations
 from typing import Final
 
 from codemode.errors.base import ValueDecodingError
-from codemode.values.wire_format import MAX_ITEMS, TAG_DATETIME, TAG_TIME, TAG_TIMEDELTA
+from codemode.values.wire_format import (
+    MAX_ITEMS,
+    TAG_COMPLEX,
+    TAG_DATETIME,
+    TAG_FRACTION,
+    TAG_TIME,
+    TAG_TIMEDELTA,
+)
 
 __all__ = ["scan"]
 
 _BYTES, _TEXT, _ARRAY, _MAP, _TAG, _SIMPLE = 2, 3, 4, 5, 6, 7
-_ARRAYS_OF_SCALARS: Final = frozenset({TAG_DATETIME, TAG_TIME, TAG_TIMEDELTA})
+_ARRAYS_OF_SCALARS: Final = frozenset(
+    {TAG_COMPLEX, TAG_DATETIME, TAG_FRACTION, TAG_TIME, TAG_TIMEDELTA}
+)
 
 
 def _length_of(head: int) -> int:
@@ -34,7 +43,7 @@ def scan(data: bytes, *, max_depth: int | None = None) -> None:
     """Raise ValueDecodingError unless the heads are within the limits.
 
     Checks the number of items, simple values, indefinite and declared lengths,
-    and with ``max_depth`` the depth of dicts, lists and sets. Takes time in
+    and with ``max_depth`` the depth of containers. Takes time in
     proportion to the number of items, up to the limit.
     """
     position, end = 0, len(data)

@@ -49,9 +49,13 @@ class _Short(reprlib.Repr):
         return f"{{{', '.join(parts + ['...'] * (len(value) > self.maxdict))}}}"
 
     def repr_set(self, value: set[Any], level: int) -> str:
+        return self._members(value, level) if value else "set()"
+
+    def repr_frozenset(self, value: frozenset[Any], level: int) -> str:
+        return f"frozenset({self._members(value, level)})" if value else "frozenset()"
+
+    def _members(self, value: set[Any] | frozenset[Any], level: int) -> str:
         parts = [self.repr1(one, level - 1) for one in itertools.islice(value, self.maxset)]
-        if not parts:
-            return "set()"
         return f"{{{', '.join(parts + ['...'] * (len(value) > self.maxset))}}}"
 
     def repr_int(self, value: int, level: int) -> str:

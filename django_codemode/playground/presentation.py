@@ -24,6 +24,7 @@ MAX_DEPTH = 12
 MAX_TEXT = 100_000
 MAX_CELL = 300
 _SHORT = 40
+_CONTAINERS = dict | list | tuple | set | frozenset
 _FEW = 8
 MAX_PICTURE_BYTES = 4 * 1024 * 1024
 
@@ -87,7 +88,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """A dict, list or set of any depth."""
+    """A dict, list, tuple, set or frozenset of any depth."""
 
     form = "tree"
     root: Node
@@ -120,7 +121,7 @@ def present(value: Any) -> Leaf | Table | Tree | Picture:
             )
     if isinstance(value, list) and (table := _table(value)):
         return table
-    if isinstance(value, dict | list | set) and value:
+    if isinstance(value, _CONTAINERS) and value:
         return Tree(root=_Planter().node("", value, 0))
     return _leaf(value, MAX_TEXT)
 
@@ -168,7 +169,7 @@ class _Planter:
 
     def node(self, label: str, value: Any, depth: int) -> Node:
         self._left -= 1
-        if not isinstance(value, dict | list | set) or not value or depth == MAX_DEPTH:
+        if not isinstance(value, _CONTAINERS) or not value or depth == MAX_DEPTH:
             return Node(label=label, leaf=_leaf(value, MAX_CELL))
         children: list[Node] = []
         for key, child in _items(value):
@@ -184,15 +185,15 @@ class _Planter:
         )
 
 
-def _items(value: dict[Any, Any] | list[Any] | set[Any]) -> Iterable[tuple[str, Any]]:
+def _items(value: Any) -> Iterable[tuple[str, Any]]:
     if isinstance(value, Mapping):
         return ((_text(key), item) for key, item in value.items())
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ((str(number), item) for number, item in enumerate(value))
     return (("", item) for item in value)
 
 
-def _summary(value: dict[Any, Any] | list[Any] | set[Any]) -> str:
+def _summary(value: Any) -> str:
     count = len(value)
     return f"{type(value).__name__} of {count:,} item{'' if count == 1 else 's'}"
 
@@ -211,5 +212,5 @@ def _text(value: Any) -> str:
         return str(value)  # JSON would say null, true, and null for nan.
     text = to_text(value)
     # Dates, decimals and the like are strings in JSON, and people need no quotes.
-    is_quoted = not isinstance(value, str | dict | list | set) and text.startswith('"')
+    is_quoted = not isinstance(value, str | _CONTAINERS) and text.startswith('"')
     return str(json.loads(text)) if is_quoted else text

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["PRIME", "colliding_slots"]
+from fractions import Fraction
+
+__all__ = ["PRIME", "colliding_slots", "fractions_of_one_hash"]
 
 PRIME = 2**61 - 1
 
@@ -28,3 +30,28 @@ def colliding_slots(bits: int) -> list[int]:
         if not perturb and slot in places:
             late.append((places[slot], key))
     return slots + [key for _, key in sorted(late)[: 2 * size // 3 - len(slots)]]
+
+
+def fractions_of_one_hash(first: Fraction) -> list[Fraction]:
+    """Return the Fractions of at most 32 bits above and below that have the hash of ``first``.
+
+    Their parts are the points near the origin of a lattice, which Gauss's
+    reduction of its base finds.
+    """
+    ratio = first.numerator * pow(first.denominator, -1, PRIME) % PRIME
+    longer, shorter = (PRIME, 0), (ratio, 1)
+    while True:
+        if longer[0] ** 2 + longer[1] ** 2 < shorter[0] ** 2 + shorter[1] ** 2:
+            longer, shorter = shorter, longer
+        dot = longer[0] * shorter[0] + longer[1] * shorter[1]
+        times = round(Fraction(dot, shorter[0] ** 2 + shorter[1] ** 2))
+        if not times:
+            break
+        longer = (longer[0] - times * shorter[0], longer[1] - times * shorter[1])
+    found = set()
+    for i in range(-8, 9):
+        for j in range(-8, 9):
+            above, below = (i * one + j * other for one, other in zip(longer, shorter, strict=True))
+            if 0 < below < 2**32 > abs(above):
+                found.add(Fraction(above, below))
+    return [one for one in found if hash(one) == hash(first)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,11 +17,13 @@ ZONES = ("Europe/Oslo", "America/St_Johns", "UTC", "Asia/Kolkata", "Etc/GMT+5")
 def identity(value: Any) -> Any:
     """Return a key that two values share exactly when they have the same type and value."""
     kind = type(value)
-    if kind is list:
-        return (kind, [identity(item) for item in value])
+    if kind in (list, tuple):
+        return (kind, tuple(map(identity, value)))
     if kind is dict:
         return (kind, [(identity(key), identity(item)) for key, item in value.items()])
-    if kind is set:
+    if kind is complex:
+        return (kind, identity(value.real), identity(value.imag))
+    if kind in (set, frozenset):
         return (kind, frozenset(map(identity, value)))
     if kind is float:
         return (kind, "nan" if math.isnan(value) else value.hex())
@@ -48,7 +51,8 @@ decimals = st.decimals() | st.builds(
         st.integers(-9000, 9000) | st.sampled_from(("F", "n", "N")),
     ),
 )
-hashable = (
+small = st.integers(1 - 2**32, 2**32 - 1)
+scalars = (
     st.none()
     | st.booleans()
     | st.integers()
@@ -63,14 +67,25 @@ hashable = (
     | st.times(timezones=zones)
     | st.timedeltas()
     | st.uuids()
+    | st.complex_numbers()
+    | st.builds(Fraction, small, st.integers(1, 2**32 - 1))
+)
+hashable = scalars | st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3).map(tuple) | st.lists(inner, max_size=3).map(frozenset)
+    ),
+    max_leaves=6,
 )
 values = st.recursive(
-    hashable | decimals,
+    hashable | decimals | st.fractions(),
     lambda inner: (
         st.lists(inner, max_size=6)
+        | st.lists(inner, max_size=6).map(tuple)
         | st.dictionaries(hashable, inner, max_size=6)
         | st.dictionaries(text, inner, max_size=6)
         | st.sets(hashable, max_size=6)
+        | st.frozensets(hashable, max_size=6)
     ),
     max_leaves=20,
 )

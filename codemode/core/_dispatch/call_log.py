@@ -18,7 +18,7 @@ _MAX_NAME = 200
 # Executed code chooses how much it passes, in up to ten thousand calls. The records
 # of a run keep this many encoded bytes in all, and note what they leave out.
 _MAX_ARGUMENT_BYTES = 1024 * 1024
-_MUTABLE = (dict, list, set)
+_MUTABLE = (dict, list, set, tuple)  # a tuple may hold one
 
 
 class CallEntry:

@@ -57,7 +57,7 @@ def refused(data: bytes) -> str:
 
 
 @pytest.mark.parametrize(
-    "number", [0, 1, 4, 5, 24, 25, 28, 29, 30, 35, 36, 52, 54, 100, 256, 258, 260, 43000, 55799]
+    "number", [0, 1, 4, 5, 24, 25, 28, 29, 35, 36, 52, 54, 100, 256, 258, 260, 49382, 55799]
 )
 def test_a_tag_that_values_do_not_use_is_refused(number: int) -> None:
     assert f"the tag {number} is not" in refused(tag(number, []))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -64,6 +65,19 @@ def test_every_value_comes_back_the_same(value: Any) -> None:
         {True: 1, 0: False},
         {date(2024, 1, 1): {time(1): {timedelta(1): {UUID(int=5): []}}}},
         {-1: "a", -2: "b"},
+        (),
+        (1, [(2,), ("x", {3: ()})]),
+        frozenset(),
+        frozenset({frozenset({frozenset(), 1}), (2, frozenset({3}))}),
+        {(1, "a"): 1, (1, ("b", None)): 2, frozenset({(1, 2)}): 3, (): 4, "text": 5, b"x": 6},
+        {(x, y, z, w) for x in (-1, -2) for y in (-1, -2) for z in (-1, -2) for w in (-1, -2)},
+        Fraction(-1, 3),
+        Fraction(3),
+        [Fraction(2**8192 - 1, 2**8191)],
+        {Fraction(1, 2): 1, (Fraction(2**32 - 1, 2**32 - 3),): 2},
+        complex(-0.0, math.inf),
+        complex(math.nan, -0.0),
+        {1j, 1 + 0.5j},
         {"b": 1, "a": 2, 3: 3, "0": 4},
         set(),
         {1, "a", None, Decimal("1.5"), datetime(2024, 1, 1)},
@@ -94,10 +108,25 @@ def test_a_nested_dict_keeps_the_order_of_its_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrap", [lambda v: [v], lambda v: {"k": v}, lambda v: {7: v}], ids=["list", "text", "int"]
+    "wrap",
+    [
+        lambda v: [v],
+        lambda v: {"k": v},
+        lambda v: {7: v},
+        lambda v: (v,),
+        lambda v: frozenset({v}),
+        lambda v: {(v,)},
+    ],
+    ids=["list", "text", "int", "tuple", "frozenset", "key"],
 )
 def test_sixty_levels_come_back_the_same(wrap: Any) -> None:
-    value: Any = {1, 2}
+    if wrap((1,)) == {((1,),)}:
+        value: Any = (1,)
+        for _ in range(60):
+            value = (value,)
+        assert survives({value: {value}})
+        return
+    value = frozenset({1, 2})
     for _ in range(60):
         value = wrap(value)
     assert survives(value)
@@ -118,11 +147,32 @@ def test_ten_megabytes_of_text_come_back_the_same() -> None:
         [UUID(int=number << 64) for number in range(20_000)],
         [Decimal(number) / 100 for number in range(20_000)],
         [datetime(2024, 1, 1, tzinfo=timezone.utc) + timedelta(0, n) for n in range(20_000)],  # noqa: UP017
+        [(x, y) for x in range(-150, 150) for y in range(-150, 150)],
+        [(x, y, z) for x in range(-15, 15) for y in range(-15, 15) for z in range(-15, 15)],
+        [(f"name {n}", date(2024, 1, 1 + n % 31), n / 8) for n in range(20_000)],
+        [frozenset({n, n + m}) for n in range(-5_000, 5_000) for m in (1, 2)],
+        [frozenset({(x, y), (x + 1, y)}) for x in range(100) for y in range(100)],
+        [Fraction(n, m) for n in range(-150, 150) for m in (64, 81, 125) if n % (m % 7 + 2)],
+        [complex(x, y) for x in range(-100, 100) for y in range(-100, 100)],
     ],
-    ids=["sequence", "millions", "powers", "eighths", "uuid", "cents", "seconds"],
+    ids=[
+        *(
+            "sequence",
+            "millions",
+            "powers",
+            "eighths",
+            "uuid",
+            "cents",
+            "seconds",
+            "plane",
+            "space",
+        ),
+        *("records", "pairs", "edges", "fractions", "complex"),
+    ],
 )
 def test_large_dicts_and_sets_of_honest_keys_travel(keys: Any) -> None:
     value = dict.fromkeys(keys, 1)
+    assert len(value) > 500
     assert decode(encode(value)) == value
     assert decode(encode(set(value))) == set(value)
 

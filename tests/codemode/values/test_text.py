@@ -4,6 +4,7 @@ import json
 import math
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from time import thread_time as time_of_thread
 from typing import Any
 from uuid import UUID
@@ -45,7 +46,18 @@ from tests.support.value_strategies import values
         ({1: 2, None: 3, False: 4}, '{"1": 2, "null": 3, "false": 4}'),
         ({"1": "a", 1: "b"}, '{"1": "a", "1 (int)": "b"}'),
         ({Decimal("1.0"): {date(2024, 1, 1): 0}}, '{"1.0": {"2024-01-01": 0}}'),
-        ((1, 2), "[1, 2]"),
+        ((1, (2, "a")), '[1, [2, "a"]]'),
+        (frozenset({3, 1, 2}), "[1, 2, 3]"),
+        ({(10, "a"), (9, "b"), (9, "a")}, '[[9, "a"], [9, "b"], [10, "a"]]'),
+        ({frozenset({10, 9}), frozenset({1})}, "[[1], [9, 10]]"),
+        ({(1, None), (1, "a"), None}, '[null, [1, null], [1, "a"]]'),
+        ([Fraction(1, 3), Fraction(4)], '["1/3", "4"]'),
+        (1 + 2j, '"(1+2j)"'),
+        ({(1, 2): "a", Fraction(1, 2): "b", 1j: "c"}, '{"[1, 2]": "a", "1/2": "b", "1j": "c"}'),
+        (
+            {("1", Decimal(2)): 1, (Decimal(1), "2"): 2, ("1", "2"): 3},
+            '{"[\\"1\\", \\"2\\"]": 1, "[\\"1\\", \\"2\\"] (tuple)": 2, "[\\"1\\", \\"2\\"] (tuple 2)": 3}',
+        ),
     ],
 )
 def test_text_for_a_model(value: Any, text: str) -> None:
@@ -57,7 +69,7 @@ def test_an_integer_without_decimal_digits_has_text() -> None:
 
 
 def test_a_set_of_mixed_members_has_the_same_text_each_time() -> None:
-    members = [Decimal("NaN"), "x", 1, 2.5, None, b"x"]
+    members = [Decimal("NaN"), "x", 1, 2.5, None, b"x", (None, "x"), (1, None), frozenset("xy")]
     assert to_text({*members}) == to_text({*members[::-1]})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import fractions
 import functools
 import gc
 import re
@@ -88,6 +89,12 @@ HINTS: dict[str, Any] = {
     "list[str | None]": list[str | None],
     "list[int | Decimal | date | UUID]": list[int | Decimal | date | UUID],
     "list[tuple[int, int]]": list[tuple[int, int]],
+    "list[frozenset[int]]": list[frozenset[int]],
+    "list[Fraction]": list[Fraction],
+    "list[complex]": list[complex],
+    "tuple": tuple,
+    "tuple[int, str]": tuple[int, str],
+    "complex": complex,
     "list[Row]": list[Row],
     "list[Order]": list[Order],
     "list[Point]": list[Point],
@@ -102,7 +109,13 @@ HINTS: dict[str, Any] = {
     "set[timedelta]": set[timedelta],
     "set[tuple[int, int]]": set[tuple[int, int]],
     "set[Strict]": set[Strict],
+    "set[Fraction]": set[Fraction],
+    "set[complex]": set[complex],
+    "set[frozenset[int]]": set[frozenset[int]],
+    "frozenset": frozenset,
     "frozenset[float | int]": frozenset[float | int],
+    "frozenset[tuple[int, Decimal]]": frozenset[tuple[int, Decimal]],
+    "dict[tuple[int, int], int]": dict[tuple[int, int], int],
     "dict": dict,
     "dict[str, int]": dict[str, int],
     "dict[str, Any]": dict[str, Any],
@@ -136,6 +149,14 @@ HONEST: dict[str, Callable[[int], Any]] = {
     "empty rows": lambda size: [{}] * size,
     "points": lambda size: [{"x": n, "y": n} for n in range(size // 10)],
     "pairs": lambda size: [[n, n] for n in range(size // 7)],
+    "tuples": lambda size: [(n, n) for n in range(size // 11)],
+    "one pair": lambda size: (5, "a"),
+    "set of pairs": lambda size: frozenset((n, n) for n in range(size // 11)),
+    "counts by pair": lambda size: {(n, n): 1 for n in range(size // 12)},
+    "frozensets": lambda size: [frozenset({n, n + 1}) for n in range(size // 11)],
+    "fractions": lambda size: [Fraction(n, n + 1) for n in range(1, size // 10)],
+    "complex": lambda size: [complex(n, n) for n in range(size // 23)],
+    "one complex": lambda size: 1j,
     "counts": lambda size: dict.fromkeys(range(100, 100 + size // 8), 1),
     "counts by text": lambda size: {str(n): 1 for n in range(1000, 1000 + size // 7)},
     "amounts": lambda size: dict.fromkeys(Decimal(n) for n in range(size // 12)),
@@ -162,6 +183,26 @@ HOSTILE: dict[str, Callable[[int], Any]] = {
     "one text of digits": lambda size: "9" * size,
     "floats": lambda size: [1e308] * (size // 9),
     "list of one hash": lambda size: [n * PRIME for n in range(1, size // 10)],
+    "pairs of one hash": lambda size: [(n * PRIME, 1) for n in range(1, size // 16)],
+    "lists of one hash": lambda size: [[n * PRIME, 1] for n in range(1, size // 12)],
+    "texts of pairs of one hash": lambda size: [
+        (str(n * PRIME), "1") for n in range(1, size // 30)
+    ],
+    "frozensets of one hash": lambda size: [
+        frozenset({n * PRIME, 1}) for n in range(2, size // 16)
+    ],
+    "frozensets of few hashes": lambda size: [
+        [*(3 + m * PRIME for m in range(15)), n // 8 + (n % 8) * PRIME] for n in range(size // 150)
+    ],
+    "fractions of one hash": lambda size: [
+        Fraction(n * PRIME + 1, n * PRIME + 2) for n in range(1, size // 24)
+    ],
+    "texts of fractions of one hash": lambda size: [
+        f"{n * PRIME + 1}/{n * PRIME + 2}" for n in range(1, size // 48)
+    ],
+    "complex of one hash": lambda size: [complex(1e13 - 1000003 * n, n) for n in range(size // 23)],
+    "one decimal in parts": lambda size: (0, (1,), 999_999_999),
+    "decimals in parts": lambda size: [(0, (1,), 100_000)] * (size // 20),
     "texts of one hash": lambda size: [str(n * PRIME) for n in range(1, size // 24)],
     "text keys of one hash": lambda size: dict.fromkeys(
         (str(n * PRIME) for n in range(1, size // 24)), 1
@@ -287,6 +328,39 @@ def test_numbers_that_share_hash_slots_are_refused() -> None:
     tool.validate({"x": [5, 6] * len(keys)})
 
 
+def test_members_are_bounded_where_a_cache_would_keep_their_hashes() -> None:
+    tool = taking(set[Fraction])
+    assert tool.validate({"x": ["1/3", Fraction(1, 2), 3]})["x"] == {
+        Fraction(1, 3),
+        Fraction(1, 2),
+        Fraction(3),
+    }
+    large = [Fraction(PRIME * n + 1, PRIME * n + 2) for n in range(1, 40)]
+    held = fractions._hash_algorithm.cache_info()  # type: ignore[attr-defined]
+    for hint in (set[Fraction], dict[Fraction, int], frozenset[tuple[int, Fraction]]):
+        for value in (large, [[1, one] for one in large], dict.fromkeys(map(str, large), 1)):
+            with pytest.raises(InvalidArguments):
+                taking(hint).validate({"x": value})
+    with pytest.raises(InvalidArguments, match="must hold Fractions of at most 32 bits"):
+        tool.validate({"x": large})
+    assert taking(list[Fraction]).validate({"x": large})["x"] == large
+    assert fractions._hash_algorithm.cache_info() == held  # type: ignore[attr-defined]
+
+
+def test_tuples_and_frozensets_in_a_list_are_looked_at_where_they_have_a_hash() -> None:
+    collide = "must not hold numbers that were chosen to collide"
+    pairs = [(n * PRIME, "a") for n in range(40)]
+    for hint in (list[tuple[int, str]], set[tuple[int, str]], list[Any]):
+        with pytest.raises(InvalidArguments, match=collide):
+            taking(hint).validate({"x": pairs})
+    with pytest.raises(InvalidArguments, match=collide):
+        taking(set[frozenset[int]]).validate({"x": [[n * PRIME, 1] for n in range(2, 40)]})
+    rows = [(1, [2])] * 40
+    assert taking(list[tuple[int, list[int]]]).validate({"x": rows})["x"] == rows
+    same = [(1, "a")] * 400 + [frozenset({1})] * 400
+    assert taking(list[Any]).validate({"x": same})["x"] == same
+
+
 def test_more_records_than_an_argument_may_have_are_refused() -> None:
     tool = taking(list[Point])
     assert len(tool.validate({"x": [{}] * 100_000})["x"]) == 100_000
@@ -302,7 +376,13 @@ def test_a_typed_number_is_bounded_and_the_error_names_the_bound(hint: Any) -> N
             InvalidArguments, match="at most 4,300 digits, and Decimals from 1E-308"
         ):
             tool.validate({"x": number})
+    for parts in ((0, (1,), 309), (0, [1], -400), (0, (1,) * 5_000, 0)):
+        with pytest.raises(InvalidArguments, match="Decimal" if hint is Decimal else "got"):
+            tool.validate({"x": parts})
     taking(Any).validate({"x": 10**4300})
+    taking(tuple[int, tuple[int], int]).validate({"x": (0, (1,), 309)})
+    with pytest.raises(InvalidArguments, match="at most 4,300 digits"):
+        taking(Fraction).validate({"x": Fraction(10**4300)})
     taking(int | Decimal).validate({"x": 10**4300 - 1})
     assert taking(Decimal).validate({"x": Decimal("-9E308")})["x"] == Decimal("-9E308")
 

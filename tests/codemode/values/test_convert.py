@@ -243,13 +243,16 @@ def test_over_64_levels_are_refused_with_a_path_of_readable_length() -> None:
     encode(value, max_depth=65)
 
 
-def test_shared_but_not_cyclic_parts_travel_until_they_are_too_many() -> None:
+def test_shared_but_not_cyclic_parts_travel_until_they_are_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     part = [1]
     assert decode(encode([part, part])) == [[1], [1]]
     for _ in range(60):
         part = [part, part]  # type: ignore[list-item]  # 2**60 leaves
     with pytest.raises(ValueEncodingError, match="items"):
         encode(part)
+    monkeypatch.setattr("codemode.values.encoding.MAX_ITEMS", 100_000)
     member = frozenset[Any]()
     for _ in range(25):
         member = frozenset({(member, 1), (member, 2)})  # which keeps its hash

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fractions
 import gc
 import time
 import tracemalloc
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
+from fractions import Fraction
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -21,16 +23,21 @@ from hypothesis import strategies as st
 from codemode.errors import ValueDecodingError, ValueEncodingError
 from codemode.values import MAX_BYTES, MAX_DECIMAL_EXPONENT, MAX_INT_BITS, MAX_ITEMS, decode, encode
 from codemode.values.wire_format import (
+    MAX_FRACTION_BITS,
+    TAG_COMPLEX,
     TAG_DATE,
     TAG_DATETIME,
     TAG_DECIMAL,
+    TAG_FRACTION,
+    TAG_FROZENSET,
     TAG_MAP,
     TAG_SET,
     TAG_TIME,
     TAG_TIMEDELTA,
+    TAG_TUPLE,
     TAG_UUID,
 )
-from tests.support.collisions import PRIME, colliding_slots
+from tests.support.collisions import PRIME, colliding_slots, fractions_of_one_hash
 from tests.support.marks import deep_except
 from tests.support.value_strategies import identity, values
 
@@ -90,6 +97,32 @@ def test_a_tag_that_values_do_not_use_is_refused(number: int) -> None:
         b"\xa1\xf6\x00",
         pairs([[1]]),
         pairs([{"a": 1}]),
+        pairs([cbor2.CBORTag(TAG_TUPLE, [1, []])]),
+        pairs([cbor2.CBORTag(TAG_TUPLE, [{"a": 1}])]),
+        pairs([cbor2.CBORTag(TAG_TUPLE, [1]), cbor2.CBORTag(TAG_TUPLE, [1.0])]),
+        pairs([cbor2.CBORTag(TAG_SET, [1])]),
+        pairs([cbor2.CBORTag(TAG_FRACTION, [1, 2**32])]),
+        pairs([cbor2.CBORTag(TAG_TUPLE, [cbor2.CBORTag(TAG_FRACTION, [2**32, 1])])]),
+        pairs([cbor2.CBORTag(TAG_FRACTION, [1, 2]), 0.5]),
+        b"\xa1" + tag(TAG_TUPLE, [1]) + b"\x00",  # as a key without our tag
+        b"\xa1" + tag(TAG_FROZENSET, [1]) + b"\x00",
+        b"\xa1" + tag(TAG_COMPLEX, [1.0, 1.0]) + b"\x00",
+        tag(TAG_TUPLE, {"a": 1}),
+        tag(TAG_TUPLE, "abc"),
+        tag(TAG_FROZENSET, 5),
+        tag(TAG_FROZENSET, [[]]),
+        tag(TAG_FROZENSET, [1, True]),
+        tag(TAG_FROZENSET, [cbor2.CBORTag(TAG_FROZENSET, []), cbor2.CBORTag(TAG_FROZENSET, [])]),
+        tag(TAG_FRACTION, [1]),
+        tag(TAG_FRACTION, [1, 0]),
+        tag(TAG_FRACTION, [1, -2]),
+        tag(TAG_FRACTION, [2, 4]),
+        tag(TAG_FRACTION, [True, 2]),
+        tag(TAG_FRACTION, [1.0, 2]),
+        tag(TAG_FRACTION, [1, 2**MAX_FRACTION_BITS]),
+        tag(TAG_COMPLEX, [1, 2]),
+        tag(TAG_COMPLEX, [1.0]),
+        tag(TAG_COMPLEX, 1.0),
         pairs([1, 1.0]),
         pairs([Decimal(1), 1]),
         tag(TAG_MAP, [1]),
@@ -158,11 +191,25 @@ def test_damaged_bytes_are_a_value_or_refused(value: Any, draw: st.DataObject) -
 @pytest.mark.parametrize("deep", [64, 65])
 @pytest.mark.parametrize(
     "level",
-    [b"\x81", b"\xa1\x61a", b"\xd9\xc0\xde\x82\x01", b"\xd9\xc0\xde\x82\x61a"],
-    ids=["list", "dict", "dict of int keys", "dict tagged without need"],
+    [
+        b"\x81",
+        b"\xa1\x61a",
+        b"\xd9\xc0\xde\x82\x01",
+        b"\xd9\xc0\xde\x82\x61a",
+        b"\xd9\xc0\xe4\x81",
+        b"\xd9\xc0\xe5\x81",
+    ],
+    ids=["list", "dict", "dict of int keys", "dict tagged without need", "tuple", "frozenset"],
 )
-def test_depth_is_counted_as_people_count_it(level: bytes, deep: int) -> None:
-    data = level * deep + b"\xd9\x03\xec\x6a2024-01-01"
+@pytest.mark.parametrize(
+    "leaf",
+    [date(2024, 1, 1), Fraction(2**100, 2**100 - 1), 1j],
+    ids=["date", "fraction", "complex"],
+)
+def test_depth_is_counted_as_people_count_it(level: bytes, deep: int, leaf: Any) -> None:
+    if level == b"\xd9\xc0\xe5\x81" and type(leaf) is Fraction:
+        leaf = Fraction(1, 3)
+    data = level * deep + encode(leaf)
     if deep == 64:
         decode(data)
     else:
@@ -188,6 +235,53 @@ def test_keys_of_different_hashes_that_share_their_slots_are_refused() -> None:
     decode(pairs(range(len(keys))))
 
 
+def test_frozensets_that_contain_others_must_differ_in_their_hashes() -> None:
+    def nested(*numbers: int) -> Any:
+        return frozenset({frozenset(numbers), 5})
+
+    assert decode(encode({nested(1), nested(2)})) == {nested(1), nested(2)}
+    with pytest.raises(ValueDecodingError, match="collide"):
+        decode(encode({nested(-1), nested(-2)}))
+    # Frozensets of scalars and tuples may share a hash, as edges of a grid do.
+    corners = [(x, y) for x in (-1, -2) for y in (-1, -2)]
+    edges = {frozenset({one, other}) for one in corners for other in corners if one != other}
+    assert len(set(map(hash, edges))) == 1
+    assert decode(encode(edges)) == edges
+    with pytest.raises(ValueDecodingError, match="collide"):
+        decode(encode({frozenset({1 + PRIME * n}) for n in range(9)}))
+
+
+def test_few_fractions_may_share_a_hash() -> None:
+    same = fractions_of_one_hash(Fraction(645319841, 103250875))
+    assert len(same) > 4
+    assert decode(encode(set(same[:4]))) == set(same[:4])
+    for keys in (set(same), {(one,) for one in same}, {(0, frozenset({one})) for one in same}):
+        with pytest.raises(ValueDecodingError, match="collide"):
+            decode(encode(keys))
+
+
+def test_a_decimal_in_a_key_shares_its_hash_with_small_numbers_only() -> None:
+    small, large = (Decimal(7),), (7 + PRIME * 2**2000,)
+    assert hash(small) == hash(large)
+    for keys in ({small, large}, {frozenset(small), frozenset(large)}):
+        with pytest.raises(ValueDecodingError, match="collide"):
+            decode(encode(keys))
+    assert decode(encode({small, (7 + PRIME,)})) == {small, (7 + PRIME,)}
+
+
+def test_no_fraction_of_a_sandbox_fills_the_cache_of_hashes() -> None:
+    large = [Fraction(PRIME * n + 1, PRIME * n + 2) for n in range(1, 100)]
+    held = fractions._hash_algorithm.cache_info()  # type: ignore[attr-defined]
+    decode(encode(large))
+    decode(encode({"a": (large, [large])}))
+    for number in large:
+        body = cbor2.CBORTag(TAG_FRACTION, [number.numerator, number.denominator])
+        for key in (body, cbor2.CBORTag(TAG_TUPLE, [1, body])):
+            for data in (pairs([key]), tag(TAG_SET, [key]), tag(TAG_FROZENSET, [key])):
+                assert "a Fraction in a key" in refused(data)
+    assert fractions._hash_algorithm.cache_info() == held  # type: ignore[attr-defined]
+
+
 def honest_rows(size: int) -> bytes:
     row = {"id": 123456, "name": "a name of a customer", "total": 12.5, "open": True}
     return encode([row] * min(size // (len(encode(row)) + 1), MAX_ITEMS // 10))
@@ -204,8 +298,24 @@ def beside_decimals(large: int, count: int) -> list[Any]:
     return decimals + [first + PRIME * n for n in range(1, min(count, 8) + 1)]
 
 
-def floods(make: Callable[[int], Any], count: int) -> bytes:
-    return pairs(make(number) for number in range(count))
+def tuple_of(*items: Any) -> cbor2.CBORTag:
+    return cbor2.CBORTag(TAG_TUPLE, list(items))
+
+
+def frozen(*members: Any) -> cbor2.CBORTag:
+    return cbor2.CBORTag(TAG_FROZENSET, list(members))
+
+
+def repeated(size: int, part: bytes, most: int = MAX_ITEMS) -> bytes:
+    """Return an array of as many equal parts as fit, of at most ``most`` items in all."""
+    count = min((size - 8) // len(part), most)
+    return array(count, part * count)
+
+
+FRACTIONS = [
+    cbor2.CBORTag(TAG_FRACTION, [one.numerator, one.denominator])
+    for one in fractions_of_one_hash(Fraction(645319841, 103250875))[:4]
+]
 
 
 SHAPES: dict[str, Callable[[int], bytes]] = {
@@ -295,6 +405,60 @@ SHAPES: dict[str, Callable[[int], bytes]] = {
     "moments in many zones": lambda size: array(
         count := min(size // 37, 100_000),
         tag(TAG_DATETIME, ["2024-01-01T00:00:00", "Europe/Oslo", 0]) * count,
+    ),
+    "tuples of one hash": lambda size: tag(
+        TAG_SET, [tuple_of(PRIME * n, 1) for n in range(min(size // 16, 300_000))]
+    ),
+    "long tuples of few hashes": lambda size: tag(
+        TAG_SET, [tuple_of(*b"x" * 900, n // 16, PRIME * (n % 16)) for n in range(size // 1900)]
+    ),
+    "frozensets of one hash": lambda size: pairs(
+        frozen(PRIME * n, 1) for n in range(min(size // 16, 300_000))
+    ),
+    "frozensets of few hashes of members of few hashes": lambda size: tag(
+        TAG_SET,
+        [
+            frozen(*(g + PRIME * m for g in range(100, 104) for m in range(14)), n // 8 + PRIME * (n % 8))
+            for n in range(min(size // 620, 30_000))
+        ],
+    ),
+    "frozensets in frozensets of two hashes": lambda size: repeated(
+        size,
+        tag(
+            TAG_SET,
+            [
+                frozen(*(frozen(*(1 + PRIME * m for m in range(8)), PRIME * n) for n in range(2)), k)
+                for k in (-1, -2)
+            ],
+        ),
+        50_000,
+    ),
+    "frozensets around each other": lambda size: (
+        b"\xd9\xc0\xe5\x82\x01" * 60 + tag(TAG_TUPLE, [1] * min(size - 400, MAX_ITEMS - 400))
+    ),
+    "a deep tuple as a member": lambda size: (
+        b"\xd9\xc0\xdf\x81" + b"\xd9\xc0\xe4\x81" * 60
+        + tag(TAG_TUPLE, [1] * min(size - 400, MAX_ITEMS - 400))
+    ),
+    "empty tuples": lambda size: repeated(size, b"\xd9\xc0\xe4\x80", MAX_ITEMS // 2 - 1),
+    "frozensets of one member": lambda size: repeated(
+        size, b"\xd9\xc0\xe5\x81\x01", MAX_ITEMS // 3 - 1
+    ),
+    "fractions of one hash": lambda size: repeated(size, tag(TAG_SET, FRACTIONS), 50_000),
+    "fractions of one hash in frozensets of one hash": lambda size: repeated(
+        size, tag(TAG_SET, [frozen(*FRACTIONS, 5 + PRIME * n) for n in range(4)]), 15_000
+    ),
+    "fractions that a cache of hashes would hold": lambda size: array(
+        count := min(size // 26, 300_000),
+        b"".join(tag(TAG_FRACTION, [PRIME * n + 1, PRIME * n + 2]) for n in range(count)),
+    ),
+    "fractions as large as are let in": lambda size: repeated(
+        size, tag(TAG_FRACTION, [3**5168 - 2, 2**MAX_FRACTION_BITS - 1])
+    ),
+    "fractions not in lowest terms": lambda size: repeated(size, tag(TAG_FRACTION, [2, 4])),
+    "complex numbers of one hash": lambda size: pairs(
+        cbor2.CBORTag(TAG_COMPLEX, [1e13 - 1000003 * n, float(n)])
+        for n in range(min(size // 24, 300_000))
     ),
     "seconds of one hash": lambda size: pairs(
         cbor2.CBORTag(TAG_DATETIME, f"2024-01-01T00:00:00.{n:06d}+00:00")

@@ -48,7 +48,7 @@ class Leaf:
     @property
     def is_number(self) -> bool:
         """Whether the value is a number."""
-        return self.kind in {"int", "float", "Decimal"}
+        return self.kind in {"int", "float", "Decimal", "Fraction"}
 
     @property
     def is_short(self) -> bool:

@@ -35,8 +35,8 @@ class QuerySetTests(TestCase):
         assert value_of("testapp.rows('values')") == rows
         assert value_of("testapp.rows('named')") == rows
 
-    def test_values_lists_travel_as_lists(self) -> None:
-        assert value_of("testapp.rows('list')") == [["a", "EUR"], ["b", "EUR"]]
+    def test_values_lists_travel_as_lists_of_tuples(self) -> None:
+        assert value_of("testapp.rows('list')") == [("a", "EUR"), ("b", "EUR")]
         assert value_of("testapp.rows('flat')") == ["a", "b"]
 
     def test_a_queryset_may_be_sliced_and_nested_in_a_value(self) -> None:

@@ -372,11 +372,11 @@ class TestRows(CodemodeTestMixin, TestCase):
 
     def test_sync(self) -> None:
         result = self.codemode.run("testapp.slugs(), await testapp.aslugs()")
-        assert result.value == [["uncommitted"], ["uncommitted"]]
+        assert result.value == (["uncommitted"], ["uncommitted"])
 
     async def test_async(self) -> None:
         result = await self.codemode.run_async("testapp.slugs(), await testapp.aslugs()")
-        assert result.value == [["uncommitted"], ["uncommitted"]]
+        assert result.value == (["uncommitted"], ["uncommitted"])
         self.codemode.assert_calls("testapp.slugs", "testapp.aslugs")
 
     def test_the_test_sees_what_a_tool_writes(self) -> None:

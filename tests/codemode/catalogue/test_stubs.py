@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, NewType, NotRequired, TypedDict
 
@@ -100,7 +101,7 @@ def test_records_are_the_dicts_that_code_receives_and_passes() -> None:
 
     assert "class Money(TypedDict):\n    amount: Decimal\n    currency: str\n" in stub
     assert (
-        "class Basket(TypedDict):\n    lines: list[Money]\n"
+        "class Basket(TypedDict):\n    lines: tuple[Money, ...]\n"
         "    size: Literal['s', 'l']\n    above: Basket | None\n" in stub
     )
     assert "class Wish(TypedDict):\n    text: str\n    tags: NotRequired[list[str]]\n" in stub
@@ -113,10 +114,24 @@ def test_functions_have_their_kind_parameters_and_docs() -> None:
     stub = stubs(rows=rows)
 
     assert stub.endswith(
-        "async def rows(day: date, ids: list[int] = ..., **more: str) -> dict[str, set[Row]]:\n"
+        "async def rows(day: date, ids: list[int] = ..., **more: str) -> dict[str, frozenset[Row]]:\n"
         '    """Find the rows.\n\n    day: In the shop\'s own time.\n    """\n'
     )
     assert "class Row(TypedDict):\n    id: int\n    note: NotRequired[str]\n" in stub
+
+
+def test_tuples_and_numbers_have_their_own_types() -> None:
+    def plot(
+        at: tuple[int, str], parts: frozenset[Fraction], path: tuple[complex, ...] = ()
+    ) -> tuple:  # type: ignore[type-arg]  # as many write it
+        raise NotImplementedError
+
+    stub = stubs(plot=plot)
+    assert "from fractions import Fraction\n" in stub
+    assert line_of(stub, "def plot") == (
+        "def plot(at: tuple[int, str], parts: frozenset[Fraction], "
+        "path: tuple[complex, ...] = ()) -> tuple[Any, ...]:"
+    )
 
 
 def test_unknown_types_are_any() -> None:

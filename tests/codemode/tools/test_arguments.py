@@ -7,6 +7,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -47,7 +48,11 @@ def everything(
     either: int | str = 1,
     many: list[int | str] | None = None,
     flag: bool = False,
-    name: str = None,  # type: ignore[assignment]  # noqa: RUF013 - a common way to write it
+    pair: tuple[int, str] = (1, "a"),
+    group: frozenset[int] = frozenset(),
+    by_pair: dict[tuple[int, str], Fraction] | None = None,
+    point: complex = 0j,
+    name: str = None,  # type: ignore[assignment]  # noqa: RUF013 - as many write it
 ) -> None: ...
 
 
@@ -68,6 +73,13 @@ EVERYTHING = make_tool("everything", everything)
         ("lines", [{"sku": "a"}], [Line(sku="a")]),
         ("where", {"status": "open"}, Filter(status="open")),
         ("either", "5", "5"),
+        ("many", (1, "a"), [1, "a"]),
+        ("pair", ("7", "b"), (7, "b")),
+        ("pair", [7, "b"], (7, "b")),
+        ("group", [1, "2", 1], frozenset({1, 2})),
+        ("group", {1}, frozenset({1})),
+        ("by_pair", {(1, "a"): "1/3"}, {(1, "a"): Fraction(1, 3)}),
+        ("point", "1+2j", 1 + 2j),
         ("name", None, None),
     ],
 )
@@ -94,6 +106,9 @@ def test_left_out_arguments_keep_the_functions_own_defaults() -> None:
             "argument 'many[1]' must be a whole number (int) or must be a string",
         ),
         ({"lines": [{"sku": "a"}, {}]}, "argument 'lines[1].sku' is missing"),
+        ({"pair": 5}, "argument 'pair' must be a tuple, got 5 (int)"),
+        ({"pair": (1,)}, "argument 'pair[1]' is missing"),
+        ({"group": 5}, "argument 'group' must be a frozenset, got 5 (int)"),
         ({"where": {"status": "lost"}}, "argument 'where.status' must be 'open' or 'closed'"),
         ({"numbr": 1}, "there is no argument 'numbr'; did you mean 'number'?"),
         ({"zzz": 1}, "there is no argument 'zzz'."),

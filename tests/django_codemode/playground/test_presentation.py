@@ -6,6 +6,7 @@ import base64
 import math
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -58,6 +59,9 @@ def tree(value: Any) -> Tree:
         (UUID(int=0), "00000000-0000-0000-0000-000000000000", "UUID"),
         ([], "[]", "list"),
         ({}, "{}", "dict"),
+        ((), "[]", "tuple"),
+        (Fraction(1, 3), "1/3", "Fraction"),
+        (1j, "1j", "complex"),
     ],
 )
 def test_a_value_without_parts_is_text_with_the_name_of_its_type(
@@ -97,6 +101,12 @@ def test_a_tree_has_the_labels_types_and_sizes() -> None:
     assert (first.label, first.leaf) == ("0", Leaf(text="1", kind="int"))
     assert second.summary == "dict of 1 item"
     assert root.children[1].summary == "set of 1 item"
+
+    root = tree(((1, 2), {(3, "a"): 4})).root
+    assert root.summary == "tuple of 2 items"
+    assert [child.label for child in root.children[0].children] == ["0", "1"]
+    assert root.children[1].children[0].label == '[3, "a"]'
+    assert tree(frozenset({1})).root.summary == "frozenset of 1 item"
 
 
 class TestBounds:

@@ -130,6 +130,24 @@ PROGRAMS = (
         " a b\n 1 x",
     ),
     Program(
+        "tables as they are",
+        _SALES
+        + "(sales.groupby('sku').total.sum(), sales[sales.price > 5][['sku', 'price']], sales['sku'].head(2))",
+        (
+            {"cup": 24.0, "pot": 20.0, "tea": 27.5},
+            [
+                {"sku": sku, "price": price}
+                for sku, price in (("cup", 6.0), ("pot", 20.0), ("cup", 6.0))
+            ],
+            ["tea", "cup"],
+        ),
+    ),
+    Program(
+        "arrays as they are",
+        "import numpy as np\n{'a': np.arange(4).reshape(2, 2), 'total': np.float32(2.5), np.int64(3): np.array([1j])}",
+        {"a": [[0, 1], [2, 3]], "total": 2.5, 3: [1j]},
+    ),
+    Program(
         "dates by rules",
         "from dateutil.rrule import rrule, MONTHLY\nfrom datetime import datetime\n[d.month for d in rrule(MONTHLY, count=3, dtstart=datetime(2026, 11, 25))]",
         [11, 12, 1],

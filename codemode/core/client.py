@@ -235,6 +235,10 @@ class ExecutorClient:
         """Ask from a task; otherwise as ``info``."""
         return await self._connection.info_async()
 
+    def check_open(self) -> None:
+        """Raise ClientClosedError after ``close()``."""
+        self._connection.check_open()
+
     def close(self) -> None:
         """Cancel all runs, end their sandboxes and the embedded executor. Idempotent.
 

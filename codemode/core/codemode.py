@@ -9,8 +9,11 @@ from typing import Any, Self
 
 from codemode.config import ClientConfig
 from codemode.core._dispatch.threads import off_loop
+from codemode.core._link.inside_loop import call_outside_loop
+from codemode.core._link.request import limits_from
 from codemode.core.client import ExecutorClient, FairnessKey
 from codemode.core.context import RuntimeContext
+from codemode.core.direct_call import DirectCall
 from codemode.core.event_stream import EventStream
 from codemode.core.registry import ComponentRegistry
 from codemode.core.result import ExecutionResult
@@ -183,6 +186,60 @@ class Codemode:
             execution_timeout=execution_timeout,
             idle_timeout=idle_timeout,
             profile=profile,
+        )
+
+    def call_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        available_tools: Iterable[str] | None = None,
+        execution_timeout: float | None = None,
+    ) -> Any:
+        """Call one tool as executed code would, without code and executor; return its value.
+
+        The call passes the same checks and hooks, and runs in the same threads
+        and context, as a call of ``run``. Its value has been converted as for
+        executed code: a dataclass is a dict. ``execution_timeout`` is in
+        seconds; a sync tool in this thread is not interrupted by it.
+
+        Raises ToolError: UnknownTool, InvalidArguments, ToolPermissionDenied or
+        another ToolCallRefused before the tool runs, ToolFailed when it raised,
+        ToolTimeout. Raises ConfigurationError for a wrong option, and
+        ClientClosedError after ``close()``.
+        """
+        call = self._direct_call(name, arguments, available_tools, execution_timeout)
+        return call_outside_loop(call.run, self.registry, "call_tool")
+
+    async def call_tool_async(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        available_tools: Iterable[str] | None = None,
+        execution_timeout: float | None = None,
+    ) -> Any:
+        """Call one tool from a task; otherwise like ``call_tool``.
+
+        Cancelling the task cancels an async tool. A sync tool goes on in its thread.
+        """
+        call = self._direct_call(name, arguments, available_tools, execution_timeout)
+        return await call.run_async()
+
+    def _direct_call(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None,
+        available_tools: Iterable[str] | None,
+        execution_timeout: float | None,
+    ) -> DirectCall:
+        self.client.check_open()
+        return DirectCall(
+            registry=self.registry,
+            name=name,
+            arguments=arguments,
+            available_tools=available_tools,
+            limits=limits_from(self.client.limits, None, execution_timeout),
         )
 
     def close(self) -> None:

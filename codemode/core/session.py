@@ -163,7 +163,7 @@ class Session:
     def _open(self) -> None:
         if self._link is not None:
             raise ExecutorClientError("a session can be opened once; call session() again")
-        self._client._connection.check_open()
+        self._client.check_open()
         self._context = get_current_context()
 
     def _end(self) -> None:
@@ -174,7 +174,7 @@ class Session:
                 self._link.abort("the session was closed")
 
     def _usable_link[L: Link](self, kind: type[L], block: str, method: str) -> L:
-        self._client._connection.check_open()
+        self._client.check_open()
         link = self._link
         if link is not None and link.spent:
             raise ExecutorClientError(f"the session has ended: {link.spent}")

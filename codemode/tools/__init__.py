@@ -11,7 +11,10 @@ from codemode.tools.errors import (
     InvalidArguments,
     ToolCallRefused,
     ToolError,
+    ToolFailed,
     ToolPermissionDenied,
+    ToolTimeout,
+    UnknownTool,
 )
 from codemode.tools.tool import Tool
 
@@ -23,7 +26,10 @@ __all__ = [
     "Tool",
     "ToolCallRefused",
     "ToolError",
+    "ToolFailed",
     "ToolPermissionDenied",
+    "ToolTimeout",
+    "UnknownTool",
     "make_tool",
     "render_stubs",
     "tool",

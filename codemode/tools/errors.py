@@ -2,14 +2,18 @@
 
 CodemodeError
 └── ToolError                    the call failed, in the tool's own words
+    ├── ToolFailed               a direct call's tool raised; .__cause__ is the exception
+    ├── ToolTimeout              a direct call did not end in time (also TimeoutError)
     └── ToolCallRefused          the tool has not run; .kind says why
         ├── InvalidArguments     the arguments do not fit the tool's signature
-        └── ToolPermissionDenied the caller may not use the tool
+        ├── ToolPermissionDenied the caller may not use the tool
+        └── UnknownTool          a direct call names no tool (also LookupError)
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, get_args
+from functools import partial
+from typing import Any, ClassVar, Literal, get_args
 
 from codemode.errors.base import CodemodeError
 
@@ -18,7 +22,10 @@ __all__ = [
     "InvalidArguments",
     "ToolCallRefused",
     "ToolError",
+    "ToolFailed",
     "ToolPermissionDenied",
+    "ToolTimeout",
+    "UnknownTool",
 ]
 
 FailureKind = Literal[
@@ -35,6 +42,34 @@ class ToolError(CodemodeError):
     """
 
     kind: FailureKind = "error"
+
+
+class ToolFailed(ToolError):  # noqa: N818 - reads as what happened
+    """A tool that raised in a direct call.
+
+    The message is what executed code would see. ``tool`` is the tool's name,
+    ``type`` the name of the exception, and ``kind`` its kind of failure. The
+    exception itself is the ``__cause__``.
+    """
+
+    def __init__(self, message: str, *, tool: str, type: str, kind: FailureKind = "error") -> None:
+        super().__init__(message)
+        self.tool = tool
+        self.type = type
+        self.kind = kind
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (partial(_failed, self.tool, self.type, self.kind), self.args)
+
+
+def _failed(tool: str, type: str, kind: FailureKind, message: str) -> ToolFailed:
+    return ToolFailed(message, tool=tool, type=type, kind=kind)
+
+
+class ToolTimeout(ToolError, TimeoutError):  # noqa: N818 - reads as what happened
+    """A direct call that did not end within its ``execution_timeout``."""
+
+    kind = "limit"
 
 
 class ToolCallRefused(ToolError):  # noqa: N818 - reads as what happened
@@ -66,3 +101,9 @@ class InvalidArguments(ToolCallRefused):
 
 class ToolPermissionDenied(ToolCallRefused):
     """A call of a tool that the caller may not use."""
+
+
+class UnknownTool(ToolCallRefused, LookupError):  # noqa: N818 - reads as what happened
+    """A call of a tool that does not exist; the message lists similar names."""
+
+    default_kind = "unknown_tool"

@@ -51,6 +51,7 @@ class Dispatcher:
     moment on the clock of ``time.monotonic()``, may be set again when the code
     starts later than expected; no tool starts after it. Each tool runs in its
     own copy of ``captured``, the caller's context at the start of the run.
+    ``on_error`` gets each exception with which a tool fails.
 
     Make a dispatcher in the caller's thread or task. The sync half calls
     ``call_sync`` and ``run_in_pool`` from there; where there is a loop, a task
@@ -69,6 +70,7 @@ class Dispatcher:
         captured: contextvars.Context,
         runtime_context: RuntimeContext | None,
         listed: Collection[str] | None = None,
+        on_error: Callable[[BaseException], object] | None = None,
     ) -> None:
         self._extensions = registry.extensions
         self._tools = tools
@@ -82,7 +84,10 @@ class Dispatcher:
         self._thread = threading.get_ident()
         self._runtime_context = runtime_context
         self._performer = Performer(
-            extensions=registry.extensions, max_value_bytes=max_value_bytes, deadline=deadline
+            extensions=registry.extensions,
+            max_value_bytes=max_value_bytes,
+            deadline=deadline,
+            on_error=on_error,
         )
         outer = captured.run(get_current_execution)
         self._depth = 0 if outer is None else outer.depth + 1

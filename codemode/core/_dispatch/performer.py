@@ -48,10 +48,18 @@ class Performer:
     They run in the current thread and context, unless a method says otherwise.
     """
 
-    def __init__(self, *, extensions: Extensions, max_value_bytes: int, deadline: float) -> None:
+    def __init__(
+        self,
+        *,
+        extensions: Extensions,
+        max_value_bytes: int,
+        deadline: float,
+        on_error: Callable[[BaseException], object] | None = None,
+    ) -> None:
         self._extensions = extensions
         self._max_value_bytes = max_value_bytes
         self.deadline = deadline
+        self._on_error = on_error
 
     def admit(self, call: ToolCall, tool: Tool, *, permitted: bool = False) -> ToolOutcome | None:
         """Check a call and show it to the hooks; return the outcome if it is refused, or None."""
@@ -171,6 +179,8 @@ class Performer:
             logger.error(
                 "Tool %s failed in execution %s", tool.name, call.execution_id, exc_info=error
             )
+        if self._on_error is not None:
+            self._on_error(error)
         call.entry.end("failed", f"{failure.type}: {failure.message}")
         call.outcome = ToolOutcome(failure=failure)
         return call.outcome

@@ -17,8 +17,13 @@ __all__ = ["call_outside_loop"]
 _OUR_FILES = str(Path(__file__).parents[1])
 
 
-def call_outside_loop[T](function: Callable[[], T], registry: ComponentRegistry) -> T:
-    """Call ``function`` here, or in a worker thread when an event loop runs here."""
+def call_outside_loop[T](
+    function: Callable[[], T], registry: ComponentRegistry, name: str = "execute"
+) -> T:
+    """Call ``function`` here, or in a worker thread when an event loop runs here.
+
+    ``name`` is that of the method which the project has called.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -27,7 +32,7 @@ def call_outside_loop[T](function: Callable[[], T], registry: ComponentRegistry)
         inside_loop = True
     if not inside_loop:
         return function()
-    _warn_about_loop()
+    _warn_about_loop(name)
     return _in_worker_thread(function, registry)
 
 
@@ -60,13 +65,13 @@ def _in_worker_thread[T](function: Callable[[], T], registry: ComponentRegistry)
 _warned_about_loop = False
 
 
-def _warn_about_loop() -> None:
+def _warn_about_loop(name: str) -> None:
     global _warned_about_loop
     if not _warned_about_loop:
         _warned_about_loop = True
         warnings.warn(
-            "execute() was called inside a running event loop, which it blocks, and its tools run "
-            "in another thread; await execute_async() instead",
+            f"{name}() was called inside a running event loop, which it blocks, and its tools run "
+            f"in another thread; await {name}_async() instead",
             RuntimeWarning,
             skip_file_prefixes=(_OUR_FILES,),
         )

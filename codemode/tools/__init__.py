@@ -16,6 +16,7 @@ from codemode.tools.errors import (
     ToolTimeout,
     UnknownTool,
 )
+from codemode.tools.from_schema.schema_tool import tool_from_schema
 from codemode.tools.tool import Tool
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = [
     "make_tool",
     "render_stubs",
     "tool",
+    "tool_from_schema",
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -26,13 +26,20 @@ from codemode.tools.guard import guarded_validator, kinds_of
 from codemode.tools.signature import render_hint
 from codemode.values.shortening import shorten
 
-__all__ = ["Arguments", "Parameter", "build_arguments", "json_schema_of"]
+__all__ = ["Arguments", "GivenSchema", "Parameter", "build_arguments", "json_schema_of"]
 
 Adapter = TypeAdapter[Any]
 
 _MAX_PROBLEMS = 5
 _OF_TEXT = frozenset({"decimal", "fraction", "function-plain"})
 """Kinds of schemas that may make a large number of a short string."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenSchema:
+    """The JSON Schema from which a type was made, as an annotation of that type."""
+
+    schema: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +66,23 @@ class Arguments:
     """The parameters of one tool, against which the arguments of its calls are checked.
 
     ``extra`` stands for ``**kwargs`` and is None where there are none. No call
-    may use the ``reserved`` names: the caller's process sets those itself.
+    may use the ``reserved`` names: the caller's process sets those itself. A
+    tool from JSON Schema has that ``schema``; ``properties`` then has, for each
+    parameter of another name than its property, the name of the property. A
+    call may use either name, and the function gets that of the property.
     """
 
     parameters: Mapping[str, Parameter]
     extra: Parameter | None
     reserved: frozenset[str]
     signature: str
+    properties: Mapping[str, str] = field(default_factory=dict)
+    schema: dict[str, Any] | None = None
+    _parameter_of: dict[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        parameter_of = {key: name for name, key in self.properties.items()}
+        object.__setattr__(self, "_parameter_of", parameter_of)
 
     def validate(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the given arguments, converted to their types.
@@ -79,24 +96,29 @@ class Arguments:
         for name, value in arguments.items():
             if len(problems) >= _MAX_PROBLEMS:
                 break  # executed code decides how many arguments there are
-            parameter = self.parameters.get(name)
+            parameter = self.parameters.get(self._parameter_of.get(name, name))
             if parameter is None and name not in self.reserved:
                 parameter = self.extra
+            key = self.properties.get(name, name)
             if parameter is None:
                 problems.append(self._unexpected(name))
+            elif key in checked:
+                problems.append(f"argument {name!r} is given twice, under two names")
             elif parameter.validator is None:
-                checked[name] = value
+                checked[key] = value
             elif (problem := out_of_bounds(value, texts=parameter.decimals)) is not None:
                 problems.append(f"argument {name!r} {problem}")
             else:
                 try:
-                    checked[name] = parameter.validator.validate_python(value)
+                    checked[key] = parameter.validator.validate_python(value)
                 except ValidationError as error:
                     problems += explain(name, value, parameter.hint, error)
         problems += (
             f"argument {name!r} is missing"
             for name, parameter in self.parameters.items()
-            if parameter.required and name not in arguments
+            if parameter.required
+            and name not in arguments
+            and self.properties.get(name, name) not in arguments
         )
         if problems:
             shown = "; ".join(problems[:_MAX_PROBLEMS])
@@ -106,6 +128,8 @@ class Arguments:
 
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of the arguments as one object."""
+        if self.schema is not None:
+            return self.schema
         keyed = [
             (name, parameter.adapter or TypeAdapter(Any))
             for name, parameter in self.parameters.items()
@@ -167,6 +191,9 @@ def build_arguments(
 
 def json_schema_of(hint: Any) -> dict[str, Any]:
     """Return the JSON Schema of a return type, empty where it has none."""
+    for one in getattr(hint, "__metadata__", ()):
+        if isinstance(one, GivenSchema):
+            return one.schema
     try:
         return _try_adapter(hint).json_schema(mode="serialization")
     except PydanticUserError:

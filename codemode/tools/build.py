@@ -17,7 +17,14 @@ from codemode.tools.names import check_name, snake_case
 from codemode.tools.signature import render_signature
 from codemode.tools.tool import Tool
 
-__all__ = ["default_name", "make_tool", "same_source"]
+__all__ = [
+    "check_permission",
+    "default_name",
+    "entered",
+    "make_tool",
+    "origin_of",
+    "same_source",
+]
 
 _PLACEHOLDER = getattr(functools, "Placeholder", object())  # new in Python 3.14
 
@@ -63,7 +70,7 @@ def make_tool(name: str | None, obj: object) -> Tool:
         positional_parameters=tuple(
             one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD
         ),
-        asynchronous=inspect.iscoroutinefunction(_entered(target.function)),
+        asynchronous=inspect.iscoroutinefunction(entered(target.function)),
         thread_sensitive=options.thread_sensitive,
         wants_context=target.wants_context,
         permission=options.permission,
@@ -78,7 +85,7 @@ def make_tool(name: str | None, obj: object) -> Tool:
         ),
         returns=hints.get("return", Any),
         source=obj,
-        origin=_origin(obj),
+        origin=origin_of(obj),
     )
 
 
@@ -156,17 +163,22 @@ def _options(name: str, obj: object, instance: object, target: _Target) -> ToolO
             f"tool {name!r}: both the class and its method carry @tool; decorate one of them"
         )
     options = own or method or inherited_options(target.function) or ToolOptions()
-    if isinstance(options.permission, Collection) and not options.permission:
+    check_permission(name, options.permission)
+    return options
+
+
+def check_permission(name: str, permission: Any) -> None:
+    """Refuse a permission that would refuse nobody, or that cannot be asked."""
+    if isinstance(permission, Collection) and not permission:
         raise ToolRegistrationError(
-            f"tool {name!r}: permission={options.permission!r} is empty and would refuse "
+            f"tool {name!r}: permission={permission!r} is empty and would refuse "
             "nobody; name the permission that the caller needs, or leave it out"
         )
-    if inspect.iscoroutinefunction(options.permission):
+    if inspect.iscoroutinefunction(permission):
         raise ToolRegistrationError(
-            f"tool {name!r}: permission={options.permission!r} is asynchronous; "
+            f"tool {name!r}: permission={permission!r} is asynchronous; "
             "make it a plain function, which may use the database"
         )
-    return options
 
 
 def _plain_function(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -197,8 +209,8 @@ def _hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _parameters(name: str, target: _Target) -> list[inspect.Parameter]:
-    entered = _entered(target.function)
-    if inspect.isgeneratorfunction(entered) or inspect.isasyncgenfunction(entered):
+    first = entered(target.function)
+    if inspect.isgeneratorfunction(first) or inspect.isasyncgenfunction(first):
         raise ToolRegistrationError(
             f"tool {name!r} is a generator, which cannot travel; return a list instead"
         )
@@ -252,14 +264,14 @@ def _bound_names(function: Any) -> set[str]:
             function = function.__call__
 
 
-def _entered(function: Callable[..., Any]) -> Callable[..., Any]:
+def entered(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function that a call enters first, behind partials and ``__call__``."""
     while isinstance(function, functools.partial):
         function = function.func
     if inspect.isroutine(function) or inspect.iscoroutinefunction(function):
         return function
-    entered: Callable[..., Any] = type(function).__call__
-    return entered
+    called: Callable[..., Any] = type(function).__call__
+    return called
 
 
 def _doc(obj: Any) -> str | None:
@@ -272,7 +284,8 @@ def _docs(doc: str | None) -> list[tuple[str, str]]:
     return list(argument_docs(doc).items())
 
 
-def _origin(obj: Any) -> str:
+def origin_of(obj: Any) -> str:
+    """Return the module and the qualified name of an object, or of its class."""
     while isinstance(obj, functools.partial):
         obj = obj.func
     named = obj if hasattr(obj, "__qualname__") else type(obj)

@@ -69,6 +69,14 @@ def run_async(code: str) -> ExecutionResult:
     return async_to_sync(get_codemode().run_async)(code)
 
 
+def call_sync(name: str, arguments: dict[str, Any]) -> Any:
+    return get_codemode().call_tool(name, arguments)
+
+
+def call_async(name: str, arguments: dict[str, Any]) -> Any:
+    return async_to_sync(get_codemode().call_tool_async)(name, arguments)
+
+
 HALVES = pytest.mark.parametrize("run", [run_sync, run_async])
 
 
@@ -87,6 +95,15 @@ class TestAtomicAroundARun:
     def test_a_rollback_takes_back_what_tools_wrote(self, run: Any, call: str) -> None:
         with pytest.raises(RolledBackError), transaction.atomic():
             value_of(run(call))
+            assert slugs() == ["a"]
+            raise RolledBackError
+        assert slugs() == []
+
+    @pytest.mark.parametrize("call", [call_sync, call_async])
+    @pytest.mark.parametrize("name", ["make", "amake"])
+    def test_a_rollback_takes_back_what_a_direct_call_wrote(self, call: Any, name: str) -> None:
+        with pytest.raises(RolledBackError), transaction.atomic():
+            call(name, {"slug": "a"})
             assert slugs() == ["a"]
             raise RolledBackError
         assert slugs() == []

@@ -58,9 +58,13 @@ from codemode.tools import (
     InvalidArguments,
     Tool,
     ToolCallRefused,
+    ToolFailed,
     ToolPermissionDenied,
+    ToolTimeout,
+    UnknownTool,
     make_tool,
     render_stubs,
+    tool_from_schema,
 )
 from codemode.values import decode, encode, register_converter, to_text
 from django_codemode import SYSTEM, get_codemode, register_tool, run_atomic
@@ -134,7 +138,11 @@ tool(title="a")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssu
 
 made: Tool = make_tool("price", price)
 assert_type(render_stubs([made]), str)
+foreign: Tool = tool_from_schema(
+    "issues.get", {"type": "object"}, price, output_schema={"type": "string"}, asynchronous=False
+)
 REFUSALS: tuple[type[ToolError], ...] = (InvalidArguments, ToolCallRefused, ToolPermissionDenied)
+FAILURES: tuple[type[ToolError], ...] = (ToolFailed, ToolTimeout, UnknownTool)
 
 # Settings accept the types of values that users write, without a plugin of the checker.
 
@@ -245,6 +253,7 @@ def execute() -> None:
         assert_type(context, RuntimeContext)
         assert_type(codemode.with_context(tenant_id="acme"), Codemode)
         assert_type(codemode.execute("1"), str)
+        codemode.call_tool("price", {"sku": "tea"}, available_tools=["price"], execution_timeout=3)
         result = codemode.run("n", inputs={"n": 1}, available_tools=[], execution_timeout=3)
         assert_type(result, ExecutionResult)
         with codemode.stream("1") as events:
@@ -259,6 +268,7 @@ async def execute_async() -> AsyncIterator[str]:
     async with Codemode.from_client_config(config, registry=registry) as codemode:
         assert_type(await codemode.execute_async("1"), str)
         assert_type(await codemode.run_async("1"), ExecutionResult)
+        await codemode.call_tool_async("price")
         assert_type(await codemode.client.info_async(), ExecutorInfo)
         async with codemode.stream("1") as events:
             async for event in events:

@@ -72,6 +72,7 @@ SLOW = (
 NO_RETRY = (
     "codemode/core/_dispatch/test_dispatcher_context.py",
     "codemode/core/test_context.py",
+    "codemode/core/test_direct_call.py",
     "codemode/executor/host/test_isolation.py",
     "codemode/executor/test_killed.py",
     "codemode/sandbox/attacks",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +24,8 @@ from codemode.tools.bounds import out_of_bounds
 from codemode.tools.complaints import explain
 from codemode.tools.errors import InvalidArguments
 from codemode.tools.guard import guarded_validator, kinds_of
-from codemode.tools.signature import render_hint
+from codemode.tools.notes import note_in
+from codemode.tools.signature import members_of, render_hint
 from codemode.values.shortening import shorten
 
 __all__ = ["Arguments", "GivenSchema", "Parameter", "build_arguments", "json_schema_of"]
@@ -168,7 +170,7 @@ def build_arguments(
     extra = None
     for one in parameters:
         hint = hints.get(one.name, Any)
-        if one.default is None and hint is not Any:
+        if one.default is None and hint is not Any and not _admits_none(hint):
             # ``city: str = None`` is common, so a call may pass that None too.
             hint = typing.Optional[hint]  # noqa: UP045 - works for every kind of hint
         adapter = _adapter(tool_name, one.name, hint)
@@ -177,7 +179,7 @@ def build_arguments(
             hint=hint,
             required=one.default is one.empty,
             default=None if one.default is one.empty else one.default,
-            doc=docs.get(one.name, ""),
+            doc=note_in(hint) or docs.get(one.name, ""),
             adapter=adapter,
             validator=None if adapter is None else guarded_validator(adapter),
             decimals=adapter is not None and not _OF_TEXT.isdisjoint(kinds_of(adapter.core_schema)),
@@ -198,6 +200,10 @@ def json_schema_of(hint: Any) -> dict[str, Any]:
         return _try_adapter(hint).json_schema(mode="serialization")
     except PydanticUserError:
         return {}
+
+
+def _admits_none(hint: Any) -> bool:
+    return any(one in (None, types.NoneType) for one in members_of(hint))
 
 
 def _adapter(tool_name: str, name: str, hint: Any) -> Adapter | None:

@@ -86,6 +86,8 @@ def make_tool(name: str | None, obj: object) -> Tool:
         returns=hints.get("return", Any),
         source=obj,
         origin=origin_of(obj),
+        effects=options.effects,
+        tags=options.tags,
     )
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, overload
+from typing import Any, Literal, Protocol, get_args, overload
 
+from codemode._suggestions import did_you_mean
 from codemode.errors.base import ToolRegistrationError
 
-__all__ = ["MARK", "ToolOptions", "inherited_options", "options_of", "tool"]
+__all__ = ["MARK", "Effects", "ToolOptions", "inherited_options", "options_of", "tool"]
 
 MARK = "__codemode_tool__"
+
+Effects = Literal["reads", "database", "external"]
+"""What a call does: only reads, writes to the project's databases, or acts outside of them."""
 
 
 class _Mark(Protocol):
@@ -26,6 +31,8 @@ class ToolOptions:
     description: str | None = None
     permission: Any = None
     thread_sensitive: bool = True
+    effects: Effects | None = None
+    tags: tuple[str, ...] = ()
 
 
 @overload
@@ -41,6 +48,8 @@ def tool(
     description: str | None = None,
     permission: Any = None,
     thread_sensitive: bool = True,
+    effects: Effects | None = None,
+    tags: Iterable[str] = (),
 ) -> _Mark: ...
 
 
@@ -52,6 +61,8 @@ def tool(
     description: str | None = None,
     permission: Any = None,
     thread_sensitive: bool = True,
+    effects: Effects | None = None,
+    tags: Iterable[str] = (),
 ) -> Any:
     """Mark a function, method or class as a tool and return it unchanged.
 
@@ -61,8 +72,12 @@ def tool(
     ``permission`` is what the caller must have, in terms of the registry's
     permission checker. ``thread_sensitive=False`` lets a sync tool run in a
     pool of threads, several at once, away from the caller's thread and database
-    connection. A class is instantiated once, without arguments, when it is
-    registered. Raises ToolRegistrationError.
+    connection. ``effects`` is what a call does: ``"reads"`` changes nothing,
+    ``"database"`` writes to the project's databases and nowhere else,
+    ``"external"`` acts outside of them; None says nothing, so that a call may
+    write. ``tags`` are more words by which a search finds the tool. A class is
+    instantiated once, without arguments, when it is registered. Raises
+    ToolRegistrationError.
     """
     if isinstance(obj, str):
         raise ToolRegistrationError(
@@ -73,6 +88,8 @@ def tool(
         description=description,
         permission=permission,
         thread_sensitive=thread_sensitive,
+        effects=_checked_effects(effects),
+        tags=_checked_tags(tags),
     )
     if obj is None:
         return functools.partial(_mark, options)
@@ -115,6 +132,28 @@ def inherited_options(function: object) -> ToolOptions | None:
         if isinstance(options, ToolOptions):
             return replace(options, name=None, description=None)
     return None
+
+
+def _checked_effects(effects: Any) -> Effects | None:
+    known = get_args(Effects)
+    if effects is None or effects in known:
+        checked: Effects | None = effects
+        return checked
+    expected = f"expected one of {', '.join(map(repr, known))}"
+    hint = did_you_mean(effects, known) if isinstance(effects, str) else ""
+    raise ToolRegistrationError(f"@tool has effects={effects!r}; {expected}{hint}")
+
+
+def _checked_tags(tags: Any) -> tuple[str, ...]:
+    if isinstance(tags, str):
+        raise ToolRegistrationError(f"@tool has tags={tags!r}, one text; write tags=({tags!r},)")
+    checked = tuple(tags) if isinstance(tags, Iterable) else (tags,)
+    for tag in checked:
+        if not isinstance(tag, str) or not tag.strip():
+            raise ToolRegistrationError(
+                f"@tool has tags={tags!r}; expected words such as ('refund', 'money')"
+            )
+    return checked
 
 
 def _mark(options: ToolOptions, obj: Any) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
-__all__ = ["render_default", "render_hint", "render_signature"]
+__all__ = ["members_of", "render_default", "render_hint", "render_signature"]
 
 _MAX_DEFAULT = 40
 
@@ -49,7 +49,7 @@ def render_hint(hint: Any) -> str:
     if origin is typing.Annotated:
         return render_hint(arguments[0])
     if origin is typing.Union or origin is types.UnionType:
-        return " | ".join(render_hint(argument) for argument in arguments)
+        return " | ".join(dict.fromkeys(map(render_hint, members_of(hint))))
     if origin is typing.Literal:
         return f"Literal[{', '.join(_render_literal(argument) for argument in arguments)}]"
     if origin in (typing.Required, typing.NotRequired, typing.Final, typing.ClassVar):
@@ -57,6 +57,17 @@ def render_hint(hint: Any) -> str:
     if origin is not None and arguments:
         return f"{_name_of(origin)}[{', '.join(_render_argument(one) for one in arguments)}]"
     return _name_of(hint)
+
+
+def members_of(hint: Any) -> list[Any]:
+    """Return the members of a union, of those that it nests in ``Annotated`` as well."""
+    origin = typing.get_origin(hint)
+    if origin is typing.Annotated:
+        inner = members_of(typing.get_args(hint)[0])
+        return inner if len(inner) > 1 else [hint]
+    if origin is typing.Union or origin is types.UnionType:
+        return [member for one in typing.get_args(hint) for member in members_of(one)]
+    return [hint]
 
 
 def _render_argument(argument: Any) -> str:

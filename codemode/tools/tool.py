@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from codemode.tools.arguments import Arguments, json_schema_of
+from codemode.tools.decorator import Effects
 
 __all__ = ["Tool"]
 
@@ -21,8 +22,10 @@ class Tool:
     RuntimeContext. ``permission`` is interpreted by the registry's permission
     checker; None admits everybody. ``thread_sensitive`` matters to sync tools
     only: True keeps them on the caller's thread. ``positional_parameters`` may
-    be passed by position, in this order. ``source`` is the object that was
-    registered, and ``origin`` its module and qualified name.
+    be passed by position, in this order. ``effects`` is what a call does; None
+    says nothing, so that it may write. ``tags`` are words for a search.
+    ``source`` is the object that was registered, and ``origin`` its module and
+    qualified name.
     """
 
     name: str
@@ -38,6 +41,8 @@ class Tool:
     returns: Any = field(repr=False)
     source: object = field(repr=False)
     origin: str
+    effects: Effects | None = None
+    tags: tuple[str, ...] = ()
     _schemas: dict[str, dict[str, Any]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )

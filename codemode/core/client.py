@@ -109,6 +109,11 @@ class ExecutorClient:
         return self._connection.url
 
     @property
+    def profile(self) -> str:
+        """Return the profile of executions that name none."""
+        return self._profile
+
+    @property
     def embedded(self) -> EmbeddedExecutor | None:
         """Return the embedded executor (its ``pid``, its ``log_path``), or None."""
         return self._connection.embedded

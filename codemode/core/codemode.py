@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from codemode.catalogue.catalogue import Catalogue, catalogue_of
+from codemode.catalogue.instructions import Sandbox, instructions_for
 from codemode.config import ClientConfig
 from codemode.core._dispatch.threads import off_loop
 from codemode.core._link.inside_loop import call_outside_loop
 from codemode.core._link.request import limits_from
 from codemode.core.client import ExecutorClient, FairnessKey
-from codemode.core.context import RuntimeContext
+from codemode.core.context import RuntimeContext, get_current_context
 from codemode.core.direct_call import DirectCall
 from codemode.core.event_stream import EventStream
 from codemode.core.registry import ComponentRegistry
 from codemode.core.result import ExecutionResult
 from codemode.core.session import Session
 from codemode.errors import ExecutionError
+from codemode.tools.tool import Tool
+from codemode.wire.profile_packages import PACKAGES_OF_PROFILES
 
 __all__ = ["Codemode", "EventStream"]
+
+# An embedded executor runs this process's Python; only a call would tell that of another.
+_OWN_PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+_ANY_PYTHON = "Python 3.12 or later"
 
 
 class Codemode:
@@ -242,6 +251,55 @@ class Codemode:
             limits=limits_from(self.client.limits, None, execution_timeout),
         )
 
+    def catalogue(
+        self,
+        available_tools: Iterable[str] | None = None,
+        *,
+        max_tokens: int | None = None,
+        notes: bool = True,
+    ) -> Catalogue:
+        """Return the tools as a model reads them, in the richest tier that fits ``max_tokens``.
+
+        Only tools that the current context may call are in it. The same tools
+        give the same bytes. ``notes=False`` leaves out the notes on arguments.
+        Starts and asks no executor. Raises ConfigurationError for a tool that is
+        not registered, and for a budget into which not even a line fits.
+        """
+        tools = self._permitted(available_tools, "catalogue")
+        return catalogue_of(tools, max_tokens=max_tokens, notes=notes)
+
+    async def catalogue_async(
+        self,
+        available_tools: Iterable[str] | None = None,
+        *,
+        max_tokens: int | None = None,
+        notes: bool = True,
+    ) -> Catalogue:
+        """Return the catalogue from a task; otherwise like ``catalogue``."""
+        tools = await self._permitted_async(available_tools)
+        return await off_loop(partial(catalogue_of, max_tokens=max_tokens, notes=notes), tools)
+
+    def instructions(
+        self, available_tools: Iterable[str] | None = None, *, max_tokens: int | None = None
+    ) -> str:
+        """Return the description of a tool ``execute_code(code)``, for a model.
+
+        It has the rules of the code, the properties of the sandbox as the
+        client's configuration says, and the catalogue, within ``max_tokens``
+        altogether. Otherwise like ``catalogue``.
+        """
+        tools = self._permitted(available_tools, "instructions")
+        return instructions_for(tools, self._sandbox(), max_tokens=max_tokens)
+
+    async def instructions_async(
+        self, available_tools: Iterable[str] | None = None, *, max_tokens: int | None = None
+    ) -> str:
+        """Return the instructions from a task; otherwise like ``instructions``."""
+        tools = await self._permitted_async(available_tools)
+        return await off_loop(
+            partial(instructions_for, max_tokens=max_tokens), tools, self._sandbox()
+        )
+
     def close(self) -> None:
         """Close the client. Idempotent."""
         self.client.close()
@@ -271,6 +329,35 @@ class Codemode:
         traceback: TracebackType | None,
     ) -> None:
         await self.close_async()
+
+    def _permitted(self, available_tools: Iterable[str] | None, name: str) -> Mapping[str, Tool]:
+        tools = self.registry.select(available_tools)
+        if all(tool.permission is None for tool in tools.values()):
+            return tools
+        context = get_current_context()
+
+        def check() -> Mapping[str, Tool]:
+            self.registry.load(context)
+            return self.registry.visible(tools, context)
+
+        return call_outside_loop(check, self.registry, name)
+
+    async def _permitted_async(self, available_tools: Iterable[str] | None) -> Mapping[str, Tool]:
+        tools = self.registry.select(available_tools)
+        context = get_current_context()
+        if any(tool.permission is not None for tool in tools.values()):
+            await self.registry.load_async(context)
+        return await self.registry.visible_async(tools, context)
+
+    def _sandbox(self) -> Sandbox:
+        limits = self.client.limits
+        return Sandbox(
+            python=_OWN_PYTHON if self.client.embedded is not None else _ANY_PYTHON,
+            packages=PACKAGES_OF_PROFILES.get(self.client.profile, ()),
+            execution_timeout=limits.execution_timeout,
+            max_memory_bytes=limits.max_memory_bytes,
+            max_tool_calls=limits.max_tool_calls,
+        )
 
 
 def _text(result: ExecutionResult) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from codemode.wire.profile_packages import PACKAGES_OF_PROFILES
+
 __all__ = ["DEFAULT", "PROFILES", "Profile"]
 
 DEFAULT = "default"
@@ -66,7 +68,7 @@ _STANDARD_LIBRARY = (
     "zoneinfo",
 )
 
-_DATA = ("numpy", "pandas")
+_DATA = PACKAGES_OF_PROFILES["data"]
 
 PROFILES: Mapping[str, Profile] = {
     profile.name: profile

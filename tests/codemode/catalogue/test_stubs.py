@@ -114,7 +114,8 @@ def test_functions_have_their_kind_parameters_and_docs() -> None:
     stub = stubs(rows=rows)
 
     assert stub.endswith(
-        "async def rows(day: date, ids: list[int] = ..., **more: str) -> dict[str, frozenset[Row]]:\n"
+        "async def rows(day: date | str, ids: list[int] = ..., **more: str)"
+        " -> dict[str, frozenset[Row]]:\n"
         '    """Find the rows.\n\n    day: In the shop\'s own time.\n    """\n'
     )
     assert "class Row(TypedDict):\n    id: int\n    note: NotRequired[str]\n" in stub
@@ -139,15 +140,16 @@ def test_unknown_types_are_any() -> None:
 
     assert line_of(stub, "def untyped") == "def untyped(value: Any) -> Any:"
     assert line_of(stub, "def unknown") == (
-        "def unknown(tree: dict[str, Any | int], other: Any, call: Any) -> datetime: ..."
+        "def unknown(tree: Tree, other: Any, call: Any) -> datetime: ..."
     )
+    assert "type Tree = dict[str, Tree | int]\n" in stub
 
 
 def test_names_of_tools_do_not_hide_types() -> None:
     stub = stubs(orders__list=rows, orders__int=odd, orders__date=unknown, Row=untyped)
 
     assert "from datetime import date as _date, datetime" in stub
-    assert "async def list(day: _date, ids: builtins.list[builtins.int]" in stub
+    assert "async def list(day: _date | str, ids: builtins.list[builtins.int]" in stub
     assert "class Row2(TypedDict):" in stub
 
 
@@ -171,7 +173,7 @@ def test_a_type_checker_accepts_every_stub_and_finds_wrong_calls(tmp_path: Path)
         "total: Decimal = basket({'text': 'tea'}, 1, size='l')['lines'][0]['amount']\n"
         "progress(1, 2)\n"
         "async def main() -> None:\n"
-        "    found: dict[str, set[int]] = await orders.list('today')\n"
+        "    found: dict[str, frozenset[int]] = await orders.list('today')\n"
         "basket({'texts': 'tea'}, '1')\n",
         "utf-8",
     )

@@ -142,6 +142,8 @@ def tool_as_json(tool: Tool) -> dict[str, Any]:
         "signature": tool.signature,
         "description": tool.description,
         "asynchronous": tool.asynchronous,
+        "effects": tool.effects,
+        "tags": list(tool.tags),
         "parameters": tool.input_schema,
         "returns": tool.output_schema,
     }

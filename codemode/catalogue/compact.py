@@ -139,26 +139,33 @@ class _Compact(TypeText):
 
     def _function(self, tool: Tool, name: str) -> str:
         kind = "async def" if tool.asynchronous else "def"
-        returns = self.returns(tool)
-        arrow = "" if returns == "Any" else f" -> {returns}"
+        parameters, returns = self.parameters(tool), self.returns(tool)
+        arrow = "" if self.returns_any(tool) else f" -> {returns}"
         described = " ".join(filter(None, (self._description(tool), self._notes_of(tool))))
         body = _string(described) if described else "..."
         marks = marks_of(tool)
         comment = f" # {', '.join(marks)}" if marks else ""
-        return f"{kind} {name}({self.parameters(tool)}){arrow}: {body}{comment}"
+        return f"{kind} {name}({parameters}){arrow}: {body}{comment}"
 
     def _find_repeated(self) -> dict[tuple[Any, ...], tuple[str, str]]:
         """Return the Literals that are written more than once, each with the base of its name."""
         counts: Counter[tuple[Any, ...]] = Counter()
+        defined: set[str] = set()
         bases: dict[tuple[Any, ...], str] = {}
         seen: set[Any] = set()
         for label, shape in self.shapes():
             for inner, one in every_shape(shape, label, seen=seen):
+                if one.source is not None:
+                    defined.add(one.name)
                 if one.kind is Kind.LITERAL and len(one.values) > 1:
                     counts[one.values] += 1
                     words = (one.name or inner or "Choice").strip("*").split("_")
                     bases.setdefault(one.values, "".join(f"{w[:1].upper()}{w[1:]}" for w in words))
-        return {values: (bases[values], "") for values, count in counts.items() if count > 1}
+        return {
+            values: (f"{bases[values]}{'Choice' * (bases[values] in defined)}", "")
+            for values, count in counts.items()
+            if count > 1
+        }
 
 
 class _Lines(_Compact):
@@ -190,10 +197,10 @@ class _Lines(_Compact):
 
 
 def _string(text: str) -> str:
-    if text.isprintable() and '"' not in text and "\\" not in text:
-        return f'"{text}"'
-    return repr(text)
+    text = _printable(text)
+    return repr(text) if '"' in text or "\\" in text else f'"{text}"'
 
 
 def _printable(text: str) -> str:
+    # Python refuses a docstring with half of a surrogate pair, even where it is escaped.
     return "".join(one if one.isprintable() else " " for one in text)

@@ -123,6 +123,7 @@ def _blocks(tree: Mapping[str, Any]) -> list[str]:
 
 
 def _docstring(lines: list[str]) -> str:
+    lines = [line.encode("utf-8", "replace").decode() for line in lines]
     text = "\n    ".join("\n".join(lines).splitlines()).replace("\n    \n", "\n\n")
     printable = all(line.isprintable() for line in lines)
     if not printable or "\\" in text or '"""' in text or text.endswith('"'):

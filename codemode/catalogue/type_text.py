@@ -63,6 +63,10 @@ class TypeText:
         """Return the type of a tool's value."""
         return self.text(self._returns[tool.name])
 
+    def returns_any(self, tool: Tool) -> bool:
+        """Return whether nothing is known of a tool's value."""
+        return self._returns[tool.name].kind is Kind.ANY
+
     def parameters(self, tool: Tool) -> str:
         """Return the parameters of a tool as in its ``def``."""
         parts: list[str] = []
@@ -116,7 +120,7 @@ class TypeText:
 
     def free_name(self, base: str) -> str:
         """Return, and take, the first name like ``base`` that nothing else has."""
-        base = "".join(one if one.isidentifier() or one.isdigit() else "_" for one in base)
+        base = "".join(one if f"_{one}".isidentifier() else "_" for one in base)
         if not base.isidentifier() or keyword.iskeyword(base):
             base = f"_{base}"
         name, number = base, 1
@@ -181,12 +185,15 @@ class TypeText:
         return f"{name}[{', '.join(parts) or '()'}]"
 
     def _named(self, shape: Shape, argument: bool) -> Iterator[str]:
-        both = argument and shape.source in self._returned
-        if not argument or both:
-            yield self._name(shape, argument=False, base=shape.name)
-        if argument and not both:
+        returned = shape.source in self._returned
+        if argument and not returned:
             yield self._name(shape, argument=True, base=shape.name)
-        elif both and self.lenient and self._is_loose(shape):
+            return
+        loose = argument and self.lenient and self._is_loose(shape)
+        # A TypedDict is no subtype of one whose keys accept more; another type is.
+        if not loose or shape.kind is Kind.RECORD:
+            yield self._name(shape, argument=False, base=shape.name)
+        if loose:
             yield self._name(shape, argument=True, base=f"{shape.name}Input")
 
     def _name(self, shape: Shape, *, argument: bool, base: str) -> str:

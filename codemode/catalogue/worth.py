@@ -8,6 +8,7 @@ from collections.abc import Iterable
 __all__ = ["says_more", "words_of"]
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\dA-Za-z_]+")
+_GENITIVE = re.compile(r"['\u2019]s\b")
 
 # Words that carry nothing of their own in a note such as "The id of the order to get".
 _FILLERS = frozenset(
@@ -35,5 +36,5 @@ def says_more(note: str, *known: str) -> bool:
 
 def words_of(texts: Iterable[str]) -> set[str]:
     """Return the words of texts in lower case and in the singular; names are split up."""
-    found = (word.lower() for text in texts for word in _WORD.findall(text))
+    found = (word.lower() for text in texts for word in _WORD.findall(_GENITIVE.sub("", text)))
     return {word.removesuffix("s") if len(word) > 3 else word for word in found}

@@ -42,6 +42,7 @@ from codemode import (
     get_current_execution,
     tool,
 )
+from codemode.catalogue import Catalogue
 from codemode.core.events import (
     Event,
     ExecutionCompleted,
@@ -97,7 +98,14 @@ def price(sku: str, amount: int = 1) -> float:
     return float(amount)
 
 
-@tool(name="orders.stock", description="…", permission="shop.view_stock", thread_sensitive=False)
+@tool(
+    name="orders.stock",
+    description="…",
+    permission="shop.view_stock",
+    thread_sensitive=False,
+    effects="reads",
+    tags=["shelf"],
+)
 def stock(sku: str) -> int:
     return 3
 
@@ -134,6 +142,7 @@ assert_type(stock("a"), int)
 assert_type(Weather().run(city="Oslo"), dict[str, Any])
 assert_type(Warehouse().count("a"), int)
 price("a", amount="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+tool(effects="read")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 tool(title="a")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 
 made: Tool = make_tool("price", price)
@@ -254,6 +263,8 @@ def execute() -> None:
         assert_type(codemode.with_context(tenant_id="acme"), Codemode)
         assert_type(codemode.execute("1"), str)
         codemode.call_tool("price", {"sku": "tea"}, available_tools=["price"], execution_timeout=3)
+        assert_type(codemode.catalogue(["price"], max_tokens=500, notes=False), Catalogue)
+        assert_type(codemode.instructions(max_tokens=500), str)
         result = codemode.run("n", inputs={"n": 1}, available_tools=[], execution_timeout=3)
         assert_type(result, ExecutionResult)
         with codemode.stream("1") as events:
@@ -267,6 +278,8 @@ def execute() -> None:
 async def execute_async() -> AsyncIterator[str]:
     async with Codemode.from_client_config(config, registry=registry) as codemode:
         assert_type(await codemode.execute_async("1"), str)
+        assert_type((await codemode.catalogue_async()).tokens, int)
+        assert_type(await codemode.instructions_async(), str)
         assert_type(await codemode.run_async("1"), ExecutionResult)
         await codemode.call_tool_async("price")
         assert_type(await codemode.client.info_async(), ExecutorInfo)

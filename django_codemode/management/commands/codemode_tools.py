@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from textwrap import indent
 from typing import Any
 
 from django.core.checks import CheckMessage
 from django.core.management.base import BaseCommand, CommandError
 
-from codemode.catalogue import render_records, render_stubs
+from codemode.catalogue import catalogue_of, render_records, render_stubs
+from codemode.errors import ConfigurationError
 from codemode.tools import Tool
 from codemode.tools.names import hint_for_name, names_meant
 from django_codemode.management.options import (
@@ -31,8 +32,8 @@ examples:
   manage.py codemode_tools                     list all tools
   manage.py codemode_tools refund 'orders.*'   show these whole: types, origin, permission
   manage.py codemode_tools --user alice        list what this user may call
+  manage.py codemode_tools --catalogue --max-tokens 1500    print what a model reads of them
   manage.py codemode_tools --stubs > tools.pyi    write them as Python, for a type checker
-                                               or for the prompt of a model
   manage.py codemode_tools --check             look for missing types, texts and permissions
   manage.py codemode_tools --json              give names, JSON Schemas, permissions
 
@@ -76,12 +77,34 @@ class Command(BaseCommand):
             action="store_true",
             help="report broken tools, and missing types, descriptions and permissions",
         )
+        form.add_argument(
+            "--catalogue",
+            action="store_true",
+            help="print the tools as a model reads them; stderr has the tier and the tokens",
+        )
         form.add_argument("--json", action="store_true", help="print a JSON array of the tools")
+        parser.add_argument(
+            "--max-tokens",
+            type=int,
+            metavar="N",
+            help="with --catalogue: the budget, into which the richest tier that fits is put",
+        )
+        parser.add_argument(
+            "--no-notes",
+            action="store_true",
+            help="with --catalogue: leave out the notes on arguments",
+        )
         add_context_options(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print what was asked for; raise CommandError with the exit status."""
         names: list[str] = options["tools"]
+        for option, given in (
+            ("--max-tokens", options["max_tokens"] is not None),
+            ("--no-notes", options["no_notes"]),
+        ):
+            if given and not options["catalogue"]:
+                raise usage_error(f"{option} is for --catalogue; add that, or drop {option}")
         context = context_of(options["context"], options["user"])
         registered = shared.registry.tools
         for name in names:
@@ -91,6 +114,8 @@ class Command(BaseCommand):
         tools = [visible[name] for name in sorted(visible)]
         if options["check"]:
             self._check(tools, broken=[] if names else broken_tools())
+        elif options["catalogue"]:
+            self._catalogue(visible, options["max_tokens"], notes=not options["no_notes"])
         elif options["json"]:
             self.stdout.write(json.dumps(list(map(_as_json, tools)), ensure_ascii=False, indent=2))
         elif options["stubs"]:
@@ -99,6 +124,18 @@ class Command(BaseCommand):
             self._show(tools, whole=bool(names))
             if not registered:
                 self.stderr.write(f"No tool is registered. {where_tools_go()}")
+
+    def _catalogue(self, tools: Mapping[str, Tool], max_tokens: int | None, *, notes: bool) -> None:
+        try:
+            catalogue = catalogue_of(tools, max_tokens=max_tokens, notes=notes)
+        except ConfigurationError as error:
+            raise usage_error(str(error).replace("max_tokens=", "--max-tokens ")) from error
+        if catalogue.text:
+            self.stdout.write(catalogue.text)
+        about = "" if catalogue.counted else "about "
+        self.stderr.write(
+            f"tier {catalogue.tier}: {_number(len(tools))}, {about}{catalogue.tokens:,} tokens"
+        )
 
     def _show(self, tools: Iterable[Tool], *, whole: bool) -> None:
         for number, tool in enumerate(tools):
@@ -114,6 +151,10 @@ class Command(BaseCommand):
 
     def _show_rest(self, tool: Tool) -> None:
         self.stdout.write(f"    is {tool.origin}, and runs {_where(tool)}")
+        if tool.effects:
+            self.stdout.write(f"    effects: {tool.effects}")
+        if tool.tags:
+            self.stdout.write(f"    tags: {', '.join(tool.tags)}")
         for one in tool.arguments.parameters.values():
             if one.doc:
                 self.stdout.write(f"    {one.name}: {one.doc}")

@@ -2,94 +2,31 @@
 
 from __future__ import annotations
 
-import enum
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime
-from decimal import Decimal
-from fractions import Fraction
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NewType, NotRequired, TypedDict
+from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field
 
-from codemode.catalogue.stubs import render_stubs
+from codemode.catalogue.stubs import render_records, render_stubs
 from codemode.tools import Tool, make_tool
-
-type Tree = dict[str, Tree | int]
-OrderId = NewType("OrderId", int)
-
-
-class Size(enum.Enum):
-    SMALL = "s"
-    LARGE = "l"
-
-
-class Price(enum.Enum):
-    LOW = Decimal(1)
-    HIGH = Decimal(2)
-
-
-@dataclass
-class Money:
-    amount: Decimal
-    currency: str = "EUR"
-
-
-class Basket(BaseModel):
-    lines: tuple[Money, ...]
-    size: Size
-    above: Basket | None = None
-
-
-@dataclass
-class Wish:
-    text: str
-    tags: list[str] = field(default_factory=list)
-
-
-class Row(TypedDict):
-    id: int
-    note: NotRequired[str]
-
-
-Odd = TypedDict("Odd", {"class": str, "at-all": int})
-
-
-def basket(wish: Wish, number: OrderId, *, size: Size = Size.SMALL) -> Basket:
-    """Fill a basket."""
-    raise NotImplementedError
-
-
-async def rows(
-    day: date, ids: Sequence[int] = (), **more: Annotated[str, Field(max_length=3)]
-) -> Mapping[str, frozenset[Row]]:
-    """Find the rows.
-
-    Args:
-        day: In the shop's own time.
-    """
-    raise NotImplementedError
-
-
-def odd(kind: Literal["a", 1], price: Price) -> list[Odd] | None:
-    raise NotImplementedError
-
-
-def untyped(value):  # type: ignore[no-untyped-def]  # the point
-    r"""Say \no\thing."""
-    return value
-
-
-def unknown(tree: Tree, other: Path, call: Callable[[int], int]) -> datetime:
-    raise NotImplementedError
+from tests.support.tool_sets.odd import (
+    CASES,
+    basket,
+    book,
+    odd,
+    quote,
+    rows,
+    tools_of,
+    unknown,
+    untyped,
+)
 
 
 def stubs(**tools: object) -> str:
-    return render_stubs(make_tool(name.replace("__", "."), one) for name, one in tools.items())
+    return render_stubs(tools_of(**tools))
 
 
 def line_of(stub: str, beginning: str) -> str:
@@ -153,16 +90,6 @@ def test_names_of_tools_do_not_hide_types() -> None:
     assert "class Row2(TypedDict):" in stub
 
 
-CASES: dict[str, dict[str, object]] = {
-    "records": {"basket": basket, "rows": rows},
-    "odd keys": {"odd": odd},
-    "any": {"untyped": untyped, "unknown": unknown},
-    "namespaces": {"orders__list": rows, "orders__lines__int": odd, "orders__dict": unknown},
-    "types as names": {"Row": untyped, "date": rows, "Any": unknown},
-    "none": {},
-}
-
-
 def test_a_type_checker_accepts_every_stub_and_finds_wrong_calls(tmp_path: Path) -> None:
     for number, tools in enumerate(CASES.values()):
         (tmp_path / f"case{number}.pyi").write_text(stubs(**tools), "utf-8")
@@ -174,7 +101,14 @@ def test_a_type_checker_accepts_every_stub_and_finds_wrong_calls(tmp_path: Path)
         "progress(1, 2)\n"
         "async def main() -> None:\n"
         "    found: dict[str, frozenset[int]] = await orders.list('today')\n"
-        "basket({'texts': 'tea'}, '1')\n",
+        "basket({'texts': 'tea'}, '1')\n"
+        "from case5 import book, shop\n"
+        "from datetime import date\n"
+        "async def main2() -> None:\n"
+        "    booked = await book({'day': '2026-01-02', 'guests': 2, 'price': 2.5}, [date.today()])\n"
+        "    shop.quote({'a': booked}, until='2026-01-02')\n"
+        "    booked['day'].year\n"
+        "    await book({'day': 5, 'guests': 2, 'price': 1}, [], [1, 2])\n",
         "utf-8",
     )
     done = subprocess.run(
@@ -186,7 +120,7 @@ def test_a_type_checker_accepts_every_stub_and_finds_wrong_calls(tmp_path: Path)
     )
     found = {line.partition(":")[0] for line in done.stdout.splitlines() if ": error:" in line}
     lines = {line.split(":")[1] for line in done.stdout.splitlines() if ": error:" in line}
-    assert (found, lines) == ({"used.py"}, {"7", "8"}), done.stdout + done.stderr
+    assert (found, lines) == ({"used.py"}, {"7", "8", "15"}), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -208,3 +142,33 @@ def test_a_record_of_a_tool_is_its_own_class_and_not_a_namesake() -> None:
     stub = render_stubs(made)
     assert "class Money2(TypedDict):\n    cents: int\n" in stub
     assert line_of(stub, "def other") == "def other() -> Money2:"
+
+
+def test_arguments_accept_what_validation_accepts() -> None:
+    stub = stubs(book=book, shop__quote=quote)
+
+    assert line_of(stub, "async def book") == (
+        "async def book(booking: Booking | BookingInput, days: Sequence[DayInput], "
+        "seats: tuple[int, int] | list[int] = ...) -> Booking: ..."
+    )
+    assert "type Day = date\n" in stub
+    assert "type DayInput = date | str\n" in stub
+    assert "class Booking(TypedDict):\n    day: Day\n" in stub
+    assert "    price: Decimal | int | float | str\n" in stub
+    assert (
+        "def quote(bookings: Mapping[str, Booking | BookingInput], "
+        "until: datetime | str | None = None, extra: float = 0) -> frozenset[Day] | Quote:" in stub
+    )
+
+
+def test_notes_on_fields_are_comments() -> None:
+    stub = stubs(book=book, quote=quote)
+
+    assert "    guests: int  # Children included.\n" in stub
+    assert "    total: Decimal  # With taxes.\n" in stub
+
+
+def test_records_for_people_are_not_lenient() -> None:
+    day, booking = render_records(tools_of(book=book))
+    assert day == "type Day = date\n"
+    assert booking.endswith("    guests: int  # Children included.\n    price: Decimal\n")

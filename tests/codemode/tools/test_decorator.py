@@ -224,3 +224,29 @@ def test_an_asynchronous_permission_is_refused() -> None:
 
     with pytest.raises(ToolRegistrationError, match="nobody.* is asynchronous; make it a plain"):
         make_tool("refund", tool(permission=nobody)(lambda: None))
+
+
+def test_effects_and_tags_are_part_of_the_record() -> None:
+    @tool(effects="external", tags=["money", "pay back"])
+    def refund() -> None: ...
+
+    made = make_tool(None, refund)
+    assert (made.effects, made.tags) == ("external", ("money", "pay back"))
+    other = make_tool("other", lambda: None)
+    assert (other.effects, other.tags) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"effects": "read"}, r"effects='read'; expected one of .* did you mean 'reads'\?"),
+        ({"effects": True}, "effects=True; expected one of 'reads', 'database', 'external'"),
+        ({"tags": "money"}, r"tags='money', one text; write tags=\('money',\)"),
+        ({"tags": ("money", 3)}, r"tags=\('money', 3\); expected words such as"),
+        ({"tags": (" ",)}, "expected words"),
+        ({"tags": 5}, "tags=5; expected words"),
+    ],
+)
+def test_wrong_effects_and_tags_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ToolRegistrationError, match=message):
+        tool(**options)

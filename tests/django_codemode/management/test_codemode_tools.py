@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -104,15 +105,42 @@ def test_stubs_are_python_with_every_tool() -> None:
         assert callable(getattr(names[first], last) if last else names[first]), name
 
 
+def test_the_catalogue_is_what_a_model_reads() -> None:
+    status, out, err = call("--catalogue")
+    bare = call("--catalogue", "--no-notes")
+    small = call("--catalogue", "--max-tokens", "100")
+
+    assert status == 0
+    compile(out, "catalogue", "exec")
+    assert "async def get_rate(currency: str) -> Decimal: " in out
+    assert re.fullmatch(r"tier full: \d+ tools, (about )?[\d,]+ tokens\n?", err)
+    assert len(bare[1]) < len(out)
+    assert small[1].startswith('"""')
+    assert re.match(r"tier (names|namespaces): \d+ tools, (about )?\d+ tokens", small[2])
+    assert call("--catalogue", "get_rate")[1].count(" def ") == 1
+    status, _, err = call("--catalogue", "--max-tokens", "3")
+    assert status == 2
+    assert "--max-tokens 3 is too few for a catalogue of" in err
+
+
+def test_effects_and_tags_are_shown(register: Callable[..., None]) -> None:
+    register("testapp_marked", tool(effects="reads", tags=["a", "b c"])(lambda: None))
+    assert "    effects: reads\n    tags: a, b c\n" in call("testapp_marked")[1]
+    (listed,) = json.loads(call("--json", "testapp_marked")[1])
+    assert (listed["effects"], listed["tags"]) == ("reads", ["a", "b c"])
+
+
 @pytest.mark.django_db
 def test_a_user_sees_the_tools_that_it_may_call() -> None:
     user = User.objects.create_user("alice")
     assert "refund(" not in call("--user", "alice")[1]
+    assert "refund(" not in call("--user", "alice", "--catalogue")[1]
     assert call("refund", "--user", "alice")[1] == ""
     assert call("--user", "alice", "--json", "refund")[1] == "[]\n"
 
     user.user_permissions.add(Permission.objects.get(codename="add_refund"))
     assert "refund(" in call("--user", "alice")[1]
+    assert "refund(" in call("--user", "alice", "--catalogue")[1]
 
 
 def test_the_context_decides_for_callable_permissions(register: Callable[..., None]) -> None:
@@ -172,6 +200,9 @@ class TestCheck:
         (["testapp"], "'testapp' is a namespace: 'testapp.*' means all tools in it"),
         (["--context", "user=root"], "use --user NAME"),
         (["--check", "--json"], "not allowed with argument"),
+        (["--max-tokens", "100"], "--max-tokens is for --catalogue; add that, or drop"),
+        (["--stubs", "--no-notes"], "--no-notes is for --catalogue"),
+        (["--catalogue", "--max-tokens", "0"], "--max-tokens 0; expected a whole number"),
     ],
 )
 def test_wrong_usage_is_2_and_names_the_right_usage(arguments: list[str], message: str) -> None:

@@ -35,6 +35,8 @@ def test_each_tool_is_described_for_a_model(coder: User) -> None:
         "signature": "testapp.add(slug: str) -> int",
         "description": "Add a merchant.",
         "asynchronous": False,
+        "effects": None,
+        "tags": [],
         "parameters": {
             "type": "object",
             "properties": {"slug": {"type": "string"}},
@@ -44,6 +46,29 @@ def test_each_tool_is_described_for_a_model(coder: User) -> None:
         "returns": {"type": "integer"},
     }
     assert listed(coder)["list_orders"]["description"]
+
+
+def test_the_catalogue_is_what_a_model_reads(coder: User) -> None:
+    client = Client()
+    client.force_login(coder)
+    whole = client.get(URL).json()["catalogue"]
+    part = client.get(URL, {"max_tokens": "100"}).json()["catalogue"]
+
+    assert whole["tier"] == "full"
+    assert " def add(slug: str) -> int: " in whole["text"]
+    assert "secret" not in whole["text"]
+    assert part["tier"] in ("names", "namespaces")
+    assert part["tokens"] <= 100
+    for budget, message in (
+        ("many", "max_tokens is 'many'; expected a whole number of tokens above 0"),
+        ("-1", "max_tokens is '-1'; expected"),
+        ("0", "max_tokens=0; expected a whole number"),
+        ("3", "max_tokens=3 is too few for a catalogue of"),
+    ):
+        response = client.get(URL, {"max_tokens": budget})
+        error = response.json()["error"]
+        assert (response.status_code, error["code"]) == (400, "invalid_max_tokens")
+        assert message in error["message"]
 
 
 def test_a_tool_is_listed_for_those_who_may_call_it(coder: User) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from codemode.errors.base import ConfigurationError
@@ -13,6 +14,13 @@ __all__ = ["check_max_tokens", "count_tokens", "counts_exactly"]
 
 # Estimates Python and lists of names some per cent too high, never far too low.
 _TOKEN = re.compile(r"[A-Za-z]{1,12}|\d{1,3}|[^\sA-Za-z\d]{1,2}|\n\s*")
+
+# The tokenizer takes time quadratic in a run of letters, of other marks or of spaces, such as a
+# text in Chinese. Runs as long as these are counted in parts, which may give a token too many.
+_LONGEST_RUN = 64
+_LONG_RUN = re.compile(
+    rf"[^\s\d!-/:-@\[-`{{-~]{{{_LONGEST_RUN},}}|[^\sA-Za-z\d]{{{_LONGEST_RUN},}}|\s{{{_LONGEST_RUN},}}"
+)
 
 
 def counts_exactly() -> bool:
@@ -25,7 +33,7 @@ def count_tokens(text: str) -> int:
     encoding = _encoding()
     if encoding is None:
         return sum(1 for _ in _TOKEN.finditer(text))
-    return len(encoding.encode_ordinary(text))
+    return sum(len(encoding.encode_ordinary(part)) for part in _parts(text))
 
 
 def check_max_tokens(max_tokens: Any) -> None:
@@ -37,6 +45,16 @@ def check_max_tokens(max_tokens: Any) -> None:
             f"max_tokens={max_tokens!r}; expected a whole number of tokens above 0, or None for "
             "no bound"
         )
+
+
+def _parts(text: str) -> Iterator[str]:
+    start = 0
+    for run in _LONG_RUN.finditer(text):
+        yield text[start : run.start()]
+        start = run.end()
+        for place in range(run.start(), start, _LONGEST_RUN):
+            yield text[place : min(place + _LONGEST_RUN, start)]
+    yield text[start:]
 
 
 @functools.cache

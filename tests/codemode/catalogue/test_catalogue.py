@@ -109,7 +109,7 @@ def test_the_same_tools_give_the_same_object_until_one_is_replaced(
     shop: Mapping[str, Tool],
 ) -> None:
     first = catalogue_of(shop)
-    assert catalogue_of(dict(reversed(shop.items()))) is first
+    assert catalogue_of(dict(reversed(list(shop.items())))) is first
     assert catalogue_of(shop, max_tokens=first.tokens) == first
 
     def levels() -> None:

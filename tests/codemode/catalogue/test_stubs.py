@@ -23,6 +23,7 @@ from tests.support.tool_sets.odd import (
     unknown,
     untyped,
 )
+from tests.support.tool_sets.shop import shop_tools
 
 
 def stubs(**tools: object) -> str:
@@ -93,6 +94,7 @@ def test_names_of_tools_do_not_hide_types() -> None:
 def test_a_type_checker_accepts_every_stub_and_finds_wrong_calls(tmp_path: Path) -> None:
     for number, tools in enumerate(CASES.values()):
         (tmp_path / f"case{number}.pyi").write_text(stubs(**tools), "utf-8")
+    (tmp_path / "the_shop.pyi").write_text(render_stubs(shop_tools()), "utf-8")
     (tmp_path / "used.py").write_text(
         "from decimal import Decimal\n"
         "from case0 import basket, progress, rows\n"

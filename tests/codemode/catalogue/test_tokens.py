@@ -7,7 +7,7 @@ import importlib.util
 import pytest
 
 from codemode.catalogue import catalogue_of, render_stubs
-from codemode.catalogue.tokens import _TOKEN, count_tokens, counts_exactly
+from codemode.catalogue.tokens import _TOKEN, _parts, count_tokens, counts_exactly
 from tests.support.tool_sets.shop import shop_tools
 
 TOOLS = {one.name: one for one in shop_tools()}
@@ -37,3 +37,19 @@ def test_tokens_are_counted_where_a_tokenizer_is_installed(name: str) -> None:
 
 def test_words_that_mean_something_to_a_tokenizer_are_text() -> None:
     assert count_tokens("<|endoftext|>") > 1
+
+
+@pytest.mark.parametrize(
+    "run", ["a", "aB", "é", "漢字", " ", "\n", "=-", "_", "e\u0301", "\uff01", "\0"]
+)
+def test_no_run_is_given_to_the_tokenizer_whole(run: str) -> None:
+    text = f"before {run * 500} after"
+    parts = list(_parts(text))
+    assert "".join(parts) == text
+    assert max(map(len, parts)) <= 72
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_ordinary_text_is_counted_whole(name: str) -> None:
+    text, _ = COUNTED[name]
+    assert list(_parts(text)) == [text]

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -105,7 +105,11 @@ def test_stubs_are_python_with_every_tool() -> None:
         assert callable(getattr(names[first], last) if last else names[first]), name
 
 
-def test_the_catalogue_is_what_a_model_reads() -> None:
+def test_the_catalogue_is_what_a_model_reads(register: Callable[..., None]) -> None:
+    def total(year: Annotated[int, "With four digits."]) -> int:
+        return year
+
+    register("testapp_total", total)
     status, out, err = call("--catalogue")
     bare = call("--catalogue", "--no-notes")
     small = call("--catalogue", "--max-tokens", "100")
@@ -114,7 +118,9 @@ def test_the_catalogue_is_what_a_model_reads() -> None:
     compile(out, "catalogue", "exec")
     assert "async def get_rate(currency: str) -> Decimal: " in out
     assert re.fullmatch(r"tier full: \d+ tools, (about )?[\d,]+ tokens\n?", err)
-    assert len(bare[1]) < len(out)
+    assert "year: With four digits" in out
+    assert "year: With four digits" not in bare[1]
+    assert " testapp_total(year: int)" in bare[1]
     assert small[1].startswith('"""')
     assert re.match(r"tier (names|namespaces): \d+ tools, (about )?\d+ tokens", small[2])
     assert call("--catalogue", "get_rate")[1].count(" def ") == 1

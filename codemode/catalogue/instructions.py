@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from codemode.catalogue.catalogue import Catalogue, catalogue_of
@@ -17,6 +18,8 @@ _TASK = (
     "Run Python in a sandbox and read its value. Do a whole task in one program: loop, filter and "
     "compute in code."
 )
+_HEADING = "\n\nTools:\n"
+_JOINT = 4
 _MEANINGS = {
     "reads": "`# reads` changes nothing",
     "database": "`# database` writes to the database",
@@ -49,60 +52,34 @@ def instructions_for(
     ConfigurationError where the rules and one line of the catalogue do not fit.
     """
     check_max_tokens(max_tokens)
-    if not tools:
-        return _within(_text(_rules(tools, sandbox, marks=False), ""), max_tokens)
-    with_marks = _rules(tools, sandbox, marks=True)
     if max_tokens is None:
-        return _text(with_marks, catalogue_of(tools).text)
-    if (text := _fitted(with_marks, tools, max_tokens, _shows_marks)) is not None:
-        return text
-    without = _rules(tools, sandbox, marks=False)
-    text = _fitted(without, tools, max_tokens, lambda catalogue: True)
-    return _within(_text(without, "") if text is None else text, max_tokens, none=text is None)
-
-
-def _fitted(
-    rules: str,
-    tools: Mapping[str, Tool],
-    max_tokens: int,
-    is_right: Callable[[Catalogue], bool],
-) -> str | None:
-    """Return the rules with the richest catalogue that fits, if there is one that is right."""
-    left = max_tokens - count_tokens(_text(rules, "")) - _JOINT
-    while left > 0:
-        try:
-            catalogue = catalogue_of(tools, max_tokens=left)
-        except ConfigurationError:
-            return None
-        if not is_right(catalogue):
-            return None
-        text = _text(rules, catalogue.text)
-        surplus = count_tokens(text) - max_tokens
-        if surplus <= 0:
-            return text
-        left -= surplus  # Tokens of two texts are not always those of both together.
-    return None
-
-
-_JOINT = 4
+        catalogue = catalogue_of(tools)
+        return _text(_rules(tools, sandbox, marks=_shows_marks(catalogue)), catalogue)
+    # The rules are shorter where no marks are to be explained.
+    for marks in (True, False):
+        rules = _rules(tools, sandbox, marks=marks)
+        left = max_tokens - count_tokens(f"{rules}{_HEADING}" if tools else rules)
+        # Two texts may have other tokens than both together, hence the second attempt.
+        for spare in (0, _JOINT):
+            with contextlib.suppress(ConfigurationError):
+                catalogue = catalogue_of(tools, max_tokens=max(left - spare, 1))
+                rules = _rules(tools, sandbox, marks=_shows_marks(catalogue))
+                text = _text(rules, catalogue)
+                if count_tokens(text) <= max_tokens:
+                    return text
+    needed = count_tokens(_rules(tools, sandbox, marks=False))
+    raise ConfigurationError(
+        f"max_tokens={max_tokens} is too few for the instructions: the rules take {needed}, "
+        "and a useful catalogue some hundred more"
+    )
 
 
 def _shows_marks(catalogue: Catalogue) -> bool:
     return catalogue.tier in ("full", "lines")
 
 
-def _within(text: str, max_tokens: int | None, *, none: bool = False) -> str:
-    needed = count_tokens(text)
-    if max_tokens is not None and (none or needed > max_tokens):
-        raise ConfigurationError(
-            f"max_tokens={max_tokens} is too few for the instructions: the rules take {needed}, "
-            "and a useful catalogue some hundred more"
-        )
-    return text
-
-
-def _text(rules: str, catalogue: str) -> str:
-    return f"{rules}\n\nTools:\n{catalogue}" if catalogue else rules
+def _text(rules: str, catalogue: Catalogue) -> str:
+    return f"{rules}{_HEADING}{catalogue.text}" if catalogue.text else rules
 
 
 def _rules(tools: Mapping[str, Tool], sandbox: Sandbox, *, marks: bool) -> str:

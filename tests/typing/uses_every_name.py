@@ -142,7 +142,7 @@ assert_type(stock("a"), int)
 assert_type(Weather().run(city="Oslo"), dict[str, Any])
 assert_type(Warehouse().count("a"), int)
 price("a", amount="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-tool(effects="read")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+tool(effects="read")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 tool(title="a")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 
 made: Tool = make_tool("price", price)

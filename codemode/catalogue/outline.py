@@ -57,11 +57,13 @@ def written(entries: Sequence[Entry], *, whole: int, names_only: bool = False) -
 def cut_to_fit(entries: Sequence[Entry], fits: Callable[[str], bool]) -> str | None:
     """Return the outline with as many of the first entries as fit, or None if no line does."""
     whole = sum(one.count for one in entries)
+    if fits(uncut := written(entries, whole=whole)):
+        return uncut
 
     def misfits(number: int) -> bool:
         return not fits(written(entries[:number], whole=whole))
 
-    most = bisect_right(range(len(entries) + 1), False, key=misfits) - 1
+    most = bisect_right(range(len(entries)), False, key=misfits) - 1
     if most < 1:
         shortest = f'"""{whole:,} tools; {_SEARCH}"""'
         return shortest if fits(shortest) else None

@@ -114,9 +114,10 @@ def result_as_json(result: ExecutionResult) -> dict[str, Any]:
     return {
         "status": result.status,
         "value": result.value if isinstance(result.value, str) else json.loads(text),
-        "text": text,
+        "text": result.for_model(),
         "stdout": result.stdout,
         "stderr": result.stderr,
+        "hints": list(result.hints),
         "error": asdict(result.error) if result.error else None,
         "tool_calls": [
             {

@@ -73,15 +73,17 @@ class Codemode:
         execution_timeout: float | None = None,
         profile: str | None = None,
     ) -> str:
-        """Execute code and return its result as text for a model.
+        """Execute code and return what a model should read: ``ExecutionResult.for_model()``.
 
-        A str is returned unchanged, everything else as JSON. ``inputs`` become
-        global variables of the code. ``available_tools=None`` means all tools,
-        ``[]`` none. ``execution_timeout`` is in seconds. ``profile`` selects the
-        packages that the sandbox has preloaded; None means the client's profile.
+        A value alone is a str unchanged, or else JSON; output alone is returned as
+        it was printed. ``inputs`` become global variables of the code.
+        ``available_tools=None`` means all tools, ``[]`` none.
+        ``execution_timeout`` is in seconds. ``profile`` selects the packages that
+        the sandbox has preloaded; None means the client's profile.
 
-        Raises ExecutionError, with the whole outcome as ``result``, when the
-        code failed, and ExecutorClientError when something outside the code failed.
+        Raises ExecutionError when the code failed, with a message for the model
+        and the whole outcome as ``result``, and ExecutorClientError when
+        something outside the code failed.
         """
         return _text(
             self.run(
@@ -110,7 +112,7 @@ class Codemode:
             execution_timeout=execution_timeout,
             profile=profile,
         )
-        if isinstance(result.value, dict | list | set):
+        if not isinstance(result.value, str | int | float | None):
             return await off_loop(_text, result)  # a large value takes long to convert
         return _text(result)
 
@@ -363,4 +365,4 @@ class Codemode:
 def _text(result: ExecutionResult) -> str:
     if not result.ok:
         raise ExecutionError(result)
-    return result.text
+    return result.for_model()

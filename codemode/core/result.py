@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from codemode.catalogue.result_text import render_outcome
 from codemode.values import to_text
 
 __all__ = [
@@ -41,13 +42,15 @@ class ExecutionFailure:
     """The reason why an execution did not complete.
 
     ``type`` is the name of the exception (``ZeroDivisionError``) or of the
-    limit (``MemoryLimit``); ``line`` counts the lines of the code from 1;
-    ``traceback`` has the frames of the code only.
+    limit (``MemoryLimit``); ``line`` counts the lines of the code from 1, and
+    ``source_line`` is the text of that line, or "" when unknown; ``traceback``
+    has the frames of the code only.
     """
 
     type: str
     message: str
     line: int | None = None
+    source_line: str = ""
     traceback: str = ""
 
 
@@ -76,7 +79,8 @@ class ExecutionResult:
     * ``crashed``: the sandbox died.
 
     Whatever the status, ``stdout``, ``stderr`` and ``tool_calls`` hold
-    everything up to the end.
+    everything up to the end. ``hints`` are remarks for the model that wrote the
+    code, such as a call that was never awaited.
     """
 
     status: ExecutionStatus
@@ -84,6 +88,7 @@ class ExecutionResult:
     value: Any = None
     stdout: str = ""
     stderr: str = ""
+    hints: tuple[str, ...] = ()
     error: ExecutionFailure | None = None
     tool_calls: tuple[ToolCallRecord, ...] = ()
     duration_ms: float = 0.0
@@ -97,5 +102,17 @@ class ExecutionResult:
 
     @property
     def text(self) -> str:
-        """The value as text for a model: a str unchanged, everything else as JSON."""
+        """The value as text: a str unchanged, everything else as JSON."""
         return to_text(self.value)
+
+    def for_model(self, max_chars: int = 20_000) -> str:
+        """Return what a model should read of the outcome, in at most ``max_chars`` characters.
+
+        A value alone reads as ``text``, output alone as it was printed. Otherwise
+        the text has sections: output, result and hints, or the failure, the tool
+        calls before it and the output. What is too long keeps its beginning and
+        its end, and a note in between has its size.
+
+        Raises TypeError or ValueError unless ``max_chars`` is an int of at least 100.
+        """
+        return render_outcome(self, max_chars)

@@ -24,11 +24,14 @@ __all__ = [
 
 
 class ExecutionError(CodemodeError):
-    """A failure of the executed code; ``result`` is its whole outcome."""
+    """A failure of the executed code; ``result`` is its whole outcome.
+
+    The message is ``result.for_model()``: the failure, the tool calls before it
+    and the output.
+    """
 
     def __init__(self, result: ExecutionResult) -> None:
-        error = result.error
-        super().__init__(f"{error.type}: {error.message}" if error else result.status)
+        super().__init__(result.for_model())
         self.result = result
 
     def __reduce__(self) -> tuple[type[ExecutionError], tuple[ExecutionResult]]:

@@ -240,17 +240,19 @@ class Progress(_message.Message):
     def __init__(self, run_id: _Optional[int] = ..., done: _Optional[float] = ..., total: _Optional[float] = ..., note: _Optional[str] = ...) -> None: ...
 
 class Completed(_message.Message):
-    __slots__ = ("run_id", "value", "usage")
+    __slots__ = ("run_id", "value", "usage", "hints")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    HINTS_FIELD_NUMBER: _ClassVar[int]
     run_id: int
     value: bytes
     usage: Usage
-    def __init__(self, run_id: _Optional[int] = ..., value: _Optional[bytes] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
+    hints: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, run_id: _Optional[int] = ..., value: _Optional[bytes] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., hints: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Failed(_message.Message):
-    __slots__ = ("run_id", "status", "type", "message", "line", "traceback", "usage")
+    __slots__ = ("run_id", "status", "type", "message", "line", "traceback", "usage", "hints")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -258,6 +260,7 @@ class Failed(_message.Message):
     LINE_FIELD_NUMBER: _ClassVar[int]
     TRACEBACK_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    HINTS_FIELD_NUMBER: _ClassVar[int]
     run_id: int
     status: str
     type: str
@@ -265,7 +268,8 @@ class Failed(_message.Message):
     line: int
     traceback: str
     usage: Usage
-    def __init__(self, run_id: _Optional[int] = ..., status: _Optional[str] = ..., type: _Optional[str] = ..., message: _Optional[str] = ..., line: _Optional[int] = ..., traceback: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
+    hints: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, run_id: _Optional[int] = ..., status: _Optional[str] = ..., type: _Optional[str] = ..., message: _Optional[str] = ..., line: _Optional[int] = ..., traceback: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., hints: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("wall_seconds", "cpu_seconds", "max_rss_bytes", "output_bytes", "tool_calls")

@@ -40,6 +40,7 @@ class Frame(IntEnum):
     PROGRESS = 22  # body: PROGRESS struct + texts(note)
     COMPLETED = 23  # body: CBOR value
     FAILED = 24  # body: texts(type, message, line, traceback)
+    HINT = 25  # body: UTF-8; a remark for the model, sent before the run's last frame
 
 
 PROGRESS = struct.Struct("!dd")

@@ -36,7 +36,6 @@ _SCRIPTS = [
     f"django_codemode/playground/{name}.js"
     for name in ("highlight", "editor", "events", "timeline", "history", "playground")
 ]
-_LONGEST_TEXT = 100_000
 
 
 class _OfTheAdmin(CodemodeView):
@@ -189,12 +188,10 @@ class PlaygroundStreamView(_OfTheAdmin, StreamView):
 
 def outcome_of(result: ExecutionResult) -> dict[str, Any]:
     """Return the variables of the template that shows an outcome."""
-    text = result.text
     return {
         "result": result,
         "shown": present(result.value) if result.ok else None,
-        "text": text[:_LONGEST_TEXT],
-        "text_left_out": max(0, len(text) - _LONGEST_TEXT),
+        "text": result.for_model(),
         "cpu_ms": result.usage.cpu_seconds * 1000,
     }
 

@@ -95,6 +95,7 @@ class Run:
         )
         transcript = self.observation.transcript = Transcript(
             execution_id=request.execution_id,
+            code=request.code,
             execution_timeout=request.execution_timeout,
             dispatcher=dispatcher,
             max_value_bytes=limits.max_value_bytes,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from itertools import islice
 from typing import Any, cast
 
 from codemode.core._dispatch.dispatcher import Dispatcher
@@ -23,9 +25,14 @@ from codemode.core.result import (
 from codemode.errors import ExecutorProtocolError, ValueDecodingError
 from codemode.protos import codemode_pb2 as pb
 from codemode.values import decode
+from codemode.values.shortening import cut
+from codemode.wire.constants import MAX_HINT_CHARACTERS, MAX_HINTS
 from codemode.wire.protobuf import BATCHES, ChunkBuffer
 
 __all__ = ["Transcript", "call_finished"]
+
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_MAX_SOURCE_LINE = 500
 
 _STREAMS = {pb.Output.STREAM_STDOUT: "stdout", pb.Output.STREAM_STDERR: "stderr"}
 _STATUSES = frozenset({"failed", "timeout", "cancelled", "limit", "crashed"})
@@ -38,12 +45,14 @@ class Transcript:
         self,
         *,
         execution_id: str,
+        code: str,
         execution_timeout: float,
         dispatcher: Dispatcher,
         max_value_bytes: int,
         max_output_bytes: int,
     ) -> None:
         self.execution_id = execution_id
+        self._code = code
         self.dispatcher = dispatcher
         self._execution_timeout = execution_timeout
         self.max_value_bytes = max_value_bytes
@@ -115,9 +124,9 @@ class Transcript:
             value = decode(data, max_bytes=self.max_value_bytes)
         except ValueDecodingError as error:
             failure = ExecutionFailure(type="ProtocolError", message=f"the result: {error}")
-            self.final = self._result("crashed", usage=message.usage, error=failure)
+            self.final = self._result("crashed", message, error=failure)
         else:
-            self.final = self._result("completed", usage=message.usage, value=value)
+            self.final = self._result("completed", message, value=value)
         return self.final
 
     def fail(self, message: pb.Failed) -> ExecutionResult:
@@ -125,11 +134,12 @@ class Transcript:
         status = message.status if message.status in _STATUSES else "failed"
         self.final = self._result(
             cast("ExecutionStatus", status),
-            usage=message.usage,
+            message,
             error=ExecutionFailure(
                 type=message.type,
                 message=message.message,
                 line=message.line or None,
+                source_line=_line_of(self._code, message.line),
                 traceback=message.traceback,
             ),
         )
@@ -161,10 +171,10 @@ class Transcript:
     def _result(
         self,
         status: ExecutionStatus,
+        last: pb.Completed | pb.Failed | None = None,
         *,
         value: Any = None,
         error: ExecutionFailure | None = None,
-        usage: pb.Usage | None = None,
     ) -> ExecutionResult:
         duration_ms = (time.monotonic() - self._began) * 1000
         return ExecutionResult(
@@ -173,20 +183,37 @@ class Transcript:
             value=value,
             stdout="".join(self._output["stdout"]),
             stderr="".join(self._output["stderr"]),
+            hints=_hints_of(last),
             error=error,
             tool_calls=self.dispatcher.records(),
             duration_ms=duration_ms,
             isolation=self._isolation,
-            usage=Usage(
-                wall_seconds=usage.wall_seconds,
-                cpu_seconds=usage.cpu_seconds,
-                max_rss_bytes=usage.max_rss_bytes,
-                output_bytes=usage.output_bytes,
-                tool_calls=usage.tool_calls,
-            )
-            if usage is not None
-            else Usage(),
+            usage=_usage_of(last),
         )
+
+
+def _hints_of(last: pb.Completed | pb.Failed | None) -> tuple[str, ...]:
+    hints = () if last is None else islice(last.hints, MAX_HINTS)
+    return tuple(cut(hint, MAX_HINT_CHARACTERS) for hint in hints)
+
+
+def _usage_of(last: pb.Completed | pb.Failed | None) -> Usage:
+    if last is None:
+        return Usage()
+    usage = last.usage
+    return Usage(
+        wall_seconds=usage.wall_seconds,
+        cpu_seconds=usage.cpu_seconds,
+        max_rss_bytes=usage.max_rss_bytes,
+        output_bytes=usage.output_bytes,
+        tool_calls=usage.tool_calls,
+    )
+
+
+def _line_of(code: str, number: int) -> str:
+    """Return a line of the code, counted from 1 as Python counts, or "" if there is none."""
+    lines = _LINE_END.split(code, number)
+    return cut(lines[number - 1], _MAX_SOURCE_LINE) if 0 < number <= len(lines) else ""
 
 
 def call_finished(call: ToolCall) -> ToolCallFinished:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from codemode.executor.pool.frame_allowance import Allowance
+from codemode.wire.constants import MAX_HINT_CHARACTERS
 from codemode.wire.frames import HEADER, LENGTH, Frame, pack
 
 __all__ = ["FrameStream", "ReceivedFrame"]
@@ -26,6 +27,7 @@ _MOST_BYTES = {
     Frame.CANCEL_CALL: 0,
     Frame.PROGRESS: 8 * 1024,
     Frame.FAILED: 256 * 1024,
+    Frame.HINT: 4 * MAX_HINT_CHARACTERS,  # a character has at most four bytes
 }
 
 

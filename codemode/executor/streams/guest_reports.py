@@ -13,10 +13,11 @@ from codemode.executor.pool.frame_stream import ReceivedFrame
 from codemode.executor.streams.endings import status_of_failure
 from codemode.protos import codemode_pb2 as pb
 from codemode.values.shortening import cut
+from codemode.wire.constants import MAX_HINT_CHARACTERS
 from codemode.wire.frames import PROGRESS, Frame, FrameError, unpack_texts
 from codemode.wire.protobuf import CHUNK_BYTES
 
-__all__ = ["call_of", "failed_of", "output_of", "progress_of"]
+__all__ = ["call_of", "failed_of", "hint_of", "output_of", "progress_of"]
 
 # A child's texts must fit into one gRPC message, and nothing else limits them.
 _NAME_CHARACTERS = 1_000
@@ -56,7 +57,12 @@ def progress_of(frame: ReceivedFrame) -> pb.ExecutorMessage:
     return pb.ExecutorMessage(progress=message)
 
 
-def failed_of(frame: ReceivedFrame, usage: pb.Usage) -> pb.ExecutorMessage:
+def hint_of(frame: ReceivedFrame) -> str:
+    """Return a hint for the model."""
+    return cut(frame.body.decode("utf-8", "replace"), MAX_HINT_CHARACTERS)
+
+
+def failed_of(frame: ReceivedFrame, usage: pb.Usage, hints: list[str]) -> pb.ExecutorMessage:
     """Return the failure that the guest reports."""
     (kind, message, line, traceback), _ = unpack_texts(frame.body, 4)
     return pb.ExecutorMessage(
@@ -68,5 +74,6 @@ def failed_of(frame: ReceivedFrame, usage: pb.Usage) -> pb.ExecutorMessage:
             line=int(line) if line.isascii() and line.isdigit() and len(line) < 9 else 0,
             traceback=cut(traceback, _TEXT_CHARACTERS),
             usage=usage,
+            hints=hints,
         )
     )

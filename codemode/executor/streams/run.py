@@ -13,10 +13,16 @@ from codemode.executor.pool.children import Child
 from codemode.executor.pool.frame_stream import ReceivedFrame
 from codemode.executor.streams.endings import Ending, ending_of_exit
 from codemode.executor.streams.event_writer import EventWriter
-from codemode.executor.streams.guest_reports import call_of, failed_of, output_of, progress_of
+from codemode.executor.streams.guest_reports import (
+    call_of,
+    failed_of,
+    hint_of,
+    output_of,
+    progress_of,
+)
 from codemode.executor.streams.unanswered_calls import UnansweredCalls
 from codemode.protos import codemode_pb2 as pb
-from codemode.wire.constants import EXIT_NO_MEMORY
+from codemode.wire.constants import EXIT_NO_MEMORY, MAX_HINTS
 from codemode.wire.frames import Frame, FrameError, pack_texts
 from codemode.wire.protobuf import FEATURES, PROTOCOL_VERSION
 
@@ -84,6 +90,7 @@ class Run:
         self._state = _State.SENT
         self._ending: Ending | None = None  # set with STOPPED
         self._output_bytes = 0
+        self._hints: list[str] = []
         self._started_at = time.monotonic()
         self._cpu_before = 0.0
 
@@ -185,6 +192,9 @@ class Run:
                 await self._cancel_call(frame)
             case Frame.PROGRESS:
                 await self._events.send(progress_of(frame))
+            case Frame.HINT:
+                if len(self._hints) < MAX_HINTS:
+                    self._hints.append(hint_of(frame))
             case Frame.COMPLETED:
                 await self._complete(frame)
             case Frame.FAILED:
@@ -259,11 +269,15 @@ class Run:
         value = await self._events.send_chunks(frame.body)
         self._state = _State.FINISHED
         await self._events.send(
-            pb.ExecutorMessage(completed=pb.Completed(run_id=self.run_id, value=value, usage=usage))
+            pb.ExecutorMessage(
+                completed=pb.Completed(
+                    run_id=self.run_id, value=value, usage=usage, hints=self._hints
+                )
+            )
         )
 
     async def _fail(self, frame: ReceivedFrame) -> None:
-        message = failed_of(frame, self._last_usage())
+        message = failed_of(frame, self._last_usage(), self._hints)
         self._state = _State.FINISHED
         await self._events.send(message)
 
@@ -309,6 +323,7 @@ class Run:
                     type=ending.type,
                     message=ending.message,
                     usage=self._usage(),
+                    hints=self._hints,
                 )
             )
         )

@@ -112,13 +112,15 @@ class Program:
                 # Retrieved, so that the task does not log that it never was.
                 task.exception()
 
-    def close_unawaited(self) -> Iterator[str]:
-        """Close coroutines that the code stored and never awaited; yield a warning for each."""
+    def close_unawaited(self) -> Iterator[tuple[str, str]]:
+        """Close coroutines that the code stored and never awaited.
+
+        Yields the name of the variable and of the function that was called, for each.
+        """
         for name, coroutine in _coroutines(self._names):
             if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
                 coroutine.close()
-                called = coroutine.__qualname__
-                yield f"coroutine {called!r} in {name} was never awaited: write await {called}(...)"
+                yield name, coroutine.__qualname__
 
 
 def _coroutines(names: Mapping[str, Any]) -> Iterator[tuple[str, CoroutineType[Any, Any, Any]]]:

@@ -15,7 +15,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, NoReturn
 
 from codemode.sandbox.guest.coding import dump, load
@@ -27,11 +29,11 @@ from codemode.sandbox.guest.program import Program, filename_of
 from codemode.sandbox.guest.progress import Progress
 from codemode.sandbox.guest.result_value import encode_result
 from codemode.sandbox.guest.scope import RunScope
-from codemode.sandbox.guest.tools.calling import Caller, ToolSpec
+from codemode.sandbox.guest.tools.calling import Caller, ToolSpec, quiet_about_tools
 from codemode.sandbox.guest.tools.tool_errors import TOOL_ERRORS
 from codemode.sandbox.guest.tools.toolbox import Tools
 from codemode.sandbox.lockdown.run_limits import MemoryReserve, lower
-from codemode.wire.constants import EXIT_NO_MEMORY
+from codemode.wire.constants import EXIT_NO_MEMORY, MAX_HINT_CHARACTERS, MAX_HINTS
 from codemode.wire.frames import Frame, pack, pack_texts, unpack_texts
 
 __all__ = ["Guest"]
@@ -102,6 +104,8 @@ class Guest:
         self._output.install()
         self._program.install()
         threading.excepthook = self._report_thread
+        hook = "_warn_unawaited_coroutine"  # of the interpreter, for every coroutine
+        setattr(warnings, hook, quiet_about_tools(getattr(warnings, hook)))
 
     def serve(self, *, raw_memory_base: int | None = None) -> NoReturn:
         """Serve one stream on the attached socket; end the process with the stream.
@@ -150,7 +154,7 @@ class Guest:
         out_of_memory = pack(
             Frame.FAILED, run, 0, pack_texts("MemoryLimit", MEMORY_MESSAGE, "", "")
         )
-        self._begin(run)
+        self._begin(run, filename)
         try:
             frame = self._execute(run, filename, body)
         except MemoryError:
@@ -168,11 +172,12 @@ class Guest:
             _sleep(LINGER_SECONDS)
             _exit(0)
 
-    def _begin(self, run: int) -> None:
+    def _begin(self, run: int, filename: str) -> None:
         self._scope.begin(run)
         self._program.context.run(self._scope.begin, run)
         self._output.begin_run()
         self._progress.begin_run()
+        self._caller.unfinished.begin_run(filename)
 
     def _execute(self, run: int, filename: str, body: bytes) -> bytes:
         """Execute the code and return the run's last frame."""
@@ -186,10 +191,7 @@ class Guest:
             _setprofile(None)
             self._disarm()
             data = self._reserve.guard(encode_result, value, self._max_bytes)
-            if not self._session:
-                for warning in self._program.close_unawaited():
-                    self._output.stderr.write(f"RuntimeWarning: {warning}\n")
-            frame = pack(Frame.COMPLETED, run, 0, data)
+            frame = b"".join((*self._hints(run), pack(Frame.COMPLETED, run, 0, data)))
         except BaseException as error:  # noqa: BLE001  # any exception is the code's outcome
             _settrace(None)
             _setprofile(None)
@@ -201,7 +203,24 @@ class Guest:
 
     def _failed(self, run: int, error: BaseException, filename: str) -> bytes:
         near_note(error, self._tools.near)
-        return pack(Frame.FAILED, run, 0, pack_texts(*describe(error, filename)))
+        report = pack(Frame.FAILED, run, 0, pack_texts(*describe(error, filename)))
+        return b"".join((*self._hints(run, failed=True), report))
+
+    def _hints(self, run: int, *, failed: bool = False) -> Iterator[bytes]:
+        """Yield the frames of the hints for the model that wrote the code."""
+        unfinished = self._caller.unfinished
+        hints = list(islice(unfinished.hints(failed=failed), MAX_HINTS))
+        if not (failed or self._session):
+            tools = unfinished.never_awaited()
+            for name, called in self._program.close_unawaited():
+                if called not in tools:
+                    hints.append(
+                        f"{called}(...) in {name} was called but never awaited, so it has not run; "
+                        f"write await {called}(...)"
+                    )
+        for hint in hints[:MAX_HINTS]:
+            text = hint[:MAX_HINT_CHARACTERS].encode("utf-8", "replace")
+            yield pack(Frame.HINT, run, 0, text)
 
     def _disarm(self) -> None:
         """Keep an alarm or a recursion limit set by the code from disturbing its report."""

@@ -330,6 +330,7 @@ def client_side(registry: ComponentRegistry, seed: int) -> int:
     )
     transcript = Transcript(
         execution_id="e",
+        code="1",
         execution_timeout=60,
         dispatcher=dispatcher,
         max_value_bytes=MAX_VALUE,

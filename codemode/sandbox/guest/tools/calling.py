@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import CoroutineType
 from typing import Any
 
 from codemode.errors.base import ValueEncodingError
@@ -13,9 +14,10 @@ from codemode.sandbox.guest.output import Output
 from codemode.sandbox.guest.pending_calls import LOST, NO_MEMORY, Outcome
 from codemode.sandbox.guest.scope import RunScope
 from codemode.sandbox.guest.tools.tool_errors import InvalidArgumentsError, ToolError, failure_of
+from codemode.sandbox.guest.tools.unfinished_calls import UnfinishedCalls
 from codemode.wire.frames import Frame, FrameError, pack_texts, unpack_texts
 
-__all__ = ["Caller", "ToolSpec"]
+__all__ = ["Caller", "ToolSpec", "quiet_about_tools"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,7 @@ class Caller:
         self._output = output
         self._scope = scope
         self._max_bytes = 0
+        self.unfinished = UnfinishedCalls()
 
     def set_max_bytes(self, max_bytes: int) -> None:
         """Limit the encoded arguments of each call to so many bytes."""
@@ -50,14 +53,32 @@ class Caller:
     def call(self, spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the tool, wait in this thread and return its value. Raises ToolError."""
         run, name, arguments = self._prepare(spec, args, kwargs)
-        return self._value(spec, self._frames.call(run, name, arguments))
+        number = self.unfinished.begin(spec.name)
+        try:
+            return self._value(spec, self._frames.call(run, name, arguments))
+        finally:
+            self.unfinished.end(number)
 
-    async def call_async(
+    def call_async(
         self, spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> CoroutineType[Any, Any, Any]:
+        """Return the coroutine that calls the tool and returns its value. It raises ToolError."""
+        coroutine = self._call_async(self.unfinished.make(spec.name), spec, args, kwargs)
+        coroutine.__name__ = coroutine.__qualname__ = spec.name
+        return coroutine
+
+    async def _call_async(
+        self, number: int, spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Call the tool, await its answer and return its value. Raises ToolError."""
-        run, name, arguments = self._prepare(spec, args, kwargs)
-        return self._value(spec, await self._frames.call_async(run, name, arguments))
+        self.unfinished.begin(spec.name, number)
+        try:
+            run, name, arguments = self._prepare(spec, args, kwargs)
+            return self._value(spec, await self._frames.call_async(run, name, arguments))
+        except ToolError as error:
+            # The traceback of a failure starts here: the code cannot fix the frames below.
+            raise error.with_traceback(None) from None
+        finally:
+            self.unfinished.end(number)
 
     def _prepare(
         self, spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -110,6 +131,20 @@ class Caller:
         except FrameError as error:
             raise ToolError(f"{spec.name}(): broken answer: {error}", tool=spec.name) from None
         raise failure_of(spec.name, spec.signature, failure, type_name, message)
+
+
+def quiet_about_tools(warn: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return ``warn``, which takes a coroutine that was never awaited, for other coroutines.
+
+    Those of tools have a hint.
+    """
+    code = Caller._call_async.__code__
+
+    def warn_of_others(coroutine: Any) -> None:
+        if coroutine.cr_code is not code:
+            warn(coroutine)
+
+    return warn_of_others
 
 
 def _by_name(spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -150,13 +150,10 @@ def function_of(spec: ToolSpec, caller: Caller) -> Callable[..., Any]:
         except ToolError as error:
             raise error.with_traceback(None) from None
 
-    async def call_async(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return await caller.call_async(spec, () if spec.hidden else args, kwargs)
-        except ToolError as error:
-            raise error.with_traceback(None) from None
+    def call_async(*args: Any, **kwargs: Any) -> Any:
+        return caller.call_async(spec, () if spec.hidden else args, kwargs)
 
-    function: Any = call_async if spec.asynchronous else call
+    function: Any = inspect.markcoroutinefunction(call_async) if spec.asynchronous else call
     function.__name__ = spec.name.rpartition(".")[2]
     function.__qualname__ = spec.name
     function.__module__ = "tools"

@@ -90,6 +90,7 @@ class Outcome:
     exited: bool = False
     stdout: str = ""
     stderr: str = ""
+    hints: list[str] = field(default_factory=list)
     events: list[tuple[Any, ...]] = field(default_factory=list)
 
     def of(self, kind: str) -> list[tuple[Any, ...]]:
@@ -227,6 +228,8 @@ class Guest:
                 done, total = PROGRESS.unpack_from(body)
                 (note,), _ = unpack_texts(body[PROGRESS.size :], 1)
                 events.append(("progress", done, None if math.isnan(total) else total, note))
+            case Frame.HINT:
+                outcome.hints.append(body.decode())
             case Frame.COMPLETED:
                 outcome.completed = True
                 outcome.value = decode(body, max_bytes=MAX_BYTES)

@@ -124,10 +124,13 @@ def _each_item(value: Any, most: int) -> str | None:
     """Return all items, each with a fair share of the room, or None if there is too little."""
     items = list(_items(value))
     room = most - 2 * (len(items) - 1) - sum(len(prefix) for prefix, _ in items)
-    if room < _LEAST * len(items):
+    if room < len(items):
         return None
     wholes = [whole_json(item, room) for _, item in items]
-    shares = fair_shares([room + 1 if one is None else len(one) for one in wholes], room)
+    needs = [room + 1 if one is None else len(one) for one in wholes]
+    shares = fair_shares(needs, room)
+    if any(share < min(need, _LEAST) for share, need in zip(shares, needs, strict=True)):
+        return None
     return ", ".join(
         prefix + (one if one is not None and len(one) <= share else bounded_json(item, share))
         for (prefix, item), one, share in zip(items, wholes, shares, strict=True)

@@ -33,6 +33,7 @@ _MOST_ARGUMENTS: Final = 8
 _CALL_CHARACTERS: Final = 240
 _ERROR_CHARACTERS: Final = 200
 _MARKS: Final = re.compile(r" *[~^]+")
+_CHAINED: Final = "\n\n"  # between the traceback of a cause and that of its effect
 _TRACEBACK_HEAD: Final = "Traceback (most recent call last):\n"
 
 
@@ -203,9 +204,9 @@ def _failure(verb: str, failure: Failure | None) -> list[_Section]:
 def _frames(failure: Failure) -> str:
     """Return the traceback, without what the other lines say, or "" if it adds nothing."""
     text = failure.traceback.strip("\n")
-    if text.count('  File "') <= 1:
+    if text.count('  File "') <= 1 and _CHAINED not in text:
         return ""
-    text = text.removeprefix(_TRACEBACK_HEAD)
+    text = text.replace(_TRACEBACK_HEAD, "")
     before, _, last = text.rpartition("\n")
     if last.endswith(f"{failure.type}: {failure.message}"):
         text = before

@@ -17,8 +17,9 @@ EXCEPTIONS_VISITED = 1000
 
 _STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
 _RUNTIME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
-_VALUES = os.path.join(os.path.dirname(_RUNTIME.rstrip(os.sep)), "cbor2") + os.sep
-_NOT_THE_CODES = (_STANDARD_LIBRARY, _RUNTIME, _VALUES, "<frozen ")
+_NOT_THE_CODES = (_STANDARD_LIBRARY, _RUNTIME, "<frozen ")
+_OF_PACKAGES = ("/site-packages/", "/dist-packages/")
+
 
 Failure = tuple[str, str, str, str]
 """Type, message, line ("" when unknown) and traceback."""
@@ -55,6 +56,8 @@ def strip(error: BaseException) -> None:
             continue
         seen.add(id(one))
         one.__traceback__ = _own_frames(one.__traceback__)
+        if type(one) in (ImportError, ModuleNotFoundError):
+            _hide_path(one)
         waiting += (one.__cause__, one.__context__)
         if isinstance(one, BaseExceptionGroup):
             waiting += one.exceptions
@@ -69,10 +72,10 @@ def near_note(error: BaseException, near: Callable[[str], Iterable[str]]) -> Non
 
 
 def _own_frames(first: TracebackType | None) -> TracebackType | None:
-    """Return the traceback without frames of the guest and the standard library."""
+    """Return the traceback without frames of the guest, the standard library and packages."""
     steps = []
     while first is not None:
-        if not first.tb_frame.f_code.co_filename.startswith(_NOT_THE_CODES):
+        if _is_the_codes(first.tb_frame.f_code.co_filename):
             steps.append(first)
             if len(steps) > 2 * FRAMES_KEPT:
                 del steps[FRAMES_KEPT]
@@ -81,6 +84,21 @@ def _own_frames(first: TracebackType | None) -> TracebackType | None:
     for step in reversed(steps):
         chain = TracebackType(chain, step.tb_frame, step.tb_lasti, step.tb_lineno)
     return chain
+
+
+def _is_the_codes(filename: str) -> bool:
+    # The code's own modules are files of its work folder, below which other folders may lie.
+    # Code without a file has a name such as <code> or <string>.
+    own = ("<", os.path.join(os.environ.get("TMPDIR", "<"), ""))
+    if not filename.startswith(own) or filename.startswith(_NOT_THE_CODES):
+        return False
+    return not any(part in filename for part in _OF_PACKAGES)
+
+
+def _hide_path(error: ImportError) -> None:
+    """Remove from the message where the module lies on this machine."""
+    if type(error.path) is str and type(error.msg) is str:
+        error.msg = error.msg.replace(f" ({error.path})", "")
 
 
 def _line(error: BaseException, filename: str) -> int | None:

@@ -203,14 +203,16 @@ class Guest:
 
     def _failed(self, run: int, error: BaseException, filename: str) -> bytes:
         near_note(error, self._tools.near)
-        report = pack(Frame.FAILED, run, 0, pack_texts(*describe(error, filename)))
-        return b"".join((*self._hints(run, failed=True), report))
+        failure = describe(error, filename)
+        _, message, *_ = failure
+        report = pack(Frame.FAILED, run, 0, pack_texts(*failure))
+        return b"".join((*self._hints(run, message), report))
 
-    def _hints(self, run: int, *, failed: bool = False) -> Iterator[bytes]:
+    def _hints(self, run: int, failure: str | None = None) -> Iterator[bytes]:
         """Yield the frames of the hints for the model that wrote the code."""
         unfinished = self._caller.unfinished
-        hints = list(islice(unfinished.hints(failed=failed), MAX_HINTS))
-        if not (failed or self._session):
+        hints = list(islice(unfinished.hints(failure), MAX_HINTS))
+        if failure is None and not self._session:
             tools = unfinished.never_awaited()
             for name, called in self._program.close_unawaited():
                 if called not in tools:

@@ -188,9 +188,12 @@ class Command(BaseCommand):
             write(self.stdout, f"{result.text}\n")
         elif result.error is not None and result.error.traceback:
             write(self.stderr, result.error.traceback.rstrip("\n") + "\n")
+        if not as_json:
+            self._hint(result)
 
     def _show(self, result: ExecutionResult) -> None:
         """Show an outcome as Python's own prompt would."""
+        self._hint(result)
         if result.ok:
             if result.value is not None:
                 write(self.stdout, f"{_value(result)}\n")
@@ -199,6 +202,10 @@ class Command(BaseCommand):
             write(self.stderr, result.error.traceback.rstrip("\n") + "\n")
         else:
             write(self.stderr, f"{_why(result)}\n")
+
+    def _hint(self, result: ExecutionResult) -> None:
+        for hint in result.hints:
+            write(self.stderr, f"hint: {hint}\n")
 
     def _print(self, text: str) -> None:
         write(self.stderr, f"{text}\n")

@@ -61,11 +61,12 @@ class UnfinishedCalls:
             lines.setdefault(tool, []).append(line)
         return lines
 
-    def hints(self, *, failed: bool) -> Iterator[str]:
-        """Yield hints about the calls, at the end of the code."""
+    def hints(self, failure: str | None = None) -> Iterator[str]:
+        """Yield hints about the calls at the end of the code, which failed with this message."""
         for tool, lines in self.never_awaited().items():
-            yield _never_awaited(tool, lines)
-        if not failed:
+            if failure is None or not (tool in failure and "await" in failure):
+                yield _never_awaited(tool, lines)
+        if failure is None:
             for tool in dict.fromkeys(list(self._not_ended.values())):
                 yield (
                     f"{tool}(...) was still running when the code ended, and was cancelled; "

@@ -29,7 +29,7 @@ from codemode.sandbox.guest.program import Program, filename_of
 from codemode.sandbox.guest.progress import Progress
 from codemode.sandbox.guest.result_value import encode_result
 from codemode.sandbox.guest.scope import RunScope
-from codemode.sandbox.guest.tools.calling import Caller, ToolSpec, quiet_about_tools
+from codemode.sandbox.guest.tools.calling import Caller, ToolSpec
 from codemode.sandbox.guest.tools.tool_errors import TOOL_ERRORS
 from codemode.sandbox.guest.tools.toolbox import Tools
 from codemode.sandbox.lockdown.run_limits import MemoryReserve, lower
@@ -104,8 +104,8 @@ class Guest:
         self._output.install()
         self._program.install()
         threading.excepthook = self._report_thread
-        hook = "_warn_unawaited_coroutine"  # of the interpreter, for every coroutine
-        setattr(warnings, hook, quiet_about_tools(getattr(warnings, hook)))
+        # The interpreter calls this for a coroutine that it deletes and nobody has awaited.
+        setattr(warnings, "_warn_unawaited_coroutine", self._caller.unfinished.note_deleted)  # noqa: B010
 
     def serve(self, *, raw_memory_base: int | None = None) -> NoReturn:
         """Serve one stream on the attached socket; end the process with the stream.
@@ -213,13 +213,7 @@ class Guest:
         unfinished = self._caller.unfinished
         hints = list(islice(unfinished.hints(failure), MAX_HINTS))
         if failure is None and not self._session:
-            tools = unfinished.never_awaited()
-            for name, called in self._program.close_unawaited():
-                if called not in tools:
-                    hints.append(
-                        f"{called}(...) in {name} was called but never awaited, so it has not run; "
-                        f"write await {called}(...)"
-                    )
+            hints += unfinished.hints_about_variables(self._program.close_unawaited())
         for hint in hints[:MAX_HINTS]:
             text = hint[:MAX_HINT_CHARACTERS].encode("utf-8", "replace")
             yield pack(Frame.HINT, run, 0, text)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from asyncio import CancelledError
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import CoroutineType
 from typing import Any
@@ -17,7 +18,7 @@ from codemode.sandbox.guest.tools.tool_errors import InvalidArgumentsError, Tool
 from codemode.sandbox.guest.tools.unfinished_calls import UnfinishedCalls
 from codemode.wire.frames import Frame, FrameError, pack_texts, unpack_texts
 
-__all__ = ["Caller", "ToolSpec", "quiet_about_tools"]
+__all__ = ["Caller", "ToolSpec"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,7 @@ class Caller:
         self._output = output
         self._scope = scope
         self._max_bytes = 0
-        self.unfinished = UnfinishedCalls()
+        self.unfinished = UnfinishedCalls(tools_code=Caller._call_async.__code__)
 
     def set_max_bytes(self, max_bytes: int) -> None:
         """Limit the encoded arguments of each call to so many bytes."""
@@ -77,6 +78,9 @@ class Caller:
         except ToolError as error:
             # The traceback of a failure starts here: the code cannot fix the frames below.
             raise error.with_traceback(None) from None
+        except CancelledError:
+            self.unfinished.note_cancelled(spec.name)
+            raise
         finally:
             self.unfinished.end(number)
 
@@ -131,20 +135,6 @@ class Caller:
         except FrameError as error:
             raise ToolError(f"{spec.name}(): broken answer: {error}", tool=spec.name) from None
         raise failure_of(spec.name, spec.signature, failure, type_name, message)
-
-
-def quiet_about_tools(warn: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Return ``warn``, which takes a coroutine that was never awaited, for other coroutines.
-
-    Those of tools have a hint.
-    """
-    code = Caller._call_async.__code__
-
-    def warn_of_others(coroutine: Any) -> None:
-        if coroutine.cr_code is not code:
-            warn(coroutine)
-
-    return warn_of_others
 
 
 def _by_name(spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -1,30 +1,38 @@
-"""The tool calls of a run that are not awaited, or not answered, and hints about them."""
+"""The calls of a run that are not awaited, or not answered, and hints about them."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
+from types import CodeType, FrameType
+from typing import Any
 
 __all__ = ["UnfinishedCalls"]
 
 _get_frame = sys._getframe
+# Which asyncio.run() calls when its main coroutine has ended.
+_SHUTDOWN = getattr(getattr(asyncio.runners, "_cancel_all_tasks", None), "__code__", None)
 
 # Executed code decides how many calls it makes and leaves.
 _MOST_KEPT = 10_000
 _LINES_NAMED = 5
-_FRAMES_SEARCHED = 8
+_FRAMES_SEARCHED = 100
+_MOST_CHARACTERS = 200
 
 
 class UnfinishedCalls:
     """The calls that the code made and that have not begun, or not ended.
 
-    The coroutine of a call need not exist any more: what counts is that it was
-    made and never took its first step. Each change is one operation on a dict,
-    so any thread may call.
+    The coroutine of a tool's call need not exist any more: what counts is that
+    it was made and never took its first step. Each change is one operation on a
+    dict, so any thread may call. ``tools_code`` is the code object of those
+    coroutines.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tools_code: CodeType) -> None:
+        self._tools_code = tools_code
         self._numbers = count(1)
         self.begin_run("")
 
@@ -33,13 +41,18 @@ class UnfinishedCalls:
         self._filename = filename
         self._not_begun: dict[int, tuple[str, int]] = {}
         self._not_ended: dict[int, str] = {}
+        self._cut_off: dict[str, None] = {}
 
     def make(self, tool: str) -> int:
         """Note that the code has made the coroutine of a call; return the call's number."""
         number = next(self._numbers)
-        if len(self._not_begun) < _MOST_KEPT:
-            self._not_begun[number] = (tool, self._line())
+        self._keep(number, tool)
         return number
+
+    def note_deleted(self, coroutine: Any) -> None:
+        """Note that a coroutine was deleted that has not begun."""
+        if coroutine.cr_code is not self._tools_code:
+            self._keep(next(self._numbers), _name(coroutine.__qualname__))
 
     def begin(self, tool: str, number: int = 0) -> int:
         """Note that a call begins; return its number."""
@@ -54,43 +67,76 @@ class UnfinishedCalls:
         """Note that a call has its answer, or was given up."""
         self._not_ended.pop(number, None)
 
-    def never_awaited(self) -> dict[str, list[int]]:
-        """Return the tools with calls that never began, and the line of each such call."""
-        lines: dict[str, list[int]] = {}
-        for tool, line in list(self._not_begun.values()):
-            lines.setdefault(tool, []).append(line)
-        return lines
+    def note_cancelled(self, tool: str) -> None:
+        """Note that a call was cancelled, unless the code did so itself."""
+        if any(frame.f_code is _SHUTDOWN for frame in _frames()):
+            self._cut_off[tool] = None
 
     def hints(self, failure: str | None = None) -> Iterator[str]:
         """Yield hints about the calls at the end of the code, which failed with this message."""
-        for tool, lines in self.never_awaited().items():
-            if failure is None or not (tool in failure and "await" in failure):
-                yield _never_awaited(tool, lines)
+        for function, lines in self._lines().items():
+            if failure is None or not (function in failure and "await" in failure):
+                yield _never_awaited(function, lines)
         if failure is None:
-            for tool in dict.fromkeys(list(self._not_ended.values())):
+            for tool in self._cut_off | dict.fromkeys(list(self._not_ended.values())):
                 yield (
                     f"{tool}(...) was still running when the code ended, and was cancelled; "
                     "wait for its result before the end"
                 )
 
+    def hints_about_variables(self, coroutines: Iterable[tuple[str, str]]) -> Iterator[str]:
+        """Yield a hint for each variable with a coroutine that has not begun, but for tools.
+
+        ``coroutines`` has the name of the variable and of the function that was called.
+        """
+        known = self._lines()
+        for variable, function in coroutines:
+            if function not in known:
+                yield _hint(_name(function), f" in {variable}")
+
+    def _keep(self, number: int, function: str) -> None:
+        if len(self._not_begun) < _MOST_KEPT:
+            self._not_begun[number] = (function, self._line())
+
+    def _lines(self) -> dict[str, list[int]]:
+        """Return the functions with calls that have not begun, and the line of each call."""
+        lines: dict[str, list[int]] = {}
+        for function, line in list(self._not_begun.values()):
+            lines.setdefault(function, []).append(line)
+        return lines
+
     def _line(self) -> int:
-        """Return the line of the code that makes the call, or 0."""
-        frame = _get_frame(2)
-        for _ in range(_FRAMES_SEARCHED):
+        """Return the line of the code that makes or deletes the coroutine, or 0."""
+        for frame in _frames():
             if frame.f_code.co_filename == self._filename:
                 return frame.f_lineno or 0
-            if frame.f_back is None:
-                break
-            frame = frame.f_back
         return 0
 
 
-def _never_awaited(tool: str, lines: list[int]) -> str:
+def _frames() -> Iterator[FrameType]:
+    """Yield the innermost frames of this thread."""
+    frame: FrameType | None = _get_frame(1)
+    for _ in range(_FRAMES_SEARCHED):
+        if frame is None:
+            return
+        yield frame
+        frame = frame.f_back
+
+
+def _name(qualified: str) -> str:
+    return qualified.rpartition("<locals>.")[2][:_MOST_CHARACTERS]
+
+
+def _never_awaited(function: str, lines: list[int]) -> str:
     numbers = list(dict.fromkeys(line for line in lines if line))
     named = ", ".join(map(str, numbers[:_LINES_NAMED])) + ", ..." * (len(numbers) > _LINES_NAMED)
     where = f" on line{'s' * (len(numbers) > 1)} {named}" if numbers else ""
-    times, it_has = ("", "it has") if len(lines) == 1 else (f" {len(lines)} times", "they have")
+    return _hint(function, where, times=len(lines))
+
+
+def _hint(function: str, where: str, *, times: int = 1) -> str:
+    often, it_has = ("", "it has") if times == 1 else (f" {times} times", "they have")
     return (
-        f"{tool}(...){where} was called{times} but never awaited, so {it_has} not run; "
-        f"write await {tool}(...)"
+        f"{function}(...){where} was called{often} but never awaited, so {it_has} not run; "
+        f"write await {function}(...)"
     )

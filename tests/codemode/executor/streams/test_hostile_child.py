@@ -58,6 +58,7 @@ def frame(kind: int, run: int, number: int, body: bytes = b"") -> bytes:
         (frame(Frame.STDOUT, RUN, 0, b"x" * (64 * 1024 + 1)), "STDOUT frame of 65546 bytes"),
         (frame(Frame.STDERR, RUN, 0, b"x" * (64 * 1024 + 1)), "STDERR frame of 65546 bytes"),
         (frame(Frame.PROGRESS, RUN, 0, b"x" * (8 * 1024 + 1)), "PROGRESS frame of 8202 bytes"),
+        (frame(Frame.HINT, RUN, 0, b"x" * 4_001), "HINT frame of 4010 bytes"),
         (frame(Frame.FAILED, RUN, 0, b"x" * (256 * 1024 + 1)), "FAILED frame of 262154 bytes"),
         (frame(Frame.CANCEL_CALL, RUN, 1, b"x"), "CANCEL_CALL frame of 10 bytes"),
         (frame(Frame.TAKEN, RUN, 0, b"x"), "TAKEN frame of 10 bytes"),
@@ -239,6 +240,21 @@ async def test_broken_text_is_replaced_where_necessary(puppet: Puppet) -> None:
     hearer, _ = await serve(puppet, data)
     assert hearer.messages[1].output.text == "a\N{REPLACEMENT CHARACTER}b"
     assert hearer.messages[2].failed.line == 0
+
+
+async def test_hints_are_few_and_short(puppet: Puppet) -> None:
+    hints = pack(Frame.HINT, RUN, 0, b"\xff" * 2_000) * 1_000
+    hearer, _ = await serve(puppet, TAKEN + hints + COMPLETED)
+    kept = hearer.messages[-1].completed.hints
+    assert list(kept) == ["\N{REPLACEMENT CHARACTER}" * 1_000 + "..."] * 20
+
+
+@pytest.mark.parametrize(
+    "end", [pack(Frame.FAILED, RUN, 0, pack_texts("E", "m", "1", "t")), b""], ids=["fails", "dies"]
+)
+async def test_hints_come_with_a_run_that_does_not_complete(puppet: Puppet, end: bytes) -> None:
+    hearer, _ = await serve(puppet, TAKEN + pack(Frame.HINT, RUN, 0, b"await it") + end)
+    assert list(hearer.messages[-1].failed.hints) == ["await it"]
 
 
 async def test_output_is_sent_in_messages_that_a_client_accepts(puppet: Puppet) -> None:

@@ -183,19 +183,91 @@ def test_sync_call_inside_a_coroutine_does_not_wait_for_room_forever(forker: For
     assert run(forker, code, 0.1, tool_calls_in_flight=2).value == ["x", 8]
 
 
-def test_coroutine_that_nobody_awaited_is_warned_of_with_its_line(forker: Forker) -> None:
-    outcome = run(forker, "rate('A')\nx = 1")
-    assert "<code>:2: RuntimeWarning: coroutine 'rate' was never awaited" in outcome.stderr
-    assert "rate('A')" in outcome.stderr
-    assert outcome.of("call") == []
+NEVER_AWAITED = "was called but never awaited, so it has not run; write await"
+FOUR_TIMES = "was called 4 times but never awaited, so they have not run; write await"
+CUT_OFF = "was still running when the code ended, and was cancelled; wait for its result"
 
 
-def test_kept_coroutine_that_nobody_awaited_is_warned_of(forker: Forker) -> None:
-    outcome = run(forker, "x = rate('A')\ny = [rate('B')]\n5")
-    assert outcome.value == 5
-    assert outcome.stderr.count("never awaited") == 2
-    assert "in x" in outcome.stderr
-    assert "in y" in outcome.stderr
+@pytest.mark.parametrize(
+    "code, hints",
+    [
+        ("rate('A')\n1", [f"rate(...) on line 2 {NEVER_AWAITED} rate(...)"]),
+        ("x = {'a': [rate('A')]}\n1", [f"rate(...) on line 2 {NEVER_AWAITED} rate(...)"]),
+        ("def f():\n    rate('A')\nf()\n1", [f"rate(...) on line 3 {NEVER_AWAITED} rate(...)"]),
+        ("tools['rate'].run('A')\n1", [f"rate(...) on line 2 {NEVER_AWAITED} rate(...)"]),
+        (
+            "[rate('A') for _ in range(3)]\nrate('B')\n1",
+            [f"rate(...) on lines 2, 3 {FOUR_TIMES} rate(...)"],
+        ),
+        (
+            "def f():\n    async def main(): pass\n    main()\nf()\n1",
+            [f"main(...) on line 4 {NEVER_AWAITED} main(...)"],
+        ),
+        (
+            "async def main(): pass\nkept = [main()]\n1",
+            [f"main(...) in kept {NEVER_AWAITED} main(...)"],
+        ),
+        ("x = rate('A')\nawait x", []),
+        ("await asyncio.gather(*map(rate, 'AB'))", []),
+        ("async def main(): await rate('A')\nasyncio.run(main())", []),
+        (
+            "try: await asyncio.wait_for(rate('never'), 0.01)\nexcept TimeoutError: 'x'",
+            [],
+        ),
+    ],
+)
+def test_call_that_nobody_awaited_is_a_hint(forker: Forker, code: str, hints: list[str]) -> None:
+    outcome = run(forker, code)
+    assert outcome.completed
+    assert (outcome.hints, outcome.stderr) == (hints, "")
+
+
+def test_call_that_nobody_awaited_is_a_hint_on_a_failure_that_does_not_name_it(
+    forker: Forker,
+) -> None:
+    outcome = run(forker, "rate('A')\n1/0")
+    assert outcome.hints == [f"rate(...) on line 2 {NEVER_AWAITED} rate(...)"]
+    outcome = run(forker, "rate('A')")
+    assert (outcome.type, outcome.hints) == ("ResultNotAwaited", [])
+
+
+@pytest.mark.parametrize(
+    "tool, code",
+    [
+        ("rate", "t = asyncio.create_task(rate('never'))\nawait asyncio.sleep(0.02)\n1"),
+        ("rate", "async def main(): asyncio.create_task(rate('never'))\nasyncio.run(main())\n1"),
+        ("now", "import _thread, time\n_thread.start_new(now, ('never',))\ntime.sleep(0.02)\n1"),
+    ],
+)
+def test_call_that_the_end_cuts_off_is_a_hint(forker: Forker, tool: str, code: str) -> None:
+    outcome = run(forker, code)
+    assert (outcome.value, outcome.stderr) == (1, "")
+    assert outcome.hints == [f"{tool}(...) {CUT_OFF} before the end"]
+
+
+def test_hints_are_of_their_own_run(forker: Forker) -> None:
+    with Guest(forker, TOOLS, lambda name, arguments: name, session=True) as guest:
+        hints = [guest.run(code).hints for code in ("x = rate('A')", "await x", "1")]
+    assert hints == [[f"rate(...) on line 1 {NEVER_AWAITED} rate(...)"], [], []]
+
+
+def test_hints_are_few_and_short(forker: Forker) -> None:
+    code = (
+        "for n in range(50): exec(f\"async def f{n}{'x' * 3000}(): pass\\nx{n} = f{n}{'x' * 3000}()\")\n"
+        "for n in range(20_000): rate('A')\n1"
+    )
+    outcome = run(forker, code)
+    assert len(outcome.hints) == 20
+    assert max(map(len, outcome.hints)) < 1_000
+    assert "rate(...) on line 3 was called 10000 times" in outcome.hints[0]
+
+
+def test_tool_of_a_task_is_a_coroutine_function(forker: Forker) -> None:
+    code = (
+        "import inspect\n"
+        "[inspect.iscoroutinefunction(rate), inspect.iscoroutinefunction(now), (await rate('A'))]"
+    )
+    assert run(forker, code).value == [True, False, "a"]
 
 
 def test_leftover_task_does_not_hold_the_run(forker: Forker) -> None:

@@ -113,6 +113,15 @@ class TestWithoutJavaScript:
         assert "<strong>ZeroDivisionError</strong>: division by zero" in answer.text
         assert 'data-line="2"' in answer.text
 
+    def test_the_text_for_a_model_and_the_hints_are_shown(self, visit: Visit) -> None:
+        code = "x = 1\r\nx / 0"
+        text = "Failed: ZeroDivisionError: division by zero\nLine 2: x / 0"
+        assert f'<pre tabindex="0">{text}</pre>' in post(visit("coder"), code).text
+        answer = post(visit("coder"), "async def f(): pass\r\nx = f()")
+        hint = "Hint: f(...) in x was called but never awaited"
+        assert f'<p class="help">{hint}' in answer.text
+        assert f'<pre tabindex="0">{hint}' in answer.text
+
     def test_a_bar_begins_when_its_call_did(self, visit: Visit) -> None:
         answer = post(visit("coder"), "wait.s(0.2); wait.s(0.2)").text
         bars = re.findall(r'<rect x="([\d.]+)%" width="([\d.]+)%"', answer)
@@ -130,7 +139,7 @@ class TestWithoutJavaScript:
         answer = post(visit("coder"), code)
 
         assert "<img src=x" not in answer.text
-        assert answer.text.count(html.escape(HOSTILE)) == 4  # tool, output, column, cell
+        assert answer.text.count(html.escape(HOSTILE)) == 5  # tool, output, column, cell, text
 
     @pytest.mark.parametrize(
         "code",

@@ -444,13 +444,13 @@ async def test_a_large_result_becomes_text_outside_the_loop(
     codemode: Codemode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[int] = []
-    to_text = ExecutionResult.text.fget  # type: ignore[attr-defined]
+    for_model = ExecutionResult.for_model
 
-    def text(result: ExecutionResult) -> Any:
+    def text(result: ExecutionResult) -> str:
         threads.append(threading.get_ident())
-        return to_text(result)
+        return for_model(result)
 
-    monkeypatch.setattr(ExecutionResult, "text", property(text))
+    monkeypatch.setattr(ExecutionResult, "for_model", text)
     assert await codemode.execute_async("list(range(3))") == "[0, 1, 2]"
     assert threads != [threading.get_ident()]
 

@@ -24,6 +24,7 @@ from codemode import (
     ExecutorClient,
     ValueEncodingError,
 )
+from codemode.core.events import ExecutionCompleted
 from tests.support.halves import Half
 from tests.support.processes import ExecutorProcess
 
@@ -41,12 +42,59 @@ from tests.support.processes import ExecutorProcess
         ("{3}", "[3]"),
         ("result = 'first'\n'last'", "first"),
         ("def f():\n    global result\n    result = 'from f'\nf()", "from f"),
+        ("print('only printed')", "only printed\n"),
+        ("print('printed')\n1", "Output:\nprinted\n\nResult:\n1"),
     ],
 )
 def test_execute_returns_text_for_a_model(codemode: Codemode, code: str, text: str) -> None:
     got = codemode.execute(code)
     assert got == text or json.loads(got) == json.loads(text)
+    assert got == codemode.run(code).for_model()
     assert asyncio.run(codemode.execute_async(code)) == got
+
+
+def test_execute_raises_what_a_model_should_read(shop: Codemode) -> None:
+    code = "print('hi')\norders.get(1)\ndef pay():\n    return 1/0\npay()"
+    text = """\
+Failed: ZeroDivisionError: division by zero
+Line 4: return 1/0
+
+Traceback:
+  File "<code>", line 5, in <module>
+    pay()
+  File "<code>", line 4, in pay
+    return 1/0
+
+Called before it failed (a completed call has happened: do not repeat it blindly):
+orders.get(order_id=1) -> completed
+
+Output:
+hi"""
+    with pytest.raises(ExecutionError) as caught:
+        shop.execute(code)
+    assert str(caught.value) == text == caught.value.result.for_model()
+    assert str(pickle.loads(pickle.dumps(caught.value))) == text
+    with pytest.raises(ExecutionError) as caught:
+        asyncio.run(shop.execute_async(code))
+    assert str(caught.value) == text
+
+
+async def test_hints_of_a_run_are_in_its_result_events_and_text(codemode: Codemode) -> None:
+    async def send(to: str) -> None:
+        """Send."""
+
+    codemode.registry.register_tool("mail.send", send)
+    hint = (
+        "mail.send(...) on line 1 was called but never awaited, so it has not run; "
+        "write await mail.send(...)"
+    )
+    code = "mail.send('ann')\n'sent'"
+    *_, last = [event async for event in codemode.stream(code)]
+    assert isinstance(last, ExecutionCompleted)
+    assert last.result.hints == (hint,)
+    result = await codemode.run_async(code)
+    assert (result.status, result.hints, result.stderr) == ("completed", (hint,), "")
+    assert await codemode.execute_async(code) == f"Result:\nsent\n\nHint: {hint}"
 
 
 VALUES: list[Any] = [

@@ -31,6 +31,12 @@ class TestOutput:
     def test_the_codes_stderr_goes_to_stderr(self) -> None:
         assert call("import sys; print('oops', file=sys.stderr)") == (0, "", "oops\n")
 
+    def test_hints_go_to_stderr(self) -> None:
+        hint = "main(...) in x was called but never awaited, so it has not run"
+        code = "async def main(): pass\nx = main()\n1"
+        assert call(code) == (0, "1\n", f"hint: {hint}; write await main(...)\n")
+        assert call(code, "--json")[2] == ""
+
     def test_a_failure_shows_the_users_frames(self) -> None:
         status, out, err = call("print('before')\n1/0")
 

@@ -67,7 +67,8 @@ def test_the_answer_is_the_whole_outcome(client: Client) -> None:
 
     assert outcome["status"] == "completed"
     assert outcome["value"] == {"n": "Save", "x": 1}
-    assert json.loads(outcome["text"]) == outcome["value"]
+    assert outcome["text"] == 'Output:\nhi\n\nResult:\n{"n": "Save", "x": 1}'
+    assert outcome["hints"] == []
     assert outcome["stdout"] == "hi\n"
     assert outcome["stderr"] == ""
     assert outcome["error"] is None
@@ -84,6 +85,19 @@ def test_the_answer_is_the_whole_outcome(client: Client) -> None:
     }
 
 
+def test_the_answer_has_hints_and_the_text_for_a_model(client: Client) -> None:
+    outcome = run(client, "async def main(): pass\nx = main()")
+    hint = "main(...) in x was called but never awaited, so it has not run; write await main(...)"
+    assert outcome["hints"] == [hint]
+    assert outcome["text"] == f"Hint: {hint}"
+    outcome = run(client, "'x' * 3_000_000")
+    assert len(outcome["value"]) == 3_000_000
+    assert len(outcome["text"]) == 20_000
+    outcome = run(client, "1/0")
+    assert outcome["text"] == "Failed: ZeroDivisionError: division by zero\nLine 1: 1/0"
+    assert outcome["error"]["source_line"] == "1/0"
+
+
 def test_values_that_json_lacks_arrive_as_in_the_text_for_a_model(client: Client) -> None:
     code = "import decimal, datetime, math\n[decimal.Decimal('1.10'), datetime.date(2026, 1, 2), {3}, math.nan]"
     assert run(client, code)["value"] == ["1.10", "2026-01-02", [3], None]
@@ -96,7 +110,8 @@ def test_values_that_json_lacks_arrive_as_in_the_text_for_a_model(client: Client
 def test_a_value_that_json_makes_much_larger_is_left_out(value: Any) -> None:
     result = ExecutionResult(status="completed", execution_id="e", value=value, stdout="printed")
     answer = result_as_json(result)
-    assert (answer["status"], answer["value"], answer["text"]) == ("limit", None, "null")
+    assert (answer["status"], answer["value"]) == ("limit", None)
+    assert answer["text"].startswith("Stopped by a limit: ResultLimit: the result has ")
     assert answer["error"]["type"] == "ResultLimit"
     assert "characters as JSON; at most 67,108,864" in answer["error"]["message"]
     assert answer["stdout"] == "printed"

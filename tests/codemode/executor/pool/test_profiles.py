@@ -76,6 +76,21 @@ def test_profile_is_chosen_by_threads_and_by_the_clients_configuration(
         assert "pandas" not in codemode.execute(LOADED, profile="default")
 
 
+def test_failure_inside_a_package_shows_the_codes_own_lines_only(
+    executor: ExecutorProcess,
+) -> None:
+    code = "import pandas\ndef f(frame):\n    return frame['nope']\nf(pandas.DataFrame())"
+    with Codemode.from_client_config(ClientConfig(executor_url=executor.url)) as codemode:
+        error = codemode.run(code, profile="data").error
+    assert error is not None
+    assert (error.type, error.line, error.source_line) == (
+        "KeyError",
+        3,
+        "    return frame['nope']",
+    )
+    assert error.traceback.count('File "') == error.traceback.count('File "<code>"') == 2
+
+
 async def test_unknown_profile_is_refused_with_those_that_are_offered() -> None:
     async with serving() as (codemode, _):
         with pytest.raises(

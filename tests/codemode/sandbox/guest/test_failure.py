@@ -71,6 +71,12 @@ def test_traceback_shows_the_codes_own_lines_only(forker: Forker) -> None:
     assert traceback.rstrip().splitlines()[-1].startswith("json.decoder.JSONDecodeError: ")
 
 
+def test_failed_import_shows_no_path_of_this_machine(forker: Forker) -> None:
+    outcome = run(forker, "try:\n    from json import nope\nexcept ImportError as e:\n    raise e")
+    assert outcome.message == "cannot import name 'nope' from 'json'"
+    assert outcome.traceback.count("/") == 0
+
+
 def test_traceback_has_causes_contexts_notes_and_groups(forker: Forker) -> None:
     code = (
         "def fail():\n"

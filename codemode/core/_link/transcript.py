@@ -194,7 +194,7 @@ class Transcript:
 
 def _hints_of(last: pb.Completed | pb.Failed | None) -> tuple[str, ...]:
     hints = () if last is None else islice(last.hints, MAX_HINTS)
-    return tuple(cut(hint, MAX_HINT_CHARACTERS) for hint in hints)
+    return tuple(hint[:MAX_HINT_CHARACTERS] for hint in hints)
 
 
 def _usage_of(last: pb.Completed | pb.Failed | None) -> Usage:

@@ -59,7 +59,7 @@ def progress_of(frame: ReceivedFrame) -> pb.ExecutorMessage:
 
 def hint_of(frame: ReceivedFrame) -> str:
     """Return a hint for the model."""
-    return cut(frame.body.decode("utf-8", "replace"), MAX_HINT_CHARACTERS)
+    return frame.body.decode("utf-8", "replace")[:MAX_HINT_CHARACTERS]
 
 
 def failed_of(frame: ReceivedFrame, usage: pb.Usage, hints: list[str]) -> pb.ExecutorMessage:

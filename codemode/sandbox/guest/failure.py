@@ -20,7 +20,6 @@ _RUNTIME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__fil
 _NOT_THE_CODES = (_STANDARD_LIBRARY, _RUNTIME, "<frozen ")
 _OF_PACKAGES = ("/site-packages/", "/dist-packages/")
 
-
 Failure = tuple[str, str, str, str]
 """Type, message, line ("" when unknown) and traceback."""
 

@@ -32,7 +32,7 @@ def test_hints_are_few_and_short(half: Half, kind: str) -> None:
         if kind == "completed"
         else pb.ExecutorMessage(failed=failed)
     )
-    assert ended_by(half, message).hints == ("x" * 1_000 + "...",) * 20
+    assert ended_by(half, message).hints == ("x" * 1_000,) * 20
 
 
 def test_an_executor_without_hints_gives_none(half: Half) -> None:

@@ -246,7 +246,7 @@ async def test_hints_are_few_and_short(puppet: Puppet) -> None:
     hints = pack(Frame.HINT, RUN, 0, b"\xff" * 2_000) * 1_000
     hearer, _ = await serve(puppet, TAKEN + hints + COMPLETED)
     kept = hearer.messages[-1].completed.hints
-    assert list(kept) == ["\N{REPLACEMENT CHARACTER}" * 1_000 + "..."] * 20
+    assert list(kept) == ["\N{REPLACEMENT CHARACTER}" * 1_000] * 20
 
 
 @pytest.mark.parametrize(

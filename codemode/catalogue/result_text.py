@@ -107,8 +107,6 @@ def render_outcome(outcome: Outcome, max_chars: int) -> str:
         sections = _of_completed(outcome, max_chars)
     else:
         sections = _of_failed(outcome)
-    if len(sections) == 1 and not sections[0].heading:
-        return sections[0].render(max_chars)
     fixed = sum(len(one.heading) for one in sections) + 2 * (len(sections) - 1)
     shares = fair_shares([one.need for one in sections], max_chars - fixed)
     text = "\n\n".join(

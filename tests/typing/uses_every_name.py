@@ -227,6 +227,8 @@ def told_by_class(event: Event) -> str:
 def outcome(result: ExecutionResult) -> str:
     assert_type(result.value, Any)
     assert_type(result.stdout, str)
+    assert_type(result.hints, tuple[str, ...])
+    assert_type(result.for_model(max_chars=500), str)
     assert_type(result.error, ExecutionFailure | None)
     assert_type(result.tool_calls, tuple[ToolCallRecord, ...])
     assert_type(result.usage, Usage)

@@ -55,7 +55,7 @@ def strip(error: BaseException) -> None:
             continue
         seen.add(id(one))
         one.__traceback__ = _own_frames(one.__traceback__)
-        if type(one) in (ImportError, ModuleNotFoundError):
+        if type(one) in (ImportError, ModuleNotFoundError) and isinstance(one, ImportError):
             _hide_path(one)
         waiting += (one.__cause__, one.__context__)
         if isinstance(one, BaseExceptionGroup):

@@ -41,8 +41,8 @@ def failed(
 
 
 def call(outcome: Any, name: str = "orders.get", **fields: Any) -> ToolCallRecord:
-    fields = {"call_id": 1, "arguments": {"order_id": 1}} | fields
-    return ToolCallRecord(name=name, outcome=outcome, **fields)
+    given: dict[str, Any] = {"call_id": 1, "arguments": {"order_id": 1}} | fields
+    return ToolCallRecord(name=name, outcome=outcome, **given)
 
 
 @pytest.mark.parametrize(
@@ -201,11 +201,14 @@ LARGE = [
         stderr="e" * 1_000_000,
         hints=("h" * 1_000,) * 20,
     ),
+    failed(type="T" * 1_000, message="m" * 64_000, line=9, source_line="s" * 500),
 ]
 
 
 @pytest.mark.parametrize("max_chars", [100, 500, 2_000, 20_000])
-@pytest.mark.parametrize("result", LARGE, ids=["str", "list", "output", "all", "failure"])
+@pytest.mark.parametrize(
+    "result", LARGE, ids=["str", "list", "output", "all", "failure", "failure alone"]
+)
 def test_the_whole_text_has_one_budget(result: ExecutionResult, max_chars: int) -> None:
     assert 0.75 * max_chars < len(result.for_model(max_chars)) <= max_chars
 

@@ -88,7 +88,7 @@ async def test_hints_of_a_run_are_in_its_result_events_and_text(codemode: Codemo
         "mail.send(...) on line 1 was called but never awaited, so it has not run; "
         "write await mail.send(...)"
     )
-    code = "mail.send('ann')\n'sent'"
+    code = "mail = mail.send('ann')\n'sent'"
     *_, last = [event async for event in codemode.stream(code)]
     assert isinstance(last, ExecutionCompleted)
     assert last.result.hints == (hint,)

@@ -6,7 +6,7 @@ from asyncio import CancelledError
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import CoroutineType
-from typing import Any
+from typing import Any, cast
 
 from codemode.errors.base import ValueEncodingError
 from codemode.sandbox.guest.coding import dump, load
@@ -64,9 +64,10 @@ class Caller:
         self, spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> CoroutineType[Any, Any, Any]:
         """Return the coroutine that calls the tool and returns its value. It raises ToolError."""
-        coroutine = self._call_async(self.unfinished.make(spec.name), spec, args, kwargs)
+        number = self.unfinished.make(spec.name)
+        coroutine: Any = self._call_async(number, spec, args, kwargs)
         coroutine.__name__ = coroutine.__qualname__ = spec.name
-        return coroutine
+        return cast("CoroutineType[Any, Any, Any]", coroutine)
 
     async def _call_async(
         self, number: int, spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -191,17 +191,17 @@ CUT_OFF = "was still running when the code ended, and was cancelled; wait for it
 @pytest.mark.parametrize(
     "code, hints",
     [
-        ("rate('A')\n1", [f"rate(...) on line 2 {NEVER_AWAITED} rate(...)"]),
+        ("f = rate\nf('A')\n1", [f"rate(...) on line 3 {NEVER_AWAITED} rate(...)"]),
         ("x = {'a': [rate('A')]}\n1", [f"rate(...) on line 2 {NEVER_AWAITED} rate(...)"]),
-        ("def f():\n    rate('A')\nf()\n1", [f"rate(...) on line 3 {NEVER_AWAITED} rate(...)"]),
+        ("def f():\n    x = rate('A')\nf()\n1", [f"rate(...) on line 3 {NEVER_AWAITED} rate(...)"]),
         ("tools['rate'].run('A')\n1", [f"rate(...) on line 2 {NEVER_AWAITED} rate(...)"]),
         (
-            "[rate('A') for _ in range(3)]\nrate('B')\n1",
+            "x = [rate('A') for _ in range(3)]\ny = rate('B')\n1",
             [f"rate(...) on lines 2, 3 {FOUR_TIMES} rate(...)"],
         ),
         (
-            "def f():\n    async def main(): pass\n    main()\nf()\n1",
-            [f"main(...) on line 4 {NEVER_AWAITED} main(...)"],
+            "def f():\n    async def main(): pass\n    x = main()\nf()\n1",
+            [f"main(...) on line 5 {NEVER_AWAITED} main(...)"],
         ),
         (
             "async def main(): pass\nkept = [main()]\n1",
@@ -225,9 +225,9 @@ def test_call_that_nobody_awaited_is_a_hint(forker: Forker, code: str, hints: li
 def test_call_that_nobody_awaited_is_a_hint_on_a_failure_that_does_not_name_it(
     forker: Forker,
 ) -> None:
-    outcome = run(forker, "rate('A')\n1/0")
+    outcome = run(forker, "x = rate('A')\n1/0")
     assert outcome.hints == [f"rate(...) on line 2 {NEVER_AWAITED} rate(...)"]
-    outcome = run(forker, "rate('A')")
+    outcome = run(forker, "f = rate\nf('A')")
     assert (outcome.type, outcome.hints) == ("ResultNotAwaited", [])
 
 
@@ -254,12 +254,12 @@ def test_hints_are_of_their_own_run(forker: Forker) -> None:
 def test_hints_are_few_and_short(forker: Forker) -> None:
     code = (
         "for n in range(50): exec(f\"async def f{n}{'x' * 3000}(): pass\\nx{n} = f{n}{'x' * 3000}()\")\n"
-        "for n in range(20_000): rate('A')\n1"
+        "f = rate\nfor n in range(20_000): f('A')\n1"
     )
     outcome = run(forker, code)
     assert len(outcome.hints) == 20
     assert max(map(len, outcome.hints)) < 1_000
-    assert "rate(...) on line 3 was called 10000 times" in outcome.hints[0]
+    assert "rate(...) on line 4 was called 10000 times" in outcome.hints[0]
 
 
 def test_tool_of_a_task_is_a_coroutine_function(forker: Forker) -> None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
+from itertools import islice
 from types import ModuleType
 from typing import Any
 
-__all__ = ["expose"]
+__all__ = ["INSTALLED", "expose"]
+
+INSTALLED: list[str] = []
+"""The importable packages beside the standard library, in alphabetical order."""
+
+_MOST_LISTED = 1_000
 
 
 def expose(packages: Mapping[str, Any]) -> None:
@@ -16,6 +23,16 @@ def expose(packages: Mapping[str, Any]) -> None:
     sys.path += packages["folders"]
     if packages["names"]:
         sys.meta_path.append(_NamedPackages(packages["names"], packages["sites"]))
+    found = set(packages["names"])
+    for folder in packages["folders"]:
+        found |= _modules_in(folder)
+    INSTALLED[:] = sorted(name for name in found if name.isidentifier() and name[0] != "_")
+
+
+def _modules_in(folder: str) -> set[str]:
+    """Return the names of the packages and modules in a folder like site-packages."""
+    names = (one.name for one in islice(os.scandir(folder), _MOST_LISTED))
+    return {name.partition(".")[0] for name in names if not name.endswith("-info")}
 
 
 class _NamedPackages:

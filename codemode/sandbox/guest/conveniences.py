@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
+from types import FunctionType
 from typing import Any, NoReturn
 
-from codemode.sandbox.guest.tools.toolbox import Tool, Tools
+from codemode.sandbox.guest.tools.toolbox import Namespace, Tool, Tools
 
 __all__ = ["Help", "leave"]
 
@@ -18,25 +18,35 @@ class Help:
         self._tools = tools
 
     def __call__(self, thing: Any = None) -> None:
-        tool = self._tool(thing)
-        if thing is None:
-            text = f"help(x) explains x. The tools of this run:\n{self._tools!r}"
-        elif tool is not None:
-            text = str(tool)
-        else:
-            # Imported here: pydoc is large and rarely needed.
-            import pydoc
-
-            pydoc.Helper(output=sys.stdout)(thing)
+        text = self._text(thing)
+        if text is not None:
+            sys.stdout.write(text + "\n")
             return
-        sys.stdout.write(text + "\n")
+        # Imported here: pydoc is large and rarely needed.
+        import pydoc
 
-    def _tool(self, thing: Any) -> Tool | None:
-        if isinstance(thing, Tool):
-            return thing
-        if inspect.isfunction(thing) and thing.__module__ == "tools":
-            thing = thing.__qualname__
-        return self._tools[thing] if isinstance(thing, str) and thing in self._tools else None
+        pydoc.Helper(output=sys.stdout)(thing)
+
+    def _text(self, thing: Any) -> str | None:
+        """Return the description of a tool, a namespace or ``tools``; None for other things."""
+        kind = type(thing)
+        if thing is None or kind is Tools:
+            return self._tools.explain()
+        if kind is Tool:
+            return str(thing)
+        if kind is Namespace:
+            return self._tools.explain(thing.__name__)
+        if kind is FunctionType and thing.__module__ == "tools":
+            return self._tools.explain(thing.__qualname__)
+        if kind is not str:
+            return None
+        name = thing.strip()
+        if name == "tools":
+            return self._tools.explain()
+        text = self._tools.explain(name)
+        if text is None and name.replace(".", "").isidentifier() and not _known_to_python(name):
+            return self._tools.unknown(name)
+        return text
 
     def __repr__(self) -> str:
         return "help(x) explains x; help() lists the tools"
@@ -45,3 +55,15 @@ class Help:
 def leave(code: Any = None) -> NoReturn:
     """Raise SystemExit, as ``exit`` and ``quit`` do."""
     raise SystemExit(code)
+
+
+def _known_to_python(name: str) -> bool:
+    """Return whether pydoc explains this name: a builtin, a keyword, a topic or a module."""
+    import pydoc
+
+    first = name.partition(".")[0]
+    if name in pydoc.Helper.keywords or name in pydoc.Helper.topics:
+        return True
+    if first in sys.stdlib_module_names or first in sys.modules:
+        return True
+    return pydoc.locate(name) is not None

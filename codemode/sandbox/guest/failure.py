@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import TracebackType
 
-__all__ = ["MEMORY_MESSAGE", "Failure", "ResultError", "describe", "near_note", "strip"]
+__all__ = ["MEMORY_MESSAGE", "Failure", "ResultError", "describe", "strip"]
 
-MEMORY_MESSAGE = "the code needed more memory than its limit"
+_NO_MEMORY = "the code needed more memory than its limit"
+_LESS = "work on less data at a time"
+MEMORY_MESSAGE = f"{_NO_MEMORY}: {_LESS}"
 
 FRAMES_KEPT = 100
 TEXT_CHARACTERS = 16 * 1024
@@ -19,6 +22,9 @@ _STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
 _RUNTIME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
 _NOT_THE_CODES = (_STANDARD_LIBRARY, _RUNTIME, "<frozen ")
 _OF_PACKAGES = ("/site-packages/", "/dist-packages/")
+
+_SUGGESTED = (AttributeError, ImportError, NameError)
+_QUOTED = re.compile(r"'(\w{1,100})'")
 
 Failure = tuple[str, str, str, str]
 """Type, message, line ("" when unknown) and traceback."""
@@ -32,8 +38,11 @@ class ResultError(Exception):
         self.type = type
 
 
-def describe(error: BaseException, filename: str) -> Failure:
-    """Return the report of an exception that ended the code in ``filename``."""
+def describe(error: BaseException, filename: str, advice: str = "") -> Failure:
+    """Return the report of an exception that ended the code in ``filename``.
+
+    ``advice`` says what to write instead, and ends the message.
+    """
     if isinstance(error, ResultError):
         return error.type, _cut(str(error)), "", ""
     if isinstance(error, MemoryError):
@@ -42,7 +51,12 @@ def describe(error: BaseException, filename: str) -> Failure:
     strip(error)
     line = _line(error, filename)
     text = "" if isinstance(error, SystemExit) else _traceback_text(error)
-    return _type(error), _cut(_message(error)), str(line) if line else "", _cut(text)
+    message = _message(error)
+    if type(error) in _SUGGESTED:
+        message += _suggestion(message, text, advice)
+    if advice:
+        message = f"{message}\n{advice}"
+    return _type(error), _cut(message), str(line) if line else "", _cut(text)
 
 
 def strip(error: BaseException) -> None:
@@ -60,14 +74,6 @@ def strip(error: BaseException) -> None:
         waiting += (one.__cause__, one.__context__)
         if isinstance(one, BaseExceptionGroup):
             waiting += one.exceptions
-
-
-def near_note(error: BaseException, near: Callable[[str], Iterable[str]]) -> None:
-    """Add a note to a NameError that lists the tools with similar names."""
-    if isinstance(error, NameError) and isinstance(error.name, str):
-        signatures = list(near(error.name))
-        if signatures:
-            error.add_note("Did you mean this tool: " + "; ".join(signatures))
 
 
 def _own_frames(first: TracebackType | None) -> TracebackType | None:
@@ -126,11 +132,23 @@ def _message(error: BaseException) -> str:
         )
     if isinstance(error, MemoryError):
         text = _safe(str, error)
-        return f"{MEMORY_MESSAGE}: {text}" if text else MEMORY_MESSAGE
-    text = error.msg if isinstance(error, SyntaxError) and error.msg else _safe(str, error)
-    if isinstance(error, NameError):
-        text = "\n".join([text, *getattr(error, "__notes__", ())])
-    return text
+        return f"{_NO_MEMORY} ({text}): {_LESS}" if text else MEMORY_MESSAGE
+    return error.msg if isinstance(error, SyntaxError) and error.msg else _safe(str, error)
+
+
+def _suggestion(message: str, text: str, advice: str) -> str:
+    """Return Python's own suggestion of a name, which only the traceback shows.
+
+    It is left out where ``advice`` names the same, or how to import the name.
+    """
+    _, found, after = text.rpartition(f": {message}. Did you ")
+    if not found:
+        return ""
+    suggestion = "Did you " + after.partition("\n")[0]
+    name = _QUOTED.search(suggestion)
+    if advice and (name is None or re.search(rf"\b{re.escape(name[1])}\b", advice)):
+        return ""
+    return f". {suggestion}"
 
 
 def _safe(show: Callable[[object], str], thing: object) -> str:

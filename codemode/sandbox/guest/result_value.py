@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from types import CoroutineType
+from types import CoroutineType, FunctionType
 from typing import Any
 
 from codemode.errors.base import ValueEncodingError
@@ -22,6 +22,8 @@ def encode_result(value: Any, max_bytes: int) -> bytes:
     try:
         return dump(value, max_bytes=max_bytes, path="result")
     except ValueEncodingError as error:
+        if type(value) is FunctionType:
+            raise ResultError("ResultNotSerialisable", _uncalled(value)) from None
         for step, one in _members(value):
             _refuse_awaitable(one, f"result[{step!r}]")
         raise _problem(value, error, max_bytes) from None
@@ -37,6 +39,14 @@ def _problem(value: Any, error: ValueEncodingError, max_bytes: int) -> ResultErr
         f"the result is larger than {max_bytes} bytes: return less of it, "
         "such as a count, a summary or the first rows",
     )
+
+
+def _uncalled(function: FunctionType) -> str:
+    tool = function.__module__ == "tools"
+    name = function.__qualname__ if tool else function.__name__
+    arguments = "..." if tool or function.__code__.co_argcount else ""
+    kept = "await " * bool(function.__code__.co_flags & inspect.CO_COROUTINE)
+    return f"the result is the function {name}: call it, as in {kept}{name}({arguments})"
 
 
 def _refuse_awaitable(value: Any, where: str) -> None:

@@ -20,9 +20,10 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, NoReturn
 
+from codemode.sandbox.guest.advice.advisor import Advisor
 from codemode.sandbox.guest.coding import dump, load
 from codemode.sandbox.guest.conveniences import Help, leave
-from codemode.sandbox.guest.failure import MEMORY_MESSAGE, describe, near_note, strip
+from codemode.sandbox.guest.failure import MEMORY_MESSAGE, describe, strip
 from codemode.sandbox.guest.frame_socket import FrameSocket
 from codemode.sandbox.guest.output import Output
 from codemode.sandbox.guest.program import Program, filename_of
@@ -141,6 +142,7 @@ class Guest:
         )
         self._caller.set_max_bytes(limits["value_bytes"])
         self._tools = Tools((ToolSpec(**tool) for tool in opened["tools"]), self._caller)
+        self._advisor = Advisor(self._tools)
         names = self._tools.functions()
         names |= {"tools": self._tools, "progress": self._progress.report}
         fallback: dict[str, Any] = {error.__name__: error for error in TOOL_ERRORS}
@@ -202,8 +204,7 @@ class Guest:
         return frame
 
     def _failed(self, run: int, error: BaseException, filename: str) -> bytes:
-        near_note(error, self._tools.near)
-        failure = describe(error, filename)
+        failure = describe(error, filename, self._advisor.advise(error))
         _, message, *_ = failure
         report = pack(Frame.FAILED, run, 0, pack_texts(*failure))
         return b"".join((*self._hints(run, message), report))
@@ -228,6 +229,7 @@ class Guest:
         error = args.exc_value
         if error is None or isinstance(error, SystemExit):
             return
+        self._advisor.advise(error)
         strip(error)
         name = args.thread.name if args.thread else "?"
         sys.stderr.write(f"Exception in thread {name}:\n")

@@ -26,7 +26,9 @@ class ToolSpec:
     """A tool as the host announced it.
 
     ``positional`` names the parameters that may be given by position, in order.
-    The host refuses every call of a ``hidden`` tool.
+    The host refuses every call of a ``hidden`` tool. ``help`` shows the
+    ``notes`` on arguments, the ``records`` that it takes and returns, and its
+    ``marks``, such as the permission that it needs.
     """
 
     name: str
@@ -35,6 +37,9 @@ class ToolSpec:
     description: str = ""
     asynchronous: bool = False
     hidden: bool = False
+    notes: Sequence[str] = ()
+    records: Sequence[str] = ()
+    marks: Sequence[str] = ()
 
 
 class Caller:
@@ -142,8 +147,11 @@ def _by_name(spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> d
     """Return all arguments by name, bound as a function of this signature would bind them."""
     names = spec.positional
     if len(args) > len(names):
-        takes = f"{len(names)} positional argument{'s' * (len(names) != 1)}"
-        raise _wrong(spec, f"{spec.name}() takes at most {takes} but {len(args)} were given")
+        takes = (
+            f"at most {len(names)} argument{'s' * (len(names) > 1)}" if names else "no arguments"
+        )
+        given = f"{len(args)} {'were' if len(args) > 1 else 'was'} given"
+        raise _wrong(spec, f"{spec.name}() takes {takes} by position, but {given}")
     arguments = dict(zip(names, args, strict=False))
     for name in arguments.keys() & kwargs.keys():
         raise _wrong(spec, f"{spec.name}() got multiple values for argument {name!r}")

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
+from codemode.sandbox.guest.advice.near import near_names
 from codemode.sandbox.guest.tools.calling import Caller, ToolSpec
+from codemode.sandbox.guest.tools.descriptions import (
+    explain_group,
+    explain_tool,
+    explain_tools,
+    how_to_call,
+    no_such_tool,
+)
 from codemode.sandbox.guest.tools.signatures import signature_of
 from codemode.sandbox.guest.tools.tool_errors import ToolError, UnknownToolError
 
-__all__ = ["Namespace", "Tool", "Tools", "function_of", "near_names"]
+__all__ = ["Namespace", "Tool", "Tools", "function_of"]
 
 _HIDDEN = "Not permitted for this caller."
 
@@ -36,8 +42,7 @@ class Tool:
         return self.run(*args, **kwargs)
 
     def __str__(self) -> str:
-        head = f"{'await ' * self.asynchronous}{self.signature}"
-        return f"{head}\n{inspect.cleandoc(self.description)}".rstrip()
+        return explain_tool(self.__dict__["spec"])
 
     def __repr__(self) -> str:
         summary = self.description.strip().partition("\n")[0]
@@ -49,20 +54,22 @@ class Tool:
 class Namespace:
     """The tools that share the first part of a dotted name: ``orders`` of ``orders.get``."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, tools: Tools) -> None:
         self.__dict__["__name__"] = name
+        self.__dict__["__tools__"] = tools
+
+    # ``orders["get"]`` works; without this line, a loop over ``orders`` would try numbers.
+    __iter__: ClassVar[None] = None
 
     def __getattr__(self, attribute: str) -> Any:
-        members = self._members()
-        name = self.__dict__["__name__"]
         if attribute.startswith("__"):
             raise AttributeError(attribute)
-        near = get_close_matches(attribute, members, 3) or members
-        raise AttributeError(
-            f"there is no tool {name}.{attribute}; similar tools: "
-            + ", ".join(f"{name}.{member}" for member in near),
-            name=attribute,
-        )
+        raise AttributeError(self._unknown(attribute), name=attribute)
+
+    def __getitem__(self, member: str) -> Any:
+        if isinstance(member, str) and member in self._members():
+            return self.__dict__[member]
+        raise UnknownToolError(self._unknown(str(member)), kind="unknown_tool")
 
     def __repr__(self) -> str:
         return f"<tools {self.__dict__['__name__']}: {', '.join(self._members())}>"
@@ -70,11 +77,15 @@ class Namespace:
     def __dir__(self) -> list[str]:
         return self._members()
 
+    def _unknown(self, member: str) -> str:
+        tools: Tools = self.__dict__["__tools__"]
+        return tools.unknown(f"{self.__dict__['__name__']}.{member}")
+
     def _members(self) -> list[str]:
         return [
             name
             for name, member in self.__dict__.items()
-            if name != "__name__" and not getattr(member, "hidden", False)
+            if not name.startswith("__") and not getattr(member, "hidden", False)
         ]
 
 
@@ -84,7 +95,8 @@ class Tools:
     def __init__(self, specs: Iterable[ToolSpec], caller: Caller) -> None:
         announced = list(specs)
         self._specs = {spec.name: spec for spec in announced if not spec.hidden}
-        self._functions = {spec.name: function_of(spec, caller) for spec in announced}
+        self.by_name = {spec.name: function_of(spec, caller) for spec in announced}
+        self.top: dict[str, Any] = self._tree()
 
     def names(self) -> list[str]:
         """Return the names of all tools."""
@@ -102,29 +114,61 @@ class Tools:
 
     def functions(self) -> dict[str, Any]:
         """Return the functions and namespaces that the code finds under plain names."""
+        return dict(self.top)
+
+    def near(self, name: str, *, cutoff: float = 0.6) -> list[ToolSpec]:
+        """Return the tools with similar names, best first."""
+        return [self._specs[near] for near in near_names(name, self._specs, cutoff=cutoff)]
+
+    def unknown(self, name: str) -> str:
+        """Return the message for a name that no tool has."""
+        return no_such_tool(name, self._specs)
+
+    def how_to_call(self) -> str:
+        """Return how a tool is called."""
+        return how_to_call(self._specs)
+
+    def spec_of(self, name: str) -> ToolSpec | None:
+        """Return what is known of a tool that the code may see."""
+        return self._specs.get(name)
+
+    def explain(self, name: str = "") -> str | None:
+        """Return what ``help`` says about a tool or a namespace; without a name, about all."""
+        if not name:
+            return explain_tools(list(self._specs.values()))
+        if name in self.by_name:
+            return str(self[name])
+        group = [spec for spec in self._specs.values() if spec.name.startswith(f"{name}.")]
+        return explain_group(name, group) if group else None
+
+    def _tree(self) -> dict[str, Any]:
         names: dict[str, Any] = {}
-        for dotted, function in self._functions.items():
+        for dotted, function in self.by_name.items():
             *path, last = dotted.split(".")
             members = names
             walked = []
             for step in path:
                 walked.append(step)
-                members = members.setdefault(step, Namespace(".".join(walked))).__dict__
+                members = members.setdefault(step, Namespace(".".join(walked), self)).__dict__
             members[last] = function
         return names
 
-    def near(self, name: str) -> list[str]:
-        """Return the signatures of the tools with similar names."""
-        return [self._specs[near].signature for near in near_names(name, self._specs)]
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or "top" not in self.__dict__:
+            raise AttributeError(name)
+        if name in self.top:
+            return self.top[name]
+        raise AttributeError(self.unknown(name), name=name)
 
     def __getitem__(self, name: str) -> Tool:
         spec = self._specs.get(name)
-        if spec is None and name in self._functions:
+        if spec is None and name in self.by_name:
             spec = ToolSpec(name=name, signature=f"{name}(...)", description=_HIDDEN)
         if spec is None:
-            raise UnknownToolError(_unknown(name, self), tool=str(name), kind="unknown_tool")
+            raise UnknownToolError(self.unknown(str(name)), tool=str(name), kind="unknown_tool")
         tool = Tool(spec.name, spec.signature, spec.description, spec.asynchronous)
-        tool.__dict__["run"] = self._functions[name]
+        tool.__dict__["run"] = self.by_name[name]
+        tool.__dict__["spec"] = spec
         return tool
 
     def __iter__(self) -> Iterator[str]:
@@ -162,25 +206,6 @@ def function_of(spec: ToolSpec, caller: Caller) -> Callable[..., Any]:
     # Parsed only on demand: inspect calls a callable `__signature__`.
     function.__signature__ = partial(signature_of, spec.signature or "(*args, **kwargs)")
     return cast(Callable[..., Any], function)
-
-
-def near_names(name: str, names: Iterable[str]) -> list[str]:
-    """Return up to three names that are similar to this one, best first."""
-    known = list(names)
-    folded = {other.lower().replace(".", "_"): other for other in known}
-    wanted = name.lower().replace(".", "_")
-    near = [folded[match] for match in get_close_matches(wanted, folded, 3)]
-    same_end = [other for other in known if other.rpartition(".")[2] == name]
-    return list(dict.fromkeys([*same_end, *near]))[:3]
-
-
-def _unknown(name: object, tools: Tools) -> str:
-    near = tools.near(name) if isinstance(name, str) else []
-    if near:
-        return f"there is no tool {name!r}. Did you mean: " + "; ".join(near) + "?"
-    names = tools.names()
-    known = ", ".join(names[:20]) + (", …" if len(names) > 20 else "") if names else "none"
-    return f"there is no tool {name!r}; the tools of this run: {known}"
 
 
 def _words(text: str) -> list[str]:

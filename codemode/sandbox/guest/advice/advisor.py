@@ -1,0 +1,129 @@
+"""Advice on exceptions: what to write instead, where the repair is certain."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from itertools import islice
+from types import MappingProxyType
+from typing import Any, Final
+
+from codemode.sandbox.guest.advice import (
+    asynchronous,
+    conversions,
+    names,
+    operations,
+    records,
+    surroundings,
+)
+from codemode.sandbox.guest.advice.scene import Scene, name_of_type
+from codemode.sandbox.guest.advice.texts import said
+from codemode.sandbox.guest.tools.toolbox import Tools
+
+__all__ = ["Advisor"]
+
+Rule = Callable[[Any, Scene, Tools], str]
+
+_EXCEPTIONS_VISITED = 20
+_ADVICE_CHARACTERS = 1_000
+_SHOWN_OF_GROUP = 3
+
+# By exact type: the code's own exceptions are never asked anything.
+_RULES: Final = MappingProxyType[type[BaseException], tuple[Rule, ...]](
+    {
+        AttributeError: (
+            asynchronous.attribute,
+            names.hidden,
+            records.attribute,
+            names.attribute,
+            operations.method,
+        ),
+        ImportError: (surroundings.memory,),
+        IndexError: (operations.index,),
+        KeyError: (records.key,),
+        ModuleNotFoundError: (names.module,),
+        NameError: (names.name,),
+        RuntimeError: (asynchronous.loop, surroundings.threads, operations.runtime),
+        StopIteration: (operations.nothing_left,),
+        TypeError: (
+            asynchronous.not_coroutine,
+            asynchronous.unawaited,
+            asynchronous.not_awaitable,
+            names.called,
+            records.operand,
+            operations.types,
+            conversions.types,
+        ),
+        UnboundLocalError: (names.unbound,),
+        ValueError: (asynchronous.not_coroutine, operations.values, conversions.values),
+    }
+)
+
+
+class Advisor:
+    """A finder of repairs, for exceptions that ended the code or one of its threads."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    def advise(self, error: BaseException) -> str:
+        """Return the repair and add it to the exception as a note; "" where none is certain.
+
+        Each exception in a group gets a note of its own, and the first ones are
+        named in the text. Called before frames are removed from the traceback.
+        """
+        found = _exceptions(error)
+        if found[0] is error:
+            return self._note(error)
+        lines = []
+        for one in found:
+            advice = self._note(one)
+            if len(lines) < _SHOWN_OF_GROUP:
+                text = f"{name_of_type(one)}: {_said(one)}"
+                lines.append(f"{text}\n{advice}" if advice else text)
+        return "\n".join(lines)
+
+    def _note(self, error: BaseException) -> str:
+        try:
+            advice = self._advice(error)[:_ADVICE_CHARACTERS]
+            if advice:
+                error.add_note(advice)
+        except Exception:  # noqa: BLE001  # such as lack of memory: the report goes on without it
+            return ""
+        return advice
+
+    def _advice(self, error: BaseException) -> str:
+        if isinstance(error, SyntaxError):
+            own = type(error.filename) is str and error.filename.startswith("<code")
+            return names.syntax(error) if own else ""
+        scene = Scene.of(error)
+        if scene is None or isinstance(scene.node, ast.Raise):
+            return ""
+        rules = _RULES.get(type(error))
+        if rules is None:
+            rules = (conversions.library, surroundings.system)
+        for rule in rules:
+            advice = rule(error, scene, self._tools)
+            if advice:
+                return advice
+        return ""
+
+
+def _said(error: BaseException) -> str:
+    text = said(error)
+    return repr(text) if type(error) is KeyError else text
+
+
+def _exceptions(error: BaseException) -> list[BaseException]:
+    """Return an exception, or those in its groups, at most 20."""
+    waiting = [error]
+    found: list[BaseException] = []
+    for _ in range(_EXCEPTIONS_VISITED):
+        if not waiting:
+            break
+        one = waiting.pop(0)
+        if type(one) in (ExceptionGroup, BaseExceptionGroup):
+            waiting += islice(one.exceptions, _EXCEPTIONS_VISITED)
+        else:
+            found.append(one)
+    return found

@@ -1,0 +1,183 @@
+"""Advice on await: calls without it, values that need none, and event loops."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from itertools import islice
+from types import CoroutineType, FunctionType
+
+from codemode.sandbox.guest.advice.near import cut_name
+from codemode.sandbox.guest.advice.scene import MISSING, Scene, with_changed
+from codemode.sandbox.guest.advice.texts import said
+from codemode.sandbox.guest.advice.wording import not_async, text_of, unawaited_call
+from codemode.sandbox.guest.tools.toolbox import Tools
+
+__all__ = ["attribute", "loop", "not_awaitable", "not_coroutine", "unawaited"]
+
+_AWAITABLES = re.compile(r"\b(coroutine|_GatheringFuture|_asyncio\.(?:Task|Future))\b")
+_NOT_AWAITABLE = re.compile(
+    r"object .{1,80} can't be used in 'await' expression$|'.{1,80}' object can't be awaited$"
+)
+_OF_ASYNCIO = ("create_task", "ensure_future", "gather", "shield", "wait", "wait_for")
+_COROUTINE_EXPECTED = (
+    "a coroutine was expected",
+    "An asyncio.Future, a coroutine or an awaitable is required",
+    "a coroutine object is required",
+)
+_NODES = 500
+
+
+def unawaited(error: TypeError, scene: Scene, tools: Tools) -> str:
+    """Return advice on a coroutine that was used as if it were a value."""
+    text = said(error)
+    if scene.function == "gather" and "unhashable type: 'list'" in text:
+        return "asyncio.gather takes the calls one by one: write await asyncio.gather(*calls)"
+    if text.startswith(_COROUTINE_EXPECTED):
+        return ""
+    if not _AWAITABLES.search(text) or _NOT_AWAITABLE.search(text):
+        return ""
+    advice = _unawaited(scene)
+    if not advice and scene.direct:
+        return "a call of an async function was not awaited: write await before it"
+    return advice
+
+
+def attribute(error: AttributeError, scene: Scene, tools: Tools) -> str:
+    """Return advice on an attribute of a coroutine."""
+    if type(error.obj) is CoroutineType:
+        return _unawaited(scene, record=error.name)
+    return ""
+
+
+def not_awaitable(error: TypeError, scene: Scene, tools: Tools) -> str:
+    """Return advice on the ``await`` of a plain value."""
+    if not _NOT_AWAITABLE.search(said(error)):
+        return ""
+    node = scene.node
+    if isinstance(node, ast.Await):
+        node = node.value
+    if isinstance(node, ast.Call):
+        return not_async(text_of(node.func, 60), node)
+    if node is None:
+        return "this value is not async: write it without await"
+    return f"{text_of(node, 60)} is a value that is there already: write it without await"
+
+
+def not_coroutine(error: Exception, scene: Scene, tools: Tools) -> str:
+    """Return advice on what was given to asyncio in place of a call of an async function."""
+    text = said(error)
+    if not text.startswith(_COROUTINE_EXPECTED) or not isinstance(scene.node, ast.Call):
+        return ""
+    for node in islice(ast.walk(scene.node), 1, _NODES):
+        value = scene.value_of(node)
+        if type(value) is FunctionType and value.__code__.co_flags & inspect.CO_COROUTINE:
+            if not isinstance(node, ast.Name | ast.Attribute) or _is_called(scene.node, node):
+                continue
+            called = with_changed(scene.node, node, ast.Call(node, [], []))
+            return f"{text_of(node, 60)} is a function: call it, as in {called}" if called else ""
+        if isinstance(node, ast.Call):
+            function = scene.value_of(node.func)
+            if type(function) is FunctionType and not (
+                function.__code__.co_flags & inspect.CO_COROUTINE
+            ):
+                return not_async(text_of(node.func, 60), node)
+    return ""
+
+
+def loop(error: RuntimeError, scene: Scene, tools: Tools) -> str:
+    """Return advice on event loops, which the code never has to start beside ``await``."""
+    text = said(error)
+    if text == "cannot reuse already awaited coroutine":
+        return "a call can be awaited once: keep its value in a variable and use that"
+    if "cannot be called from a running event loop" in text or "loop is already running" in text:
+        node = scene.node
+        inner = node.args[0] if isinstance(node, ast.Call) and node.args else None
+        call = text_of(inner) if isinstance(inner, ast.Call | ast.Name) else "main()"
+        return f"code with await outside functions runs on a loop already: write await {call}"
+    if text.startswith(("no running event loop", "There is no current event loop")):
+        return "write await outside functions, or start the loop by asyncio.run(main())"
+    return ""
+
+
+def _unawaited(scene: Scene, record: str | None = None) -> str:
+    place = scene.node
+    found = _culprit(place, scene)
+    if found is None:
+        place = scene.statement
+        found = _culprit(place, scene)
+    if found is None or place is None:
+        return ""
+    name, node = found
+    if not scene.awaits:
+        where = scene.frame.f_code.co_name
+        held = (
+            "" if isinstance(node, ast.Call) else f"{node.id} holds a call that was not awaited; "
+        )
+        if not where.isidentifier():
+            return f"{held}{name}() is async: await it before this {where}, and use its value here"
+        return (
+            f"{held}{name}() is async: write await {name}(...) here, make the function "
+            f"`async def {cut_name(where)}`, and await its calls too"
+        )
+    if isinstance(node, ast.Name):
+        return (
+            f"{node.id} is the un-awaited call of {name}(), which is async: "
+            f"write {node.id} = await {name}(...)"
+        )
+    if record is not None and isinstance(place, ast.Attribute) and place.value is node:
+        # What an async tool gives is most often a record.
+        changed = with_changed(place, place, _item_of(ast.Await(node), record))
+        if changed and name_of_tool(scene, node):
+            return f"{name}() is async and records are dicts: write {changed}"
+    return unawaited_call(name, place, node)
+
+
+def _is_called(place: ast.AST, function: ast.AST) -> bool:
+    calls = (node for node in ast.walk(place) if isinstance(node, ast.Call))
+    return any(node.func is function for node in calls)
+
+
+def _item_of(value: ast.expr, key: str) -> ast.expr:
+    return ast.Subscript(value, ast.Constant(key), ast.Load())
+
+
+def name_of_tool(scene: Scene, call: ast.Call) -> bool:
+    """Return whether the function of a call is a tool."""
+    function = scene.value_of(call.func)
+    return type(function) is FunctionType and function.__module__ == "tools"
+
+
+def _culprit(place: ast.AST | None, scene: Scene) -> tuple[str, ast.Call | ast.Name] | None:
+    """Return the un-awaited call in an expression, or the variable that holds one."""
+    if place is None:
+        return None
+    nodes = list(islice(ast.walk(place), _NODES))
+    awaited = {id(node.value) for node in nodes if isinstance(node, ast.Await)}
+    for node in nodes:
+        if id(node) in awaited:
+            continue
+        if isinstance(node, ast.Call):
+            name = _async_name(node, scene)
+            if name:
+                return name, node
+        elif isinstance(node, ast.Name):
+            value = scene.value_of(node)
+            if type(value) is CoroutineType:
+                name = value.__qualname__
+                return (cut_name(name) if type(name) is str else "?"), node
+    return None
+
+
+def _async_name(call: ast.Call, scene: Scene) -> str:
+    """Return the name of the async function that a call calls, or ""."""
+    function = call.func
+    value = scene.value_of(function)
+    if type(value) is FunctionType and value.__code__.co_flags & inspect.CO_COROUTINE:
+        return text_of(function, 60)
+    if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
+        of_asyncio = function.value.id == "asyncio" and value is not MISSING
+        if of_asyncio and function.attr in _OF_ASYNCIO:
+            return f"asyncio.{function.attr}"
+    return ""

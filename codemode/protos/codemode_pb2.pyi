@@ -110,20 +110,26 @@ class Limits(_message.Message):
     def __init__(self, max_cpu_seconds: _Optional[float] = ..., max_memory_bytes: _Optional[int] = ..., max_threads: _Optional[int] = ..., max_open_files: _Optional[int] = ..., max_disk_bytes: _Optional[int] = ..., max_output_bytes: _Optional[int] = ..., max_value_bytes: _Optional[int] = ..., max_code_bytes: _Optional[int] = ..., max_tool_calls: _Optional[int] = ..., max_tool_calls_in_flight: _Optional[int] = ...) -> None: ...
 
 class ToolSpec(_message.Message):
-    __slots__ = ("name", "signature", "positional_parameters", "description", "asynchronous", "hidden")
+    __slots__ = ("name", "signature", "positional_parameters", "description", "asynchronous", "hidden", "notes", "records", "marks")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     POSITIONAL_PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     ASYNCHRONOUS_FIELD_NUMBER: _ClassVar[int]
     HIDDEN_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    MARKS_FIELD_NUMBER: _ClassVar[int]
     name: str
     signature: str
     positional_parameters: _containers.RepeatedScalarFieldContainer[str]
     description: str
     asynchronous: bool
     hidden: bool
-    def __init__(self, name: _Optional[str] = ..., signature: _Optional[str] = ..., positional_parameters: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., asynchronous: bool = ..., hidden: bool = ...) -> None: ...
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    records: _containers.RepeatedScalarFieldContainer[str]
+    marks: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., signature: _Optional[str] = ..., positional_parameters: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., asynchronous: bool = ..., hidden: bool = ..., notes: _Optional[_Iterable[str]] = ..., records: _Optional[_Iterable[str]] = ..., marks: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Run(_message.Message):
     __slots__ = ("run_id", "code", "inputs", "execution_timeout", "execution_id")

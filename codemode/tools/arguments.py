@@ -18,7 +18,7 @@ from pydantic.errors import (
 )
 from pydantic_core import SchemaValidator
 
-from codemode._suggestions import did_you_mean
+from codemode._suggestions import near_names
 from codemode.errors.base import ToolRegistrationError
 from codemode.tools.bounds import out_of_bounds
 from codemode.tools.complaints import explain
@@ -94,6 +94,7 @@ class Arguments:
         Raises InvalidArguments, in plain words and with the signature.
         """
         problems: list[str] = []
+        meant: set[str] = set()
         checked: dict[str, Any] = {}
         for name, value in arguments.items():
             if len(problems) >= _MAX_PROBLEMS:
@@ -103,7 +104,9 @@ class Arguments:
                 parameter = self.extra
             key = self.properties.get(name, name)
             if parameter is None:
-                problems.append(self._unexpected(name))
+                near = near_names(name, self.parameters)
+                meant.update(near)
+                problems.append(_unexpected(name, near))
             elif key in checked:
                 problems.append(f"argument {name!r} is given twice, under two names")
             elif parameter.validator is None:
@@ -120,6 +123,7 @@ class Arguments:
             for name, parameter in self.parameters.items()
             if parameter.required
             and name not in arguments
+            and name not in meant
             and self.properties.get(name, name) not in arguments
         )
         if problems:
@@ -151,9 +155,6 @@ class Arguments:
         if definitions:
             schema["$defs"] = definitions
         return schema
-
-    def _unexpected(self, name: str) -> str:
-        return f"there is no argument {shorten(name)}{did_you_mean(name, self.parameters)}"
 
 
 def build_arguments(
@@ -189,6 +190,11 @@ def build_arguments(
         else:
             named[one.name] = parameter
     return Arguments(parameters=named, extra=extra, reserved=reserved, signature=signature)
+
+
+def _unexpected(name: str, near: list[str]) -> str:
+    suggestion = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"there is no argument {shorten(name)}{suggestion}"
 
 
 def json_schema_of(hint: Any) -> dict[str, Any]:

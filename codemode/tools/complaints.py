@@ -6,6 +6,7 @@ import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,25 +16,68 @@ from codemode.values.shortening import shorten
 
 __all__ = ["explain"]
 
+_DATE = 'must be a date, as in "2026-01-31"'
+_DATETIME = 'must be a datetime, as in "2026-01-31T12:00:00"'
+_TIME = 'must be a time, as in "12:00:00"'
+_TIMEDELTA = 'must be a timedelta, as in "PT2H30M"'
+_DECIMAL = "must be a number (Decimal)"
 _WORDS = {
     "bool_parsing": "must be true or false (bool)",
     "bool_type": "must be true or false (bool)",
     "bytes_type": "must be bytes",
+    "callable_type": "must be a function, which code cannot pass",
+    "date_from_datetime_inexact": "must be a date, without a time",
+    "date_from_datetime_parsing": _DATE,
+    "date_parsing": _DATE,
+    "date_type": _DATE,
+    "datetime_from_date_parsing": _DATETIME,
+    "datetime_object_invalid": _DATETIME,
+    "datetime_parsing": _DATETIME,
+    "datetime_type": _DATETIME,
+    "decimal_parsing": _DECIMAL,
+    "decimal_type": _DECIMAL,
     "dict_type": "must be a dict",
     "extra_forbidden": "is not expected",
     "float_parsing": "must be a number (float)",
     "float_type": "must be a number (float)",
     "frozen_set_type": "must be a frozenset",
     "int_from_float": "must be a whole number (int)",
+    "int_parsing_size": "has too many digits for an int",
     "int_parsing": "must be a whole number (int)",
     "int_type": "must be a whole number (int)",
     "list_type": "must be a list",
     "missing": "is missing",
     "none_required": "must be None",
+    "recursion_loop": "must not contain itself",
+    "set_item_not_hashable": "must have items that a set can hold, such as texts and numbers",
     "set_type": "must be a set",
     "string_type": "must be a string (str)",
+    "time_delta_parsing": _TIMEDELTA,
+    "time_delta_type": _TIMEDELTA,
+    "time_parsing": _TIME,
+    "time_type": _TIME,
+    "timezone_aware": "must have a time zone, as in datetime.now(timezone.utc)",
+    "timezone_naive": "must have no time zone",
     "tuple_type": "must be a tuple",
+    "uuid_parsing": "must be a UUID",
+    "uuid_type": "must be a UUID",
 }
+_REPAIRS = {
+    ("date_from_datetime_inexact", datetime): "write .date() after it",
+    ("string_type", int): "write str(...) for it",
+}
+
+_PHRASES = (
+    (re.compile(r"^Unable to extract tag using discriminator (.+)$"), r"must have the field \1"),
+    (
+        re.compile(r"^Input tag .+ found using (.+) does not match any of the expected tags: "),
+        r"must have as \1 one of ",
+    ),
+    (re.compile(r"^Input is not a valid "), "must be a "),
+    (re.compile(r"^[\w ]{1,40}? should be a valid "), "must be a valid "),
+    (re.compile(r"^[\w ]{1,40}? should "), "must "),
+    (re.compile(r" after validation, not (\S+)$"), r", not \1"),
+)
 
 # Beyond this many faults in one value, naming each would cost more than the
 # value did: a list of a million wrong items has a million faults.
@@ -55,7 +99,10 @@ def explain(name: str, value: Any, hint: Any, error: ValidationError) -> list[st
         if text not in words:
             words.append(text)
         if detail["type"] != "missing":
-            inputs[path] = f", got {shorten(detail['input'])} ({type(detail['input']).__name__})"
+            given = detail["input"]
+            repair = _REPAIRS.get((detail["type"], type(given)))
+            got = f", got {shorten(given)} ({type(given).__name__})"
+            inputs[path] = f"{got}: {repair}" if repair else got
     if len(details) > 1 and list(problems) == [name] and _is_union(hint):
         problems = {name: [f"must be {render_hint(hint)}"]}
     return [
@@ -89,7 +136,9 @@ def _path(name: str, value: Any, steps: tuple[int | str, ...]) -> str:
 def _plain(message: str) -> str:
     """Return a message from pydantic as the end of a sentence about the argument."""
     message = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    return re.sub(r"^\w+ should ", "must ", message)
+    for pattern, words in _PHRASES:
+        message = pattern.sub(words, message, count=1)
+    return message
 
 
 def _is_union(hint: Any) -> bool:

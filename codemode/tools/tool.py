@@ -43,9 +43,7 @@ class Tool:
     origin: str
     effects: Effects | None = None
     tags: tuple[str, ...] = ()
-    _schemas: dict[str, dict[str, Any]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _schemas: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def validate(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments converted to their types; raise InvalidArguments."""
@@ -67,8 +65,13 @@ class Tool:
         """A new copy of the JSON Schema of the return type, empty where there is none."""
         return self._schema("output", lambda: json_schema_of(self.returns))
 
-    def _schema(self, name: str, build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        # Built on first use: building takes long, and most schemas are never needed.
+    def once[T](self, name: str, build: Callable[[], T]) -> T:
+        """Return what ``build`` returned on its first call under this name."""
+        # Building a schema takes long, and most are never needed.
         if name not in self._schemas:
             self._schemas[name] = build()
-        return deepcopy(self._schemas[name])
+        kept: T = self._schemas[name]
+        return kept
+
+    def _schema(self, name: str, build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        return deepcopy(self.once(name, build))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from codemode._version import __version__
+from codemode.catalogue.help_text import help_texts
 from codemode.config import Limits
 from codemode.core.context import RuntimeContext, get_current_execution
 from codemode.core.hooks import ToolOutcome
@@ -137,7 +138,7 @@ class SandboxRequest:
             client_version=__version__,
             profile=self.profile,
             limits=pb.Limits(**{name: getattr(self.limits, name) or 0 for name in _LIMIT_FIELDS}),
-            tools=[_spec(tool, name in self.listed) for name, tool in self.tools.items()],
+            tools=self._specs(),
             session=self.session,
             fairness_key=self.fairness_key,
             queue_timeout=self.limits.queue_timeout or _AT_ONCE,
@@ -151,6 +152,10 @@ class SandboxRequest:
             opening.run.CopyFrom(first_run)
         return [*chunks, pb.ClientMessage(open=opening)]
 
+    def _specs(self) -> list[pb.ToolSpec]:
+        explained = len(self.tools) <= _MOST_EXPLAINED
+        return [_spec(tool, name in self.listed, explained) for name, tool in self.tools.items()]
+
     def deadline(self, run: RunRequest) -> float:
         """Return the seconds after which a run cannot be alive any more.
 
@@ -160,6 +165,8 @@ class SandboxRequest:
 
 
 _DEADLINE_SLACK = 30.0
+# Each run carries what `help` shows of its tools; of more tools it carries the signatures.
+_MOST_EXPLAINED = 64
 _AT_ONCE = 1e-3  # zero means the executor's default on the wire
 
 
@@ -200,7 +207,7 @@ def _split(data: bytes) -> tuple[list[pb.ClientMessage], bytes]:
     return [pb.ClientMessage(chunk=pb.Chunk(data=chunk)) for chunk in chunks], rest
 
 
-def _spec(tool: Tool, listed: bool) -> pb.ToolSpec:
+def _spec(tool: Tool, listed: bool, explained: bool) -> pb.ToolSpec:
     if not listed:
         return pb.ToolSpec(name=tool.name, asynchronous=tool.asynchronous, hidden=True)
     return pb.ToolSpec(
@@ -209,6 +216,7 @@ def _spec(tool: Tool, listed: bool) -> pb.ToolSpec:
         positional_parameters=tool.positional_parameters,
         description=tool.description,
         asynchronous=tool.asynchronous,
+        **(help_texts(tool) if explained else {}),
     )
 
 

@@ -30,14 +30,22 @@ def check_tools(tools: Sequence[pb.ToolSpec]) -> None:
     """
     found = f"{len(tools)} tools"
     if len(tools) <= _MOST_TOOLS:
-        parameters = sum(len(tool.positional_parameters) for tool in tools)
-        if parameters <= _MOST_PARAMETERS:
+        parts = sum(
+            len(tool.positional_parameters) + len(tool.notes) + len(tool.records) + len(tool.marks)
+            for tool in tools
+        )
+        if parts <= _MOST_PARAMETERS:
             return
-        found = f"tools with {parameters} parameters"
+        found = f"tools with {parts} parameters and notes"
     raise LimitRefusedError(
         f"the `open` has {found}; an execution takes up to {_MOST_TOOLS} tools, with "
-        f"{_MOST_PARAMETERS} parameters in all: make fewer available to it"
+        f"{_MOST_PARAMETERS} parameters and notes in all: make fewer available to it"
     )
+
+
+def _help_texts(tool: pb.ToolSpec) -> dict[str, list[str]]:
+    texts = {"notes": tool.notes, "records": tool.records, "marks": tool.marks}
+    return {name: list(lines) for name, lines in texts.items() if lines}
 
 
 async def open_sandbox(
@@ -65,6 +73,7 @@ async def open_sandbox(
                 "description": tool.description,
                 "asynchronous": tool.asynchronous,
                 "hidden": tool.hidden,
+                **_help_texts(tool),
             }
             for tool in tools
         ],

@@ -6,7 +6,7 @@ import sys
 from types import FunctionType
 from typing import Any, NoReturn
 
-from codemode.sandbox.guest.tools.toolbox import Namespace, Tool, Tools
+from codemode.sandbox.guest.tools.toolbox import Tool, Tools, group_of
 
 __all__ = ["Help", "leave"]
 
@@ -34,8 +34,8 @@ class Help:
             return self._tools.explain()
         if kind is Tool:
             return str(thing)
-        if kind is Namespace:
-            return self._tools.explain(thing.__name__)
+        if group := group_of(thing):
+            return self._tools.explain(group)
         if kind is FunctionType and thing.__module__ == "tools":
             return self._tools.explain(thing.__qualname__)
         if kind is not str:

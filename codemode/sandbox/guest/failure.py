@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import re
 import traceback
@@ -24,6 +25,7 @@ _NOT_THE_CODES = (_STANDARD_LIBRARY, _RUNTIME, "<frozen ")
 _OF_PACKAGES = ("/site-packages/", "/dist-packages/")
 
 _SUGGESTED = (AttributeError, ImportError, NameError)
+_BUILTINS = frozenset(dir(builtins))
 _QUOTED = re.compile(r"'(\w{1,100})'")
 
 Failure = tuple[str, str, str, str]
@@ -55,7 +57,7 @@ def describe(error: BaseException, filename: str, advice: str = "") -> Failure:
     if type(error) in _SUGGESTED:
         message += _suggestion(message, text, advice)
     if advice:
-        message = f"{message}\n{advice}"
+        message = f"{message}\n{advice}" if message else advice
     return _type(error), _cut(message), str(line) if line else "", _cut(text)
 
 
@@ -139,14 +141,16 @@ def _message(error: BaseException) -> str:
 def _suggestion(message: str, text: str, advice: str) -> str:
     """Return Python's own suggestion of a name, which only the traceback shows.
 
-    It is left out where ``advice`` names the same, or how to import the name.
+    With ``advice`` it is left out where it is the same, an import or a builtin.
     """
     _, found, after = text.rpartition(f": {message}. Did you ")
     if not found:
         return ""
     suggestion = "Did you " + after.partition("\n")[0]
     name = _QUOTED.search(suggestion)
-    if advice and (name is None or re.search(rf"\b{re.escape(name[1])}\b", advice)):
+    if advice and (
+        name is None or name[1] in _BUILTINS or re.search(rf"\b{re.escape(name[1])}\b", advice)
+    ):
         return ""
     return f". {suggestion}"
 

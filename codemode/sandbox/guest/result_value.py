@@ -22,7 +22,7 @@ def encode_result(value: Any, max_bytes: int) -> bytes:
     try:
         return dump(value, max_bytes=max_bytes, path="result")
     except ValueEncodingError as error:
-        if type(value) is FunctionType:
+        if type(value) is FunctionType and value.__name__ != "<lambda>":
             raise ResultError("ResultNotSerialisable", _uncalled(value)) from None
         for step, one in _members(value):
             _refuse_awaitable(one, f"result[{step!r}]")
@@ -45,7 +45,7 @@ def _uncalled(function: FunctionType) -> str:
     tool = function.__module__ == "tools"
     name = function.__qualname__ if tool else function.__name__
     arguments = "..." if tool or function.__code__.co_argcount else ""
-    kept = "await " * bool(function.__code__.co_flags & inspect.CO_COROUTINE)
+    kept = "await " * inspect.iscoroutinefunction(function)
     return f"the result is the function {name}: call it, as in {kept}{name}({arguments})"
 
 

@@ -110,7 +110,16 @@ def test_left_out_arguments_keep_the_functions_own_defaults() -> None:
         ({"pair": (1,)}, "argument 'pair[1]' is missing"),
         ({"group": 5}, "argument 'group' must be a frozenset, got 5 (int)"),
         ({"where": {"status": "lost"}}, "argument 'where.status' must be 'open' or 'closed'"),
-        ({"numbr": 1}, "there is no argument 'numbr'; did you mean 'number'?"),
+        (
+            {"day": datetime.datetime(2026, 1, 2, 3)},
+            "got datetime.datetime(2026, 1, 2, 3, 0) (datetime): write .date() after it",
+        ),
+        ({"day": "2026-01-02T03:00"}, "must be a date, without a time, got '2026-01-02T03:00'"),
+        ({"day": "soon"}, "argument 'day' must be a date, as in \"2026-01-31\", got 'soon' (str)"),
+        ({"price": "dear"}, "argument 'price' must be a number (Decimal), got 'dear' (str)"),
+        ({"key": "7"}, "argument 'key' must be a UUID, got '7' (str)"),
+        ({"name": 5}, "argument 'name' must be a string (str), got 5 (int): write str(...) for it"),
+        ({"numbr": 1}, "there is no argument 'numbr' (did you mean 'number'?). The signature"),
         ({"zzz": 1}, "there is no argument 'zzz'."),
     ],
 )
@@ -122,6 +131,19 @@ def test_wrong_arguments_are_explained_in_plain_words(arguments: dict[str, Any],
     assert text in message
     assert f"The signature is {EVERYTHING.signature}" in message
     assert "pydantic" not in message
+
+
+def test_argument_that_was_meant_is_not_called_missing() -> None:
+    def refund(order_id: int, reason: str) -> None: ...
+
+    with pytest.raises(InvalidArguments) as caught:
+        make_tool("refund", refund).validate({"orderid": 1, "reson": "late"})
+
+    assert str(caught.value) == (
+        "there is no argument 'orderid' (did you mean 'order_id'?); "
+        "there is no argument 'reson' (did you mean 'reason'?). "
+        "The signature is refund(order_id: int, reason: str) -> None"
+    )
 
 
 def test_missing_arguments_are_named() -> None:

@@ -96,7 +96,7 @@ class Advisor:
         if isinstance(error, SyntaxError):
             own = type(error.filename) is str and error.filename.startswith("<code")
             return names.syntax(error) if own else ""
-        scene = Scene.of(error)
+        scene = Scene.of(error, self._tools)
         if scene is None or isinstance(scene.node, ast.Raise):
             return ""
         rules = _RULES.get(type(error))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import re
 from itertools import islice
 from types import CoroutineType, FunctionType
@@ -11,7 +10,7 @@ from types import CoroutineType, FunctionType
 from codemode.sandbox.guest.advice.near import cut_name
 from codemode.sandbox.guest.advice.scene import MISSING, Scene, with_changed
 from codemode.sandbox.guest.advice.texts import said
-from codemode.sandbox.guest.advice.wording import not_async, text_of, unawaited_call
+from codemode.sandbox.guest.advice.wording import not_async, not_awaited, text_of, with_await
 from codemode.sandbox.guest.tools.toolbox import Tools
 
 __all__ = ["attribute", "loop", "not_awaitable", "not_coroutine", "unawaited"]
@@ -71,18 +70,16 @@ def not_coroutine(error: Exception, scene: Scene, tools: Tools) -> str:
     if not text.startswith(_COROUTINE_EXPECTED) or not isinstance(scene.node, ast.Call):
         return ""
     for node in islice(ast.walk(scene.node), 1, _NODES):
-        value = scene.value_of(node)
-        if type(value) is FunctionType and value.__code__.co_flags & inspect.CO_COROUTINE:
-            if not isinstance(node, ast.Name | ast.Attribute) or _is_called(scene.node, node):
+        if isinstance(node, ast.Name | ast.Attribute) and scene.is_async(scene.value_of(node)):
+            if _is_called(scene.node, node):
                 continue
             called = with_changed(scene.node, node, ast.Call(node, [], []))
             return f"{text_of(node, 60)} is a function: call it, as in {called}" if called else ""
         if isinstance(node, ast.Call):
             function = scene.value_of(node.func)
-            if type(function) is FunctionType and not (
-                function.__code__.co_flags & inspect.CO_COROUTINE
-            ):
-                return not_async(text_of(node.func, 60), node)
+            if type(function) is FunctionType and not scene.is_async(function):
+                name, place = text_of(node.func, 60), text_of(scene.node.func, 60)
+                return f"{name} is not async: call it by itself, outside of {place}"
     return ""
 
 
@@ -103,35 +100,40 @@ def loop(error: RuntimeError, scene: Scene, tools: Tools) -> str:
 
 def _unawaited(scene: Scene, record: str | None = None) -> str:
     place = scene.node
-    found = _culprit(place, scene)
-    if found is None:
+    found = _culprits(place, scene)
+    if not found:
         place = scene.statement
-        found = _culprit(place, scene)
-    if found is None or place is None:
+        found = _culprits(place, scene)
+    if not found or place is None:
         return ""
-    name, node = found
-    if not scene.awaits:
-        where = scene.frame.f_code.co_name
-        held = (
-            "" if isinstance(node, ast.Call) else f"{node.id} holds a call that was not awaited; "
-        )
-        if not where.isidentifier():
-            return f"{held}{name}() is async: await it before this {where}, and use its value here"
-        return (
-            f"{held}{name}() is async: write await {name}(...) here, make the function "
-            f"`async def {cut_name(where)}`, and await its calls too"
-        )
+    name, node = found[0]
+    inside = _inside(scene)
     if isinstance(node, ast.Name):
         return (
             f"{node.id} is the un-awaited call of {name}(), which is async: "
-            f"write {node.id} = await {name}(...)"
+            f"write {node.id} = await {name}(...){inside}"
         )
     if record is not None and isinstance(place, ast.Attribute) and place.value is node:
         # What an async tool gives is most often a record.
         changed = with_changed(place, place, _item_of(ast.Await(node), record))
-        if changed and name_of_tool(scene, node):
-            return f"{name}() is async and records are dicts: write {changed}"
-    return unawaited_call(name, place, node)
+        if changed and scene.tool_of(scene.value_of(node.func)) is not None:
+            return f"{name}() is async and records are dicts: write {changed}{inside}"
+    loop = scene.statement
+    if place is node and isinstance(loop, ast.For) and ast.dump(loop.iter) == ast.dump(node):
+        repair = f"for {text_of(loop.target, 40)} in {with_await(node, [node])}"
+    else:
+        repair = with_await(place, [one for _, one in found if isinstance(one, ast.Call)])
+    return not_awaited(name, repair, inside=inside)
+
+
+def _inside(scene: Scene) -> str:
+    """Return what to do with the function around a call that cannot await."""
+    if scene.awaits:
+        return ""
+    function = scene.frame.f_code.co_name
+    if function.isidentifier():
+        return f", make {cut_name(function)} an async def, and await its calls"
+    return f"; a {function.strip('<>')} cannot await: use a loop or an async def"
 
 
 def _is_called(place: ast.AST, function: ast.AST) -> bool:
@@ -143,38 +145,36 @@ def _item_of(value: ast.expr, key: str) -> ast.expr:
     return ast.Subscript(value, ast.Constant(key), ast.Load())
 
 
-def name_of_tool(scene: Scene, call: ast.Call) -> bool:
-    """Return whether the function of a call is a tool."""
-    function = scene.value_of(call.func)
-    return type(function) is FunctionType and function.__module__ == "tools"
+def _culprits(place: ast.AST | None, scene: Scene) -> list[tuple[str, ast.Call | ast.Name]]:
+    """Return the un-awaited calls in an expression and the variables that hold one, by name.
 
-
-def _culprit(place: ast.AST | None, scene: Scene) -> tuple[str, ast.Call | ast.Name] | None:
-    """Return the un-awaited call in an expression, or the variable that holds one."""
-    if place is None:
-        return None
-    nodes = list(islice(ast.walk(place), _NODES))
-    awaited = {id(node.value) for node in nodes if isinstance(node, ast.Await)}
-    for node in nodes:
-        if id(node) in awaited:
+    The outermost of several calls is the one that is used un-awaited.
+    """
+    found: list[tuple[str, ast.Call | ast.Name]] = []
+    waiting: list[ast.AST] = [] if place is None else [place]
+    for _ in range(_NODES):
+        if not waiting:
+            break
+        node = waiting.pop(0)
+        if isinstance(node, ast.Await):
             continue
-        if isinstance(node, ast.Call):
-            name = _async_name(node, scene)
-            if name:
-                return name, node
+        if isinstance(node, ast.Call) and (name := _async_name(node, scene)):
+            found.append((name, node))
         elif isinstance(node, ast.Name):
             value = scene.value_of(node)
             if type(value) is CoroutineType:
                 name = value.__qualname__
-                return (cut_name(name) if type(name) is str else "?"), node
-    return None
+                found.append((cut_name(name) if type(name) is str else "?", node))
+        else:
+            waiting += ast.iter_child_nodes(node)
+    return found
 
 
 def _async_name(call: ast.Call, scene: Scene) -> str:
     """Return the name of the async function that a call calls, or ""."""
     function = call.func
     value = scene.value_of(function)
-    if type(value) is FunctionType and value.__code__.co_flags & inspect.CO_COROUTINE:
+    if scene.is_async(value):
         return text_of(function, 60)
     if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
         of_asyncio = function.value.id == "asyncio" and value is not MISSING

@@ -77,9 +77,7 @@ def library(error: BaseException, scene: Scene, tools: Tools) -> str:
     if type(error) is JSONDecodeError:
         document = error.doc
         if type(document) is str and document[error.pos : error.pos + 1] == "'":
-            return (
-                "the text is Python, not JSON: ast.literal_eval reads it; tools give dicts already"
-            )
+            return "the text is Python, not JSON: ast.literal_eval reads it"
         if type(document) is str and not document.strip():
             return "the text is empty"
     return ""
@@ -154,11 +152,8 @@ def _zones(node: ast.AST | None) -> str:
             called = text_of(one.func, 60)
             if called.endswith(("datetime.now", "datetime.utcnow")):
                 part = called.rpartition(".")[0]
-                return f"one of them has a time zone: write {part}.now(timezone.utc)"
-    return (
-        "one of them has a time zone and the other none: write .replace(tzinfo=timezone.utc) "
-        "after the one without"
-    )
+                return f"one has a time zone, the other none: write {part}.now(timezone.utc)"
+    return "one has a time zone, the other none: write .replace(tzinfo=timezone.utc) after it"
 
 
 def _number(text: str, node: ast.Call) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from types import FunctionType, MappingProxyType, ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
 from codemode.sandbox.guest.advice.near import cut_name, listed, similar_names
@@ -14,10 +14,10 @@ from codemode.sandbox.guest.advice.surroundings import NO_NETWORK, NO_PROCESSES
 from codemode.sandbox.guest.advice.texts import said
 from codemode.sandbox.guest.advice.wording import text_of
 from codemode.sandbox.guest.tools.descriptions import suggestions
-from codemode.sandbox.guest.tools.toolbox import Namespace, Tools
+from codemode.sandbox.guest.tools.toolbox import Tools, group_of
 from codemode.sandbox.imports import INSTALLED
 
-__all__ = ["attribute", "called", "hidden", "module", "name", "syntax", "unbound"]
+__all__ = ["attribute", "called", "hidden", "module", "name", "syntax", "unbound", "undefined"]
 
 _UNBOUND = re.compile(r"cannot access local variable '(\w{1,200})'")
 _END = "end with the expression whose value is wanted, or write result = ..."
@@ -102,8 +102,14 @@ _TOOLS_THEMSELVES = frozenset({"codemode", "codemode_tools", "functions", "tool"
 def name(error: NameError, scene: Scene, tools: Tools) -> str:
     """Return advice on a name that is not defined."""
     wanted = error.name
-    if type(wanted) is not str:
-        return ""
+    return undefined(wanted, tools, scene.statement) if type(wanted) is str else ""
+
+
+def undefined(wanted: str, tools: Tools, statement: ast.AST | None = None) -> str:
+    """Return advice on a name that ``statement`` reads and nothing defines, "" if none is certain.
+
+    Called before a run as well, when there is no exception yet.
+    """
     if wanted in _CONSTANTS:
         return f"this is Python: write {_CONSTANTS[wanted]}"
     # Names of the same words first; names that are merely spelled alike come last.
@@ -115,7 +121,7 @@ def name(error: NameError, scene: Scene, tools: Tools) -> str:
     if wanted in _CALLERS:
         return f"there is no {wanted}(): {tools.how_to_call()}"
     if wanted == "datetime":
-        return _datetime_import(scene)
+        return _datetime_import(statement)
     if wanted in _FROM:
         return f"write: from {_FROM[wanted]} import {wanted}"
     if wanted in _ALIASES:
@@ -148,7 +154,7 @@ def syntax(error: SyntaxError) -> str:
 def unbound(error: UnboundLocalError, scene: Scene, tools: Tools) -> str:
     """Return advice on a local variable that hides a tool of the same name."""
     match = _UNBOUND.match(said(error))
-    if match is None or match[1] not in tools.top:
+    if match is None or tools.member(match[1]) is None:
         return ""
     wanted = match[1]
     where = cut_name(scene.frame.f_code.co_name)
@@ -162,7 +168,7 @@ def hidden(error: AttributeError, scene: Scene, tools: Tools) -> str:
     wanted, node = error.name, scene.node
     if type(wanted) is not str or not isinstance(node, ast.Attribute):
         return ""
-    if f"{text_of(node.value, 60)}.{wanted}" not in tools.by_name:
+    if tools.member(f"{text_of(node.value, 60)}.{wanted}") is None:
         return ""
     return _hidden_tool(node.value, scene.value_of(node.value), tools)
 
@@ -187,9 +193,9 @@ def attribute(error: AttributeError, scene: Scene, tools: Tools) -> str:
 def called(error: TypeError, scene: Scene, tools: Tools) -> str:
     """Return advice on the call, loop or index of something that is not meant for it."""
     text, node = said(error), scene.node
-    if text.startswith("'Tools' object"):
+    if text.startswith(("'Tools' object", "'LazyTools' object")):
         return tools.how_to_call()
-    if text.startswith("'Namespace' object"):
+    if text.startswith(("'Namespace' object", "'_LazyNamespace' object")):
         return _group(node, scene, tools)
     if not text.endswith(("is not callable", "is not subscriptable")):
         return ""
@@ -218,11 +224,12 @@ def module(error: ModuleNotFoundError, scene: Scene, tools: Tools) -> str:
     if type(wanted) is not str or not said(error).startswith("No module named"):
         return ""
     top = wanted.partition(".")[0]
-    if top in tools.top or top in _TOOLS_THEMSELVES:
-        example = next((spec for spec in tools.near(top)), None) if top in tools.top else None
-        if example is None:
-            return tools.how_to_call()
-        return f"{top} is here already, without import: call {suggestions([example])}"
+    if tools.member(top) is not None:
+        own = [spec for spec in (tools.spec_of(top), *tools.specs_in(top)) if spec is not None]
+        call = f": call {suggestions(own[:1])}" if own else ""
+        return f"{cut_name(top)} is here already, without import{call}"
+    if top in _TOOLS_THEMSELVES:
+        return tools.how_to_call()
     if top in _OF_NETWORK and top not in INSTALLED:
         return NO_NETWORK
     if top in _OF_PROCESSES:
@@ -251,8 +258,7 @@ def _is_there(name: str) -> bool:
     return top in sys.stdlib_module_names or top in INSTALLED
 
 
-def _datetime_import(scene: Scene) -> str:
-    node = scene.statement
+def _datetime_import(node: ast.AST | None) -> str:
     for one in ast.walk(node) if node is not None else ():
         if (
             isinstance(one, ast.Attribute)
@@ -268,28 +274,18 @@ def _hidden_tool(part: ast.expr, value: Any, tools: Tools) -> str:
     """Return advice where a variable hides the tool or the namespace of its name."""
     if not isinstance(part, ast.Name) or value is MISSING:
         return ""
-    tool = tools.top.get(part.id)
-    if tool is None or tool is value or type(value) is Namespace:
+    tool = tools.member(part.id)
+    if tool is None or tool is value or group_of(value):
         return ""
-    if type(tool) is FunctionType:
-        whole, what = part.id, f"tool {part.id}"
-    else:
-        whole = next(one for one in tools.by_name if one.startswith(f"{part.id}."))
-        what = f"tools {part.id}.*"
-    return (
-        f"the variable {part.id} hides the {what}: name the variable differently, "
-        f'or write tools["{whole}"].run(...)'
-    )
+    what = f"tools {part.id}.*" if group_of(tool) else f"tool {part.id}"
+    return f"the variable {part.id} hides the {what}: name the variable differently"
 
 
 def _group(node: ast.AST | None, scene: Scene, tools: Tools) -> str:
     for one in ast.walk(node) if node is not None else ():
-        value = scene.value_of(one) if isinstance(one, ast.Name | ast.Attribute) else None
-        if type(value) is Namespace:
-            name = object.__getattribute__(value, "__dict__")["__name__"]
-            own = [spec for spec in map(tools.spec_of, tools.by_name) if spec is not None]
-            own = [spec for spec in own if spec.name.startswith(f"{name}.")]
-            return f"{name} is a group of tools: call one, such as {suggestions(own[:2])}"
+        if isinstance(one, ast.Name | ast.Attribute) and (name := group_of(scene.value_of(one))):
+            call = suggestions(tools.specs_in(name)[:1])
+            return f"{name} is a group of tools: call one, such as {call}"
     return "it is a group of tools: call one of them"
 
 

@@ -57,10 +57,10 @@ def types(error: TypeError, scene: Scene, tools: Tools) -> str:
     text, node = said(error), scene.node
     if match := _UNHASHABLE.search(text):
         return _HASHABLE.get(match[1], "")
-    if match := _NO_ORDER.match(text) or _NO_LENGTH.match(text):
-        return _as_list(match[1], node)
     if text.startswith(("'method' object is not", "'builtin_function_or_method'")):
         return _uncalled(node)
+    if match := _NO_ORDER.match(text) or _NO_LENGTH.match(text):
+        return _as_list(match[1], node)
     if text.startswith("unsupported format string passed to NoneType"):
         return "the value is None: leave it out, or write (x or 0) for it"
     if match := _NOT_COMPARED.match(text):

@@ -56,7 +56,7 @@ def key(error: KeyError, scene: Scene, tools: Tools) -> str:
         record = _row_without(scene.looped(base.id)[0], wanted)
     if type(record) is dict:
         return _keys(wanted, record)
-    fields = _fields_of_tool(base, scene, tools)
+    fields = _fields_of_tool(base, scene)
     return _nearest(wanted, fields, "its keys are") if fields and type(wanted) is str else ""
 
 
@@ -156,19 +156,23 @@ def _row_without(rows: Any, wanted: object) -> Any:
     return MISSING
 
 
-def _fields_of_tool(base: ast.expr, scene: Scene, tools: Tools) -> list[str]:
+def _fields_of_tool(base: ast.expr, scene: Scene) -> list[str]:
     """Return the fields of the record that a tool's call returns, as its signature says."""
+    of_list = isinstance(base, ast.Subscript) and isinstance(base.slice, ast.Constant)
+    if isinstance(base, ast.Subscript) and of_list and type(base.slice.value) is int:
+        base = base.value
     call = base.value if isinstance(base, ast.Await) else base
     if not isinstance(call, ast.Call):
         return []
-    spec = tools.spec_of(text_of(call.func, 60))
-    if spec is None or scene.value_of(call.func) is not tools.by_name[spec.name]:
+    spec = scene.tool_of(scene.value_of(call.func))
+    if spec is None:
         return []
     returned = spec.signature.rpartition(" -> ")[2]
     for record in spec.records:
         name, _, fields = record.partition(" = ")
-        if name == returned:
-            return [one.partition(":")[0] for one in fields.strip("{}").split(", ")]
+        if returned in (name, f"{name} | None", f"list[{name}]"):
+            names = (one.partition(":")[0] for one in fields.strip("{}").split(", "))
+            return [one for one in names if one.isidentifier()]
     return []
 
 

@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import linecache
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from types import CodeType, FrameType, FunctionType, ModuleType, TracebackType
 from typing import Any, Final
 
-from codemode.sandbox.guest.tools.toolbox import Namespace, Tools
+from codemode.sandbox.guest.tools.calling import ToolSpec
+from codemode.sandbox.guest.tools.toolbox import Tools, group_of
 
-__all__ = ["MISSING", "Scene", "entry", "name_of_type", "with_changed"]
+__all__ = ["MISSING", "Scene", "entry", "name_of_type", "with_changed", "with_replaced"]
 
 MISSING: Final = object()
 """What stands for a value that cannot be read safely."""
 
 _SEGMENT_CHARACTERS = 2_000
 _SHOWN_CHARACTERS = 120
+_LINES_BEFORE = 50
+_NODES = 500
 _FRAMES = 20_000
 _ENTRIES = 20_000
 _CODE = "<code"
@@ -41,8 +45,9 @@ class Scene:
     where something that it called did: ``library`` and ``function`` name that.
     """
 
-    def __init__(self, frame: FrameType, at: int, inner: CodeType | None) -> None:
+    def __init__(self, frame: FrameType, at: int, inner: CodeType | None, tools: Tools) -> None:
         self.frame = frame
+        self._tools = tools
         self.direct = inner is None
         self.library = "" if inner is None else inner.co_filename
         self.function = "" if inner is None else inner.co_name
@@ -80,10 +85,49 @@ class Scene:
         if isinstance(node, ast.Name):
             return self._named(node.id)
         if isinstance(node, ast.Attribute):
-            return _attribute(self.value_of(node.value, depth - 1), node.attr)
+            return self._attribute(self.value_of(node.value, depth - 1), node.attr)
         if isinstance(node, ast.Subscript):
             base = self.value_of(node.value, depth - 1)
-            return _item(base, self.value_of(node.slice, depth - 1))
+            return self._item(base, self.value_of(node.slice, depth - 1))
+        return MISSING
+
+    def tool_of(self, function: object) -> ToolSpec | None:
+        """Return the tool that a function calls, or None for any other value."""
+        if type(function) is not FunctionType or function.__module__ != "tools":
+            return None
+        name = function.__qualname__
+        if type(name) is not str or self._tools.member(name) is not function:
+            return None
+        return self._tools.spec_of(name)
+
+    def is_async(self, function: object) -> bool:
+        """Return whether a value is a function whose call must be awaited."""
+        tool = self.tool_of(function)
+        if tool is not None:
+            return tool.asynchronous
+        flags = function.__code__.co_flags if type(function) is FunctionType else 0
+        return bool(flags & inspect.CO_COROUTINE)
+
+    def _attribute(self, base: Any, name: str) -> Any:
+        group = group_of(base)
+        if group or base is self._tools:
+            found = self._tools.member(f"{group}.{name}" if group else name)
+            return MISSING if found is None else found
+        if type(base) is ModuleType:
+            return entry(object.__getattribute__(base, "__dict__"), name)
+        if name == "run" and self.tool_of(base) is not None:
+            return base  # of ``tools["orders.get"].run``
+        return MISSING
+
+    def _item(self, base: Any, key: Any) -> Any:
+        kind = type(base)
+        if kind is dict:
+            return entry(base, key)
+        if kind is list or kind is tuple:
+            if type(key) is int and -len(base) <= key < len(base):
+                return base[key]
+        elif type(key) is str and (base is self._tools or group_of(base)):
+            return self._attribute(base, key)
         return MISSING
 
     def _named(self, name: str) -> Any:
@@ -101,14 +145,28 @@ class Scene:
         return entry(frame.f_builtins, name) if value is MISSING else value
 
     def looped(self, name: str) -> tuple[Any, ast.AST | None]:
-        """Return what a loop on the failing line takes ``name`` from, and its expression.
+        """Return what the nearest loop takes ``name`` from, and the expression of that.
 
-        The variables of a comprehension are in no frame's names.
+        The loop is on the failing line or before it. The variables of a
+        comprehension are in no frame's names, so their values are found here.
         """
-        for node in islice(ast.walk(self.statement or ast.Pass()), 500):
-            if isinstance(node, ast.comprehension | ast.For):
-                target = node.target
-                if isinstance(target, ast.Name) and target.id == name:
+        line = self._position()[0]
+        trees: Iterator[ast.AST | None] = itertools.chain(
+            [self.statement],
+            (
+                _tree(f"{text} pass")
+                for number in range(line - 1, max(line - _LINES_BEFORE, 0), -1)
+                if (text := self._line(number).strip()).startswith(("for ", "async for "))
+                and text.endswith(":")
+            ),
+        )
+        for tree in trees:
+            for node in islice(ast.walk(tree or ast.Pass()), _NODES):
+                if (
+                    isinstance(node, ast.comprehension | ast.For)
+                    and isinstance(node.target, ast.Name)
+                    and node.target.id == name
+                ):
                     return self.value_of(node.iter), node.iter
         return MISSING, None
 
@@ -140,7 +198,7 @@ class Scene:
         return b"".join(encoded).decode("utf-8", "replace")
 
     @classmethod
-    def of(cls, error: BaseException) -> Scene | None:
+    def of(cls, error: BaseException, tools: Tools) -> Scene | None:
         """Return the place in the code from which an exception came, if there is one."""
         own: TracebackType | None = None
         last: TracebackType | None = None
@@ -154,7 +212,7 @@ class Scene:
         if own is None or last is None:
             return None
         inner = None if last is own else last.tb_frame.f_code
-        return cls(own.tb_frame, own.tb_lasti, inner)
+        return cls(own.tb_frame, own.tb_lasti, inner, tools)
 
 
 def name_of_type(value: object) -> str:
@@ -178,17 +236,21 @@ def entry(mapping: Any, key: object) -> Any:
 
 def with_changed(tree: ast.AST, old: ast.AST, new: ast.AST) -> str:
     """Return the source text of a tree in which one node is replaced, "" if it is long."""
-    text = ast.unparse(_Replaced(old, new).visit(tree))
+    return with_replaced(tree, {id(old): new})
+
+
+def with_replaced(tree: ast.AST, new: Mapping[int, ast.AST]) -> str:
+    """Return the source text of a tree in which nodes are replaced, given by their ``id``."""
+    text = ast.unparse(_Replaced(new).visit(tree))
     return text if len(text) <= _SHOWN_CHARACTERS and "\n" not in text else ""
 
 
 class _Replaced(ast.NodeTransformer):
-    def __init__(self, old: ast.AST, new: ast.AST) -> None:
-        self._old = old
+    def __init__(self, new: Mapping[int, ast.AST]) -> None:
         self._new = new
 
     def visit(self, node: ast.AST) -> Any:
-        return self._new if node is self._old else super().visit(node)
+        return self._new.get(id(node)) or super().visit(node)
 
 
 def _lines(filename: str) -> list[str]:
@@ -213,29 +275,3 @@ def _tree(text: str) -> ast.AST | None:
     if len(body) != 1:
         return None
     return body[0].value if isinstance(body[0], ast.Expr) else body[0]
-
-
-def _attribute(base: Any, name: str) -> Any:
-    kind = type(base)
-    if kind is Namespace or kind is ModuleType:
-        return entry(_dict_of(kind, base), name)
-    if kind is FunctionType and name == "run":
-        return base  # of ``tools["orders.get"].run``
-    return MISSING
-
-
-def _item(base: Any, key: Any) -> Any:
-    kind = type(base)
-    if kind is dict:
-        return entry(base, key)
-    if kind is list or kind is tuple:
-        if type(key) is int and -len(base) <= key < len(base):
-            return base[key]
-    elif kind is Tools and type(key) is str:
-        return entry(base.by_name, key)
-    return MISSING
-
-
-def _dict_of(kind: type, value: object) -> Mapping[str, Any]:
-    own: Mapping[str, Any] = object.__getattribute__(value, "__dict__")
-    return own

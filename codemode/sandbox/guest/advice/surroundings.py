@@ -79,6 +79,8 @@ _getrlimit = resource.getrlimit
 
 def system(error: BaseException, scene: Scene, tools: Tools) -> str:
     """Return advice on errors of the system, and of the libraries that meet them."""
+    if _module_of(type(error)) == "pyo3_runtime" and "spawn thread" in said(error):
+        return "a library could start no thread: the run's limit of threads or memory is reached"
     if _is_of_network(error, scene):
         return NO_NETWORK
     if type(error) not in _OS_ERRORS or not isinstance(error, OSError):
@@ -174,7 +176,9 @@ def _file(error: OSError, path: str, scene: Scene) -> str:
             f"only the folder {folder} can be written to: use {cut_name(name)!r} without a folder"
         )
     if type(error) is FileNotFoundError:
-        return f"{_contents(path, folder)}; data comes as inputs or from tools"
+        contents = _contents(path, folder)
+        more = "" if contents.endswith("?") else "; data comes as inputs or from tools"
+        return f"{contents}{more}"
     return ""
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 
 from codemode.sandbox.guest.advice.near import cut_name
-from codemode.sandbox.guest.advice.scene import with_changed
+from codemode.sandbox.guest.advice.scene import with_replaced
 
-__all__ = ["not_async", "text_of", "unawaited_call", "with_await"]
+__all__ = ["not_async", "not_awaited", "text_of", "with_await"]
 
 _SHOWN_CHARACTERS = 120
 
@@ -17,19 +18,24 @@ def text_of(node: ast.AST, most: int = _SHOWN_CHARACTERS) -> str:
     return cut_name(" ".join(ast.unparse(node).split()), most)
 
 
-def with_await(place: ast.AST, call: ast.expr) -> str:
-    """Return the text of an expression or statement in which ``call`` is awaited."""
-    changed = with_changed(place, call, ast.Await(call))
+def with_await(place: ast.AST, calls: Sequence[ast.expr]) -> str:
+    """Return the text of an expression or statement in which ``calls`` are awaited."""
+    changed = with_replaced(place, {id(call): ast.Await(call) for call in calls})
     if changed:
         return changed
+    call = calls[0]
     if isinstance(call, ast.Call):
         return f"await {text_of(call.func, 60)}(...)"
     return f"await {text_of(call, 60)}"
 
 
-def unawaited_call(name: str, place: ast.AST, call: ast.Call) -> str:
-    """Return the message for the call of an async function whose value is used un-awaited."""
-    return f"{name}() is async: write {with_await(place, call)}"
+def not_awaited(name: str, repair: str, *, inside: str = "") -> str:
+    """Return the message on a call of an async function that was not awaited.
+
+    ``repair`` is the code to write. ``inside`` describes the code around the
+    call when that cannot await.
+    """
+    return f"{name}() is async: write {repair}{inside}"
 
 
 def not_async(name: str, value: ast.AST) -> str:

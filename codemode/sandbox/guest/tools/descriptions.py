@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from codemode.sandbox.guest.advice.near import cut_name, listed, near_names
 from codemode.sandbox.guest.tools.calling import ToolSpec
@@ -90,11 +90,11 @@ def no_such_tool(name: str, specs: Mapping[str, ToolSpec]) -> str:
         return f"there is no {name}(): {how_to_call(specs)}"
     head = f"there is no tool {cut_name(name)}"
     group, _, last = name.rpartition(".")
-    near: Iterable[str] = near_names(name, specs)
     members = [one for one in specs if one.startswith(f"{group}.")] if group else []
     ends = [one[len(group) + 1 :] for one in members]
-    if members:
-        near = [*(f"{group}.{one}" for one in near_names(last, ends)), *near]
+    # In a namespace, the other names are alike by its own name alone.
+    near = [f"{group}.{one}" for one in near_names(last, ends)]
+    near += near_names(name, specs, cutoff=1.01 if members else 0.6)
     found = [specs[one] for one in dict.fromkeys(near)][:3]
     if found:
         head += f". Did you mean: {suggestions(found)}?"

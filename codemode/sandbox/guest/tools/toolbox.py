@@ -20,7 +20,7 @@ from codemode.sandbox.guest.tools.descriptions import (
 from codemode.sandbox.guest.tools.signatures import signature_of
 from codemode.sandbox.guest.tools.tool_errors import ToolError, UnknownToolError
 
-__all__ = ["Namespace", "Tool", "Tools", "function_of"]
+__all__ = ["Namespace", "Tool", "Tools", "function_of", "group_of"]
 
 _HIDDEN = "Not permitted for this caller."
 
@@ -89,14 +89,22 @@ class Namespace:
         ]
 
 
+def group_of(value: object) -> str:
+    """Return the dotted name of a namespace, or "" for anything else."""
+    if type(value) is not Namespace:
+        return ""
+    name = value.__dict__["__name__"]
+    return name if type(name) is str else ""
+
+
 class Tools:
     """All tools of the run: ``tools["orders.get"].run(...)``, ``tools.search("refund")``."""
 
     def __init__(self, specs: Iterable[ToolSpec], caller: Caller) -> None:
         announced = list(specs)
         self._specs = {spec.name: spec for spec in announced if not spec.hidden}
-        self.by_name = {spec.name: function_of(spec, caller) for spec in announced}
-        self.top: dict[str, Any] = self._tree()
+        self._functions = {spec.name: function_of(spec, caller) for spec in announced}
+        self._plain = self._by_plain_name()
 
     def names(self) -> list[str]:
         """Return the names of all tools."""
@@ -114,7 +122,15 @@ class Tools:
 
     def functions(self) -> dict[str, Any]:
         """Return the functions and namespaces that the code finds under plain names."""
-        return dict(self.top)
+        return dict(self._plain)
+
+    def member(self, name: str) -> Any:
+        """Return the function or the namespace of a dotted name, or None."""
+        first, *others = name.split(".")
+        found = self._plain.get(first)
+        for step in others:
+            found = found.__dict__.get(step) if type(found) is Namespace else None
+        return found
 
     def near(self, name: str, *, cutoff: float = 0.6) -> list[ToolSpec]:
         """Return the tools with similar names, best first."""
@@ -136,14 +152,18 @@ class Tools:
         """Return what ``help`` says about a tool or a namespace; without a name, about all."""
         if not name:
             return explain_tools(list(self._specs.values()))
-        if name in self.by_name:
+        if name in self._functions:
             return str(self[name])
-        group = [spec for spec in self._specs.values() if spec.name.startswith(f"{name}.")]
+        group = self.specs_in(name)
         return explain_group(name, group) if group else None
 
-    def _tree(self) -> dict[str, Any]:
+    def specs_in(self, group: str) -> list[ToolSpec]:
+        """Return the tools of a namespace that the code may see."""
+        return [self._specs[name] for name in self._specs if name.startswith(f"{group}.")]
+
+    def _by_plain_name(self) -> dict[str, Any]:
         names: dict[str, Any] = {}
-        for dotted, function in self.by_name.items():
+        for dotted, function in self._functions.items():
             *path, last = dotted.split(".")
             members = names
             walked = []
@@ -154,20 +174,21 @@ class Tools:
         return names
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or "top" not in self.__dict__:
+        if name.startswith("_"):
             raise AttributeError(name)
-        if name in self.top:
-            return self.top[name]
-        raise AttributeError(self.unknown(name), name=name)
+        found = self.member(name)
+        if found is None:
+            raise AttributeError(self.unknown(name), name=name)
+        return found
 
     def __getitem__(self, name: str) -> Tool:
         spec = self._specs.get(name)
-        if spec is None and name in self.by_name:
+        if spec is None and name in self._functions:
             spec = ToolSpec(name=name, signature=f"{name}(...)", description=_HIDDEN)
         if spec is None:
             raise UnknownToolError(self.unknown(str(name)), tool=str(name), kind="unknown_tool")
         tool = Tool(spec.name, spec.signature, spec.description, spec.asynchronous)
-        tool.__dict__["run"] = self.by_name[name]
+        tool.__dict__["run"] = self._functions[name]
         tool.__dict__["spec"] = spec
         return tool
 

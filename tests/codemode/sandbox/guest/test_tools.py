@@ -178,6 +178,30 @@ def test_help_explains_a_tool(forker: Forker) -> None:
     assert "Return the number of items" in outcome.stdout
 
 
+def test_help_explains_namespaces_and_names(forker: Forker) -> None:
+    code = "help(orders)\nhelp('orders')\nhelp(tools)\nhelp('orders.nope')\nhelp('str.upper')"
+    outcome = run(forker, code)
+    group = (
+        "orders has 2 tools:\n"
+        "  orders.get(order_id: int, *, full: bool = False) -> Order  # Return one order.\n"
+        "  await orders.refund(order_id: int) -> None\n"
+    )
+    assert outcome.stdout.startswith(2 * group + "The tools of this run are functions")
+    assert outcome.stdout.count("  add(a: int, b: int = 2) -> int  # Add two numbers.\n") == 1
+    assert "there is no tool orders.nope. orders has: get, refund\n" in outcome.stdout
+    assert "Return a copy of the string converted to uppercase." in outcome.stdout
+    assert "codemode" not in outcome.stdout
+
+
+def test_help_of_many_tools_is_short(forker: Forker) -> None:
+    many = [tool(f"shop.tool{number}", f"shop.tool{number}()") for number in range(300)]
+    with Guest(forker, many, host) as guest:
+        outcome = guest.run("help(shop)\nhelp(tools)\nhelp('shop.zzz')")
+    assert outcome.stdout.count("\n") < 120
+    assert 'and 250 more: tools.search("...") finds them\n' in outcome.stdout
+    assert outcome.stdout.endswith("tool7 and 292 more; help(shop) lists them\n")
+
+
 def test_variable_named_like_a_tool_hides_only_its_short_name(forker: Forker) -> None:
     assert run(forker, "add = 5\n(add, tools['add'](1))").value == [5, 3]
 

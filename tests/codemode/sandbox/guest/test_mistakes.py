@@ -1,0 +1,136 @@
+"""Tests of what a model reads after a mistake, against a real executor."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+import pytest
+
+from codemode import Codemode
+
+TABLE = Path(__file__).with_name("mistakes.md")
+ENTRY = re.compile(
+    r"^### (?P<title>[^\n]+)\n\n(?P<fence>`{4,})python\n(?P<code>.*?)\n(?P=fence)\n\n"
+    r"(?P=fence)text\n(?P<text>.*?)\n(?P=fence)$",
+    re.MULTILINE | re.DOTALL,
+)
+PYTHON_OF_THE_TABLE = (3, 13)
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
+# Read by the look at the code before the run: code that may bind names unseen is run as it is, and
+# the mistake shows at run time. The line itself is never reached.
+UNSEEN = "\nglobals() and None"
+
+
+class Order(TypedDict):
+    id: int
+    total: Decimal
+    placed: date
+    customer: dict[str, Any] | None
+    discount: int | None
+
+
+def order(order_id: int) -> Order:
+    return {
+        "id": order_id,
+        "total": Decimal("12.50"),
+        "placed": date(2026, 1, 2),
+        "customer": None,
+        "discount": None,
+    }
+
+
+def shop() -> Codemode:
+    """Return a facade whose tools are those of the table."""
+    codemode = Codemode()
+    register = codemode.registry.register_tool
+
+    async def get(order_id: int) -> Order:
+        """Return one order."""
+        return order(order_id)
+
+    async def search(status: Literal["open", "paid"] = "open") -> list[Order]:
+        """Return the orders in a status."""
+        return [order(1), order(2)]
+
+    async def refund(order_id: int, reason: str) -> None:
+        """Pay an order back."""
+
+    async def count() -> int:
+        """Count the customers."""
+        return 3
+
+    def newest(status: Literal["open", "paid"] = "open", limit: int = 2) -> list[Order]:
+        """Return the newest orders."""
+        return [order(number) for number in range(1, limit + 1)]
+
+    def find(order_id: int) -> Order | None:
+        """Return one order, or None."""
+        return order(order_id) if order_id < 10 else None
+
+    def since(day: date) -> list[Order]:
+        """Return the orders since a day."""
+        return []
+
+    def report(name: str) -> str:
+        """Return a report."""
+        return f"the report {name}"
+
+    def of_stock(sku: int) -> int:
+        """Return how many there are."""
+        return sku
+
+    register("orders.get", get)
+    register("orders.search", search)
+    register("orders.refund", refund)
+    register("orders.newest", newest)
+    register("orders.find", find)
+    register("orders.since", since)
+    register("customers.count", count)
+    register("report", report)
+    for name in "book count issue move order price receive reserve scrap ship".split():
+        register(f"stock.{name}", of_stock)
+    return codemode
+
+
+@pytest.fixture(scope="module")
+def codemode() -> Iterator[Codemode]:
+    """Yield the facade of ``shop``, with its executor."""
+    with shop() as codemode:
+        yield codemode
+
+
+def outcome_of(codemode: Codemode, code: str) -> str:
+    """Run code that fails and return the type and the message of its failure."""
+    result = codemode.run(code + UNSEEN)
+    if result.error is None:  # it is the result that cannot be given
+        result = codemode.run(code)
+    assert result.error is not None, result
+    return ADDRESS.sub(" at 0x…", f"{result.error.type}: {result.error.message}")
+
+
+def entries() -> list[Any]:
+    """Return the code and the text of each mistake in the table."""
+    return [
+        pytest.param(found["code"], found["text"], id=found["title"])
+        for found in ENTRY.finditer(TABLE.read_text("utf-8"))
+    ]
+
+
+def test_the_table_is_read_whole() -> None:
+    assert len(entries()) == TABLE.read_text("utf-8").count("\n### ") > 100
+
+
+@pytest.mark.parametrize("code, text", entries())
+def test_mistake_is_answered_with_its_repair(codemode: Codemode, code: str, text: str) -> None:
+    outcome = outcome_of(codemode, code)
+    if sys.version_info[:2] != PYTHON_OF_THE_TABLE:
+        # Python words its own line anew in each version.
+        outcome, text = (one.partition("\n")[2] or one for one in (outcome, text))
+    assert outcome == text

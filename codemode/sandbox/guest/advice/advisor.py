@@ -99,6 +99,8 @@ class Advisor:
         scene = Scene.of(error, self._tools)
         if scene is None or isinstance(scene.node, ast.Raise):
             return ""
+        if type(error) is AttributeError and not scene.direct:
+            return ""
         rules = _RULES.get(type(error))
         if rules is None:
             rules = (conversions.library, surroundings.system)

@@ -92,7 +92,7 @@ def loop(error: RuntimeError, scene: Scene, tools: Tools) -> str:
         node = scene.node
         inner = node.args[0] if isinstance(node, ast.Call) and node.args else None
         call = text_of(inner) if isinstance(inner, ast.Call | ast.Name) else "main()"
-        return f"code with await outside functions runs on a loop already: write await {call}"
+        return f"an event loop is running already: write await {call}"
     if text.startswith(("no running event loop", "There is no current event loop")):
         return "write await outside functions, or start the loop by asyncio.run(main())"
     return ""

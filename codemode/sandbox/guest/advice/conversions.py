@@ -60,7 +60,7 @@ def values(error: ValueError, scene: Scene, tools: Tools) -> str:
     node = scene.node
     if match is None or not isinstance(node, ast.Call) or not node.args:
         return ""
-    return _number(match[1], node)
+    return _number(match[1], node) if text_of(node.func, 60) in ("int", "float") else ""
 
 
 def library(error: BaseException, scene: Scene, tools: Tools) -> str:

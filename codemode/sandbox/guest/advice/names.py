@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from types import MappingProxyType, ModuleType
+from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 from codemode.sandbox.guest.advice.near import cut_name, listed, similar_names
@@ -83,6 +84,7 @@ _OF_NETWORK = frozenset(
     "aiohttp boto3 google grpc httplib2 httpx httpx2 openai playwright pycurl requests "
     "selenium urllib2 urllib3 websocket websockets".split()
 )
+_OF_CLASS_DATETIME = frozenset(dir(datetime))
 _OF_DATETIME = frozenset("UTC date datetime time timedelta timezone tzinfo".split())
 _OF_PROCESSES = frozenset("fabric invoke paramiko pexpect plumbum sh".split())
 _JAVASCRIPT: Final = (
@@ -178,7 +180,7 @@ def attribute(error: AttributeError, scene: Scene, tools: Tools) -> str:
     wanted, node = error.name, scene.node
     if type(wanted) is not str or not isinstance(node, ast.Attribute):
         return ""
-    if type(error.obj) is ModuleType and said(error).startswith("module 'datetime'"):
+    if wanted in _OF_CLASS_DATETIME and said(error).startswith("module 'datetime'"):
         return (
             f"datetime is the module here: write {text_of(node.value)}.datetime.{wanted}, "
             "or from datetime import datetime"

@@ -59,7 +59,7 @@ def types(error: TypeError, scene: Scene, tools: Tools) -> str:
         return _HASHABLE.get(match[1], "")
     if text.startswith(("'method' object is not", "'builtin_function_or_method'")):
         return _uncalled(node)
-    if match := _NO_ORDER.match(text) or _NO_LENGTH.match(text):
+    if (match := _NO_ORDER.match(text) or _NO_LENGTH.match(text)) and scene.direct:
         return _as_list(match[1], node)
     if text.startswith("unsupported format string passed to NoneType"):
         return "the value is None: leave it out, or write (x or 0) for it"
@@ -72,7 +72,7 @@ def values(error: ValueError, scene: Scene, tools: Tools) -> str:
     """Return advice on values that an operation does not take."""
     text, node = said(error), scene.node
     empty = text.endswith(("iterable argument is empty", "arg is an empty sequence"))
-    if empty and isinstance(node, ast.Call) and len(node.args) == 1:
+    if empty and isinstance(node, ast.Call) and len(node.args) == 1 and scene.direct:
         default = ast.keyword("default", ast.Constant(None))
         call = ast.Call(node.func, node.args, [*node.keywords, default])
         changed = with_changed(node, node, call)

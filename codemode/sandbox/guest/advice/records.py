@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 from itertools import islice
-from types import FunctionType
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from codemode.sandbox.guest.advice.near import cut_name, similar_names
-from codemode.sandbox.guest.advice.scene import MISSING, Scene, name_of_type, with_changed
+from codemode.sandbox.guest.advice.scene import MISSING, Scene, entry, name_of_type, with_changed
 from codemode.sandbox.guest.advice.texts import argument, said
 from codemode.sandbox.guest.advice.wording import text_of
 from codemode.sandbox.guest.tools.toolbox import Tools
@@ -30,10 +30,10 @@ def attribute(error: AttributeError, scene: Scene, tools: Tools) -> str:
         return _none(node.value, scene)
     if type(thing) is dict:
         return _field(wanted, thing, node)
-    if type(thing) is list and thing and type(thing[0]) is dict and wanted in thing[0]:
+    if type(thing) is list and thing and entry(thing[0], wanted) is not MISSING:
         row = ast.Subscript(node.value, ast.Constant(0), ast.Load())
         changed = with_changed(node, node, ast.Subscript(row, ast.Constant(wanted), ast.Load()))
-        return f"it is a list of {len(thing):,} records: loop over it, or write {changed}"
+        return f"it is a list of records: loop over it, or write {changed}" if changed else ""
     return ""
 
 
@@ -55,7 +55,7 @@ def key(error: KeyError, scene: Scene, tools: Tools) -> str:
     if record is MISSING and isinstance(base, ast.Name):
         record = _row_without(scene.looped(base.id)[0], wanted)
     if type(record) is dict:
-        return _keys(wanted, record)
+        return _keys(wanted, record) if entry(record, wanted) is MISSING else ""
     fields = _fields_of_tool(base, scene)
     return _nearest(wanted, fields, "its keys are") if fields and type(wanted) is str else ""
 
@@ -63,17 +63,11 @@ def key(error: KeyError, scene: Scene, tools: Tools) -> str:
 def operand(error: TypeError, scene: Scene, tools: Tools) -> str:
     """Return advice on None, lists and texts that are used as if they were records."""
     text, node = said(error), scene.node
-    if text.startswith("'NoneType' object") and "callable" not in text:
-        if "subscriptable" in text or "item" in text:
-            node = node.value if isinstance(node, ast.Subscript) else None
-        elif isinstance(node, ast.Call) and type(scene.value_of(node.func)) is not FunctionType:
-            node = node.args[0] if node.args else None  # such as of ``sum(x)``
-        return _none(node, scene) if isinstance(node, ast.expr) else ""
-    if text.startswith("cannot unpack non-iterable NoneType"):
-        assigned = scene.statement
-        return _none(assigned.value, scene) if isinstance(assigned, ast.Assign) else ""
-    if text.endswith("not 'NoneType'") and isinstance(node, ast.Call) and node.args:
-        return _none(node.args[0], scene)
+    if not scene.direct:
+        return ""
+    if "NoneType" in text:
+        part = _none_in(text, node, scene)
+        return "" if part is None else _none(part, scene)
     if not isinstance(node, ast.Subscript):
         return ""
     whole = text_of(node.value, 60)
@@ -102,7 +96,7 @@ def _keys(wanted: str | int, record: dict[Any, Any]) -> str:
     if not record:
         return "the dict is empty"
     if type(wanted) is int:
-        if str(wanted) in _names(record):
+        if wanted.bit_length() < 64 and str(wanted) in _names(record):
             return f"its keys are text: write [{str(wanted)!r}]"
     elif wanted[:20].lstrip("-").isdecimal():
         numbers = [one for one in islice(record, _KEYS_LOOKED_AT) if type(one) is int]
@@ -135,8 +129,6 @@ def _names(record: dict[Any, Any]) -> list[str]:
 
 def _base(node: ast.AST | None) -> ast.expr | None:
     """Return the expression of the dict in ``d[k]`` and ``d.pop(k)``."""
-    if isinstance(node, ast.Delete | ast.AugAssign | ast.Assign):
-        node = node.targets[0] if not isinstance(node, ast.AugAssign) else node.target
     if isinstance(node, ast.Subscript):
         return node.value
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -176,7 +168,38 @@ def _fields_of_tool(base: ast.expr, scene: Scene) -> list[str]:
     return []
 
 
+def _none_in(text: str, node: ast.AST | None, scene: Scene) -> ast.expr | None:
+    """Return the expression that is None and is used like a record, a list or a number."""
+    if text.startswith(("'NoneType' object is not subscriptable", "'NoneType' object does not")):
+        return node.value if isinstance(node, ast.Subscript) else None
+    if text.startswith("cannot unpack non-iterable NoneType"):
+        return scene.statement.value if isinstance(scene.statement, ast.Assign) else None
+    if text.startswith("argument of type 'NoneType'"):
+        return node.comparators[0] if isinstance(node, ast.Compare) else None
+    if text.startswith("'NoneType' object is not iterable") and isinstance(node, ast.expr):
+        return _iterated(node, scene)
+    if text.endswith("not 'NoneType'") and isinstance(node, ast.Call) and node.args:
+        return node.args[0]
+    return None
+
+
+def _iterated(node: ast.expr, scene: Scene) -> ast.expr | None:
+    """Return what a loop reads, or what a builtin such as ``sum`` does."""
+    if not isinstance(node, ast.Call):
+        return node
+    function = scene.value_of(node.func)
+    if type(function) is FunctionType:
+        return node
+    if type(function) not in (BuiltinFunctionType, type):
+        return None
+    nones = [one for one in node.args if scene.value_of(one) is None]
+    return nones[0] if nones else node.args[0] if len(node.args) == 1 else None
+
+
 def _none(part: ast.expr, scene: Scene) -> str:
+    value = scene.value_of(part)
+    if value is not None and value is not MISSING:
+        return ""
     call = part.value if isinstance(part, ast.Await) else part
     if isinstance(call, ast.Call):
         return (

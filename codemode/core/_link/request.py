@@ -210,13 +210,14 @@ def _split(data: bytes) -> tuple[list[pb.ClientMessage], bytes]:
 def _spec(tool: Tool, listed: bool, explained: bool) -> pb.ToolSpec:
     if not listed:
         return pb.ToolSpec(name=tool.name, asynchronous=tool.asynchronous, hidden=True)
+    texts: dict[str, Any] = help_texts(tool) if explained else {}
     return pb.ToolSpec(
         name=tool.name,
         signature=tool.signature,
         positional_parameters=tool.positional_parameters,
         description=tool.description,
         asynchronous=tool.asynchronous,
-        **(help_texts(tool) if explained else {}),
+        **texts,
     )
 
 

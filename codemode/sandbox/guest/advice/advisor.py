@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable
 from itertools import islice
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from codemode.sandbox.guest.advice import (
     asynchronous,
@@ -72,11 +72,10 @@ class Advisor:
         Each exception in a group gets a note of its own, and the first ones are
         named in the text. Called before frames are removed from the traceback.
         """
-        found = _exceptions(error)
-        if found[0] is error:
+        if not _is_group(error):
             return self._note(error)
-        lines = []
-        for one in found:
+        lines: list[str] = []
+        for one in _exceptions(error):
             advice = self._note(one)
             if len(lines) < _SHOWN_OF_GROUP:
                 text = f"{name_of_type(one)}: {_said(one)}"
@@ -116,15 +115,19 @@ def _said(error: BaseException) -> str:
     return repr(text) if type(error) is KeyError else text
 
 
-def _exceptions(error: BaseException) -> list[BaseException]:
-    """Return an exception, or those in its groups, at most 20."""
-    waiting = [error]
+def _is_group(error: BaseException) -> TypeGuard[BaseExceptionGroup[BaseException]]:
+    return type(error) in (ExceptionGroup, BaseExceptionGroup)
+
+
+def _exceptions(group: BaseException) -> list[BaseException]:
+    """Return the exceptions in a group and in its groups, at most 20."""
+    waiting = [group]
     found: list[BaseException] = []
     for _ in range(_EXCEPTIONS_VISITED):
         if not waiting:
             break
         one = waiting.pop(0)
-        if type(one) in (ExceptionGroup, BaseExceptionGroup):
+        if _is_group(one):
             waiting += islice(one.exceptions, _EXCEPTIONS_VISITED)
         else:
             found.append(one)

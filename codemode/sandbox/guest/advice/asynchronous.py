@@ -119,7 +119,11 @@ def _unawaited(scene: Scene, record: str | None = None) -> str:
         if changed and scene.tool_of(scene.value_of(node.func)) is not None:
             return f"{name}() is async and records are dicts: write {changed}{inside}"
     loop = scene.statement
-    if place is node and isinstance(loop, ast.For) and ast.dump(loop.iter) == ast.dump(node):
+    if (
+        place is node
+        and isinstance(loop, ast.For | ast.AsyncFor)
+        and ast.dump(loop.iter) == ast.dump(node)
+    ):
         repair = f"for {text_of(loop.target, 40)} in {with_await(node, [node])}"
     else:
         repair = with_await(place, [one for _, one in found if isinstance(one, ast.Call)])

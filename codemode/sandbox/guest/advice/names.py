@@ -124,12 +124,12 @@ def undefined(wanted: str, tools: Tools, statement: ast.AST | None = None) -> st
         return f"there is no {wanted}(): {tools.how_to_call()}"
     if wanted == "datetime":
         return _datetime_import(statement)
-    if wanted in _FROM:
+    if wanted in _FROM and (wanted[0].isupper() or _is_used(wanted, statement)):
         return f"write: from {_FROM[wanted]} import {wanted}"
     if wanted in _ALIASES:
         home = _ALIASES[wanted]
         return f"write: import {home} as {wanted}" if _is_there(home) else _not_installed(home)
-    if _is_there(wanted):
+    if _is_there(wanted) and _is_used(wanted, statement):
         return f"write: import {wanted}"
     near = tools.near(wanted, cutoff=0.75)
     return f"Did you mean this tool: {suggestions(near)}" if near else ""
@@ -140,7 +140,7 @@ def syntax(error: SyntaxError) -> str:
     line, text = error.text, error.msg
     if type(text) is str and text.endswith("outside async function"):
         return "write async def for the function around it, and await its calls"
-    if type(line) is not str:
+    if type(line) is not str or text != "invalid syntax":
         return ""
     line = line[:_LINE_CHARACTERS].strip()
     if line.startswith(("```", "~~~")):
@@ -195,10 +195,10 @@ def attribute(error: AttributeError, scene: Scene, tools: Tools) -> str:
 def called(error: TypeError, scene: Scene, tools: Tools) -> str:
     """Return advice on the call, loop or index of something that is not meant for it."""
     text, node = said(error), scene.node
-    if text.startswith(("'Tools' object", "'LazyTools' object")):
-        return tools.how_to_call()
-    if text.startswith(("'Namespace' object", "'_LazyNamespace' object")):
-        return _group(node, scene, tools)
+    if text.endswith(("is not callable", "is not iterable", "is not subscriptable")):
+        advice = _of_tools(node, scene, tools)
+        if advice:
+            return advice
     if not text.endswith(("is not callable", "is not subscriptable")):
         return ""
     part = node.func if isinstance(node, ast.Call) else getattr(node, "value", None)
@@ -260,6 +260,18 @@ def _is_there(name: str) -> bool:
     return top in sys.stdlib_module_names or top in INSTALLED
 
 
+def _is_used(name: str, statement: ast.AST | None) -> bool:
+    """Return whether a name is called or has its attributes read, like a module or a function.
+
+    Otherwise a variable may be missing: ``email`` and ``date`` are names of both.
+    """
+    if statement is None:
+        return True
+    users = [one for one in ast.walk(statement) if isinstance(one, ast.Attribute | ast.Call)]
+    parts = [one.func if isinstance(one, ast.Call) else one.value for one in users]
+    return any(isinstance(part, ast.Name) and part.id == name for part in parts)
+
+
 def _datetime_import(node: ast.AST | None) -> str:
     for one in ast.walk(node) if node is not None else ():
         if (
@@ -283,12 +295,20 @@ def _hidden_tool(part: ast.expr, value: Any, tools: Tools) -> str:
     return f"the variable {part.id} hides the {what}: name the variable differently"
 
 
-def _group(node: ast.AST | None, scene: Scene, tools: Tools) -> str:
-    for one in ast.walk(node) if node is not None else ():
-        if isinstance(one, ast.Name | ast.Attribute) and (name := group_of(scene.value_of(one))):
-            call = suggestions(tools.specs_in(name)[:1])
-            return f"{name} is a group of tools: call one, such as {call}"
-    return "it is a group of tools: call one of them"
+def _of_tools(node: ast.AST | None, scene: Scene, tools: Tools) -> str:
+    """Return advice where a namespace or ``tools`` is called, read in a loop or by an index."""
+    if isinstance(node, ast.Call):
+        part: ast.AST | None = node.func
+    else:
+        part = node.value if isinstance(node, ast.Subscript) else node
+    for one in (part, *(node.args if isinstance(node, ast.Call) else ())):
+        value = scene.value_of(one)
+        if value is tools:
+            return tools.how_to_call()
+        if group := group_of(value):
+            call = suggestions(tools.specs_in(group)[:1])
+            return f"{group} is a group of tools: call one, such as {call}"
+    return ""
 
 
 def _index_of_function(node: ast.AST | None, part: ast.expr, scene: Scene) -> str:

@@ -49,7 +49,7 @@ def key(error: KeyError, scene: Scene, tools: Tools) -> str:
         return ""
     if type(wanted) is slice:
         return f"{text_of(base, 60)} is a dict, which has no slices: use list(...)[:n]"
-    if type(wanted) not in (str, int):
+    if not isinstance(wanted, str | int) or type(wanted) not in (str, int):
         return ""
     record = scene.value_of(base)
     if record is MISSING and isinstance(base, ast.Name):
@@ -57,7 +57,7 @@ def key(error: KeyError, scene: Scene, tools: Tools) -> str:
     if type(record) is dict:
         return _keys(wanted, record) if entry(record, wanted) is MISSING else ""
     fields = _fields_of_tool(base, scene)
-    return _nearest(wanted, fields, "its keys are") if fields and type(wanted) is str else ""
+    return _nearest(wanted, fields, "its keys are") if fields and isinstance(wanted, str) else ""
 
 
 def operand(error: TypeError, scene: Scene, tools: Tools) -> str:
@@ -95,7 +95,7 @@ def _field(wanted: str, record: dict[Any, Any], node: ast.Attribute) -> str:
 def _keys(wanted: str | int, record: dict[Any, Any]) -> str:
     if not record:
         return "the dict is empty"
-    if type(wanted) is int:
+    if isinstance(wanted, int):
         if wanted.bit_length() < 64 and str(wanted) in _names(record):
             return f"its keys are text: write [{str(wanted)!r}]"
     elif wanted[:20].lstrip("-").isdecimal():
@@ -103,7 +103,7 @@ def _keys(wanted: str | int, record: dict[Any, Any]) -> str:
         if any(str(one) == wanted for one in numbers if one.bit_length() < 64):
             return f"its keys are numbers: write [{wanted}]"
     names = _names(record)
-    if names and type(wanted) is str:
+    if names and isinstance(wanted, str):
         return _nearest(wanted, names, "its keys are")
     if names:
         return f"its keys are {_all(names)}"
@@ -150,8 +150,11 @@ def _row_without(rows: Any, wanted: object) -> Any:
 
 def _fields_of_tool(base: ast.expr, scene: Scene) -> list[str]:
     """Return the fields of the record that a tool's call returns, as its signature says."""
-    of_list = isinstance(base, ast.Subscript) and isinstance(base.slice, ast.Constant)
-    if isinstance(base, ast.Subscript) and of_list and type(base.slice.value) is int:
+    if (
+        isinstance(base, ast.Subscript)
+        and isinstance(base.slice, ast.Constant)
+        and type(base.slice.value) is int
+    ):
         base = base.value
     call = base.value if isinstance(base, ast.Await) else base
     if not isinstance(call, ast.Call):

@@ -11,6 +11,7 @@ import ast
 import inspect
 import itertools
 import linecache
+import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from types import CodeType, FrameType, FunctionType, ModuleType, TracebackType
@@ -28,6 +29,7 @@ _SEGMENT_CHARACTERS = 2_000
 _SHOWN_CHARACTERS = 120
 _LINES_BEFORE = 50
 _NODES = 500
+_LOOP = re.compile(r"\s*(?:async )?for .*:\s*$")
 _FRAMES = 20_000
 _ENTRIES = 20_000
 _CODE = "<code"
@@ -59,7 +61,9 @@ class Scene:
     def node(self) -> ast.AST | None:
         """The syntax tree of the expression or statement that failed, if it can be told."""
         if "node" not in self._read:
-            self._read["node"] = _tree(self._segment())
+            tree = _tree(self._segment())
+            # Python 3.12 names the whole loop where the start of its iteration fails.
+            self._read["node"] = tree.iter if isinstance(tree, ast.For | ast.AsyncFor) else tree
         return self._read["node"]
 
     @property
@@ -188,6 +192,8 @@ class Scene:
         line, last, start, end = self._position()
         if not 0 < line <= last <= len(self._lines):
             return ""
+        if last > line and _LOOP.match(self._lines[line - 1]):
+            return f"{self._line(line).strip()} pass"
         lines = self._lines[line - 1 : last]
         if sum(map(len, lines[:50])) > _SEGMENT_CHARACTERS or len(lines) > 50:
             return ""

@@ -66,10 +66,12 @@ class Namespace:
             raise AttributeError(attribute)
         raise AttributeError(self._unknown(attribute), name=attribute)
 
-    def __getitem__(self, member: str) -> Any:
-        if isinstance(member, str) and member in self._members():
-            return self.__dict__[member]
-        raise UnknownToolError(self._unknown(str(member)), kind="unknown_tool")
+    def __getitem__(self, member: object) -> Any:
+        name = str(member)
+        try:
+            return getattr(self, name)
+        except AttributeError:
+            raise UnknownToolError(self._unknown(name), kind="unknown_tool") from None
 
     def __repr__(self) -> str:
         return f"<tools {self.__dict__['__name__']}: {', '.join(self._members())}>"

@@ -86,7 +86,7 @@ room: meeting room with its seats; name seats; search book
     "calendar": """
 event: event in a calendar; title start end guests; + move accept
 availability: free and busy times of a person; user start end; search share
-holiday: public holiday of a country; country year; search import
+holiday: public holiday of a country; country year; search load
 booking_page: page where others book an appointment; title duration; + publish
 resource: shared resource such as a projector; name place; + reserve
 invitation: invitation to an event; event guest; accept decline
@@ -159,7 +159,7 @@ balance_transfer: transfer between two balances; source target amount; create ca
 """,
     "xero": """
 bill: bill from a supplier; supplier amount due; + approve pay
-bank_transaction: line of a bank statement; account amount date; reconcile import
+bank_transaction: line of a bank statement; account amount date; reconcile load
 account: account of the ledger; code name; + archive
 journal: manual journal entry; date lines; + post
 expense_claim: expense claim of an employee; employee amount receipt; + approve reimburse
@@ -271,7 +271,7 @@ deliverability: share of mail that reaches the inbox; domain start end; measure 
 ip_pool: addresses from which mail leaves; name; + warm
 """,
     "mailchimp": """
-audience: audience of subscribers; name; + import
+audience: audience of subscribers; name; + load
 automation: series of mails after a trigger; name trigger; + start pause
 split_test: test of two subject lines; first second; start decide
 open_rate: openings and clicks of a mailing; mailing; summarise export

@@ -18,7 +18,13 @@ from codemode.core.context import (
 from codemode.core.hooks import ExecutionObserver, ToolHook
 from codemode.errors import ConfigurationError, ToolRegistrationError
 from codemode.tools.build import default_name, make_tool, same_source
-from codemode.tools.names import check_name, check_namespaces, hint_for_name, names_meant
+from codemode.tools.names import (
+    check_name,
+    check_namespaces,
+    hint_for_name,
+    names_meant,
+    namespaces_of,
+)
 from codemode.tools.tool import Tool
 
 __all__ = [
@@ -43,6 +49,7 @@ class ComponentRegistry:
         """The hooks, the observers and the project's other code around executions and calls."""
         self._lock = threading.Lock()
         self._tools: Mapping[str, Tool] = MappingProxyType({})
+        self._namespaces: dict[str, str] = {}  # used under the lock; a tool for each
 
     @property
     def tools(self) -> Mapping[str, Tool]:
@@ -103,7 +110,8 @@ class ComponentRegistry:
                         f"{made.origin} wants the same name; choose another name or pass "
                         "overwrite=True"
                     )
-            check_namespaces(name, self._tools)
+            check_namespaces(name, self._tools, self._namespaces)
+            self._namespaces |= namespaces_of(name)
             self._tools = MappingProxyType({**self._tools, name: made})
         return made
 
@@ -117,6 +125,9 @@ class ComponentRegistry:
             self._tools = MappingProxyType(
                 {key: tool for key, tool in self._tools.items() if key != name}
             )
+            self._namespaces = {}
+            for one in self._tools:
+                self._namespaces |= namespaces_of(one)
 
     def select(self, available_tools: Iterable[str] | None) -> Mapping[str, Tool]:
         """Return the tools that an execution may use: None means all, an empty list none.

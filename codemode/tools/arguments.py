@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import (
@@ -31,8 +35,11 @@ from codemode.values.shortening import shorten
 __all__ = ["Arguments", "GivenSchema", "Parameter", "build_arguments", "json_schema_of"]
 
 Adapter = TypeAdapter[Any]
+type Check = tuple[Adapter | None, SchemaValidator | None, bool]
+"""``adapter``, ``validator`` and ``decimals`` of a parameter."""
 
 _MAX_PROBLEMS = 5
+_PLAIN = frozenset({str, int, float, bool, bytes, Decimal, date, datetime, time, timedelta, UUID})
 _OF_TEXT = frozenset({"decimal", "fraction", "function-plain"})
 """Kinds of schemas that may make a large number of a short string."""
 
@@ -174,7 +181,7 @@ def build_arguments(
         if one.default is None and hint is not Any and not _admits_none(hint):
             # ``city: str = None`` is common, so a call may pass that None too.
             hint = typing.Optional[hint]  # noqa: UP045 - works for every kind of hint
-        adapter = _adapter(tool_name, one.name, hint)
+        adapter, validator, decimals = _check(tool_name, one.name, hint)
         parameter = Parameter(
             name=one.name,
             hint=hint,
@@ -182,8 +189,8 @@ def build_arguments(
             default=None if one.default is one.empty else one.default,
             doc=note_in(hint) or docs.get(one.name, ""),
             adapter=adapter,
-            validator=None if adapter is None else guarded_validator(adapter),
-            decimals=adapter is not None and not _OF_TEXT.isdisjoint(kinds_of(adapter.core_schema)),
+            validator=validator,
+            decimals=decimals,
         )
         if one.kind is one.VAR_KEYWORD:
             extra = parameter
@@ -212,11 +219,11 @@ def _admits_none(hint: Any) -> bool:
     return any(one in (None, types.NoneType) for one in members_of(hint))
 
 
-def _adapter(tool_name: str, name: str, hint: Any) -> Adapter | None:
+def _check(tool_name: str, name: str, hint: Any) -> Check:
     if hint is Any or hint is inspect.Parameter.empty:
-        return None
+        return None, None, False
     try:
-        return _try_adapter(hint)
+        return _check_of_plain(hint) if _is_plain(hint) else _check_of(hint)
     except PydanticUndefinedAnnotation as error:
         raise ToolRegistrationError(
             f"tool {tool_name!r}: the hint {render_hint(hint)} of parameter {name!r} names "
@@ -228,6 +235,32 @@ def _adapter(tool_name: str, name: str, hint: Any) -> Adapter | None:
             f"{render_hint(hint)} of parameter {name!r}; use plain types, a dataclass, "
             "a pydantic model, or Any"
         ) from error
+
+
+def _is_plain(hint: Any) -> bool:
+    """Return whether a hint is a plain type, a list of such, or one of these or None."""
+    arguments = typing.get_args(hint)
+    match typing.get_origin(hint):
+        case None:
+            return isinstance(hint, type) and hint in _PLAIN
+        case origin if origin is list:
+            return _is_plain(arguments[0])
+        case typing.Union | types.UnionType:
+            # Of two real types, equal unions may have another order.
+            return (
+                len(arguments) == 2 and arguments[1] is types.NoneType and _is_plain(arguments[0])
+            )
+    return False
+
+
+def _check_of(hint: Any) -> Check:
+    adapter = _try_adapter(hint)
+    decimals = not _OF_TEXT.isdisjoint(kinds_of(adapter.core_schema))
+    return adapter, guarded_validator(adapter), decimals
+
+
+_check_of_plain = functools.lru_cache(maxsize=256)(_check_of)
+"""Most parameters of many tools have the same few types, and each check takes long to build."""
 
 
 def _try_adapter(hint: Any) -> Adapter:

@@ -6,12 +6,19 @@ import builtins
 import keyword
 import re
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Mapping
 
 from codemode._suggestions import did_you_mean, some_names
 from codemode.errors.base import ToolRegistrationError
 
-__all__ = ["check_name", "check_namespaces", "hint_for_name", "names_meant", "snake_case"]
+__all__ = [
+    "check_name",
+    "check_namespaces",
+    "hint_for_name",
+    "names_meant",
+    "namespaces_of",
+    "snake_case",
+]
 
 _GUEST_NAMES = frozenset({"progress", "result", "tools"})
 
@@ -58,19 +65,28 @@ def check_name(name: object) -> str:
     return name
 
 
-def check_namespaces(name: str, others: Iterable[str]) -> None:
-    """Refuse a name that is the namespace of another tool, or has a tool as its namespace."""
-    for other in others:
-        if other.startswith(name + "."):
-            raise ToolRegistrationError(
-                f"tool name {name!r} is already the namespace of {other!r}; "
-                f"a name cannot be both, so use one such as {name + '.get'!r}"
-            )
-        if name.startswith(other + "."):
+def check_namespaces(name: str, tools: Container[str], namespaces: Mapping[str, str]) -> None:
+    """Refuse a name that is the namespace of another tool, or has a tool as its namespace.
+
+    ``namespaces`` has a tool for each namespace, as ``namespaces_of`` gives them.
+    """
+    if (other := namespaces.get(name)) is not None:
+        raise ToolRegistrationError(
+            f"tool name {name!r} is already the namespace of {other!r}; "
+            f"a name cannot be both, so use one such as {name + '.get'!r}"
+        )
+    for other in namespaces_of(name):
+        if other in tools:
             raise ToolRegistrationError(
                 f"tool name {name!r} needs {other!r} as a namespace, but that is a tool already; "
                 "choose another namespace"
             )
+
+
+def namespaces_of(name: str) -> dict[str, str]:
+    """Return the namespaces that a tool is in, with the tool as their value."""
+    parts = name.split(".")
+    return {".".join(parts[:count]): name for count in range(1, len(parts))}
 
 
 def names_meant(name: str, known: Collection[str]) -> set[str]:

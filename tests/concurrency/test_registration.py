@@ -128,8 +128,8 @@ def test_of_many_that_register_one_name_at_once_one_wins(
 ) -> None:
     """Every thread has time to look up the name before any of them registers it."""
 
-    def take_time(name: str, tools: Mapping[str, Tool]) -> None:
-        check_namespaces(name, tools)
+    def take_time(name: str, tools: Mapping[str, Tool], namespaces: Mapping[str, str]) -> None:
+        check_namespaces(name, tools, namespaces)
         time.sleep(0.02)
 
     monkeypatch.setattr(registry_module, "check_namespaces", take_time)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from codemode.errors import ToolRegistrationError
-from codemode.tools.names import check_name, check_namespaces, snake_case
+from codemode.tools.names import check_name, check_namespaces, namespaces_of, snake_case
 
 
 @pytest.mark.parametrize("name", ["orders", "orders.get", "orders.list", "a1_b", "größe", "match"])
@@ -42,11 +42,12 @@ def test_bad_names_are_refused_with_the_fix(name: object, text: str) -> None:
 
 
 def test_a_name_is_a_tool_or_a_namespace_and_not_both() -> None:
-    check_namespaces("orders.get", ["orders.list", "order", "orders2"])
+    known = ["orders.list", "order", "orders2"]
+    check_namespaces("orders.get", known, {"orders": "orders.list"})
     with pytest.raises(ToolRegistrationError, match=r"namespace of 'orders\.get'"):
-        check_namespaces("orders", ["orders.get"])
+        check_namespaces("orders", ["orders.get"], namespaces_of("orders.get"))
     with pytest.raises(ToolRegistrationError, match="needs 'orders' as a namespace"):
-        check_namespaces("orders.get", ["orders"])
+        check_namespaces("orders.get", ["orders"], {})
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,7 @@ def namespace_of(tool: Tool) -> str:
 class SearchIndex:
     """An index of tools; what it finds depends on these tools alone. Immutable."""
 
-    def __init__(self, tools: Iterable[Tool], synonyms: Synonyms | None = None) -> None:
-        self._synonyms = Synonyms() if synonyms is None else synonyms
+    def __init__(self, tools: Iterable[Tool]) -> None:
         self._groups: dict[str, list[Tool]] = defaultdict(list)
         self._stems: dict[str, frozenset[str]] = {}
         for tool in tools:
@@ -66,18 +65,18 @@ class SearchIndex:
             for term, found in postings.items()
         }
 
-    def search(self, text: str, limit: int) -> list[Tool]:
+    def search(self, text: str, limit: int, synonyms: Synonyms) -> list[Tool]:
         """Return the functions of the ``limit`` namespaces that fit a text, best first.
 
         A text without words that carry meaning finds the first namespaces.
         """
-        wanted = self._synonyms.expand(text)
+        wanted = synonyms.expand(text)
         if not wanted:
             return [tool for name in list(self._groups)[:limit] for tool in self.functions(name)]
         scores: dict[str, float] = defaultdict(float)
-        for term, synonyms in wanted:
+        for term, others in wanted:
             best: dict[str, float] = dict(self._postings.get(term, ()))
-            for synonym in synonyms:
+            for synonym in others:
                 for name, score in self._postings.get(synonym, ()):
                     best[name] = max(best.get(name, 0.0), score * _SYNONYM)
             for name, score in best.items():

@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
+from codemode.errors.base import ConfigurationError
+
 __all__ = ["MAX_CHARACTERS", "Synonyms", "stem", "stems", "words"]
 
 MAX_CHARACTERS = 1_000
@@ -237,12 +239,13 @@ def stems(text: str) -> list[str]:
 class Synonyms:
     """A table of what else the words of a search may mean: the general one, and a project's own.
 
-    ``own`` has the other words for a word or a phrase.
+    ``own`` has the other words for a word or a phrase of up to three words.
+    Raises ConfigurationError.
     """
 
     def __init__(self, own: Mapping[str, Iterable[str]] | None = None) -> None:
         self._of: dict[str, frozenset[str]] = dict(_general())
-        for phrase, others in (own or {}).items():
+        for phrase, others in _checked(own or {}).items():
             key = _key(words(phrase))
             meant = frozenset(one for other in others for one in stems(other))
             self._of[key] = self._of.get(key, frozenset()) | meant
@@ -263,6 +266,21 @@ class Synonyms:
                 if key in self._of:
                     expanded[key] = self._of[key]
         return list(expanded.items())
+
+
+def _checked(own: Mapping[str, Iterable[str]]) -> Mapping[str, Iterable[str]]:
+    for phrase, others in own.items():
+        wrong = isinstance(others, str | bytes) or not isinstance(others, Iterable)
+        if wrong or not all(isinstance(one, str) for one in (phrase, *others)):
+            raise ConfigurationError(
+                f"synonyms has {phrase!r}: {others!r}; expected a word or phrase and a list of "
+                "words that it may mean, such as 'RMA': ['return', 'refund']"
+            )
+        if not 1 <= len(words(phrase)) <= _PHRASE_WORDS:
+            raise ConfigurationError(
+                f"synonyms has the phrase {phrase!r}; expected one to {_PHRASE_WORDS} words"
+            )
+    return own
 
 
 def _key(phrase: list[str]) -> str:

@@ -311,7 +311,8 @@ class ExecutorClient:
         tools, request = self._wanted(options, session)
         self.registry.load(context)
         listed = self.registry.visible(tools, context)
-        return request(listed=listed, fairness_key=self._fairness_key(context))
+        listing = self.registry.listing(tools, listed)
+        return request(listing=listing, fairness_key=self._fairness_key(context))
 
     async def _sandbox_async(
         self, options: RunOptions, context: RuntimeContext | None, *, session: bool = False
@@ -319,7 +320,8 @@ class ExecutorClient:
         tools, request = self._wanted(options, session)
         await self.registry.load_async(context)
         listed = await self.registry.visible_async(tools, context)
-        return request(listed=listed, fairness_key=self._fairness_key(context))
+        listing = self.registry.listing(tools, listed)
+        return request(listing=listing, fairness_key=self._fairness_key(context))
 
     def _wanted(
         self, options: RunOptions, session: bool
@@ -330,6 +332,10 @@ class ExecutorClient:
         tools = self.registry.select(options.available_tools)
         profile = options.profile or self._profile
         request = partial(
-            SandboxRequest, limits=limits, tools=tools, profile=profile, session=session
+            SandboxRequest,
+            limits=limits,
+            peer=self._connection.peer,
+            profile=profile,
+            session=session,
         )
         return tools, request

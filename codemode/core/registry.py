@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from codemode.core._dispatch.extensions import ContextLoader, Extensions, PermissionChecker
+from codemode.catalogue.search_words import Synonyms
+from codemode.core._dispatch.extensions import (
+    ContextLoader,
+    Extensions,
+    PermissionChecker,
+    SearchFunction,
+)
+from codemode.core._dispatch.listing import Listing, Listings
 from codemode.core._dispatch.threads import on_sync_thread
 from codemode.core.context import (
     ContextBlock,
@@ -49,6 +57,7 @@ class ComponentRegistry:
         """The hooks, the observers and the project's other code around executions and calls."""
         self._lock = threading.Lock()
         self._tools: Mapping[str, Tool] = MappingProxyType({})
+        self._listings = Listings()
         self._namespaces: dict[str, str] = {}  # used under the lock; a tool for each
 
     @property
@@ -168,10 +177,14 @@ class ComponentRegistry:
         allows it. The checker may use the database.
         """
         known = RuntimeContext() if context is None else context
-        denial = self.extensions.denial
-        return MappingProxyType(
-            {name: tool for name, tool in tools.items() if denial(tool, known) is None}
-        )
+        denied = {
+            name
+            for name, tool in tools.items()
+            if tool.permission is not None and self.extensions.denial(tool, known) is not None
+        }
+        if not denied:
+            return tools
+        return MappingProxyType({name: tool for name, tool in tools.items() if name not in denied})
 
     async def visible_async(
         self, tools: Mapping[str, Tool], context: RuntimeContext | None
@@ -182,6 +195,35 @@ class ComponentRegistry:
         ):
             return self.visible(tools, context)
         return await on_sync_thread(self.visible, tools, context)
+
+    def listing(self, tools: Mapping[str, Tool], listed: Mapping[str, Tool]) -> Listing:
+        """Return what is prepared of these tools, of which a model is shown those ``listed``."""
+        return self._listings.get(tools, listed)
+
+    def set_search(
+        self,
+        search: SearchFunction | None = None,
+        *,
+        synonyms: Mapping[str, Iterable[str]] | None = None,
+    ) -> None:
+        """Set how ``tools.search`` finds tools; without arguments, reset it.
+
+        ``search(text, tools, limit)`` replaces the built-in search. It gets the
+        tools that the caller may use, by name, and returns the names of tools or
+        of namespaces, best first; others are skipped. It runs in the caller's
+        thread, or on the thread for sync code, and may use the database. When it
+        raises, the built-in search answers and the error is logged.
+
+        ``synonyms`` add to those of the built-in search: for a word or a phrase,
+        the words in names and descriptions that it may mean, such as
+        ``{"RMA": ["return", "refund"]}``. Raises ConfigurationError.
+        """
+        if search is not None and (not callable(search) or inspect.iscoroutinefunction(search)):
+            raise ConfigurationError(
+                f"search is {search!r}; expected a plain function search(text, tools, limit)"
+            )
+        table = Synonyms(synonyms)
+        self.extensions.search, self.extensions.synonyms = search, table
 
     def load(self, context: RuntimeContext | None) -> None:
         """Load the context's values by the ``context_loader``, before a run in this thread."""

@@ -58,7 +58,7 @@ class ExecutorBatch(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[ExecutorMessage, _Mapping]]] = ...) -> None: ...
 
 class Open(_message.Message):
-    __slots__ = ("protocol_version", "client_version", "profile", "limits", "tools", "session", "fairness_key", "queue_timeout", "run", "idle_timeout", "accepts_batches", "within_execution_id")
+    __slots__ = ("protocol_version", "client_version", "profile", "limits", "tools", "session", "fairness_key", "queue_timeout", "run", "idle_timeout", "accepts_batches", "within_execution_id", "tool_names", "answers_lookups")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     CLIENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +71,8 @@ class Open(_message.Message):
     IDLE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     ACCEPTS_BATCHES_FIELD_NUMBER: _ClassVar[int]
     WITHIN_EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    TOOL_NAMES_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_LOOKUPS_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     client_version: str
     profile: str
@@ -83,7 +85,9 @@ class Open(_message.Message):
     idle_timeout: float
     accepts_batches: bool
     within_execution_id: str
-    def __init__(self, protocol_version: _Optional[int] = ..., client_version: _Optional[str] = ..., profile: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[ToolSpec, _Mapping]]] = ..., session: bool = ..., fairness_key: _Optional[str] = ..., queue_timeout: _Optional[float] = ..., run: _Optional[_Union[Run, _Mapping]] = ..., idle_timeout: _Optional[float] = ..., accepts_batches: bool = ..., within_execution_id: _Optional[str] = ...) -> None: ...
+    tool_names: str
+    answers_lookups: bool
+    def __init__(self, protocol_version: _Optional[int] = ..., client_version: _Optional[str] = ..., profile: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[ToolSpec, _Mapping]]] = ..., session: bool = ..., fairness_key: _Optional[str] = ..., queue_timeout: _Optional[float] = ..., run: _Optional[_Union[Run, _Mapping]] = ..., idle_timeout: _Optional[float] = ..., accepts_batches: bool = ..., within_execution_id: _Optional[str] = ..., tool_names: _Optional[str] = ..., answers_lookups: bool = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("max_cpu_seconds", "max_memory_bytes", "max_threads", "max_open_files", "max_disk_bytes", "max_output_bytes", "max_value_bytes", "max_code_bytes", "max_tool_calls", "max_tool_calls_in_flight")

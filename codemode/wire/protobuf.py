@@ -17,6 +17,7 @@ __all__ = [
     "EOF",
     "FEATURES",
     "PROTOCOL_VERSION",
+    "TOOL_NAMES",
     "ChunkBuffer",
     "make_stub",
     "split",
@@ -26,7 +27,8 @@ __all__ = [
 
 PROTOCOL_VERSION = 1
 BATCHES = "batches"
-FEATURES = (BATCHES,)
+TOOL_NAMES = "tool_names"
+FEATURES = (BATCHES, TOOL_NAMES)
 """The features beyond the first form of the protocol that an executor announces."""
 
 CHUNK_BYTES = 128 * 1024

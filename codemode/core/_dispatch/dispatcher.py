@@ -21,6 +21,7 @@ from codemode.core._dispatch.call_checks import (
 )
 from codemode.core._dispatch.call_log import CallEntry, CallLog
 from codemode.core._dispatch.interrupts import is_interrupt
+from codemode.core._dispatch.lookups import Lookups
 from codemode.core._dispatch.performer import CANCELLED, Performer, refuse
 from codemode.core._dispatch.pool_share import PoolShare
 from codemode.core._dispatch.threads import adopt_locals, on_sync_thread, sync_code_here
@@ -74,9 +75,12 @@ class Dispatcher:
     ) -> None:
         self._extensions = registry.extensions
         self._tools = tools
-        self._listed = {
-            name: tool for name, tool in tools.items() if listed is None or name in listed
-        }
+        self._listed = _shown(tools, listed)
+        self._lookups = Lookups(
+            lambda: registry.listing(tools, self._listed),
+            extensions=registry.extensions,
+            max_value_bytes=max_value_bytes,
+        )
         self._execution_id = execution_id
         self._max_calls = max_calls
         self._max_value_bytes = max_value_bytes
@@ -241,6 +245,18 @@ class Dispatcher:
         finally:
             self._close(call)
 
+    def look_up(self, name: str, question: bytes) -> ToolOutcome:
+        """Answer what the code asks about tools, in the caller's thread."""
+        return self.context_of_lookup(name).run(self._lookups.answer, name, question)
+
+    async def look_up_in_async_half(self, name: str, question: bytes) -> ToolOutcome:
+        """Answer from the current task, which was made with ``context_of_lookup``."""
+        return await self._lookups.answer_in_async_half(name, question)
+
+    def context_of_lookup(self, name: str) -> contextvars.Context:
+        """Return the context in which a question about tools is answered."""
+        return self._context_for(0, name)
+
     def cancel_all(self) -> None:
         """Cancel the open calls and refuse later calls, once the run has ended.
 
@@ -318,6 +334,15 @@ class Dispatcher:
             was_open = self._open.pop(call.call_id, None) is not None
         if was_open:
             logs.call_ended(call)
+
+
+def _shown(tools: Mapping[str, Tool], listed: Collection[str] | None) -> Mapping[str, Tool]:
+    """Return the tools that are listed; a run of many tools makes no copy of them."""
+    if listed is None or listed is tools:
+        return tools
+    if isinstance(listed, Mapping):
+        return listed
+    return {name: tool for name, tool in tools.items() if name in listed}
 
 
 def cancel_once(task: asyncio.Task[Any]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
+from codemode.catalogue.search_words import Synonyms
 from codemode.core._dispatch.interrupts import is_interrupt
 from codemode.core.context import RuntimeContext
 from codemode.core.hooks import ExecutionObserver, ToolFailure, ToolHook, failure_of
@@ -15,12 +16,15 @@ from codemode.errors import ConfigurationError
 from codemode.tools.errors import ToolCallRefused
 from codemode.tools.tool import Tool
 
-__all__ = ["ContextLoader", "Extensions", "Members", "PermissionChecker"]
+__all__ = ["ContextLoader", "Extensions", "Members", "PermissionChecker", "SearchFunction"]
 
 logger = logging.getLogger("codemode.tools")
 
 # Returns, for a context, a function that loads the values that only sync code can load.
 ContextLoader = Callable[[RuntimeContext], Callable[[], object] | None]
+
+# Returns, for a text, the tools and a limit, the names of tools or namespaces that fit, best first.
+SearchFunction = Callable[[str, Mapping[str, Tool], int], Iterable[str]]
 
 
 class PermissionChecker(Protocol):
@@ -77,6 +81,10 @@ class Extensions:
         )
         self.permission_checker: PermissionChecker | None = None
         self.context_loader: ContextLoader | None = None
+        self.search: SearchFunction | None = None
+        """The project's own search of tools, in place of the built-in one."""
+        self.synonyms = Synonyms()
+        """The synonyms of the built-in search."""
         self.pool_housekeeping: list[Callable[[], object]] = []
         """Called in a pool thread before and after each tool, to close what must not be kept."""
         self.thread_finalizers: list[Callable[[], object]] = []

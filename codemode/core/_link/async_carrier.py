@@ -160,17 +160,40 @@ class AsyncLink(Link):
 
     async def start(self, call: ToolCall, dispatcher: Dispatcher) -> bool:
         """Run a tool as a task, in the call's own copy of the context."""
-        if self._inbox is None:
-            # From now on there are two things to wait for.
-            self._inbox = asyncio.Queue(_READ_AHEAD)
-            self._pump_task = asyncio.create_task(self._pump(self._inbox))
+        inbox = self._shared_inbox()
         self._running[call.call_id] = call
         task = asyncio.create_task(
-            self._run(call, dispatcher, self._run_id, self._inbox), context=call.context
+            self._run(call, dispatcher, self._run_id, inbox), context=call.context
         )
         self._tasks[call] = task
         task.add_done_callback(lambda _: self._tasks.pop(call, None))
         return False
+
+    def _shared_inbox(self) -> asyncio.Queue[Any]:
+        """Return the inbox, from which all is received once there are two things to wait for."""
+        if self._inbox is None:
+            self._inbox = asyncio.Queue(_READ_AHEAD)
+            self._pump_task = asyncio.create_task(self._pump(self._inbox))
+        return self._inbox
+
+    async def look_up(
+        self, call_id: int, name: str, question: bytes, dispatcher: Dispatcher
+    ) -> None:
+        """Answer in a task: a search of the project may wait for the thread for sync code."""
+        inbox, run_id = self._shared_inbox(), self._run_id
+
+        async def answer() -> None:
+            try:
+                outcome = await dispatcher.look_up_in_async_half(name, question)
+                await self.send(result_messages(run_id, call_id, outcome))
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:  # noqa: BLE001 - it is the caller's
+                await inbox.put(error)
+
+        task = asyncio.create_task(answer(), context=dispatcher.context_of_lookup(name))
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
 
     def cancel_call(self, call_id: int) -> None:
         call = self._running.get(call_id)

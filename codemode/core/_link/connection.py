@@ -24,12 +24,13 @@ from codemode.core._grpc.greenlets import why_not_async
 from codemode.core._grpc.kept import keep_for_ever
 from codemode.core._link.async_carrier import AsyncLink
 from codemode.core._link.grpc_errors import client_error
+from codemode.core._link.request import Peer
 from codemode.core._link.sync_carrier import SyncLink
 from codemode.core.executor_info import ExecutorInfo, info_from
 from codemode.embedded.executor import EmbeddedExecutor
 from codemode.errors import ClientClosedError, ConfigurationError, ExecutorConnectionError
 from codemode.protos import codemode_pb2 as pb
-from codemode.wire.protobuf import PROTOCOL_VERSION
+from codemode.wire.protobuf import FEATURES, PROTOCOL_VERSION
 
 __all__ = ["Connection"]
 
@@ -58,6 +59,8 @@ class Connection:
     ) -> None:
         self.url = executor_url or "embedded"
         self.embedded: EmbeddedExecutor | None = None
+        # An executor of our own is of this release; another one has yet to say what it accepts.
+        self.peer = Peer(FEATURES if executor_url is None else ())
         self._connect_timeout = connect_timeout
         self._metadata = metadata_of(api_key)
         self._lock = threading.Lock()
@@ -229,6 +232,7 @@ class Connection:
         return self._connect()
 
     def _keep(self, link: Any) -> None:
+        link.peer = self.peer
         with self._lock:
             self._links.add(link)
             closed = self._closed

@@ -26,12 +26,13 @@ from codemode.core._link.request import RunRequest, SandboxRequest, run_messages
 from codemode.core._link.transcript import Transcript, call_finished
 from codemode.core.context import RuntimeContext
 from codemode.core.event_stream import PAUSE, Cancellation
-from codemode.core.events import Event, ExecutionCompleted, ToolCallStarted
+from codemode.core.events import Event, ExecutionCompleted, ExecutionStarted, ToolCallStarted
 from codemode.core.hooks import Execution
 from codemode.core.registry import ComponentRegistry
 from codemode.core.result import ExecutionResult
 from codemode.errors import ExecutorConnectionError, ExecutorProtocolError
 from codemode.protos import codemode_pb2 as pb
+from codemode.wire.constants import LOOKUPS
 
 __all__ = ["Run", "Steps", "run_in_session", "run_once"]
 
@@ -208,6 +209,9 @@ def _take(message: pb.ExecutorMessage, link: Link, transcript: Transcript) -> St
         case "tool_call":
             wanted = message.tool_call
             arguments = transcript.chunks.whole(wanted.arguments)
+            if wanted.name in LOOKUPS:
+                yield partial(link.look_up, wanted.call_id, wanted.name, arguments, dispatcher)
+                return
             begin = partial(dispatcher.begin, wanted.call_id, wanted.name, arguments)
             call = yield partial(link.compute, len(arguments), begin)
             yield ToolCallStarted(call_id=call.call_id, name=call.name, arguments=call.arguments)
@@ -227,5 +231,6 @@ def _take(message: pb.ExecutorMessage, link: Link, transcript: Transcript) -> St
             yield partial(link.compute, size, complete)
         case _:
             if (event := transcript.event(message)) is not None:
-                link.batches = transcript.batches
+                if isinstance(event, ExecutionStarted):
+                    link.learn(transcript.features)
                 yield event

@@ -13,9 +13,11 @@ from typing import Any
 import grpc
 
 from codemode.core._dispatch.dispatcher import Dispatcher
+from codemode.core._link.request import Peer
 from codemode.core.hooks import ToolCall, ToolOutcome
 from codemode.core.result import ExecutionResult
 from codemode.protos import codemode_pb2 as pb
+from codemode.wire.protobuf import BATCHES
 
 __all__ = ["Ending", "Finished", "Link"]
 
@@ -48,6 +50,7 @@ class Link(ABC):
         self.ending: Ending | None = None
         self.why = ""  # it was aborted
         self.spent = ""  # why its sandbox takes no further run
+        self.peer = Peer()
         self.batches = False  # the executor takes them
         self.idle = False  # the last run has ended, as the executor reports
         self.pause_seconds = math.inf  # of waiting, after which there is a PAUSE
@@ -59,6 +62,11 @@ class Link(ABC):
         """Prepare for a run. Tools of an earlier one that still end are ignored."""
         self._run_id, self.pause_seconds = run_id, pause_seconds
         self._running, self.idle = {}, False
+
+    def learn(self, features: frozenset[str]) -> None:
+        """Note what the executor accepts, for this stream and for later ones."""
+        self.batches = BATCHES in features
+        self.peer.features = features
 
     def abort(self, why: str) -> None:
         """Cancel the stream, from any thread; the run ends as ``cancelled``."""
@@ -109,6 +117,10 @@ class Link(ABC):
     @abstractmethod
     def start(self, call: ToolCall, dispatcher: Dispatcher) -> Any:
         """Run a tool; return whether it has ended. If not, its ``Finished`` is received."""
+
+    @abstractmethod
+    def look_up(self, call_id: int, name: str, question: bytes, dispatcher: Dispatcher) -> Any:
+        """Answer what the code asks about tools."""
 
     @abstractmethod
     def end_tools(self) -> Any:

@@ -10,17 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from codemode._version import __version__
-from codemode.catalogue.help_text import help_texts
 from codemode.config import Limits
+from codemode.core._dispatch.listing import Listing
 from codemode.core.context import RuntimeContext, get_current_execution
 from codemode.core.hooks import ToolOutcome
 from codemode.errors import InvalidRequestError
 from codemode.protos import codemode_pb2 as pb
 from codemode.tools import Tool
 from codemode.values import encode
-from codemode.wire.protobuf import PROTOCOL_VERSION, split, take_batch
+from codemode.wire.protobuf import PROTOCOL_VERSION, TOOL_NAMES, split, take_batch
 
 __all__ = [
+    "Peer",
     "RunOptions",
     "RunRequest",
     "SandboxRequest",
@@ -114,31 +115,60 @@ class RunRequest:
         return chunks, run
 
 
+class Peer:
+    """The executors of a connection, as far as the client knows what they accept."""
+
+    def __init__(self, features: Iterable[str] = ()) -> None:
+        self.features = frozenset(features)
+        """The features that the executor of the latest run announced."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxRequest:
     """A request for one sandbox: its limits, its tools and its profile.
 
-    The code is shown the tools in ``listed``, which are those that the caller's
+    The code is shown the ``listed`` tools, which are those that the caller's
     permissions allow. It gets only the names of the other ``tools``, so that a
-    call of one comes here and is refused with a clear message.
+    call of one comes here and is refused with a clear message. Of many tools
+    the sandbox gets the names, and the specs of those that the code mentions.
     """
 
     limits: Limits
-    tools: Mapping[str, Tool]
-    listed: Mapping[str, Tool]
+    listing: Listing
+    peer: Peer = field(default_factory=Peer)
     profile: str = "default"
     session: bool = False
     fairness_key: str = ""
 
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """The tools that the code may call."""
+        return self.listing.tools
+
+    @property
+    def listed(self) -> Mapping[str, Tool]:
+        """Those that it is shown."""
+        return self.listing.listed
+
     def messages(self, run: RunRequest | None) -> list[pb.ClientMessage]:
         """Return the first messages of a stream; called in the caller's context."""
         outer = get_current_execution()
+        listing, names = self.listing, ""
+        if len(listing.tools) <= _MOST_SENT:
+            specs = map(listing.spec, listing.tools)
+        elif TOOL_NAMES not in self.peer.features:
+            specs = (listing.spec(name, explained=False) for name in listing.tools)
+        else:
+            names = listing.names
+            specs = iter(()) if run is None else listing.mentioned(run.code)
         opening = pb.Open(
             protocol_version=PROTOCOL_VERSION,
             client_version=__version__,
             profile=self.profile,
             limits=pb.Limits(**{name: getattr(self.limits, name) or 0 for name in _LIMIT_FIELDS}),
-            tools=self._specs(),
+            tools=[pb.ToolSpec(**spec) for spec in specs],
+            tool_names=names,
+            answers_lookups=True,
             session=self.session,
             fairness_key=self.fairness_key,
             queue_timeout=self.limits.queue_timeout or _AT_ONCE,
@@ -152,10 +182,6 @@ class SandboxRequest:
             opening.run.CopyFrom(first_run)
         return [*chunks, pb.ClientMessage(open=opening)]
 
-    def _specs(self) -> list[pb.ToolSpec]:
-        explained = len(self.tools) <= _MOST_EXPLAINED
-        return [_spec(tool, name in self.listed, explained) for name, tool in self.tools.items()]
-
     def deadline(self, run: RunRequest) -> float:
         """Return the seconds after which a run cannot be alive any more.
 
@@ -164,9 +190,11 @@ class SandboxRequest:
         return self.limits.queue_timeout + run.execution_timeout + _DEADLINE_SLACK
 
 
+# The number of tools up to which a sandbox gets all their specs. Asking for one takes as long as
+# sending some hundred.
+_MOST_SENT = 64
+
 _DEADLINE_SLACK = 30.0
-# Each run carries what `help` shows of its tools; of more tools it carries the signatures.
-_MOST_EXPLAINED = 64
 _AT_ONCE = 1e-3  # zero means the executor's default on the wire
 
 
@@ -205,20 +233,6 @@ def _split(data: bytes) -> tuple[list[pb.ClientMessage], bytes]:
     """Return the chunk messages of a large value, and its last part."""
     chunks, rest = split(data)
     return [pb.ClientMessage(chunk=pb.Chunk(data=chunk)) for chunk in chunks], rest
-
-
-def _spec(tool: Tool, listed: bool, explained: bool) -> pb.ToolSpec:
-    if not listed:
-        return pb.ToolSpec(name=tool.name, asynchronous=tool.asynchronous, hidden=True)
-    texts: dict[str, Any] = help_texts(tool) if explained else {}
-    return pb.ToolSpec(
-        name=tool.name,
-        signature=tool.signature,
-        positional_parameters=tool.positional_parameters,
-        description=tool.description,
-        asynchronous=tool.asynchronous,
-        **texts,
-    )
 
 
 def _check_code(code: Any) -> None:

@@ -138,6 +138,10 @@ class SyncLink(Link):
         self._answer(call, dispatcher.call_sync(call))
         return True
 
+    def look_up(self, call_id: int, name: str, question: bytes, dispatcher: Dispatcher) -> None:
+        """Answer in this thread: it is the caller's own."""
+        self.send(result_messages(self._run_id, call_id, dispatcher.look_up(name, question)))
+
     def cancel_call(self, call_id: int) -> None:
         call = self._running.pop(call_id, None)
         if call is not None and self._tools is not None:

@@ -27,7 +27,7 @@ from codemode.protos import codemode_pb2 as pb
 from codemode.values import decode
 from codemode.values.shortening import cut
 from codemode.wire.constants import MAX_HINT_CHARACTERS, MAX_HINTS
-from codemode.wire.protobuf import BATCHES, ChunkBuffer
+from codemode.wire.protobuf import ChunkBuffer
 
 __all__ = ["Transcript", "call_finished"]
 
@@ -57,7 +57,7 @@ class Transcript:
         self._execution_timeout = execution_timeout
         self.max_value_bytes = max_value_bytes
         self.started = False
-        self.batches = False  # the executor takes them
+        self.features: frozenset[str] = frozenset()  # of the executor
         self.final: ExecutionResult | None = None
         self._isolation = "none"
         self._output: dict[str, list[str]] = {"stdout": [], "stderr": []}
@@ -94,7 +94,7 @@ class Transcript:
                 return ProgressReported(done=progress.done, total=total, note=progress.note)
             case "started":
                 self.started = True
-                self.batches = BATCHES in message.started.features
+                self.features = frozenset(message.started.features)
                 self._isolation = message.started.isolation
                 # The time in the queue does not count.
                 self.dispatcher.deadline = time.monotonic() + self._execution_timeout

@@ -94,7 +94,7 @@ class ExecuteStream:
             self._resources.pools.check(opening.profile or DEFAULT)
         except UnknownProfileError as error:
             raise RequestRefusedError(str(error)) from None
-        check_tools(opening.tools)
+        check_tools(opening.tools, opening.tool_names)
         if not opening.session and not opening.HasField("run"):
             raise RequestRefusedError("an `open` that is not a session's must carry its `run`")
         return opening
@@ -172,6 +172,8 @@ class ExecuteStream:
                 cpu_seconds=self._cpu_limit(opening),
                 threads_are_counted=pool.terms.sandbox.threads_are_counted,
                 tools=opening.tools,
+                tool_names=opening.tool_names,
+                answers_lookups=opening.answers_lookups,
                 session=opening.session,
             )
         except OSError as error:

@@ -11,6 +11,7 @@ from enum import Enum, auto
 from codemode.config import Limits
 from codemode.executor.pool.children import Child
 from codemode.executor.pool.frame_stream import ReceivedFrame
+from codemode.executor.streams.call_count import CallCount
 from codemode.executor.streams.endings import Ending, ending_of_exit
 from codemode.executor.streams.event_writer import EventWriter
 from codemode.executor.streams.guest_reports import (
@@ -80,13 +81,13 @@ class Run:
         self, request: pb.Run, terms: RunTerms, *, child: Child, events: EventWriter
     ) -> None:
         self.run_id = request.run_id
-        self.tool_calls = terms.tool_calls_before
         self._request = request
         self._terms = terms
         self._limits = terms.limits
         self._child = child
         self._events = events
         self._unanswered = UnansweredCalls(terms.limits)
+        self._calls = CallCount(terms.tool_calls_before, terms.limits.max_tool_calls)
         self._state = _State.SENT
         self._ending: Ending | None = None  # set with STOPPED
         self._output_bytes = 0
@@ -134,6 +135,11 @@ class Run:
             self._child.exited.remove_done_callback(self._child_exited)
 
     @property
+    def tool_calls(self) -> int:
+        """The number of tool calls of the sandbox so far."""
+        return self._calls.tool_calls
+
+    @property
     def begun(self) -> bool:
         """Whether the run is bound to this sandbox: no other may take the code any more."""
         return self._state is not _State.SENT
@@ -174,7 +180,7 @@ class Run:
         if frame.run != self.run_id:
             if frame.kind is Frame.CALL and frame.run < self.run_id:
                 if not await refuse_stale_call(self._child, frame, self._limits):
-                    self._too_many_calls("calls of runs that are over")
+                    self._stop("limit", *self._calls.too_many("calls of runs that are over"))
                 return
             raise FrameError(f"a {frame.kind.name} frame of run {frame.run}")
         if frame.kind is Frame.TAKEN:
@@ -234,9 +240,8 @@ class Run:
         name, arguments = call_of(frame)
         if frame.call in self._unanswered:
             raise FrameError(f"a second call {frame.call}")
-        self.tool_calls += 1
-        if self.tool_calls > self._limits.max_tool_calls:
-            self._too_many_calls("calls")
+        if (excess := self._calls.add(name)) is not None:
+            self._stop("limit", *excess)
             return
         # The guest waits for room by itself. A child that does not is not read until there is room.
         while not self._unanswered.has_room(len(arguments)):
@@ -350,12 +355,6 @@ class Run:
             "timeout",
             "Timeout",
             f"the code ran longer than execution_timeout={self._terms.timeout:g} s",
-        )
-
-    def _too_many_calls(self, which: str) -> None:
-        most = self._limits.max_tool_calls
-        self._stop(
-            "limit", "ToolCallLimit", f"the code made more than max_tool_calls={most} {which}"
         )
 
     def _violation(self, what: str) -> None:

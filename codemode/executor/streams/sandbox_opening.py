@@ -21,13 +21,19 @@ _GROUP_SLACK_BYTES = 256 * 1024 * 1024
 
 _MOST_TOOLS = 10_000
 _MOST_PARAMETERS = 100_000
+_MOST_NAME_CHARACTERS = 1024 * 1024
 
 
-def check_tools(tools: Sequence[pb.ToolSpec]) -> None:
+def check_tools(tools: Sequence[pb.ToolSpec], names: str) -> None:
     """Refuse tools so numerous that sending them to a sandbox would delay all other streams.
 
     Raises LimitRefusedError.
     """
+    if len(names) > _MOST_NAME_CHARACTERS:
+        raise LimitRefusedError(
+            f"the `open` has {len(names)} characters of tool names; an execution takes up to "
+            f"{_MOST_NAME_CHARACTERS}: make fewer available to it"
+        )
     found = f"{len(tools)} tools"
     if len(tools) <= _MOST_TOOLS:
         parts = sum(
@@ -55,6 +61,8 @@ async def open_sandbox(
     cpu_seconds: float,
     threads_are_counted: bool,
     tools: Iterable[pb.ToolSpec] = (),
+    tool_names: str = "",
+    answers_lookups: bool = False,
     session: bool = False,
 ) -> None:
     """Limit a child's control group and send its OPEN frame. Raises OSError.
@@ -77,6 +85,8 @@ async def open_sandbox(
             }
             for tool in tools
         ],
+        "tool_names": tool_names,
+        "answers_lookups": answers_lookups,
         "limits": {
             "memory_bytes": limits.max_memory_bytes,
             "cpu_seconds": math.ceil(cpu_seconds),

@@ -31,6 +31,7 @@ from codemode.sandbox.guest.progress import Progress
 from codemode.sandbox.guest.result_value import encode_result
 from codemode.sandbox.guest.scope import RunScope
 from codemode.sandbox.guest.tools.calling import Caller, ToolSpec
+from codemode.sandbox.guest.tools.lazy import LazyTools
 from codemode.sandbox.guest.tools.tool_errors import TOOL_ERRORS
 from codemode.sandbox.guest.tools.toolbox import Tools
 from codemode.sandbox.lockdown.run_limits import MemoryReserve, lower
@@ -82,6 +83,7 @@ class Guest:
         self._progress = Progress(self._frames, self._output, self._scope)
         self._caller = Caller(self._frames, self._output, self._scope)
         self._program = Program()
+        self._tools: Tools
         self._session = False
         self._max_bytes = 0
 
@@ -141,7 +143,13 @@ class Guest:
             limits["tool_calls_in_flight"], limits["tool_call_bytes_in_flight"]
         )
         self._caller.set_max_bytes(limits["value_bytes"])
-        self._tools = Tools((ToolSpec(**tool) for tool in opened["tools"]), self._caller)
+        specs = (ToolSpec(**tool) for tool in opened["tools"])
+        searchable = opened.get("answers_lookups", False)
+        many = opened.get("tool_names", "")
+        if many:
+            self._tools = LazyTools(specs, many, self._caller, searchable=searchable)
+        else:
+            self._tools = Tools(specs, self._caller, searchable=searchable)
         self._advisor = Advisor(self._tools)
         names = self._tools.functions()
         names |= {"tools": self._tools, "progress": self._progress.report}
@@ -186,6 +194,9 @@ class Guest:
         try:
             (source,), rest = unpack_texts(body, 1)
             inputs = load(bytes(rest)) if rest else {}
+            if isinstance(self._tools, LazyTools):
+                # Among the builtins: a variable of the code wins.
+                self._program.define({}, self._tools.mentioned(source))
             value = self._reserve.guard(self._program.run, source, filename, inputs)
             # Inline and first: a tracer that the code installed would trace any function called
             # before these two.

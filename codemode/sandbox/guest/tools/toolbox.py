@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, cast
@@ -17,10 +17,11 @@ from codemode.sandbox.guest.tools.descriptions import (
     how_to_call,
     no_such_tool,
 )
+from codemode.sandbox.guest.tools.search import FoundTool, search_here, search_there
 from codemode.sandbox.guest.tools.signatures import signature_of
 from codemode.sandbox.guest.tools.tool_errors import ToolError, UnknownToolError
 
-__all__ = ["Namespace", "Tool", "Tools", "function_of", "group_of"]
+__all__ = ["NAMESPACES", "Namespace", "Tool", "Tools", "function_of", "group_of"]
 
 _HIDDEN = "Not permitted for this caller."
 
@@ -91,9 +92,13 @@ class Namespace:
         ]
 
 
+NAMESPACES: list[type[Namespace]] = [Namespace]
+"""The class and its subclasses: no other object is asked, which might run the code's methods."""
+
+
 def group_of(value: object) -> str:
     """Return the dotted name of a namespace, or "" for anything else."""
-    if type(value) is not Namespace:
+    if not any(type(value) is one for one in NAMESPACES):
         return ""
     name = value.__dict__["__name__"]
     return name if type(name) is str else ""
@@ -102,8 +107,15 @@ def group_of(value: object) -> str:
 class Tools:
     """All tools of the run: ``tools["orders.get"].run(...)``, ``tools.search("refund")``."""
 
-    def __init__(self, specs: Iterable[ToolSpec], caller: Caller) -> None:
+    _specs: Mapping[str, ToolSpec]
+    _functions: Mapping[str, Callable[..., Any]]
+
+    def __init__(
+        self, specs: Iterable[ToolSpec], caller: Caller, *, searchable: bool = False
+    ) -> None:
         announced = list(specs)
+        self._caller = caller
+        self._searchable = searchable  # by the caller's process
         self._specs = {spec.name: spec for spec in announced if not spec.hidden}
         self._functions = {spec.name: function_of(spec, caller) for spec in announced}
         self._plain = self._by_plain_name()
@@ -112,15 +124,11 @@ class Tools:
         """Return the names of all tools."""
         return list(self._specs)
 
-    def search(self, text: str, limit: int = 10) -> list[Tool]:
-        """Return the tools that fit the words of the text, best first."""
-        words = _words(text)
-        ranked = [
-            (-score, name)
-            for name, spec in self._specs.items()
-            if (score := _score(spec, words)) or not words
-        ]
-        return [self[name] for _, name in sorted(ranked)[: max(limit, 0)]]
+    def search(self, text: str, limit: int = 5) -> list[FoundTool]:
+        """Return the tools of the ``limit`` namespaces that fit some words, best first."""
+        if self._searchable:
+            return search_there(self._caller, text, limit)
+        return search_here(self._specs, text, limit)
 
     def functions(self) -> dict[str, Any]:
         """Return the functions and namespaces that the code finds under plain names."""
@@ -229,25 +237,3 @@ def function_of(spec: ToolSpec, caller: Caller) -> Callable[..., Any]:
     # Parsed only on demand: inspect calls a callable `__signature__`.
     function.__signature__ = partial(signature_of, spec.signature or "(*args, **kwargs)")
     return cast(Callable[..., Any], function)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z0-9]+", text.lower())
-
-
-def _score(spec: ToolSpec, words: list[str]) -> int:
-    in_name = _words(spec.name.replace("_", " "))
-    name, signature = spec.name.lower(), spec.signature.lower()
-    described = spec.description.lower()
-    score = 0
-    for word in words:
-        stem = word[:-1] if len(word) > 3 and word.endswith("s") else word
-        if word in in_name or stem in in_name:
-            score += 8
-        elif stem in name:
-            score += 4
-        if stem in described:
-            score += 2
-        if stem in signature:
-            score += 1
-    return score

@@ -75,6 +75,10 @@ def check_setting(
         )
     if (problem := _wrong_provider(settings)) is not None:
         found.append(Error(problem, id="django_codemode.E002"))
+    try:
+        settings.search_function()
+    except ConfigurationError as error:
+        found.append(Error(str(error), id="django_codemode.E002"))
     found += _wrong_connection(settings)
     found += _wrong_rate_cache(settings)
     return found

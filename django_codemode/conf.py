@@ -6,25 +6,30 @@ import os
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from django.conf import settings as django_settings
 from django.utils.crypto import salted_hmac
+from django.utils.module_loading import import_string
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
 
 from codemode._suggestions import did_you_mean
+from codemode.catalogue.search_words import Synonyms
 from codemode.config import ClientConfig, Limits, Tier, TLSConfig, got_number
 from codemode.core.context import RuntimeContext
+from codemode.core.registry import SearchFunction
 from codemode.errors import ConfigurationError
 from django_codemode._requests.lazy_users import is_unloaded
 
@@ -80,6 +85,8 @@ class CodemodeSettings(BaseModel):
     max_request_bytes: Annotated[int, Field(gt=0, strict=True)] = 1024 * 1024
     rate_limit: str | None = None
     rate_limit_cache: str = "default"
+    search: Any = None
+    search_synonyms: dict[str, list[str]] = Field(default_factory=dict)
 
     @field_validator("rate_limit")
     @classmethod
@@ -94,15 +101,22 @@ class CodemodeSettings(BaseModel):
         known = ", ".join(sorted(django_settings.CACHES))
         raise ValueError(f"{value!r} is not in CACHES; expected one of {known}")
 
-    @field_validator("context_provider")
+    @field_validator("context_provider", "search")
     @classmethod
-    def _path_or_callable(cls, value: object) -> object:
+    def _path_or_callable(cls, value: object, info: ValidationInfo) -> object:
         if value is None or isinstance(value, str) or callable(value):
             return value
+        takes = "(text, tools, limit)" if info.field_name == "search" else "the request"
         raise ValueError(
-            f"the type {type(value).__name__} was given; expected a callable that takes the "
-            "request, or the dotted path of one"
+            f"the type {type(value).__name__} was given; expected a callable that takes {takes}, "
+            "or the dotted path of one"
         )
+
+    @field_validator("search_synonyms")
+    @classmethod
+    def _words_and_phrases(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:
+        Synonyms(value)  # raises what is a ValueError too
+        return value
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:
@@ -134,6 +148,24 @@ class CodemodeSettings(BaseModel):
         if self.execution_timeout is not None:
             limits["execution_timeout"] = self.execution_timeout
         return config.model_copy(update={"limits": Limits.parse(limits)})
+
+    def search_function(self) -> SearchFunction | None:
+        """Return the project's search of tools, or None. Raises ConfigurationError."""
+        search: Any = self.search
+        if isinstance(search, str):
+            try:
+                search = import_string(search)
+            except ImportError as error:
+                raise ConfigurationError(
+                    f"CODEMODE['SEARCH'] {self.search!r} cannot be imported ({error}); expected "
+                    "the dotted path of a function search(text, tools, limit)"
+                ) from error
+        if search is None or (callable(search) and not iscoroutinefunction(search)):
+            return search  # type: ignore[no-any-return]  # of the project
+        raise ConfigurationError(
+            f"CODEMODE['SEARCH'] {self.search!r} is no plain function; expected "
+            "search(text, tools, limit), which may use the database"
+        )
 
     def fairness_key_of(self, context: RuntimeContext | None) -> str:
         """Return the opaque key by which the executor is fair between callers.

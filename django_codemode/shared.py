@@ -40,6 +40,7 @@ class Shared:
         """Returns the executor's address, in place of the setting; for the project's tests."""
         self._registry: ComponentRegistry | None = None
         self._codemode: Codemode | None = None
+        self._searches = False  # by a setting
         self._inherited: list[Codemode] = []
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget)
@@ -65,8 +66,18 @@ class Shared:
             self._forget()
         with self._lock:
             if self._codemode is None:
-                self._codemode = _build_codemode(self.registry)
+                codemode = _build_codemode(self.registry)
+                self._set_search(conf.get_settings())
+                self._codemode = codemode
             return self._codemode
+
+    def _set_search(self, settings: conf.CodemodeSettings) -> None:
+        """Apply the settings of the search; without them, one that a project has set stays."""
+        wanted = settings.search is not None or bool(settings.search_synonyms)
+        if wanted or self._searches:
+            search = settings.search_function()
+            self.registry.set_search(search, synonyms=settings.search_synonyms)
+        self._searches = wanted
 
     def close(self) -> None:
         """Close the Codemode, if there is one; the next use builds another."""

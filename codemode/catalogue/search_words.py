@@ -6,13 +6,16 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import islice
 
 from codemode.errors.base import ConfigurationError
 
 __all__ = ["MAX_CHARACTERS", "Synonyms", "stem", "stems", "words"]
 
-MAX_CHARACTERS = 1_000
+MAX_CHARACTERS = 300
 """The length at which the text of a search is cut: executed code chooses it."""
+
+_MOST_TERMS = 16
 
 _WORD = re.compile(r"[^\W_]+")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -253,7 +256,8 @@ class Synonyms:
     def expand(self, text: str) -> list[tuple[str, frozenset[str]]]:
         """Return each stem of a search with the stems that may stand for it.
 
-        A phrase that has synonyms adds them under its own words, joined.
+        A phrase that has synonyms adds them under its own words, joined. The
+        time of a search is bounded by a number of terms.
         """
         found = words(text[:MAX_CHARACTERS])
         expanded: dict[str, frozenset[str]] = {}
@@ -265,7 +269,7 @@ class Synonyms:
                 key = _key(found[start : start + size])
                 if key in self._of:
                     expanded[key] = self._of[key]
-        return list(expanded.items())
+        return list(islice(expanded.items(), _MOST_TERMS))
 
 
 def _checked(own: Mapping[str, Iterable[str]]) -> Mapping[str, Iterable[str]]:

@@ -41,6 +41,7 @@ __all__ = [
     "ContextLoader",
     "PermissionChecker",
     "RuntimeContext",
+    "SearchFunction",
     "get_current_context",
 ]
 

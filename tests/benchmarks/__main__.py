@@ -13,6 +13,7 @@ from tests.benchmarks import (
     large,
     load,
     lockdown,
+    many,
     memory,
     report,
     startup,
@@ -24,6 +25,7 @@ from tests.benchmarks.figure import Figure
 _GROUPS = {
     "trivial": trivial.measure,
     "tools": tools.measure,
+    "many": many.measure,
     "load": load.measure,
     "fairness": fairness.measure,
     "large": large.measure,

@@ -71,6 +71,10 @@ class Derived(AuthenticationMiddleware):
     """The middleware of a project that identifies its users in another way."""
 
 
+async def asynchronous_search(text: str, tools: object, limit: int) -> list[str]:
+    return []
+
+
 @pytest.mark.parametrize(
     ("setting", "expected"),
     [
@@ -86,6 +90,9 @@ class Derived(AuthenticationMiddleware):
         ({"CONTEXT_PROVIDER": dict}, []),
         ({"CONTEXT_PROVIDER": lambda: {"a": 1}}, ["E002"]),
         ({"CONTEXT_PROVIDER": lambda request, other: {}}, ["E002"]),
+        ({"SEARCH": "no.such.search"}, ["E002"]),
+        ({"SEARCH": f"{__name__}.asynchronous_search"}, ["E002"]),
+        ({"SEARCH": lambda text, tools, limit: []}, []),
         ({"EXECUTOR_URL": "http://host:8001/path"}, ["E003"]),
         ({"EXECUTOR_URL": "http://host:port"}, ["E003"]),
         ({"EXECUTOR_URL": ""}, ["E003"]),

@@ -42,6 +42,18 @@ from django_codemode.shared import shared
             {"CONTEXT_PROVIDER": 5},
             "CODEMODE['CONTEXT_PROVIDER']: the type int was given; expected a callable",
         ),
+        (
+            {"SEARCH": 5},
+            "CODEMODE['SEARCH']: the type int was given; expected a callable that takes",
+        ),
+        (
+            {"SEARCH_SYNONYMS": {"RMA": "refund"}},
+            "CODEMODE['SEARCH_SYNONYMS']['RMA']: Input should be a valid list",
+        ),
+        (
+            {"SEARCH_SYNONYMS": {"a b c d": ["x"]}},
+            "CODEMODE['SEARCH_SYNONYMS']: synonyms has the phrase 'a b c d'; expected one to 3",
+        ),
         ({"TENANT_HEADER": "X Tenant"}, "CODEMODE['TENANT_HEADER']: String should match pattern"),
         ({"TENANT_HEADER": "X", "TENANT_FROM_HOST": True}, "exclude each other"),
         ({"EXECUTION_TIMEOUT": 1, "LIMITS": {"execution_timeout": 1}}, "set the same limit"),

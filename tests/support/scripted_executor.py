@@ -23,10 +23,11 @@ class FakeExecutor(codemode_pb2_grpc.ExecutorServiceServicer):
     def __init__(self, script: Callable[[Iterator[pb.ClientMessage]], Iterator[Any]]) -> None:
         self.script = script
         self.streams = 0
+        self.openings: list[pb.Open] = []
 
     def Execute(self, request_iterator: Any, context: Any) -> Iterator[Any]:  # noqa: N802  # of the service
         self.streams += 1
-        next(request_iterator)  # the opening
+        self.openings.append(next(request_iterator).open)
         for message in self.script(request_iterator):
             if isinstance(message, grpc.StatusCode):
                 context.abort(message, "said the script")

@@ -30,7 +30,7 @@ __all__ = ["Lookups"]
 
 logger = logging.getLogger("codemode.tools")
 
-_MAX_BYTES = 64 * 1024  # of a question
+_MAX_BYTES = 16 * 1024  # of a question
 _MOST_DESCRIBED = 256
 _MOST_NAMESPACES = 50
 _MOST_FOUND = 200

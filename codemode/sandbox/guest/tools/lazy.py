@@ -15,10 +15,11 @@ from codemode.sandbox.guest.tools.tool_errors import ToolError
 from codemode.sandbox.guest.tools.toolbox import NAMESPACES, Namespace, Tools, function_of
 from codemode.wire.constants import DESCRIBE
 
-__all__ = ["LazySpecs", "LazyTools"]
+__all__ = ["LazyNamespace", "LazySpecs", "LazyTools"]
 
 _DESCRIBE = ToolSpec(name=DESCRIBE, signature="tools.describe(names: list[str])")
 _MOST_AT_ONCE = 200
+_MOST_BYTES_AT_ONCE = 15_000  # the host takes 16 KiB
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _FIELDS = {
     **{field.name: field.name for field in fields(ToolSpec)},
@@ -41,10 +42,12 @@ class LazySpecs(Mapping[str, ToolSpec]):
     @property
     def names(self) -> dict[str, bool]:
         """All names, and whether the tool is hidden; parsed on first use."""
-        if self._text is not None:
-            shown, _, hidden = self._text.partition("\n\n")
-            self._names = dict.fromkeys(shown.split("\n") if shown else (), False)
-            self._names |= dict.fromkeys(hidden.split("\n") if hidden else (), True)
+        text = self._text
+        if text is not None:
+            shown, _, hidden = text.partition("\n\n")
+            names = dict.fromkeys(shown.split("\n") if shown else (), False)
+            # Another thread may do the same, or be done already.
+            self._names = names | dict.fromkeys(hidden.split("\n") if hidden else (), True)
             self._text = None
         return self._names
 
@@ -61,8 +64,10 @@ class LazySpecs(Mapping[str, ToolSpec]):
         wanted = [name for name in names if name not in self._known]
         # What is not told now, such as too much for one answer, is asked for on its first use.
         with suppress(ToolError):
-            for start in range(0, len(wanted), _MOST_AT_ONCE):
-                self._ask(wanted[start : start + _MOST_AT_ONCE])
+            while wanted:
+                asked = _as_many_as_fit(wanted)
+                self._ask(asked)
+                del wanted[: len(asked)]
 
     def _ask_for(self, name: str) -> None:
         """Ask for one spec, and for those that are probably used next.
@@ -76,7 +81,7 @@ class LazySpecs(Mapping[str, ToolSpec]):
         near += islice(unknown, self._ahead)
         self._ahead = min(max(1, 2 * self._ahead), _MOST_AT_ONCE)
         try:
-            self._ask(list(dict.fromkeys([name, *near]))[:_MOST_AT_ONCE])
+            self._ask(_as_many_as_fit(list(dict.fromkeys([name, *near]))))
         except ToolError:
             if not near:
                 raise
@@ -102,6 +107,16 @@ class LazySpecs(Mapping[str, ToolSpec]):
         return sum(1 for _ in self)
 
 
+def _as_many_as_fit(names: list[str]) -> list[str]:
+    """Return the first of the names: at least one, and as many as fit into one question."""
+    size = 0
+    for count, name in enumerate(names[:_MOST_AT_ONCE]):
+        size += len(name.encode()) + 3
+        if size > _MOST_BYTES_AT_ONCE and count:
+            return names[:count]
+    return names[:_MOST_AT_ONCE]
+
+
 class _LazyFunctions(Mapping[str, Callable[..., Any]]):
     """The functions of all tools, made on first use."""
 
@@ -125,7 +140,7 @@ class _LazyFunctions(Mapping[str, Callable[..., Any]]):
         return len(self._specs.names)
 
 
-class _LazyNamespace(Namespace):
+class LazyNamespace(Namespace):
     """A namespace whose members are made on first use."""
 
     def __getattr__(self, attribute: str) -> Any:
@@ -191,7 +206,7 @@ class LazyTools(Tools):
             return self._functions[name]
         prefix = f"{name}."
         if any(one.startswith(prefix) for one in self._functions):
-            return _LazyNamespace(name, self)
+            return LazyNamespace(name, self)
         return None
 
     def explain(self, name: str = "") -> str | None:

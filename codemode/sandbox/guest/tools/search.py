@@ -30,6 +30,9 @@ class FoundTool(dict[str, str]):
                 name=name,
             ) from None
 
+    def __str__(self) -> str:
+        return f"{self.signature}\n{self.description}".rstrip()
+
     def __repr__(self) -> str:
         return f"<tool {self.signature}{': ' * bool(self.description)}{self.description}>"
 
@@ -46,17 +49,15 @@ def search_there(caller: Caller, text: object, limit: object) -> list[FoundTool]
 def search_here(specs: Mapping[str, ToolSpec], text: str, limit: int) -> list[FoundTool]:
     """Search in the sandbox, for a client that does not answer searches."""
     words = _words(text)
-    scores: dict[str, int] = {}
+    groups: dict[str, list[tuple[int, ToolSpec]]] = {}
     for spec in specs.values():
         group = spec.name.rpartition(".")[0] or spec.name
-        scores[group] = max(scores.get(group, 0), _score(spec, words))
-    groups = sorted(filter(scores.get, scores) if words else scores, key=lambda one: -scores[one])
-    return [
-        _found(spec)
-        for group in groups[: max(limit, 0)]
-        for spec in specs.values()
-        if (spec.name.rpartition(".")[0] or spec.name) == group
-    ]
+        groups.setdefault(group, []).append((_score(spec, words), spec))
+    ranked = [sorted(group, key=lambda one: -one[0]) for group in groups.values()]
+    ranked = sorted(
+        (group for group in ranked if group[0][0] or not words), key=lambda one: -one[0][0]
+    )
+    return [_found(spec) for group in ranked[: max(limit, 0)] for _, spec in group]
 
 
 def _found(spec: ToolSpec) -> FoundTool:

@@ -45,6 +45,43 @@ async def test_smallest_exchange(channel: grpc.aio.Channel) -> None:
     assert completed.completed.usage.wall_seconds > 0
 
 
+async def test_an_older_client_is_not_asked_to_search(channel: grpc.aio.Channel) -> None:
+    stream = RawStream(channel)
+    spec = pb.ToolSpec(name="ping.send", signature="ping.send()", description="Send a ping.")
+    await stream.send(
+        open=opening("[one.name for one in tools.search('send pings')]", tools=[spec])
+    )
+    _, completed = await stream.rest()
+    assert decode(completed.completed.value, max_bytes=100) == ["ping.send"]
+
+
+async def test_the_sandbox_asks_for_what_it_got_by_name_alone(channel: grpc.aio.Channel) -> None:
+    stream = RawStream(channel)
+    await stream.send(
+        open=opening("ping.send()", tool_names="ping.send\n\nping.hide", answers_lookups=True)
+    )
+    await stream.read()
+    question = (await stream.read()).tool_call
+    assert question.name == "tools.describe"
+    assert decode(question.arguments, max_bytes=100) == {"names": ["ping.send"]}
+    spec = {"name": "ping.send", "positional_parameters": ["to"], "signature": "ping.send(to)"}
+    answer = encode([{**spec, "of a newer client": 1}])
+    await stream.send(tool_result=pb.ToolResult(run_id=1, call_id=question.call_id, value=answer))
+    call = (await stream.read()).tool_call
+    await stream.send(tool_result=pb.ToolResult(run_id=1, call_id=call.call_id, value=encode(5)))
+    completed = (await stream.read()).completed
+    assert call.name == "ping.send"
+    assert completed.usage.tool_calls == 1
+
+
+async def test_names_of_tools_are_limited(channel: grpc.aio.Channel) -> None:
+    stream = RawStream(channel)
+    await stream.send(open=opening(tool_names="x" * 2**20 + "x"))
+    code, details = await stream.refusal()
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "1048577 characters of tool names" in details
+
+
 async def test_unknown_fields_and_messages_are_ignored(channel: grpc.aio.Channel) -> None:
     stream = RawStream(channel, extra=UNKNOWN_FIELD)
     await stream.send(

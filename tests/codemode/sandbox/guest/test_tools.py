@@ -159,12 +159,13 @@ def test_search_ranks_and_travels(forker: Forker) -> None:
     assert names[0] == "orders.refund"
     assert "orders.get" in names
     assert "add" not in names
-    assert first["signature"] == "orders.refund(order_id: int) -> None"
+    assert first["signature"] == "await orders.refund(order_id: int) -> None"
     assert outcome.stdout.startswith("await orders.refund(order_id: int)")
 
 
 def test_search_is_limited(forker: Forker) -> None:
-    assert run(forker, "len(tools.search('order', limit=2))").value == 2
+    code = "[len(tools.search('order', limit=n)) for n in (0, 1, 2)]"
+    assert run(forker, code).value == [0, 2, 3]
 
 
 def test_help_explains_a_tool(forker: Forker) -> None:

@@ -8,7 +8,7 @@ over weighted fields, and each one found is given with all its functions.
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from codemode.catalogue.search_words import Synonyms, stems
@@ -53,7 +53,7 @@ class SearchIndex:
             self._groups[namespace_of(tool)].append(tool)
         postings: dict[str, list[tuple[str, float]]] = defaultdict(list)
         weights = {name: self._weights(name, members) for name, members in self._groups.items()}
-        lengths = {name: sum(found.values()) for name, found in weights.items()}
+        lengths = {name: math.fsum(found.values()) for name, found in weights.items()}
         average = sum(lengths.values()) / max(len(lengths), 1)
         for name, found in weights.items():
             norm = _K1 * (1 - _B + _B * lengths[name] / average)
@@ -96,14 +96,13 @@ class SearchIndex:
 
         return sorted(self._groups[namespace], key=fit, reverse=True)[:MOST_FUNCTIONS]
 
-    def _weights(self, namespace: str, members: list[Tool]) -> Counter[str]:
+    def _weights(self, namespace: str, members: list[Tool]) -> dict[str, float]:
         """Return the weight of each term in a namespace: of all its fields together."""
         *prefix, last = namespace.split(".")
-        found: Counter[str] = Counter()
+        found: dict[str, float] = defaultdict(float)
         for field, weight in ((last, _NAME), (" ".join(prefix), _PREFIX)):
             for term in set(stems(field)):
                 found[term] += weight
-        functions: Counter[str] = Counter()
         for tool in members:
             name, description = stems(tool.name.rpartition(".")[2]), stems(tool.description)
             arguments = {one for name in tool.arguments.parameters for one in stems(name)}
@@ -116,9 +115,7 @@ class SearchIndex:
                 (tags, _TAG),
             ):
                 for term in terms:
-                    functions[term] += weight
-        for term, weight in functions.items():
-            found[term] += weight
+                    found[term] += weight
         return found
 
 

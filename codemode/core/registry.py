@@ -219,7 +219,7 @@ class ComponentRegistry:
         the words in names and descriptions that it may mean, such as
         ``{"RMA": ["return", "refund"]}``. Raises ConfigurationError.
         """
-        if search is not None and (not callable(search) or inspect.iscoroutinefunction(search)):
+        if search is not None and not _is_plain_function(search):
             raise ConfigurationError(
                 f"search is {search!r}; expected a plain function search(text, tools, limit)"
             )
@@ -276,6 +276,10 @@ class ComponentRegistry:
         The former context is restored afterwards.
         """
         return ContextBlock(variables)
+
+
+def _is_plain_function(thing: object) -> bool:
+    return callable(thing) and not inspect.iscoroutinefunction(thing)
 
 
 def _is_of(present: Tool, tool: object) -> bool:

@@ -154,13 +154,14 @@ class SandboxRequest:
         """Return the first messages of a stream; called in the caller's context."""
         outer = get_current_execution()
         listing, names = self.listing, ""
+        specs: Iterable[dict[str, Any]]
         if len(listing.tools) <= _MOST_SENT:
             specs = map(listing.spec, listing.tools)
         elif TOOL_NAMES not in self.peer.features:
             specs = (listing.spec(name, explained=False) for name in listing.tools)
         else:
             names = listing.names
-            specs = iter(()) if run is None else listing.mentioned(run.code)
+            specs = () if run is None else listing.mentioned(run.code)
         opening = pb.Open(
             protocol_version=PROTOCOL_VERSION,
             client_version=__version__,

@@ -85,7 +85,7 @@ def test_a_text_without_words_finds_the_first_namespaces() -> None:
     assert found(tools, " ?! ") == [f"n{number}.get" for number in range(5)]
 
 
-def test_names_of_arguments_and_tags_are_searched() -> None:
+def test_names_of_arguments_are_searched() -> None:
     def call(iban: str) -> None: ...
 
     tools = [make_tool("accounts.look", call), described("orders.get", "Return an order.")]
@@ -97,11 +97,11 @@ def test_names_of_arguments_and_tags_are_searched() -> None:
     [
         ("give me my money back", {}),
         ("RMA", {"RMA": ["refund"]}),
-        ("go home", {"go home": ["refund"]}),
+        ("beam me up", {"Beam me up": ["refund"]}),
     ],
 )
 def test_synonyms_are_the_general_ones_and_the_projects(text: str, own: dict[str, Any]) -> None:
-    tools = [described("orders.refund", "Refund."), described("home.get", "Return a house.")]
+    tools = [described("orders.refund", "Refund."), described("rays.get", "Return a ray.")]
     assert found(tools, text, **own)[0] == "orders.refund"
 
 

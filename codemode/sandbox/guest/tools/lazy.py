@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields
@@ -107,6 +106,15 @@ class LazySpecs(Mapping[str, ToolSpec]):
         return sum(1 for _ in self)
 
 
+def _identifiers(source: str) -> set[str]:
+    if not source.isascii():
+        # Imported here: it is large, and few programs need it.
+        import unicodedata
+
+        source = unicodedata.normalize("NFKC", source)
+    return set(_IDENTIFIER.findall(source))
+
+
 def _as_many_as_fit(names: list[str]) -> list[str]:
     """Return the first of the names: at least one, and as many as fit into one question."""
     size = 0
@@ -158,7 +166,7 @@ class LazyNamespace(Namespace):
         return list(dict.fromkeys(name.partition(".")[0] for name in names))
 
 
-NAMESPACES.append(_LazyNamespace)
+NAMESPACES.append(LazyNamespace)
 
 
 class LazyTools(Tools):
@@ -183,8 +191,7 @@ class LazyTools(Tools):
 
         The specs of the tools that the code may call are known from then on.
         """
-        text = source if source.isascii() else unicodedata.normalize("NFKC", source)
-        words = set(_IDENTIFIER.findall(text))
+        words = _identifiers(source)
         if not words:
             return {}
         calls = []
@@ -212,6 +219,13 @@ class LazyTools(Tools):
     def explain(self, name: str = "") -> str | None:
         """Return what ``help`` says about a tool or a namespace; without a name, about all."""
         return super().explain(name) if name else repr(self)
+
+    def near(self, name: str, *, cutoff: float = 0.6) -> list[ToolSpec]:
+        """Do the same as for few tools; where nothing can be asked any more, return nothing."""
+        try:
+            return super().near(name, cutoff=cutoff)
+        except (ToolError, RuntimeError):
+            return []
 
     def __repr__(self) -> str:
         counts: dict[str, int] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import islice
 
 from codemode.errors.base import ConfigurationError
@@ -247,11 +247,18 @@ class Synonyms:
     """
 
     def __init__(self, own: Mapping[str, Iterable[str]] | None = None) -> None:
-        self._of: dict[str, frozenset[str]] = dict(_general())
+        self._own: dict[str, frozenset[str]] = {}
         for phrase, others in _checked(own or {}).items():
-            key = _key(words(phrase))
             meant = frozenset(one for other in others for one in stems(other))
-            self._of[key] = self._of.get(key, frozenset()) | meant
+            self._own[_key(words(phrase))] = meant
+
+    @cached_property
+    def _of(self) -> Mapping[str, frozenset[str]]:
+        # Built by the first search: many processes never make one.
+        general = _general()
+        return general | {
+            key: general.get(key, frozenset()) | meant for key, meant in self._own.items()
+        }
 
     def expand(self, text: str) -> list[tuple[str, frozenset[str]]]:
         """Return each stem of a search with the stems that may stand for it.
@@ -292,7 +299,7 @@ def _key(phrase: list[str]) -> str:
 
 
 @lru_cache(maxsize=1)
-def _general() -> Mapping[str, frozenset[str]]:
+def _general() -> dict[str, frozenset[str]]:
     table: dict[str, set[str]] = {}
     for group in _groups():
         keys = [_key(words(phrase)) for phrase in group]

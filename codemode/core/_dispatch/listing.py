@@ -75,7 +75,7 @@ class Listing:
         # Python reads identifiers in this form.
         text = code if code.isascii() else unicodedata.normalize("NFKC", code)
         words = set(_IDENTIFIER.findall(text))
-        for first in words & self._by_first.keys():
+        for first in sorted(words & self._by_first.keys()):
             for name in self._by_first[first]:
                 if words.issuperset(name.split(".")):
                     yield self.spec(name)

@@ -154,6 +154,15 @@ signatures == tasks and len(set(signatures)) == 40
     assert value(crowded.run(code)) is True
 
 
+def test_a_tool_is_there_where_no_answer_has_room_for_its_neighbours(crowded: Codemode) -> None:
+    code = "(await getattr(github.issue, 'g' 'et')('5'))['issue_id']"
+    small = {"max_value_bytes": 600}
+    assert crowded.client.execute(code, config=small).value == "5"
+    result = crowded.client.execute("tools.search('github', 50)", config=small)
+    assert result.error is not None
+    assert "ask for fewer" in result.error.message
+
+
 def test_endless_searching_ends_the_run(half: Half, crowded: Codemode) -> None:
     result = half.run(crowded, "while True: tools.search('x')")
     assert result.status == "limit"

@@ -54,7 +54,7 @@ def describe(error: BaseException, filename: str, advice: str = "") -> Failure:
     line = _line(error, filename)
     text = "" if isinstance(error, SystemExit) else _traceback_text(error)
     message = _message(error)
-    if type(error) in _SUGGESTED:
+    if isinstance(error, _SUGGESTED):
         message += _suggestion(message, text, advice)
     if advice:
         message = f"{message}\n{advice}" if message else advice

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from itertools import islice
-from types import MappingProxyType
 from typing import Any, Final, TypeGuard
 
 from codemode.sandbox.guest.advice import (
@@ -17,7 +16,7 @@ from codemode.sandbox.guest.advice import (
     surroundings,
 )
 from codemode.sandbox.guest.advice.scene import Scene, name_of_type
-from codemode.sandbox.guest.advice.texts import said
+from codemode.sandbox.guest.advice.texts import is_exactly, said
 from codemode.sandbox.guest.tools.toolbox import Tools
 
 __all__ = ["Advisor"]
@@ -25,11 +24,12 @@ __all__ = ["Advisor"]
 Rule = Callable[[Any, Scene, Tools], str]
 
 _EXCEPTIONS_VISITED = 20
+_add_note = BaseException.add_note
 _ADVICE_CHARACTERS = 1_000
 _SHOWN_OF_GROUP = 3
 
 # By exact type: the code's own exceptions are never asked anything.
-_RULES: Final = MappingProxyType[type[BaseException], tuple[Rule, ...]](
+_RULES: Final[tuple[tuple[type[BaseException], tuple[Rule, ...]], ...]] = tuple(
     {
         AttributeError: (
             asynchronous.attribute,
@@ -56,8 +56,11 @@ _RULES: Final = MappingProxyType[type[BaseException], tuple[Rule, ...]](
         ),
         UnboundLocalError: (names.unbound,),
         ValueError: (asynchronous.not_coroutine, operations.values, conversions.values),
-    }
+    }.items()
 )
+
+
+_OTHERS: Final[tuple[Rule, ...]] = (conversions.library, surroundings.system)
 
 
 class Advisor:
@@ -86,13 +89,14 @@ class Advisor:
         try:
             advice = self._advice(error)[:_ADVICE_CHARACTERS]
             if advice:
-                error.add_note(advice)
+                _add_note(error, advice)
         except Exception:  # noqa: BLE001  # such as lack of memory: the report goes on without it
             return ""
         return advice
 
     def _advice(self, error: BaseException) -> str:
-        if isinstance(error, SyntaxError):
+        if is_exactly(error, SyntaxError, IndentationError, TabError):
+            assert isinstance(error, SyntaxError)
             own = type(error.filename) is str and error.filename.startswith("<code")
             return names.syntax(error) if own else ""
         scene = Scene.of(error, self._tools)
@@ -100,10 +104,8 @@ class Advisor:
             return ""
         if type(error) is AttributeError and not scene.direct:
             return ""
-        rules = _RULES.get(type(error))
-        if rules is None:
-            rules = (conversions.library, surroundings.system)
-        for rule in rules:
+        rules = [rules for kind, rules in _RULES if kind is type(error)]
+        for rule in rules[0] if rules else _OTHERS:
             advice = rule(error, scene, self._tools)
             if advice:
                 return advice
@@ -116,7 +118,7 @@ def _said(error: BaseException) -> str:
 
 
 def _is_group(error: BaseException) -> TypeGuard[BaseExceptionGroup[BaseException]]:
-    return type(error) in (ExceptionGroup, BaseExceptionGroup)
+    return is_exactly(error, ExceptionGroup, BaseExceptionGroup)
 
 
 def _exceptions(group: BaseException) -> list[BaseException]:

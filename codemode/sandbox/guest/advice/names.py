@@ -302,7 +302,7 @@ def _of_tools(node: ast.AST | None, scene: Scene, tools: Tools) -> str:
     else:
         part = node.value if isinstance(node, ast.Subscript) else node
     for one in (part, *(node.args if isinstance(node, ast.Call) else ())):
-        value = scene.value_of(one)
+        value: object = scene.value_of(one)
         if value is tools:
             return tools.how_to_call()
         if group := group_of(value):

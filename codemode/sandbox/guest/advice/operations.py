@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from codemode.sandbox.guest.advice.scene import MISSING, Scene, with_changed
-from codemode.sandbox.guest.advice.texts import said
+from codemode.sandbox.guest.advice.texts import is_exactly, said
 from codemode.sandbox.guest.advice.wording import text_of
 from codemode.sandbox.guest.tools.toolbox import Tools
 
@@ -49,7 +49,6 @@ _METHODS: Final = MappingProxyType(
     }
 )
 _NONE_LEFT = "next() found nothing: write next(..., None), and test the value for None"
-_PLAIN: Final = (dict, list, set, str, tuple)
 
 
 def types(error: TypeError, scene: Scene, tools: Tools) -> str:
@@ -87,7 +86,7 @@ def values(error: ValueError, scene: Scene, tools: Tools) -> str:
 def method(error: AttributeError, scene: Scene, tools: Tools) -> str:
     """Return advice on a method of another language, asked of a type of Python's own."""
     node, wanted = scene.node, error.name
-    if type(wanted) is not str or type(error.obj) not in _PLAIN:
+    if type(wanted) is not str or not is_exactly(error.obj, dict, list, set, str, tuple):
         return ""
     if wanted not in _METHODS or not isinstance(node, ast.Attribute):
         return ""
@@ -100,7 +99,7 @@ def index(error: IndexError, scene: Scene, tools: Tools) -> str:
     if not scene.direct or not isinstance(node, ast.Subscript):
         return ""
     value = scene.value_of(node.value)
-    if type(value) not in (list, tuple, str):
+    if not is_exactly(value, list, tuple, str):
         return ""
     whole = text_of(node.value, 60)
     if not value:

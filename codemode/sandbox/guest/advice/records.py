@@ -9,7 +9,7 @@ from typing import Any
 
 from codemode.sandbox.guest.advice.near import cut_name, similar_names
 from codemode.sandbox.guest.advice.scene import MISSING, Scene, entry, name_of_type, with_changed
-from codemode.sandbox.guest.advice.texts import argument, said
+from codemode.sandbox.guest.advice.texts import argument, is_exactly, said
 from codemode.sandbox.guest.advice.wording import text_of
 from codemode.sandbox.guest.tools.toolbox import Tools
 
@@ -49,7 +49,7 @@ def key(error: KeyError, scene: Scene, tools: Tools) -> str:
         return ""
     if type(wanted) is slice:
         return f"{text_of(base, 60)} is a dict, which has no slices: use list(...)[:n]"
-    if not isinstance(wanted, str | int) or type(wanted) not in (str, int):
+    if not is_exactly(wanted, str, int):
         return ""
     record = scene.value_of(base)
     if record is MISSING and isinstance(base, ast.Name):
@@ -57,7 +57,7 @@ def key(error: KeyError, scene: Scene, tools: Tools) -> str:
     if type(record) is dict:
         return _keys(wanted, record) if entry(record, wanted) is MISSING else ""
     fields = _fields_of_tool(base, scene)
-    return _nearest(wanted, fields, "its keys are") if fields and isinstance(wanted, str) else ""
+    return _nearest(wanted, fields, "its keys are") if fields and type(wanted) is str else ""
 
 
 def operand(error: TypeError, scene: Scene, tools: Tools) -> str:
@@ -92,18 +92,18 @@ def _field(wanted: str, record: dict[Any, Any], node: ast.Attribute) -> str:
     return f"records are dicts: write {with_changed(node, node, item) or f'[{near[0]!r}]'}"
 
 
-def _keys(wanted: str | int, record: dict[Any, Any]) -> str:
+def _keys(wanted: object, record: dict[Any, Any]) -> str:
     if not record:
         return "the dict is empty"
-    if isinstance(wanted, int):
+    if type(wanted) is int:
         if wanted.bit_length() < 64 and str(wanted) in _names(record):
             return f"its keys are text: write [{str(wanted)!r}]"
-    elif wanted[:20].lstrip("-").isdecimal():
+    elif type(wanted) is str and wanted[:20].lstrip("-").isdecimal():
         numbers = [one for one in islice(record, _KEYS_LOOKED_AT) if type(one) is int]
         if any(str(one) == wanted for one in numbers if one.bit_length() < 64):
             return f"its keys are numbers: write [{wanted}]"
     names = _names(record)
-    if names and isinstance(wanted, str):
+    if names and type(wanted) is str:
         return _nearest(wanted, names, "its keys are")
     if names:
         return f"its keys are {_all(names)}"
@@ -193,7 +193,7 @@ def _iterated(node: ast.expr, scene: Scene) -> ast.expr | None:
     function = scene.value_of(node.func)
     if type(function) is FunctionType:
         return node
-    if type(function) not in (BuiltinFunctionType, type):
+    if not is_exactly(function, BuiltinFunctionType, type):
         return None
     nones = [one for one in node.args if scene.value_of(one) is None]
     return nones[0] if nones else node.args[0] if len(node.args) == 1 else None

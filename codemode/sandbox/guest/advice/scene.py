@@ -17,6 +17,7 @@ from itertools import islice
 from types import CodeType, FrameType, FunctionType, ModuleType, TracebackType
 from typing import Any, Final
 
+from codemode.sandbox.guest.advice.texts import is_exactly
 from codemode.sandbox.guest.tools.calling import ToolSpec
 from codemode.sandbox.guest.tools.toolbox import Tools, group_of
 
@@ -36,6 +37,7 @@ _CODE = "<code"
 
 # Captured at import: the code may replace them.
 _parse = ast.parse
+_traceback_of = BaseException.__dict__["__traceback__"].__get__
 _lines_of = linecache.cache.get
 _type_name = type.__dict__["__name__"].__get__
 
@@ -208,7 +210,7 @@ class Scene:
         """Return the place in the code from which an exception came, if there is one."""
         own: TracebackType | None = None
         last: TracebackType | None = None
-        step = error.__traceback__
+        step: TracebackType | None = _traceback_of(error)
         for _ in range(_FRAMES):
             if step is None:
                 break
@@ -232,7 +234,7 @@ def entry(mapping: Any, key: object) -> Any:
 
     Keys are compared one by one: a lookup could call ``__eq__`` of a key of the code.
     """
-    if type(mapping) is not dict or type(key) not in (str, int):
+    if type(mapping) is not dict or not is_exactly(key, str, int):
         return MISSING
     for one, value in islice(mapping.items(), _ENTRIES):
         if type(one) is type(key) and one == key:

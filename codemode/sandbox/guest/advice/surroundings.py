@@ -9,11 +9,11 @@ import resource
 import socket
 from itertools import islice
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from codemode.sandbox.guest.advice.near import cut_name, listed, similar_names
 from codemode.sandbox.guest.advice.scene import Scene
-from codemode.sandbox.guest.advice.texts import argument, said
+from codemode.sandbox.guest.advice.texts import argument, is_exactly, said
 from codemode.sandbox.guest.tools.toolbox import Tools
 
 __all__ = ["NO_NETWORK", "NO_PROCESSES", "memory", "system", "threads"]
@@ -25,20 +25,18 @@ NO_PROCESSES: Final = (
 )
 _NO_MEMORY: Final = "the run's memory limit is reached: work on less data at a time"
 
-_OS_ERRORS: Final = frozenset(
-    {
-        BlockingIOError,
-        ChildProcessError,
-        ConnectionRefusedError,
-        FileExistsError,
-        FileNotFoundError,
-        IsADirectoryError,
-        NotADirectoryError,
-        OSError,
-        PermissionError,
-        TimeoutError,
-        socket.gaierror,
-    }
+_OS_ERRORS: Final = (
+    BlockingIOError,
+    ChildProcessError,
+    ConnectionRefusedError,
+    FileExistsError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    OSError,
+    PermissionError,
+    TimeoutError,
+    socket.gaierror,
 )
 _OF_NETWORK: Final = (
     *("/socket.py", "/ssl.py", "/http/client.py", "/urllib/request.py", "/socketserver.py"),
@@ -83,8 +81,9 @@ def system(error: BaseException, scene: Scene, tools: Tools) -> str:
         return "a library could start no thread: the run's limit of threads or memory is reached"
     if _is_of_network(error, scene):
         return NO_NETWORK
-    if type(error) not in _OS_ERRORS or not isinstance(error, OSError):
+    if not _is_os_error(error):
         return ""
+    assert isinstance(error, OSError)
     number = error.errno
     if type(number) is int and number in _FULL:
         return _FULL[number]
@@ -134,7 +133,7 @@ def _is_of_processes(scene: Scene) -> bool:
 
 
 def _is_os_error(error: object) -> bool:
-    return type(error) in _OS_ERRORS
+    return is_exactly(error, *_OS_ERRORS)
 
 
 def _linked(error: BaseException) -> list[object]:
@@ -143,10 +142,9 @@ def _linked(error: BaseException) -> list[object]:
     found: list[object] = []
     while waiting and len(found) < _LINKS:
         one = waiting.pop(0)
-        if type(one) in _OS_ERRORS or (isinstance(one, BaseException) and one not in found):
+        if issubclass(type(one), BaseException):
             found.append(one)
-            if isinstance(one, BaseException):
-                waiting += (_cause_of(one), _context_of(one), argument(one))
+            waiting += (_cause_of(one), _context_of(one), argument(cast(BaseException, one)))
     return found
 
 

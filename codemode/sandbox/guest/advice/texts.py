@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-__all__ = ["argument", "said"]
+__all__ = ["argument", "is_exactly", "said"]
 
 _CHARACTERS = 1_000
 
 _args_of = BaseException.__dict__["args"].__get__
+
+
+def is_exactly(value: object, *kinds: type) -> bool:
+    """Return whether a value is of one of these types, and not of a subclass.
+
+    ``in``, ``==`` and ``isinstance`` may call methods of the value's metaclass or type.
+    """
+    kind = type(value)
+    return any(kind is one for one in kinds)
 
 
 def argument(error: BaseException) -> object:

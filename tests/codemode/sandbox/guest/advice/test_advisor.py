@@ -2,30 +2,54 @@
 
 from __future__ import annotations
 
-import textwrap
+import linecache
+from typing import cast
 
 import pytest
 
+from codemode.sandbox.guest.advice.advisor import Advisor
+from codemode.sandbox.guest.tools.calling import Caller
+from codemode.sandbox.guest.tools.toolbox import Tools
 from tests.codemode.sandbox.guest.guest_driver import Forker, Guest, Outcome, tool
 
 TOOLS = [tool("orders.get", "orders.get(order_id: int) -> Order", "order_id")]
 
-# Each method says so when it is called; the advice must call none.
-SPY = (
-    "import builtins\n"
-    "class Meta(type):\n"
-    "    def __getattribute__(cls, name):\n        print('Meta', name)\n        return type.__getattribute__(cls, name)\n"
-    "    def __instancecheck__(cls, one):\n        print('isinstance')\n        return True\n"
-    "class Spy(dict, metaclass=Meta):\n"
-    "    def _told(name):\n"
-    "        return lambda self, *args: print('Spy', name)\n"
-    "    for _name in ('__iter__', '__len__', '__getattr__', '__bool__', '__repr__', 'keys', 'items'):\n"
-    "        locals()[_name] = _told(_name)\n"
-    "class Key(str):\n"
-    "    __hash__ = str.__hash__\n"
-    "    def __eq__(self, other):\n        print('Key eq')\n        return True\n"
-    "    def __repr__(self):\n        print('Key repr')\n        return 'Key'\n"
-)
+# Every method of these classes is recorded.
+SPIES = """
+class Meta(type):
+    def __getattribute__(cls, name):
+        told.append(f"attribute {name} of the class")
+        return type.__getattribute__(cls, name)
+    def __instancecheck__(cls, one):
+        told.append("isinstance")
+        return True
+    def __eq__(cls, other):
+        told.append("a comparison of the class")
+        return cls is other
+    def __hash__(cls):
+        told.append("a hash of the class")
+        return 1
+
+def recorded(name):
+    return lambda self, *args: told.append(name)
+
+class Spy(dict, metaclass=Meta):
+    for _name in ("__iter__", "__len__", "__getattr__", "__bool__", "__repr__", "__eq__", "keys"):
+        locals()[_name] = recorded(_name)
+    __hash__ = None
+    __class__ = property(recorded("__class__"))
+
+class Key(str):
+    __hash__ = str.__hash__
+    def __eq__(self, other):
+        told.append("__eq__ of a key")
+        return True
+    __repr__ = recorded("__repr__ of a key")
+
+class Boom(Exception, metaclass=Meta):
+    add_note = __traceback__ = __context__ = args = property(recorded("a part of the exception"))
+    __str__ = recorded("__str__")
+"""
 
 
 def run(forker: Forker, code: str, *, session: bool = False) -> Outcome:
@@ -38,23 +62,43 @@ def run(forker: Forker, code: str, *, session: bool = False) -> Outcome:
     [
         "spy = Spy(total=1)\nspy['totl']",
         "record = {Key('totl'): 1}\nrecord['total']",
-        "spies = [Spy(), Spy()]\nspies['total']",
-        "globals()[Key('record')] = 1\nrecord.total",
+        "record = {Key('totl'): 1}\nrecord.total",
         "record = {'spy': Spy()}\nrecord['spi']",
+        "spies = [Spy(), Spy()]\nspies['total']",
+        "spies = [Spy(), Spy()]\nspies.total",
+        "spies = [Spy(), Spy()]\n[one['total'].x for one in spies]",
+        "globals()[Key('record')] = {'total': 1}\nrecord['totl']",
         "spy = Spy()\nspy + None",
-        "spy = Spy()\nlen(spy, spy)",
         "spy = Spy()\nspy(1)",
+        "spy = Spy()\nset([spy])",
+        "spy = Spy()\nlist(map(spy, None))",
+        "(0 for _ in ()).throw(Boom('x'))",
+        "(0 for _ in ()).throw(KeyError(Spy()))",
+        "(0 for _ in ()).throw(OSError(Spy(), Spy(), Spy()))",
+        "(0 for _ in ()).throw(NameError(Spy(), name=Spy()))",
+        "(0 for _ in ()).throw(AttributeError(Spy(), name=Spy(), obj=Spy()))",
+        "(0 for _ in ()).throw(ModuleNotFoundError(Spy(), name=Spy()))",
+        "record = {}\nrecord[Boom]",
+        (
+            "class Error(OSError): errno = filename = property(lambda self: told.append('errno'))\n"
+            "(0 for _ in ()).throw(Error(5, 'x'))"
+        ),
     ],
 )
-def test_no_method_of_the_code_is_called(forker: Forker, mistake: str) -> None:
-    caught = f"try:\n{textwrap.indent(mistake, '    ')}\nexcept Exception:\n    pass"
-    outcome = run(forker, SPY + mistake)
-    assert outcome.type, outcome
-    # The traceback shows the name of a class. Otherwise the report adds no line to those that the
-    # code prints by itself.
-    told = [line for line in outcome.stdout.splitlines() if not line.startswith("Meta __")]
-    alone = run(forker, SPY + caught).stdout.splitlines()
-    assert told == [line for line in alone if not line.startswith("Meta __")]
+def test_no_method_of_the_code_is_called(mistake: str) -> None:
+    told: list[str] = []
+    names: dict[str, object] = {"told": told}
+    exec(SPIES, names)
+    linecache.cache["<code>"] = (0, None, mistake.splitlines(keepends=True), "<code>")
+    error = None
+    try:
+        exec(compile(mistake, "<code>", "exec"), names)
+    except BaseException as caught:  # noqa: BLE001 - the classes of the code may raise anything
+        told.clear()
+        Advisor(Tools([], cast(Caller, None))).advise(caught)
+        error = caught
+    assert error is not None
+    assert told == []
 
 
 def test_exceptions_of_the_code_get_no_advice(forker: Forker) -> None:

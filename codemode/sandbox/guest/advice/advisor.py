@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, Final, TypeGuard
 
 from codemode.sandbox.guest.advice import (
@@ -28,8 +29,8 @@ _add_note = BaseException.add_note
 _ADVICE_CHARACTERS = 1_000
 _SHOWN_OF_GROUP = 3
 
-# By exact type: the code's own exceptions are never asked anything.
-_RULES: Final[tuple[tuple[type[BaseException], tuple[Rule, ...]], ...]] = tuple(
+# By the identity of the type: a lookup would ask the metaclass of the code's own exceptions.
+_RULES: Final = MappingProxyType[type[BaseException], tuple[Rule, ...]](
     {
         AttributeError: (
             asynchronous.attribute,
@@ -56,7 +57,7 @@ _RULES: Final[tuple[tuple[type[BaseException], tuple[Rule, ...]], ...]] = tuple(
         ),
         UnboundLocalError: (names.unbound,),
         ValueError: (asynchronous.not_coroutine, operations.values, conversions.values),
-    }.items()
+    }
 )
 
 
@@ -104,7 +105,7 @@ class Advisor:
             return ""
         if type(error) is AttributeError and not scene.direct:
             return ""
-        rules = [rules for kind, rules in _RULES if kind is type(error)]
+        rules = [rules for kind, rules in _RULES.items() if kind is type(error)]
         for rule in rules[0] if rules else _OTHERS:
             advice = rule(error, scene, self._tools)
             if advice:

@@ -163,7 +163,8 @@ def _default(schema: Schema, hint: Any) -> Any:
     """Return what a signature shows as the default of a property that may be left out."""
     default = schema.get("default", ...) if isinstance(schema, dict) else ...
     # With None as its default a parameter would accept None, which this schema may forbid.
-    nullable = hint is Any or type(None) in typing.get_args(hint) or None in typing.get_args(hint)
+    nulls = (Any, None, type(None))
+    nullable = any(one is null for one in (hint, *typing.get_args(hint)) for null in nulls)
     return ... if default is None and not nullable else default
 
 

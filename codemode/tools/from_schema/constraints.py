@@ -68,7 +68,7 @@ def restrict_number(schema: dict[str, Any]) -> list[Any]:
     """Return the annotations of a number."""
     found = []
     for keyword, (words, fits) in _BOUNDS.items():
-        limit = schema.get(keyword)
+        limit: Any = schema.get(keyword)
         # The exclusiveMinimum of old drafts is a bool.
         if type(limit) not in (int, float) or not math.isfinite(limit):
             continue

@@ -43,7 +43,7 @@ _OF_ARRAYS: Final = frozenset({"items", "maxItems", "minItems", "prefixItems", "
 
 def _number_schema(_source: Any, _handler: Any) -> core_schema.CoreSchema:
     # An int stays one: a large int would lose digits as a float.
-    numbers = [core_schema.int_schema(), core_schema.float_schema(allow_inf_nan=False)]
+    numbers: list[Any] = [core_schema.int_schema(), core_schema.float_schema(allow_inf_nan=False)]
     return core_schema.union_schema(numbers, custom_error_type="float_type")
 
 
@@ -197,7 +197,7 @@ class SchemaTypes:
             return list[Any]  # a type for each place, which the type of a list does not have
         place = f"{path}/items"
         hint = self._type(self._document.schema(items, place), place, f"{name}Item")
-        return list[hint]  # type: ignore[valid-type] - it is one, made here
+        return _of(list, hint)
 
     def _object(
         self, schema: dict[str, Any], path: str, name: str, whole: _Reference | None
@@ -210,7 +210,7 @@ class SchemaTypes:
             more = True  # the patterns say which keys are additional, and are not read
         if not properties and not required and more is not False:
             values = Any if more is True else self._type(more, place, f"{name}Value")
-            return dict[str, values]  # type: ignore[valid-type] - it is one, made here
+            return _of(dict, (str, values))
         make: Any = typing.TypedDict
         record = make(name, {})
         if whole is not None:
@@ -245,6 +245,11 @@ def _null(schema: dict[str, Any]) -> tuple[None, ...]:
     return (None,) if schema.get("nullable") is True else ()  # of OpenAPI 3.0
 
 
+def _of(generic: Any, arguments: Any) -> Any:
+    """Return a type of types that are made here, which no checker follows."""
+    return generic[arguments]
+
+
 def _annotated(hint: Any, annotations: list[Any]) -> Any:
     return Annotated[hint, *annotations] if annotations else hint
 
@@ -254,7 +259,7 @@ def _literal(values: list[Any]) -> Any:
         return _NOTHING
     plain = all(one is None or type(one) in (str, int, bool) for one in values)
     if plain and len(values) <= _MAX_LITERAL:
-        return Literal[tuple(values)]  # type: ignore[valid-type] - they are, made here
+        return _of(Literal, tuple(values))
     kinds = {type(one) for one in values}
     return Annotated[kinds.pop() if len(kinds) == 1 and plain else Any, one_of(values)]
 
@@ -270,7 +275,7 @@ def _union(hints: Iterable[Any]) -> Any:
     if len(literals) > 1:
         values = [value for one in literals for value in typing.get_args(one)]
         found = [_literal(values), *(one for one in found if one not in literals)]
-    return typing.Union[tuple(found)]  # noqa: UP007 - of types that are made here
+    return _of(typing.Union, tuple(found))
 
 
 def _alias(name: str, value: Callable[[], Any]) -> Any:

@@ -201,7 +201,7 @@ def test_a_refusal_says_what_to_do(
     assert str(caught.value).startswith(text)
 
 
-FAILED = [
+FAILED: list[tuple[Any, str, str, type[Exception]]] = [
     (("shop.broken",), "ValueError", "shop.broken raised ValueError: no such shelf", ValueError),
     (("shop.broken", {"words": False}), "ToolError", "shop.broken failed (error)", ToolError),
     (("shop.abroken",), "ToolError", "shop.abroken: in my own words", ToolError),
@@ -285,7 +285,12 @@ def test_the_contexts_values_are_loaded_before_the_call(facade: Codemode, call: 
 
 def test_arguments_and_value_are_copies(facade: Codemode, call: Call) -> None:
     kept: list[Any] = []
-    facade.registry.register_tool("keep", lambda one: kept.append(one) or one)
+
+    def keep(one: list[Any]) -> list[Any]:
+        kept.append(one)
+        return one
+
+    facade.registry.register_tool("keep", keep)
     given = [1, [2]]
     value = call("keep", {"one": given})
     assert value == kept[0] == given
@@ -453,12 +458,12 @@ def test_a_sync_tool_in_the_callers_thread_ends_late_with_its_value(facade: Code
 
 
 def test_no_tool_starts_after_the_timeout(facade: Codemode) -> None:
-    def allows(tool: Tool, context: RuntimeContext) -> bool:
-        time.sleep(0.1)
-        return True
+    class SlowChecker:
+        def allows(self, tool: Tool, context: RuntimeContext) -> bool:
+            time.sleep(0.1)
+            return True
 
-    facade.registry.permission_checker = checker = Checker()
-    checker.allows = allows  # type: ignore[method-assign] - slow
+    facade.registry.permission_checker = SlowChecker()
     started: list[int] = []
     facade.registry.register_tool(
         "pay", tool(permission="any", thread_sensitive=False)(lambda: started.append(1))

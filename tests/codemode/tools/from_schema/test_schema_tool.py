@@ -324,7 +324,8 @@ def test_the_options_are_those_of_a_decorated_tool() -> None:
     with pytest.raises(ToolRegistrationError, match="permission=\\(\\) is empty"):
         issue_tool(permission=())
     with pytest.raises(ToolRegistrationError, match="5 cannot be called; give the function"):
-        tool_from_schema("take", {}, 5)  # type: ignore[arg-type] - the mistake
+        not_callable: Any = 5
+        tool_from_schema("take", {}, not_callable)
     with pytest.raises(ToolRegistrationError, match="'get-issue' is not a dotted.*; 'get_issue' w"):
         tool_from_schema("get-issue", {}, print)
 

@@ -121,12 +121,12 @@ PROGRAMS = (
     Program(
         "sqlite in memory",
         "import sqlite3\nc = sqlite3.connect(':memory:')\nc.execute('create table t (a, b)')\nc.executemany('insert into t values (?, ?)', [(1, 'x'), (2, 'y')])\n[c.execute('select sum(a), group_concat(b) from t').fetchone()]",
-        [[3, "x,y"]],
+        [(3, "x,y")],
     ),
     Program(
         "sqlite in a file",
         "import sqlite3\nwith sqlite3.connect('d.db') as c:\n    c.execute('create table t (a)')\n    c.execute('insert into t values (7)')\nc.close()\nc = sqlite3.connect('d.db')\nr = c.execute('select a from t').fetchall()\nc.close()\nr",
-        [[7]],
+        [(7,)],
     ),
     Program(
         "sqlite with a write-ahead log",

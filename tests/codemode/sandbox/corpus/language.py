@@ -10,7 +10,9 @@ PROGRAMS = (
     Program("last expression", "x = 20\nx * 2 + 2", 42),
     Program("result variable", "result = 'r'\n'ignored'", "r"),
     Program(
-        "arithmetic", "[7 // 2, -7 // 2, 7 % 3, 2**100, divmod(17, 5)]", [3, -4, 1, 2**100, [3, 2]]
+        "arithmetic",
+        "[7 // 2, -7 // 2, 7 % 3, 2**100, divmod(17, 5)]",
+        [3, -4, 1, 1267650600228229401496703205376, (3, 2)],
     ),
     Program("big integers", "import math\nlen(str(math.factorial(1000)))", 2568),
     Program("floats", "[0.1 + 0.2, round(2.5), 1e308 * 10 == float('inf')]", [0.1 + 0.2, 2, True]),
@@ -49,7 +51,7 @@ PROGRAMS = (
     Program(
         "functions",
         "def f(a, /, b=2, *args, c, d=4, **kw):\n    return [a, b, args, c, d, kw]\nf(1, 2, 3, c=5, e=6)",
-        [1, 2, [3], 5, 4, {"e": 6}],
+        [1, 2, (3,), 5, 4, {"e": 6}],
     ),
     Program(
         "closures",
@@ -134,7 +136,7 @@ PROGRAMS = (
     Program(
         "named tuples",
         "from typing import NamedTuple\nclass P(NamedTuple):\n    x: int\n    y: int = 1\nP(4)",
-        [4, 1],
+        (4, 1),
     ),
     Program(
         "protocols",
@@ -213,7 +215,7 @@ PROGRAMS = (
     Program(
         "sorting",
         "sorted([('b', 1), ('a', 1), ('c', 0)], key=lambda p: (p[1], p[0]))",
-        [["c", 0], ["a", 1], ["b", 1]],
+        [("c", 0), ("a", 1), ("b", 1)],
     ),
     Program(
         "weak references",

@@ -99,7 +99,7 @@ PROGRAMS = (
     Program(
         "calendar",
         "import calendar\n[calendar.monthrange(2024, 2), calendar.day_name[0], calendar.isleap(2100)]",
-        [[3, 29], "Monday", False],
+        [(3, 29), "Monday", False],
     ),
     Program(
         "clocks",
@@ -109,12 +109,12 @@ PROGRAMS = (
     Program(
         "collections",
         "from collections import Counter, defaultdict, deque, OrderedDict, ChainMap\nd = defaultdict(list)\nd['a'].append(1)\nq = deque([1, 2, 3], maxlen=3)\nq.appendleft(0)\n[Counter('abca').most_common(1), dict(d), list(q), ChainMap({'x': 1}, {'x': 2, 'y': 3})['y']]",
-        [[["a", 2]], {"a": [1]}, [0, 1, 2], 3],
+        [[("a", 2)], {"a": [1]}, [0, 1, 2], 3],
     ),
     Program(
         "itertools",
         "import itertools as i\n[list(i.accumulate([1, 2, 3])), list(i.pairwise('abc')), [(k, len(list(g))) for k, g in i.groupby('aabbb')], len(list(i.product('ab', repeat=3))), list(i.batched(range(5), 2))]",
-        [[1, 3, 6], [["a", "b"], ["b", "c"]], [["a", 2], ["b", 3]], 8, [[0, 1], [2, 3], [4]]],
+        [[1, 3, 6], [("a", "b"), ("b", "c")], [("a", 2), ("b", 3)], 8, [(0, 1), (2, 3), (4,)]],
     ),
     Program(
         "functools",
@@ -179,7 +179,7 @@ PROGRAMS = (
     Program(
         "struct and array",
         "import struct, array\n[struct.unpack('>IhB', struct.pack('>IhB', 1, -2, 3)), array.array('d', [1.5, 2]).tolist(), bytes(memoryview(b'abcd')[1:3])]",
-        [[1, -2, 3], [1.5, 2.0], b"bc"],
+        [(1, -2, 3), [1.5, 2.0], b"bc"],
     ),
     Program(
         "url parts",
@@ -249,7 +249,7 @@ PROGRAMS = (
     Program(
         "colours and numbers",
         "import colorsys, cmath, numbers\n[colorsys.rgb_to_hsv(1, 0, 0), round(cmath.phase(1j), 4), isinstance(3, numbers.Integral)]",
-        [[0.0, 1.0, 1], 1.5708, True],
+        [(0.0, 1.0, 1), 1.5708, True],
     ),
     Program(
         "unit tests",

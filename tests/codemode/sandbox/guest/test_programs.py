@@ -21,7 +21,7 @@ PROGRAMS: dict[str, tuple[str, Any]] = {
             "from dataclasses import dataclass, field, asdict\n@dataclass(order=True, slots=True)\nclass P:\n"
             "    x: int\n    tags: list[str] = field(default_factory=list)\n(P.__module__, asdict(P(1, ['a'])), P(1) < P(2))"
         ),
-        ["__main__", {"x": 1, "tags": ["a"]}, True],
+        ("__main__", {"x": 1, "tags": ["a"]}, True),
     ),
     "dataclass travels": (
         "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int\nP(3)",
@@ -32,7 +32,7 @@ PROGRAMS: dict[str, tuple[str, Any]] = {
             "from enum import Enum, Flag, auto\nclass Color(Enum):\n    RED = 'r'\n    BLUE = 'b'\n"
             "class F(Flag):\n    A = auto()\n    B = auto()\n(Color('r').name, Color.BLUE, (F.A | F.B).value)"
         ),
-        ["RED", "b", 3],
+        ("RED", "b", 3),
     ),
     "generators": (
         (
@@ -68,11 +68,11 @@ PROGRAMS: dict[str, tuple[str, Any]] = {
             "from typing import NamedTuple, TypedDict, Protocol, get_type_hints\nclass Row(NamedTuple):\n    a: int\n    b: str = 'x'\n"
             "def f(r: 'Row') -> int: ...\n(Row(1), get_type_hints(f)['r'] is Row)"
         ),
-        [[1, "x"], True],
+        ((1, "x"), True),
     ),
     "generics": (
         "class Box[T]:\n    def __init__(self, v: T): self.v = v\ntype Pair = tuple[int, int]\n(Box[int](4).v, Pair.__name__)",
-        [4, "Pair"],
+        (4, "Pair"),
     ),
     "match": (
         (
@@ -101,7 +101,7 @@ PROGRAMS: dict[str, tuple[str, Any]] = {
             "import tempfile, pathlib\nwith tempfile.TemporaryDirectory() as d:\n    p = pathlib.Path(d, 'x.txt')\n"
             "    p.write_text('hé')\n    result = (p.read_text(), p.stat().st_size)"
         ),
-        ["hé", 3],
+        ("hé", 3),
     ),
     "sqlite": (
         (
@@ -109,7 +109,7 @@ PROGRAMS: dict[str, tuple[str, Any]] = {
             "db.executemany('insert into t values (?, ?)', [(1, 'x'), (2, 'y')])\n"
             "db.execute('select sum(a), group_concat(b) from t').fetchone()"
         ),
-        [3, "x,y"],
+        (3, "x,y"),
     ),
     "threads": (
         (
@@ -130,7 +130,7 @@ PROGRAMS: dict[str, tuple[str, Any]] = {
             "import pickle, copy\nclass Thing:\n    def __init__(self): self.v = [1]\n    def __eq__(self, o): return self.v == o.v\n"
             "t = Thing()\n(pickle.loads(pickle.dumps(t)) == t, copy.deepcopy(t) == t)"
         ),
-        [True, True],
+        (True, True),
     ),
     "json": (
         "import json\njson.loads(json.dumps({'a': [1, 2.5, None, True]}, indent=2))",
@@ -142,14 +142,14 @@ PROGRAMS: dict[str, tuple[str, Any]] = {
     ),
     "statistics": (
         "import statistics as s\n(s.mean([1, 2, 3]), s.median([3, 1, 2]), round(s.stdev([1, 2, 3, 4]), 4))",
-        [2, 2, 1.291],
+        (2, 2, 1.291),
     ),
     "collections": (
         (
             "from collections import Counter, defaultdict, deque, ChainMap\nd = defaultdict(list)\n"
             "for k, v in [('a', 1), ('b', 2), ('a', 3)]: d[k].append(v)\n(Counter('abca').most_common(1), d, deque([1, 2], maxlen=1)[0])"
         ),
-        [[["a", 2]], {"a": [1, 3], "b": [2]}, 2],
+        ([("a", 2)], {"a": [1, 3], "b": [2]}, 2),
     ),
     "closures and nonlocal": (
         (
@@ -160,7 +160,7 @@ PROGRAMS: dict[str, tuple[str, Any]] = {
     ),
     "comprehension scope": (
         "n = 3\nclass A:\n    m = 2\n    rows = [i * n for i in range(2)]\n(A.rows, [n for n in range(2)], n)",
-        [[0, 3], [0, 1], 3],
+        ([0, 3], [0, 1], 3),
     ),
     "metaclass and descriptors": (
         (
@@ -174,7 +174,7 @@ PROGRAMS: dict[str, tuple[str, Any]] = {
             "import importlib, fractions, textwrap, hashlib, base64\n"
             "(str(fractions.Fraction(3, 6)), hashlib.sha256(b'').hexdigest()[:8], base64.b64encode(b'hi').decode())"
         ),
-        ["1/2", "e3b0c442", "aGk="],
+        ("1/2", "e3b0c442", "aGk="),
     ),
     "own exceptions and groups": (
         (
@@ -185,7 +185,7 @@ PROGRAMS: dict[str, tuple[str, Any]] = {
     ),
     "exec and eval": (
         "ns = {}\nexec('def f(x): return x + 1', ns)\n(ns['f'](1), eval('2 * 3'), callable(compile('1', 'x', 'eval').co_code.hex))",
-        [2, 6, True],
+        (2, 6, True),
     ),
     "asyncio primitives": (
         (
@@ -204,7 +204,7 @@ PROGRAMS: dict[str, tuple[str, Any]] = {
     ),
     "random differs and seeds": (
         "import random, uuid\nrandom.seed(1)\na = random.random()\nrandom.seed(1)\n(a == random.random(), uuid.uuid4() != uuid.uuid4())",
-        [True, True],
+        (True, True),
     ),
     "warnings are catchable": (
         "import warnings\nwith warnings.catch_warnings(record=True) as w:\n    warnings.simplefilter('always')\n    warnings.warn('x')\nlen(w)",

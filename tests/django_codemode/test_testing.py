@@ -276,9 +276,9 @@ class TestReplacing:
             codemode.replace_tool("double", lambda number: number + 100)
             codemode.replace_tool("triple", lambda number: number + 200)
             code = "double('1'), await triple(1)"
-            assert codemode.run(code).value == [101, 201]
+            assert codemode.run(code).value == (101, 201)
             assert not codemode.run("double('one')").ok
-        assert get_codemode().run("double(1), await triple(1)").value == [2, 3]
+        assert get_codemode().run("double(1), await triple(1)").value == (2, 3)
 
     def test_a_replacement_may_end_with_a_block(
         self, codemode: CodemodeTester, steady: None
@@ -425,7 +425,7 @@ from notes.models import Note
 @pytest.mark.django_db
 def test_rows(codemode, admin_user):
     Note.objects.create(text="uncommitted")
-    assert codemode.run("count_notes(), await acount_notes()").value == [1, 1]
+    assert codemode.run("count_notes(), await acount_notes()").value == (1, 1)
     with run_as(admin_user):
         assert codemode.run("add_note('two')").ok
     assert Note.objects.count() == 2
@@ -440,7 +440,7 @@ def test_nothing_is_left_of_the_test_before(codemode):
 def test_a_task(codemode):
     Note.objects.create(text="uncommitted")
     result = async_to_sync(codemode.run_async)("count_notes(), await acount_notes()")
-    assert result.value == [1, 1]
+    assert result.value == (1, 1)
 
 async def test_async(codemode):
     codemode.replace_tool("acount_notes", lambda: 7)
@@ -450,7 +450,7 @@ async def test_async(codemode):
 async def test_async_with_committed_rows(codemode):
     await Note.objects.acreate(text="committed")
     result = await codemode.run_async("count_notes(), await acount_notes()")
-    assert result.value == [1, 1]
+    assert result.value == (1, 1)
 
 def test_a_failing_assertion(codemode):
     codemode.assert_called("add_note")

@@ -69,7 +69,7 @@ async def test_code_finds_nothing_of_an_earlier_run() -> None:
         look = "import builtins, json, os\n(hasattr(builtins, 'left'), hasattr(json, 'left'), os.listdir())"
         for _ in range(3):
             assert (await codemode.run_async(mess)).ok
-            assert (await codemode.run_async(look)).value == [False, False, []]
+            assert (await codemode.run_async(look)).value == (False, False, [])
 
 
 async def test_pages_that_a_run_writes_to_are_private_before_it_begins() -> None:

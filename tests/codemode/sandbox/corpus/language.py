@@ -12,7 +12,7 @@ PROGRAMS = (
     Program(
         "arithmetic",
         "[7 // 2, -7 // 2, 7 % 3, 2**100, divmod(17, 5)]",
-        [3, -4, 1, 1267650600228229401496703205376, (3, 2)],
+        [3, -4, 1, 2**100, (3, 2)],
     ),
     Program("big integers", "import math\nlen(str(math.factorial(1000)))", 2568),
     Program("floats", "[0.1 + 0.2, round(2.5), 1e308 * 10 == float('inf')]", [0.1 + 0.2, 2, True]),

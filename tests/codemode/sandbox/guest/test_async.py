@@ -96,7 +96,7 @@ def test_cancelling_the_task_cancels_the_call(forker: Forker) -> None:
         "(kind, await rate('B'))"
     )
     outcome = run(forker, code, 0.0)
-    assert outcome.value == ["timeout", "b"]
+    assert outcome.value == ("timeout", "b")
     assert outcome.of("cancel") == [(1,)]
 
 
@@ -169,7 +169,7 @@ def test_cancelled_wait_for_room_leaves_it_to_others(forker: Forker) -> None:
     )
     with Guest(forker, TOOLS, host, tool_calls_in_flight=1) as guest:
         outcome = guest.run(code)
-    assert outcome.value == ["a", "b", "c"]
+    assert outcome.value == ("a", "b", "c")
     assert [arguments["code"] for _, arguments in outcome.of("call")] == ["A", "B", "C"]
 
 
@@ -180,7 +180,7 @@ def test_sync_call_inside_a_coroutine_does_not_wait_for_room_forever(forker: For
         "x = now('X')\n"
         "(x, len(await asyncio.gather(*tasks)))"
     )
-    assert run(forker, code, 0.1, tool_calls_in_flight=2).value == ["x", 8]
+    assert run(forker, code, 0.1, tool_calls_in_flight=2).value == ("x", 8)
 
 
 NEVER_AWAITED = "was called but never awaited, so it has not run; write await"

@@ -66,7 +66,7 @@ def test_inputs_are_global_variables(forker: Forker) -> None:
     outcome = run(
         forker, "def total():\n    return sum(rows)\n(total(), who)", {"rows": [1, 2], "who": "ada"}
     )
-    assert outcome.value == [3, "ada"]
+    assert outcome.value == (3, "ada")
 
 
 def test_hidden_name_of_the_last_expression_is_nobodys_variable(forker: Forker) -> None:
@@ -120,7 +120,7 @@ def test_run_says_taken_before_anything_else(forker: Forker) -> None:
 
 def test_main_is_a_module_of_the_runs_own(forker: Forker) -> None:
     code = "import sys, __main__\n(__name__, sys.modules['__main__'] is __main__, __main__.x if 'x' in vars(__main__) else None)"
-    assert run(forker, code).value == ["__main__", True, None]
+    assert run(forker, code).value == ("__main__", True, None)
 
 
 def test_thread_and_exit_handler_left_behind_do_not_hold_the_run(forker: Forker) -> None:

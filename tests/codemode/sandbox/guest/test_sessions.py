@@ -29,7 +29,7 @@ def session(forker: Forker) -> Iterator[Guest]:
 
 def test_variables_stay(session: Guest) -> None:
     session.run("import math\nx = 1\ndef double():\n    return 2 * x")
-    assert session.run("x = 21\ndouble(), math.pi > 3").value == [42, True]
+    assert session.run("x = 21\ndouble(), math.pi > 3").value == (42, True)
 
 
 def test_sandbox_survives_a_failed_run(session: Guest) -> None:
@@ -65,7 +65,7 @@ def test_one_event_loop_lives_as_long_as_the_session(session: Guest) -> None:
         "import asyncio\nqueue = asyncio.Queue()\nloop = asyncio.get_running_loop()\nawait queue.put(7)"
     )
     outcome = session.run("(await queue.get(), asyncio.get_running_loop() is loop)")
-    assert outcome.value == [7, True]
+    assert outcome.value == (7, True)
 
 
 def test_task_of_one_run_can_be_awaited_in_the_next(session: Guest) -> None:

@@ -87,7 +87,7 @@ def test_values_survive_the_trip_both_ways(forker: Forker) -> None:
         "value = [2**400, Decimal('-0'), {1, 2}, {3: b'x'}, None, uuid.UUID(int=5), datetime(2024, 1, 2)]\n"
         "(echo(value) == value, str(echo(value)[1]))"
     )
-    assert run(forker, code).value == [True, "-0"]
+    assert run(forker, code).value == (True, "-0")
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_failures_are_ordinary_exceptions(forker: Forker) -> None:
         "caught"
     )
     assert run(forker, code).value == [
-        ["fail", kind, "Boom"]
+        ("fail", kind, "Boom")
         for kind in ("error", "permission_denied", "invalid_arguments", "unknown_tool")
     ]
 
@@ -204,7 +204,7 @@ def test_help_of_many_tools_is_short(forker: Forker) -> None:
 
 
 def test_variable_named_like_a_tool_hides_only_its_short_name(forker: Forker) -> None:
-    assert run(forker, "add = 5\n(add, tools['add'](1))").value == [5, 3]
+    assert run(forker, "add = 5\n(add, tools['add'](1))").value == (5, 3)
 
 
 def test_threads_call_tools_at_once(forker: Forker) -> None:
@@ -249,7 +249,7 @@ def test_signal_handler_that_raises_gives_up_the_call(forker: Forker) -> None:
     )
     with Guest(forker, TOOLS, slow) as guest:
         outcome = guest.run(code)
-    assert outcome.value == ["too slow", "next"]
+    assert outcome.value == ("too slow", "next")
     assert outcome.of("cancel") == [(1,)]
 
 

@@ -232,7 +232,7 @@ async def test_folder_of_packages_is_importable_and_nothing_beside_it(
         }
         result = await codemode.run_async(IMPORT, inputs=inputs, profile=profile)
         refused = 0 if tier == "unsafe" else 4
-        assert result.value == ("rate", 1, refused), result.error
+        assert result.value == ["rate", 1, refused], result.error
     assert (tier == "unsafe") is (folder / "packages" / "made").exists()
 
 

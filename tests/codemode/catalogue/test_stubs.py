@@ -69,7 +69,7 @@ def test_tuples_and_numbers_have_their_own_types() -> None:
     assert "from fractions import Fraction\n" in stub
     assert line_of(stub, "def plot") == (
         "def plot(at: tuple[int, str], parts: frozenset[Fraction], "
-        "path: tuple[complex, ...] = ()) -> tuple[Any, ...]:"
+        "path: tuple[complex, ...] = ()) -> tuple[Any, ...]: ..."
     )
 
 

@@ -9,6 +9,8 @@ import traceback
 from collections.abc import Callable
 from types import TracebackType
 
+from codemode.sandbox.guest.code.problems import RefusedCodeError
+
 __all__ = ["MEMORY_MESSAGE", "Failure", "ResultError", "describe", "strip"]
 
 _NO_MEMORY = "the code needed more memory than its limit"
@@ -47,6 +49,8 @@ def describe(error: BaseException, filename: str, advice: str = "") -> Failure:
     """
     if isinstance(error, ResultError):
         return error.type, _cut(str(error)), "", ""
+    if isinstance(error, RefusedCodeError):
+        return error.type, _cut(str(error)), str(error.line), _cut(error.traceback)
     if isinstance(error, MemoryError):
         # The exceptions in its context add nothing to the report.
         error.__context__ = None

@@ -2,54 +2,32 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import builtins
 import contextvars
 import inspect
-import linecache
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import CodeType, CoroutineType, ModuleType
 from typing import Any
 
-__all__ = ["Program", "compile_code", "filename_of"]
+from codemode.sandbox.guest.code.compilation import AWAITED, VALUE, compile_code
+from codemode.sandbox.guest.code.look import Known
+from codemode.sandbox.guest.code.returns import STAR_IMPORT
+from codemode.sandbox.guest.drawing import draw, draw_async, is_drawn, is_drawn_async
 
-_VALUE = "<value>"
-"""The global variable that keeps the last expression's value; not a name that code can use."""
+__all__ = ["Program", "filename_of"]
 
-_FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-
-_compile = compile
 _exec = exec
 _eval = eval
+_settrace = sys.settrace
+_setprofile = sys.setprofile
 
 
 def filename_of(number: int) -> str:
     """Return the file name for the code of run ``number`` in its sandbox, counted from 1."""
     return "<code>" if number == 1 else f"<code {number}>"
-
-
-def compile_code(source: str, filename: str) -> CodeType:
-    """Compile code so that the value of a final expression is kept.
-
-    Raises SyntaxError, even when the parser runs out of stack.
-    """
-    # Tracebacks and warnings take their source lines from this cache.
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    try:
-        tree = _compile(source, filename, "exec", _FLAGS | ast.PyCF_ONLY_AST, dont_inherit=True)
-        if tree.body and isinstance(tree.body[-1], ast.Expr):
-            last = tree.body[-1]
-            target = ast.Name(_VALUE, ast.Store())
-            kept = ast.Assign([target], last.value)
-            ast.copy_location(target, last)
-            tree.body[-1] = ast.copy_location(kept, last)
-        code: CodeType = _compile(tree, filename, "exec", _FLAGS, dont_inherit=True)
-    except (MemoryError, RecursionError):
-        raise SyntaxError("the code is nested too deeply for Python to compile") from None
-    return code
 
 
 class Program:
@@ -70,23 +48,73 @@ class Program:
         sys.argv = [""]
         sys.orig_argv = [""]
 
-    def define(self, names: Mapping[str, Any], fallback: Mapping[str, Any]) -> None:
-        """Give the code ``names`` as global variables and ``fallback`` among the builtins."""
+    def define(
+        self,
+        names: Mapping[str, Any],
+        fallback: Mapping[str, Any],
+        *,
+        explain: Callable[[NameError], str],
+        awaitable: Callable[[Any], Any] | None = None,
+        session: bool = False,
+    ) -> None:
+        """Give the code ``names`` as global variables and ``fallback`` among the builtins.
+
+        ``explain`` returns the message on a name that is not defined.
+        ``awaitable`` makes values of synchronous tools awaitable, where there are
+        such tools.
+        """
         self._names.update(names)
         self._fallback.update(fallback)
+        self._fallback[STAR_IMPORT] = self._import_all
+        if awaitable is not None:
+            self._fallback[AWAITED] = awaitable
+        self._explain = explain
+        self._session = session
 
-    def run(self, source: str, filename: str, inputs: Mapping[str, Any]) -> Any:
-        """Execute the code and return ``result``, else the last expression's value, else None."""
-        code = compile_code(source, filename)
+    def run(self, source: str, filename: str, inputs: Mapping[str, Any], max_bytes: int) -> Any:
+        """Execute the code and return its value, an iterator as the list of its items.
+
+        The value is what a ``return`` outside functions gives, else ``result``,
+        else the last expression's value, else None.
+        """
+        known = Known(self._names, self._fallback, inputs, self._session, self._explain)
+        code = compile_code(source, filename, known)
         self._prepare(inputs)
+        # This function must stay short, as `MemoryReserve.guard` explains.
         try:
-            if code.co_flags & inspect.CO_COROUTINE:
-                self._run_on_loop(code)
-            else:
-                self.context.run(_exec, code, self._names)
+            return self._execute(code, max_bytes)
         finally:
-            last = self._names.pop(_VALUE, None)
+            self._names.pop(VALUE, None)
+
+    def _execute(self, code: CodeType, max_bytes: int) -> Any:
+        if code.co_flags & inspect.CO_COROUTINE:
+            return self._run_on_loop(self._finish(_eval(code, self._names), max_bytes))
+        returned = self.context.run(_eval, code, self._names)
+        # Inline and first: a tracer that the code installed would trace the functions below.
+        _settrace(None)
+        _setprofile(None)
+        value = self._value_of(returned)
+        if is_drawn(value):
+            return self.context.run(draw, value, max_bytes)
+        return self._run_on_loop(draw_async(value, max_bytes)) if is_drawn_async(value) else value
+
+    async def _finish(self, running: Coroutine[Any, Any, tuple[Any] | None], max_bytes: int) -> Any:
+        returned = await running
+        _settrace(None)
+        _setprofile(None)
+        value = self._value_of(returned)
+        if is_drawn(value):
+            return draw(value, max_bytes)
+        return await draw_async(value, max_bytes) if is_drawn_async(value) else value
+
+    def _value_of(self, returned: tuple[Any] | None) -> Any:
+        if returned is not None:
+            return returned[0]
+        last = self._names.get(VALUE)
         return self._names.get("result", last)
+
+    def _import_all(self, module: str, level: int) -> None:
+        _exec(f"from {'.' * level}{module or ''} import *", self._names)
 
     def _prepare(self, inputs: Mapping[str, Any]) -> None:
         # The result of an earlier run stays readable among the builtins. A global named `result`
@@ -95,7 +123,7 @@ class Program:
             self._fallback["result"] = self._names.pop("result")
         self._names.update(inputs)
 
-    def _run_on_loop(self, code: CodeType) -> None:
+    def _run_on_loop(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
         elif self._executor is not None:
@@ -103,10 +131,9 @@ class Program:
         # A new executor for each run: threads of an earlier run may not call tools.
         self._executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
         self._loop.set_default_executor(self._executor)
-        coroutine = _eval(code, self._names)
         task = self._loop.create_task(coroutine, context=self.context)
         try:
-            self._loop.run_until_complete(task)
+            return self._loop.run_until_complete(task)
         finally:
             if task.done() and not task.cancelled():
                 # Retrieved, so that the task does not log that it never was.

@@ -8,10 +8,11 @@ from types import CoroutineType, FunctionType
 from typing import Any
 
 from codemode.errors.base import ValueEncodingError
+from codemode.sandbox.guest.code.wording import not_awaited
 from codemode.sandbox.guest.coding import dump
 from codemode.sandbox.guest.failure import ResultError
 
-__all__ = ["encode_result"]
+__all__ = ["encode_result", "result_too_large"]
 
 UNBOUNDED = 2**40
 
@@ -34,6 +35,11 @@ def _problem(value: Any, error: ValueEncodingError, max_bytes: int) -> ResultErr
         dump(value, max_bytes=UNBOUNDED, path="result")
     except ValueEncodingError:
         return ResultError("ResultNotSerialisable", str(error))
+    return result_too_large(max_bytes)
+
+
+def result_too_large(max_bytes: int) -> ResultError:
+    """Return the error for a result that is larger than its limit."""
     return ResultError(
         "ResultLimit",
         f"the result is larger than {max_bytes} bytes: return less of it, "
@@ -52,15 +58,14 @@ def _uncalled(function: FunctionType) -> str:
 def _refuse_awaitable(value: Any, where: str) -> None:
     if not inspect.isawaitable(value):
         return
+    kind = "coroutine" if isinstance(value, CoroutineType) else type(value).__name__
+    fix = "await it" if where == "the result" else "await each, or all by asyncio.gather(*...)"
     if isinstance(value, CoroutineType):
-        what = f"a coroutine: {value.__qualname__}() was called but never awaited"
+        name = value.__qualname__
+        if where == "the result":
+            fix = not_awaited(name, f"await {name}(...)")
         value.close()
-    else:
-        what = f"a {type(value).__name__} that was never awaited"
-    fix = (
-        "await it" if where == "the result" else "await each, or all by await asyncio.gather(*...)"
-    )
-    raise ResultError("ResultNotAwaited", f"{where} is {what}; {fix}")
+    raise ResultError("ResultNotAwaited", f"{where} is a {kind} that was never awaited; {fix}")
 
 
 def _members(value: Any) -> Iterator[tuple[Any, Any]]:

@@ -31,6 +31,7 @@ from codemode.sandbox.guest.progress import Progress
 from codemode.sandbox.guest.result_value import encode_result
 from codemode.sandbox.guest.scope import RunScope
 from codemode.sandbox.guest.tools.calling import Caller, ToolSpec
+from codemode.sandbox.guest.tools.importing import ToolImporter
 from codemode.sandbox.guest.tools.lazy import LazyTools
 from codemode.sandbox.guest.tools.tool_errors import TOOL_ERRORS
 from codemode.sandbox.guest.tools.toolbox import Tools
@@ -82,6 +83,8 @@ class Guest:
         self._output = Output(self._frames, self._scope)
         self._progress = Progress(self._frames, self._output, self._scope)
         self._caller = Caller(self._frames, self._output, self._scope)
+        self._caller.values.install()
+        self._importer = ToolImporter()
         self._program = Program()
         self._tools: Tools
         self._session = False
@@ -106,6 +109,7 @@ class Guest:
         self._frames.attach(sock)
         self._output.install()
         self._program.install()
+        self._importer.install()
         threading.excepthook = self._report_thread
         # The interpreter calls this for a coroutine that it deletes and nobody has awaited.
         setattr(warnings, "_warn_unawaited_coroutine", self._caller.unfinished.note_deleted)  # noqa: B010
@@ -143,7 +147,7 @@ class Guest:
             limits["tool_calls_in_flight"], limits["tool_call_bytes_in_flight"]
         )
         self._caller.set_max_bytes(limits["value_bytes"])
-        specs = (ToolSpec(**tool) for tool in opened["tools"])
+        specs = [ToolSpec(**tool) for tool in opened["tools"]]
         searchable = opened.get("answers_lookups", False)
         many = opened.get("tool_names", "")
         if many:
@@ -151,11 +155,19 @@ class Guest:
         else:
             self._tools = Tools(specs, self._caller, searchable=searchable)
         self._advisor = Advisor(self._tools)
-        names = self._tools.functions()
-        names |= {"tools": self._tools, "progress": self._progress.report}
+        names = self._tools.functions() | {"tools": self._tools}
+        self._importer.offer(names)
+        names["progress"] = self._progress.report
         fallback: dict[str, Any] = {error.__name__: error for error in TOOL_ERRORS}
         fallback |= {"help": Help(self._tools), "exit": leave, "quit": leave}
-        self._program.define(names, fallback)
+        any_plain = not all(spec.asynchronous for spec in specs)
+        self._program.define(
+            names,
+            fallback,
+            explain=lambda error: explain_name(error, self._tools.near),
+            awaitable=self._caller.values.awaitable if any_plain else None,
+            session=self._session,
+        )
 
     def run(self, run: int, number: int, body: bytes) -> None:
         """Execute one run and report how it ended; unless in a session, end the process."""
@@ -197,7 +209,9 @@ class Guest:
             if isinstance(self._tools, LazyTools):
                 # Among the builtins: a variable of the code wins.
                 self._program.define({}, self._tools.mentioned(source))
-            value = self._reserve.guard(self._program.run, source, filename, inputs)
+            value = self._reserve.guard(
+                self._program.run, source, filename, inputs, self._max_bytes
+            )
             # Inline and first: a tracer that the code installed would trace any function called
             # before these two.
             _settrace(None)

@@ -14,6 +14,7 @@ from codemode.sandbox.guest.frame_socket import FrameSocket
 from codemode.sandbox.guest.output import Output
 from codemode.sandbox.guest.pending_calls import LOST, NO_MEMORY, Outcome
 from codemode.sandbox.guest.scope import RunScope
+from codemode.sandbox.guest.tools.awaiting import PlainValues
 from codemode.sandbox.guest.tools.tool_errors import InvalidArgumentsError, ToolError, failure_of
 from codemode.sandbox.guest.tools.unfinished_calls import UnfinishedCalls
 from codemode.wire.frames import Frame, FrameError, pack_texts, unpack_texts
@@ -51,6 +52,7 @@ class Caller:
         self._scope = scope
         self._max_bytes = 0
         self.unfinished = UnfinishedCalls(tools_code=Caller._call_async.__code__)
+        self.values = PlainValues()
 
     def set_max_bytes(self, max_bytes: int) -> None:
         """Limit the encoded arguments of each call to so many bytes."""
@@ -61,9 +63,10 @@ class Caller:
         run, name, arguments = self._prepare(spec, args, kwargs)
         number = self.unfinished.begin(spec.name)
         try:
-            return self._value(spec, self._frames.call(run, name, arguments))
+            value = self._value(spec, self._frames.call(run, name, arguments))
         finally:
             self.unfinished.end(number)
+        return self.values.returned(value)
 
     def call_async(
         self, spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -234,6 +234,7 @@ def function_of(spec: ToolSpec, caller: Caller) -> Callable[..., Any]:
     function.__module__ = "tools"
     function.__doc__ = _HIDDEN if spec.hidden else spec.description
     function.hidden = spec.hidden
+    function.spec = spec
     # Parsed only on demand: inspect calls a callable `__signature__`.
     function.__signature__ = partial(signature_of, spec.signature or "(*args, **kwargs)")
     return cast(Callable[..., Any], function)

@@ -39,7 +39,7 @@ def run(forker: Forker, code: str) -> Outcome:
         ("import asyncio\nawait asyncio.sleep(0)\n1 / 0", "ZeroDivisionError", "division", 3),
         ("import asyncio\nasync def f():\n    1 / 0\nasyncio.run(f())", "ZeroDivisionError", "", 3),
         (
-            "import asyncio\nawait asyncio.sleep(0)\nasyncio.run(asyncio.sleep(0))",
+            "import asyncio\nawait asyncio.sleep(0)\n(lambda: asyncio.run(asyncio.sleep(0)))()",
             "RuntimeError",
             "running event loop",
             3,

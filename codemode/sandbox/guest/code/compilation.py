@@ -1,0 +1,76 @@
+"""Compilation of the code of a run."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+from types import CodeType
+from typing import Final
+
+from codemode.sandbox.guest.code.fences import strip_fences
+from codemode.sandbox.guest.code.look import Known, Sight, look
+from codemode.sandbox.guest.code.problems import RefusedCodeError
+from codemode.sandbox.guest.code.returns import compile_returning, is_return_outside_function
+
+__all__ = ["AWAITED", "VALUE", "compile_code"]
+
+VALUE: Final = "<value>"
+"""The global variable that keeps the last expression's value; not a name that code can use."""
+
+AWAITED: Final = "<awaited>"
+"""The builtin that makes values of sync tools awaitable; not a name that code can use."""
+
+_FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+
+_compile = compile
+
+
+def compile_code(source: str, filename: str, known: Known) -> CodeType:
+    """Compile code so that the value of a final expression is kept.
+
+    The code object returns None, or a tuple of the value that the code returns
+    outside functions. Raises RefusedCodeError for a certain mistake, and
+    SyntaxError, even when the parser runs out of stack.
+    """
+    source = strip_fences(source)
+    # Tracebacks and warnings take their source lines from this cache.
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    try:
+        tree = _compile(source, filename, "exec", _FLAGS | ast.PyCF_ONLY_AST, dont_inherit=True)
+        if tree.body:
+            _check(tree, source, filename, known)
+            _keep_last(tree)
+        return _compile_tree(tree, filename)
+    except (MemoryError, RecursionError):
+        raise SyntaxError("the code is nested too deeply for Python to compile") from None
+
+
+def _check(tree: ast.Module, source: str, filename: str, known: Known) -> None:
+    """Refuse code with a certain mistake, and prepare awaits for values of sync tools."""
+    try:
+        sight = look(tree, known)
+    except Exception:  # noqa: BLE001  # a fault of the look must not cost a right program its run
+        sight = Sight([], [])
+    if sight.problems:
+        raise RefusedCodeError(sight.problems, source, filename)
+    if AWAITED in known.builtins:
+        for node in sight.awaits:
+            function = ast.copy_location(ast.Name(AWAITED, ast.Load()), node.value)
+            node.value = ast.copy_location(ast.Call(function, [node.value], []), node.value)
+
+
+def _keep_last(tree: ast.Module) -> None:
+    last = tree.body[-1]
+    if isinstance(last, ast.Expr):
+        target = ast.copy_location(ast.Name(VALUE, ast.Store()), last)
+        tree.body[-1] = ast.copy_location(ast.Assign([target], last.value), last)
+
+
+def _compile_tree(tree: ast.Module, filename: str) -> CodeType:
+    try:
+        code: CodeType = _compile(tree, filename, "exec", _FLAGS, dont_inherit=True)
+    except SyntaxError as error:
+        if not is_return_outside_function(error):
+            raise
+        code = compile_returning(tree, filename)
+    return code

@@ -1,0 +1,179 @@
+"""Calls of tools in a syntax tree: which tool, and whether it takes the arguments."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from types import FunctionType
+from typing import Any, Final
+
+from codemode.sandbox.guest.code.wording import wrong_arguments
+from codemode.sandbox.guest.tools.calling import ToolSpec
+from codemode.sandbox.guest.tools.tool_errors import failure_of
+from codemode.sandbox.guest.tools.toolbox import Namespace, Tool, Tools
+
+__all__ = ["ToolCalls", "complaint"]
+
+_Attribute = ast.Attribute
+_Constant = ast.Constant
+_Name = ast.Name
+_Starred = ast.Starred
+_Subscript = ast.Subscript
+_compile = compile
+_ONLY_AST = ast.PyCF_ONLY_AST
+_get_close_matches = get_close_matches
+
+_CONTAINERS: Final = (Namespace, Tools, Tool)
+NAME_CHARACTERS = 100
+
+
+class ToolCalls:
+    """Finds the tools that nodes refer to, by the names as they are when the run begins.
+
+    A name that the code binds, or whose attributes it changes, is nobody's.
+    """
+
+    def __init__(
+        self, names: Mapping[str, Any], rebound: Container[str], changed: Container[str]
+    ) -> None:
+        self._names = names
+        self._rebound = rebound
+        self._changed = changed
+
+    def of(self, node: Any) -> ToolSpec | None:
+        """Return the spec of the tool that a call calls. Raises AttributeError, LookupError."""
+        kind = type(node)
+        if kind is _Name:
+            return _spec(self._value(node.id))
+        if kind is not _Attribute:
+            return _spec(self._item(node)) if kind is _Subscript else None
+        path: list[str] = []
+        while type(node) is _Attribute:
+            path.append(node.attr)
+            node = node.value
+        found = self._value(node.id) if type(node) is _Name else self._item(node)
+        for step in reversed(path):
+            if type(found) not in _CONTAINERS:
+                return None
+            found = getattr(found, step)
+        return _spec(found)
+
+    def _value(self, name: str) -> Any:
+        if name in self._rebound or name in self._changed:
+            return None
+        return self._names.get(name)
+
+    def _item(self, node: Any) -> Any:
+        """Return what ``tools["orders.get"]`` stands for."""
+        if type(node) is not _Subscript or type(node.value) is not _Name:
+            return None
+        tools = self._value(node.value.id)
+        if type(tools) is not Tools or type(node.slice) is not _Constant:
+            return None
+        return tools[node.slice.value]
+
+
+def _spec(found: Any) -> ToolSpec | None:
+    if type(found) is Tool:
+        found = found.__dict__.get("run")
+    spec = found.__dict__.get("spec") if type(found) is FunctionType else None
+    return spec if type(spec) is ToolSpec and not spec.hidden else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameters:
+    names: Sequence[str]
+    required: Sequence[str]
+    extra: bool
+
+
+def complaint(spec: ToolSpec, call: ast.Call, known: dict[str, _Parameters | None]) -> str | None:
+    """Return what is wrong with the arguments written in a call; None also if that is unsure.
+
+    ``known`` keeps the parameters of tools for the next call.
+    """
+    for argument in call.args:
+        if type(argument) is _Starred:
+            return None
+    keywords: list[str] = []
+    for keyword in call.keywords:
+        if keyword.arg is None:
+            return None
+        keywords.append(keyword.arg)
+    if spec.name not in known:
+        known[spec.name] = _parameters(spec.signature)
+    parameters = known[spec.name]
+    if parameters is None:
+        return None
+    given = spec.positional[: len(call.args)]
+    if len(given) == len(call.args) and _fits(parameters, given, keywords):
+        return None
+    return _words(spec, parameters, len(call.args), given, keywords)
+
+
+def _fits(parameters: _Parameters, given: Sequence[str], keywords: Sequence[str]) -> bool:
+    names = {*given, *keywords}
+    return (
+        len(names) == len(given) + len(keywords)
+        and names.issuperset(parameters.required)
+        and (parameters.extra or names.issubset(parameters.names))
+    )
+
+
+def _words(
+    spec: ToolSpec,
+    parameters: _Parameters,
+    count: int,
+    given: Sequence[str],
+    keywords: Sequence[str],
+) -> str:
+    problems = list(_problems(spec, parameters, count, given, keywords))
+    message = wrong_arguments(problems, spec.signature)
+    return str(failure_of(spec.name, spec.signature, "invalid_arguments", "", message))
+
+
+def _problems(
+    spec: ToolSpec,
+    parameters: _Parameters,
+    count: int,
+    given: Sequence[str],
+    keywords: Iterable[str],
+) -> Iterator[str]:
+    most = len(spec.positional)
+    if count > most:
+        takes = f"{most} positional argument{'s' * (most != 1)}"
+        yield f"{spec.name}() takes at most {takes} but {count} were given"
+    twice = [name for name in keywords if name in given]
+    for name in twice:
+        yield f"{spec.name}() got multiple values for argument {name!r}"
+    unknown = [name for name in keywords if name not in parameters.names]
+    for name in [] if parameters.extra else unknown[:3]:
+        near = _get_close_matches(name[:NAME_CHARACTERS], parameters.names, 1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        yield f"there is no argument {name[:NAME_CHARACTERS]!r}{meant}"
+    for name in parameters.required:
+        if name not in given and name not in keywords:
+            yield f"argument {name!r} is missing"
+
+
+def _parameters(signature: str) -> _Parameters | None:
+    """Return the parameters in a signature such as ``get(id: int, *, full=False) -> Order``."""
+    start = signature.find("(")
+    if start < 0:
+        return None
+    try:
+        tree: Any = _compile(f"def _{signature[start:]}: pass", "", "exec", _ONLY_AST)
+    except SyntaxError:
+        return None
+    given = tree.body[0].args
+    if given.vararg is not None:
+        return None
+    plain = [one.arg for one in [*given.posonlyargs, *given.args]]
+    required = plain[: len(plain) - len(given.defaults)]
+    named = [one.arg for one in given.kwonlyargs]
+    required += [
+        name for name, value in zip(named, given.kw_defaults, strict=True) if value is None
+    ]
+    return _Parameters([*plain, *named], required, given.kwarg is not None)

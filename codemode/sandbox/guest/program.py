@@ -7,7 +7,7 @@ import builtins
 import contextvars
 import inspect
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Container, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import CodeType, CoroutineType, ModuleType
 from typing import Any
@@ -53,13 +53,15 @@ class Program:
         names: Mapping[str, Any],
         fallback: Mapping[str, Any],
         *,
+        tools: Container[str],
         explain: Callable[[NameError], str],
         awaitable: Callable[[Any], Any] | None = None,
         session: bool = False,
     ) -> None:
         """Give the code ``names`` as global variables and ``fallback`` among the builtins.
 
-        ``explain`` returns the message on a name that is not defined.
+        ``tools`` has the plain names that lead to tools. ``explain`` returns the
+        message on a name that is not defined.
         ``awaitable`` makes values of synchronous tools awaitable, where there are
         such tools.
         """
@@ -68,6 +70,7 @@ class Program:
         self._fallback[STAR_IMPORT] = self._import_all
         if awaitable is not None:
             self._fallback[AWAITED] = awaitable
+        self._tools = tools
         self._explain = explain
         self._session = session
 
@@ -77,7 +80,9 @@ class Program:
         The value is what a ``return`` outside functions gives, else ``result``,
         else the last expression's value, else None.
         """
-        known = Known(self._names, self._fallback, inputs, self._session, self._explain)
+        known = Known(
+            self._names, self._tools, self._fallback, inputs, self._session, self._explain
+        )
         code = compile_code(source, filename, known)
         self._prepare(inputs)
         # This function must stay short, as `MemoryReserve.guard` explains.

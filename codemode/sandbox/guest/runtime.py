@@ -155,16 +155,17 @@ class Guest:
         else:
             self._tools = Tools(specs, self._caller, searchable=searchable)
         self._advisor = Advisor(self._tools)
-        names = self._tools.functions() | {"tools": self._tools}
-        self._importer.offer(names)
-        names["progress"] = self._progress.report
+        tools = self._tools.functions() | {"tools": self._tools}
+        self._importer.offer(tools)
+        names = tools | {"progress": self._progress.report}
         fallback: dict[str, Any] = {error.__name__: error for error in TOOL_ERRORS}
         fallback |= {"help": Help(self._tools), "exit": leave, "quit": leave}
-        any_plain = not all(spec.asynchronous for spec in specs)
+        any_plain = bool(many) or not all(spec.asynchronous for spec in specs)
         self._program.define(
             names,
             fallback,
-            explain=lambda error: explain_name(error, self._tools.near),
+            tools=tools,
+            explain=self._advisor.explain_name,
             awaitable=self._caller.values.awaitable if any_plain else None,
             session=self._session,
         )
@@ -207,8 +208,9 @@ class Guest:
             (source,), rest = unpack_texts(body, 1)
             inputs = load(bytes(rest)) if rest else {}
             if isinstance(self._tools, LazyTools):
-                # Among the builtins: a variable of the code wins.
-                self._program.define({}, self._tools.mentioned(source))
+                mentioned = self._tools.mentioned(source)
+                self._importer.offer(mentioned)
+                self._program.offer(mentioned)
             value = self._reserve.guard(
                 self._program.run, source, filename, inputs, self._max_bytes
             )

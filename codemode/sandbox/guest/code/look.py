@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
 
-from codemode.sandbox.guest.code.places import Places, find_places
+from codemode.sandbox.guest.code.places import Place, Places, find_places
 from codemode.sandbox.guest.code.problems import MOST_PROBLEMS, Problem, problem_at
-from codemode.sandbox.guest.code.survey import Survey, survey
+from codemode.sandbox.guest.code.survey import Survey, children, survey
 from codemode.sandbox.guest.code.tool_calls import ToolCalls, complaint
 from codemode.sandbox.guest.code.unawaited import (
     NOT_AWAITED,
+    READERS,
     RESULT_NOT_AWAITED,
+    Misuse,
     is_generator,
     misuses,
     repaired,
@@ -47,13 +49,19 @@ _DICTS_OF_NAMES: Final = frozenset(
 )
 """Attributes by which code may do so."""
 
-_EXAMINERS: Final = frozenset({"dir", "getattr", "hasattr", "tools"})
-"""Names by which code may ask whether a tool is there before it calls it."""
+_EXAMINERS: Final = frozenset({"TYPE_CHECKING", "dir", "getattr", "hasattr", "tools"})
+"""Names by which code may ask whether a name is there before it uses it."""
+
+_OF_VERSIONS: Final = frozenset({"hexversion", "implementation", "platform", "version_info"})
+"""Attributes by which code may ask the same of its interpreter."""
 
 _DEFINITIONS: Final = (
     *(ast.AnnAssign, ast.AsyncFunctionDef, ast.ClassDef, ast.FunctionDef, ast.Import),
     *(ast.ImportFrom, ast.Pass),
 )
+
+_AWAITING: Final = (ast.Await, ast.AsyncFor, ast.AsyncWith)
+_FUNCTIONS: Final = (ast.AsyncFunctionDef, ast.FunctionDef, ast.GeneratorExp, ast.Lambda)
 
 _CATCH_NAMES: Final = frozenset({"NameError", "Exception", "BaseException"})
 _CATCH_CALLS: Final = frozenset(
@@ -77,10 +85,12 @@ _get_close_matches = get_close_matches
 class Known:
     """What the code finds when it begins: its variables, builtins and inputs.
 
-    ``explain`` returns a NameError's message with its repair.
+    ``tools`` has the plain names that lead to tools. ``explain`` returns a
+    NameError's message with its repair.
     """
 
     names: Mapping[str, Any]
+    tools: Container[str]
     builtins: Mapping[str, Any]
     inputs: Mapping[str, Any]
     session: bool
@@ -103,6 +113,8 @@ class _Suspicions:
         self.complaints: list[tuple[ast.Call, str]] = []
         self.unknown: list[tuple[ast.Call, Exception]] = []
         self.unawaited: dict[int, str] = {}
+        self.readers: list[ast.Call] = []
+        self.misuses: list[Misuse] = []
         self.loops: list[ast.Call] = []
         self.uncalled: list[ast.AsyncFunctionDef] = []
 
@@ -111,7 +123,7 @@ class _Suspicions:
             self.unbound
             or self.complaints
             or self.unknown
-            or self.unawaited
+            or self.misuses
             or self.loops
             or self.uncalled
         )
@@ -124,6 +136,10 @@ def look(tree: ast.Module, known: Known) -> Sight:
     suspicions = _Suspicions()
     suspicions.unbound = _unbound(found, known)
     plain_awaits = _look_at_calls(found, functions, known, suspicions)
+    if suspicions.unawaited:
+        suspicions.misuses = list(misuses(found, suspicions.unawaited, suspicions.readers, tree))
+    if suspicions.loops and not _awaits_at_top(tree):
+        suspicions.loops = []
     if not known.session and functions:
         suspicions.uncalled = _uncalled(tree, found, functions)
     problems: list[Problem] = []
@@ -167,12 +183,28 @@ def _look_at_calls(
     tools = ToolCalls(known.names, rebound, found.changed)
     parameters: dict[str, Any] = {}
     async_calls: set[int] = set()
+    roots = known.tools
     for call in found.calls:
         function = call.func
-        if type(function) is ast.Name and function.id in functions:
-            async_calls.add(id(call))
-            if id(call) not in awaited:
-                suspicions.unawaited[id(call)] = function.id
+        kind = type(function)
+        if kind is ast.Name:
+            if function.id in functions:
+                async_calls.add(id(call))
+                if id(call) not in awaited:
+                    suspicions.unawaited[id(call)] = function.id
+                continue
+            if function.id not in roots:
+                if function.id in READERS:
+                    suspicions.readers.append(call)
+                continue
+        elif (
+            kind is ast.Attribute
+            and type(function.value) is ast.Name
+            and function.value.id not in roots
+        ):
+            # Quick, and the usual case: a method of a variable.
+            if function.attr == "run" and function.value.id == "asyncio":
+                suspicions.loops.append(call)
             continue
         try:
             spec = tools.of(function)
@@ -180,8 +212,6 @@ def _look_at_calls(
             suspicions.unknown.append((call, error))
             continue
         if spec is None:
-            if _is_asyncio_run(function):
-                suspicions.loops.append(call)
             continue
         wrong = complaint(spec, call, parameters)
         if wrong is not None:
@@ -195,13 +225,17 @@ def _look_at_calls(
     ]
 
 
-def _is_asyncio_run(function: ast.expr) -> bool:
-    return (
-        type(function) is ast.Attribute
-        and function.attr == "run"
-        and type(function.value) is ast.Name
-        and function.value.id == "asyncio"
-    )
+def _awaits_at_top(tree: ast.Module) -> bool:
+    """Return whether code outside functions awaits, so that it runs in a loop."""
+    waiting: list[Any] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        kind = type(node)
+        if kind in _AWAITING or (kind is ast.comprehension and node.is_async):
+            return True
+        if kind not in _FUNCTIONS:
+            waiting += children(node)
+    return False
 
 
 def _of_asyncio(node: ast.Await) -> bool:
@@ -250,14 +284,11 @@ class _Closer:
         self._found = found
         self._known = known
         self._suspicions = suspicions
-        self._misuses = (
-            list(misuses(found, suspicions.unawaited, tree)) if suspicions.unawaited else []
-        )
         self._loads = _first_loads(tree, suspicions.unbound) if suspicions.unbound else []
         wanted = {id(node) for node in self._loads}
         wanted.update(id(call) for call, _ in suspicions.complaints)
         wanted.update(id(call) for call, _ in suspicions.unknown)
-        wanted.update(id(one.call) for one in self._misuses)
+        wanted.update(id(one.call) for one in suspicions.misuses)
         wanted.update(map(id, suspicions.loops))
         self._places: Places = find_places(tree, wanted, found)
 
@@ -280,10 +311,17 @@ class _Closer:
                 continue
             if place.own_names or self._places.may_be_caught(node, _CATCH_NAMES):
                 continue
-            if place.conditional and not _EXAMINERS.isdisjoint(self._found.loads):
+            if self._is_examined(place):
                 continue
             told.add(node.id)
             yield problem_at(node, "NameError", self._undefined(node.id))
+
+    def _is_examined(self, place: Place) -> bool:
+        """Return whether the code may have asked for a name before it comes to the place."""
+        return place.conditional and not (
+            _EXAMINERS.isdisjoint(self._found.loads)
+            and _OF_VERSIONS.isdisjoint(self._places.attributes)
+        )
 
     def _undefined(self, name: str) -> str:
         plain = f"name {name!r} is not defined"
@@ -305,14 +343,15 @@ class _Closer:
     def _unknown_tools(self) -> Iterator[Problem]:
         for call, error in self._suspicions.unknown:
             place = self._places.of[id(call)]
-            examined = place.conditional and not _EXAMINERS.isdisjoint(self._found.loads)
-            if not examined and not self._places.may_be_caught(call, _CATCH_UNKNOWN):
+            if not self._is_examined(place) and not self._places.may_be_caught(
+                call, _CATCH_UNKNOWN
+            ):
                 yield problem_at(call, type(error).__name__, str(error))
 
     def _unawaited(self) -> Iterator[Problem]:
         generators: dict[str, bool] = {}
         own = {one.name: one for one in self._found.async_functions}
-        for misuse in self._misuses:
+        for misuse in self._suspicions.misuses:
             name = self._suspicions.unawaited[id(misuse.call)]
             if name in own and name not in generators:
                 generators[name] = is_generator(own[name])
@@ -326,8 +365,6 @@ class _Closer:
             yield problem_at(misuse.call, misuse.type, repaired(misuse, name, place))
 
     def _nested_loops(self) -> Iterator[Problem]:
-        if not self._places.awaits_at_top:
-            return
         for call in self._suspicions.loops:
             place = self._places.of[id(call)]
             if place.function is None and not self._places.may_be_caught(

@@ -53,6 +53,7 @@ _BRANCHES: Final = (
     *(ast.BoolOp, ast.comprehension, ast.DictComp, ast.If, ast.IfExp, ast.ListComp),
     *(ast.match_case, ast.SetComp, ast.While),
 )
+_SWITCHES: Final = (ast.If, ast.While)
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.GeneratorExp)
 _LEAVE: Final = (ast.Return, ast.Break, ast.Continue)
 
@@ -83,7 +84,6 @@ class Places:
     of: dict[int, Place]
     caught: frozenset[str]
     attributes: frozenset[str]
-    awaits_at_top: bool
 
     def may_be_caught(self, node: ast.AST, kinds: Container[str]) -> bool:
         """Return whether the code may go on after the node raises one of ``kinds``."""
@@ -97,7 +97,6 @@ def find_places(tree: ast.Module, wanted: Container[int], survey: Survey) -> Pla
     places: dict[int, Place] = {}
     everywhere: set[str] = set()
     attributes: set[str] = set()
-    awaits_at_top = False
     if any(
         keyword.arg == "return_exceptions" for call in survey.calls for keyword in call.keywords
     ):
@@ -110,19 +109,11 @@ def find_places(tree: ast.Module, wanted: Container[int], survey: Survey) -> Pla
         kind = type(node)
         if kind is ast.Attribute:
             attributes.add(node.attr)
-        elif place.function is None and _awaits(node):
-            awaits_at_top = True
         for child, inner in _below(node, place, survey.bound):
             if inner.caught is not place.caught:
                 everywhere |= inner.caught
             waiting.append((child, inner))
-    return Places(places, frozenset(everywhere), frozenset(attributes), awaits_at_top)
-
-
-def _awaits(node: Any) -> bool:
-    return isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith) or (
-        isinstance(node, ast.comprehension) and bool(node.is_async)
-    )
+    return Places(places, frozenset(everywhere), frozenset(attributes))
 
 
 def _below(
@@ -153,6 +144,10 @@ def _below(
     elif kind is ast.ClassDef:
         inside, outside = node.body, [*node.decorator_list, *node.bases, *node.keywords]
         here = replace(place, own_names=bool(node.bases or node.keywords))
+    elif kind in _SWITCHES and type(node.test) is ast.Constant and not node.test.value:
+        inside, outside = node.body, node.orelse
+        # Never executed, so nothing is certain to be raised there.
+        here = replace(place, conditional=True, caught=frozenset({ANYTHING}))
     elif kind in _BRANCHES:
         inside, outside = children(node), []
         here = place if place.conditional else replace(place, conditional=True)

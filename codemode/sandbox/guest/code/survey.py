@@ -88,7 +88,7 @@ _BINDERS: Final[dict[type[ast.AST], Binder]] = {
 }
 _PARAMETRISED: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.TypeAlias)
 
-_USE, _AWAIT, _ASYNC_FUNCTION = 1, 2, 3
+_USE, _USE_IN_LISTS, _AWAIT, _ASYNC_FUNCTION = 1, 2, 3, 4
 
 
 def _with_type_parameters(binder: Binder | None) -> Binder:
@@ -103,11 +103,16 @@ def _plan(kind: type[ast.AST]) -> tuple[Getter | None, Binder | None, int]:
     binder = _BINDERS.get(kind)
     if kind in _PARAMETRISED:
         binder = _with_type_parameters(binder)
-    listed = _USE if kind in _USES else _LISTED.get(kind, 0)
+    listed = _LISTED.get(kind) or (_USE if kind in _USES else 0)
     return _getter(kind), binder, listed
 
 
-_LISTED: Final = {ast.Await: _AWAIT, ast.AsyncFunctionDef: _ASYNC_FUNCTION}
+_LISTED: Final = {
+    ast.AsyncFunctionDef: _ASYNC_FUNCTION,
+    ast.Await: _AWAIT,
+    ast.BoolOp: _USE_IN_LISTS,
+    ast.Compare: _USE_IN_LISTS,
+}
 
 
 def _kinds(kind: type[ast.AST]) -> Iterable[type[ast.AST]]:
@@ -116,11 +121,13 @@ def _kinds(kind: type[ast.AST]) -> Iterable[type[ast.AST]]:
         yield from _kinds(one)
 
 
-_PLANS: Final = {kind: _plan(kind) for kind in _kinds(ast.AST)}
+_PLANS: Final[dict[type, tuple[Getter | None, Binder | None, int]]] = {
+    kind: _plan(kind) for kind in _kinds(ast.AST)
+}
 """Of each kind of node: its children, the names it binds, and the list that it belongs to."""
 
 _NO_PLAN: Final = (None, None, 0)
-_get_plan = _PLANS.get
+_PLANS[type(None)] = _NO_PLAN  # stands in lists of children for what is left out
 
 
 class Survey:
@@ -129,8 +136,8 @@ class Survey:
     ``loads`` has the names that are read. ``bound`` has the names that anything
     but an ``async def`` binds, in any scope, with ``*`` for a star import.
     ``changed`` has the names of which an attribute is assigned or deleted.
-    ``uses`` has the nodes that may do something with a value that a coroutine
-    cannot do.
+    ``uses`` has calls, each with the node above it that may do something with
+    its value that a coroutine cannot do.
     """
 
     __slots__ = ("async_functions", "awaits", "bound", "calls", "changed", "loads", "uses")
@@ -142,7 +149,7 @@ class Survey:
         self.async_functions: list[ast.AsyncFunctionDef] = []
         self.awaits: list[ast.Await] = []
         self.calls: list[ast.Call] = []
-        self.uses: list[ast.AST] = []
+        self.uses: list[tuple[ast.Call, ast.AST]] = []
 
 
 def survey(tree: ast.AST) -> Survey:
@@ -154,52 +161,88 @@ def survey(tree: ast.AST) -> Survey:
         found.uses.append,
         found.calls.append,
     )
-    lists = (use, use, found.awaits.append, found.async_functions.append)
     stack: list[Any] = [tree]
     pop, push, extend = stack.pop, stack.append, stack.extend
     # Local variables: this loop decides how long the look takes.
     name_kind, attribute_kind, call_kind, constant_kind = _Name, _Attribute, _Call, _Constant
-    load_kind, get_plan, no_plan = _Load, _get_plan, _NO_PLAN
+    load_kind, plans, in_lists = _Load, _PLANS, _USE_IN_LISTS
     while stack:
         node = pop()
         kind = type(node)
-        if kind is attribute_kind:
-            value = node.value
-            inner = type(value)
-            if inner is name_kind:
-                load(value.id)
-                if type(node.ctx) is not load_kind:
-                    found.changed.add(value.id)
-                continue
-            if inner is call_kind:
-                use(node)
-            push(value)
-        elif kind is name_kind:
+        if kind is name_kind:
             if type(node.ctx) is load_kind:
                 load(node.id)
             else:
                 bind(node.id)
         elif kind is constant_kind:
             continue
+        elif kind is attribute_kind:
+            value = node.value
+            below = type(value)
+            if below is name_kind:
+                load(value.id)
+                if type(node.ctx) is not load_kind:
+                    found.changed.add(value.id)
+            else:
+                if below is call_kind:
+                    use((value, node))
+                push(value)
         elif kind is call_kind:
             called(node)
-            push(node.func)
-            extend(node.args)
+            function = node.func
+            if type(function) is name_kind:
+                load(function.id)
+            else:
+                push(function)
+            if node.args:
+                extend(node.args)
             for keyword in node.keywords:
                 push(keyword.value)
         else:
-            getter, binder, listed = get_plan(kind, no_plan)
-            if listed:
-                lists[listed](node)
+            getter, binder, listed = plans[kind]
             if binder is not None:
                 for name in binder(node):
                     bind(name)
-            if getter is not None:
-                for child in getter(node):
-                    if type(child) is list:
-                        extend(child)
-                    elif child is not None:
-                        push(child)
+            if not listed:
+                if getter is not None:
+                    for child in getter(node):
+                        below = type(child)
+                        if below is list:
+                            if child:
+                                extend(child)
+                        elif below is name_kind:
+                            if type(child.ctx) is load_kind:
+                                load(child.id)
+                            else:
+                                bind(child.id)
+                        elif child is not None:
+                            push(child)
+                continue
+            for child in getter(node):
+                below = type(child)
+                if below is name_kind:
+                    if type(child.ctx) is load_kind:
+                        load(child.id)
+                    else:
+                        bind(child.id)
+                elif below is call_kind:
+                    if listed <= in_lists:
+                        use((child, node))
+                    push(child)
+                elif below is constant_kind:
+                    continue
+                elif below is list:
+                    extend(child)
+                    if listed == in_lists:
+                        for one in child:
+                            if type(one) is call_kind:
+                                use((one, node))
+                elif child is not None:
+                    push(child)
+            if listed == _AWAIT:
+                found.awaits.append(node)
+            elif listed == _ASYNC_FUNCTION:
+                found.async_functions.append(node)
     return found
 
 
@@ -213,7 +256,7 @@ def children(node: Any) -> list[Any]:
     if kind is _Call:
         return [node.func, *node.args, *(keyword.value for keyword in node.keywords)]
     below: list[Any] = []
-    getter, _, _ = _get_plan(kind, _NO_PLAN)
+    getter, _, _ = _PLANS[kind]
     if getter is not None:
         for child in getter(node):
             if type(child) is list:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -21,8 +22,9 @@ _Constant = ast.Constant
 _Name = ast.Name
 _Starred = ast.Starred
 _Subscript = ast.Subscript
-_compile = compile
-_ONLY_AST = ast.PyCF_ONLY_AST
+_find_tokens = re.compile(r"""\w+|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\*+|[\[({\])},=]""").findall
+_OPENING = frozenset("([{")
+_CLOSING = frozenset(")]}")
 _get_close_matches = get_close_matches
 
 _CONTAINERS: Final = (Namespace, Tools, Tool)
@@ -102,6 +104,10 @@ def complaint(spec: ToolSpec, call: ast.Call, known: dict[str, _Parameters | Non
         if keyword.arg is None:
             return None
         keywords.append(keyword.arg)
+    every = len(call.args) + len(keywords) == len(spec.positional) and "*" not in spec.signature
+    if every and {*spec.positional[: len(call.args)], *keywords} == set(spec.positional):
+        # Quick, and the usual case: the call has each parameter once.
+        return None
     if spec.name not in known:
         known[spec.name] = _parameters(spec.signature)
     parameters = known[spec.name]
@@ -151,7 +157,7 @@ def _problems(
     unknown = [name for name in keywords if name not in parameters.names]
     for name in [] if parameters.extra else unknown[:3]:
         near = _get_close_matches(name[:NAME_CHARACTERS], parameters.names, 1)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
+        meant = f" (did you mean {near[0]!r}?)" if near else ""
         yield f"there is no argument {name[:NAME_CHARACTERS]!r}{meant}"
     for name in parameters.required:
         if name not in given and name not in keywords:
@@ -159,21 +165,34 @@ def _problems(
 
 
 def _parameters(signature: str) -> _Parameters | None:
-    """Return the parameters in a signature such as ``get(id: int, *, full=False) -> Order``."""
-    start = signature.find("(")
-    if start < 0:
-        return None
-    try:
-        tree: Any = _compile(f"def _{signature[start:]}: pass", "", "exec", _ONLY_AST)
-    except SyntaxError:
-        return None
-    given = tree.body[0].args
-    if given.vararg is not None:
-        return None
-    plain = [one.arg for one in [*given.posonlyargs, *given.args]]
-    required = plain[: len(plain) - len(given.defaults)]
-    named = [one.arg for one in given.kwonlyargs]
-    required += [
-        name for name, value in zip(named, given.kw_defaults, strict=True) if value is None
-    ]
-    return _Parameters([*plain, *named], required, given.kwarg is not None)
+    """Return the parameters in a signature such as ``get(id: int, *, full=False) -> Order``.
+
+    Tokens suffice for that, and take a third of the time of Python's parser.
+    """
+    names: list[str] = []
+    optional: set[str] = set()
+    depth, stars, begins, extra = 0, "", False, False
+    for part in _find_tokens(signature, max(signature.find("("), 0)):
+        if part in _OPENING:
+            depth += 1
+            begins = begins or depth == 1
+        elif part in _CLOSING:
+            depth -= 1
+            if depth == 0:
+                return _Parameters(names, [one for one in names if one not in optional], extra)
+        elif depth != 1:
+            continue
+        elif part == ",":
+            begins, stars = True, ""
+        elif part == "=":
+            optional.add(names[-1])
+        elif begins and part[0] == "*":
+            stars = part
+        elif begins:
+            begins = False
+            if stars == "*":
+                return None
+            extra = extra or stars == "**"
+            if not stars:
+                names.append(part)
+    return None

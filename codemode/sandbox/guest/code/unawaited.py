@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import CoroutineType
 from typing import Any, Final
@@ -12,7 +12,15 @@ from codemode.sandbox.guest.code.places import Place
 from codemode.sandbox.guest.code.survey import Survey, children
 from codemode.sandbox.guest.code.wording import not_awaited, shorten
 
-__all__ = ["NOT_AWAITED", "RESULT_NOT_AWAITED", "Misuse", "is_generator", "misuses", "repaired"]
+__all__ = [
+    "NOT_AWAITED",
+    "READERS",
+    "RESULT_NOT_AWAITED",
+    "Misuse",
+    "is_generator",
+    "misuses",
+    "repaired",
+]
 
 NOT_AWAITED: Final = "NotAwaited"
 """The type of a mistake at which Python raises nothing: the call is merely never made."""
@@ -20,7 +28,7 @@ NOT_AWAITED: Final = "NotAwaited"
 RESULT_NOT_AWAITED: Final = "ResultNotAwaited"
 
 _OF_COROUTINES: Final = frozenset(dir(CoroutineType))
-_READERS: Final = frozenset(
+READERS: Final = frozenset(
     {
         *("abs", "all", "any", "bool", "dict", "enumerate", "float", "format", "frozenset", "int"),
         *("iter", "len", "list", "max", "min", "next", "print", "range", "repr", "reversed"),
@@ -57,23 +65,32 @@ class Misuse:
     shown: ast.AST
 
 
-def misuses(found: Survey, suspects: Mapping[int, str], tree: ast.Module) -> Iterator[Misuse]:
-    """Yield the misuses of the calls whose ``id`` is in ``suspects``."""
+def misuses(
+    found: Survey,
+    suspects: Mapping[int, str],
+    readers: Iterable[ast.Call],
+    tree: ast.Module,
+) -> Iterator[Misuse]:
+    """Yield the misuses of the calls whose ``id`` is in ``suspects``.
+
+    ``readers`` has the calls of ``READERS``.
+    """
     last = tree.body[-1]
     operators = not OPERATORS.isdisjoint(found.bound)  # type: ignore[arg-type]
-    for node in found.uses:
+    for call, node in found.uses:
+        if id(call) not in suspects:
+            continue
         if operators and isinstance(node, ast.BinOp | ast.Compare | ast.AugAssign):
             continue
-        for call, type, raises in _uses(node, found, last):
-            if id(call) in suspects and isinstance(call, ast.Call):
-                yield Misuse(call, type, raises, node)
-    for reader in found.calls:
+        for used, kind, raises in _uses(node, found, last):
+            if used is call:
+                yield Misuse(call, kind, raises, node)
+    for reader in readers:
         name = reader.func.id if isinstance(reader.func, ast.Name) else ""
-        if name in _READERS and name not in found.bound:
-            raises = name not in _READERS_THAT_RAISE_NOTHING
-            for argument in reader.args:
-                if id(argument) in suspects and isinstance(argument, ast.Call):
-                    yield Misuse(argument, "TypeError" if raises else NOT_AWAITED, raises, reader)
+        raises = name not in _READERS_THAT_RAISE_NOTHING
+        for used in reader.args:
+            if id(used) in suspects and isinstance(used, ast.Call) and name not in found.bound:
+                yield Misuse(used, "TypeError" if raises else NOT_AWAITED, raises, reader)
 
 
 def _uses(node: Any, found: Survey, last: ast.stmt) -> Iterator[tuple[ast.expr | None, str, bool]]:

@@ -39,6 +39,8 @@ class Program:
         self._names["__builtins__"] = builtins
         self._fallback = builtins.__dict__
         self.context = contextvars.copy_context()
+        self.hints: list[str] = []
+        """What the look at the last code leaves to the model to judge."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._executor: ThreadPoolExecutor | None = None
 
@@ -83,6 +85,7 @@ class Program:
         known = Known(
             self._names, self._tools, self._fallback, inputs, self._session, self._explain
         )
+        self.hints = known.hints
         code = compile_code(source, filename, known)
         self._prepare(inputs)
         # This function must stay short, as `MemoryReserve.guard` explains.

@@ -11,6 +11,7 @@ __all__ = ["Survey", "children", "survey"]
 
 # Captured at import: the executed code may change the module `ast`.
 _Attribute = ast.Attribute
+_Await = ast.Await
 _Call = ast.Call
 _Constant = ast.Constant
 _Load = ast.Load
@@ -34,29 +35,20 @@ _LEAVES: Final = (
 )
 
 _USES: Final = (
-    *(ast.Assert, ast.Assign, ast.AsyncFor, ast.AugAssign, ast.BinOp, ast.BoolOp, ast.Compare),
-    *(ast.comprehension, ast.Expr, ast.For, ast.FormattedValue, ast.If, ast.IfExp, ast.Return),
-    *(ast.Starred, ast.Subscript, ast.UnaryOp, ast.While),
+    *(ast.Assert, ast.AsyncFor, ast.AugAssign, ast.BinOp, ast.comprehension, ast.Expr, ast.For),
+    *(ast.FormattedValue, ast.If, ast.IfExp, ast.Starred, ast.Subscript, ast.UnaryOp, ast.While),
 )
 """Nodes that do something with a value, which they cannot do with a coroutine."""
 
-Getter = Callable[[Any], Iterable[Any]]
+Getter = Callable[[Any], Any]
 
 
-def _one(field: str) -> Getter:
-    get = attrgetter(field)
-    return lambda node: (get(node),)
-
-
-def _getter(kind: type[ast.AST]) -> Getter | None:
-    fields = [field for field in kind._fields if field not in _NOT_CHILDREN]
-    if kind is not ast.TypeAlias and "name" in fields:
-        fields.remove("name")
+def _fields(kind: type[ast.AST]) -> list[str]:
     if kind is ast.TypeAlias:
-        fields = ["name"]
-    if kind in _LEAVES or not fields:
-        return None
-    return attrgetter(*fields) if len(fields) > 1 else _one(fields[0])
+        return ["name"]
+    if kind in _LEAVES:
+        return []
+    return [field for field in kind._fields if field not in _NOT_CHILDREN and field != "name"]
 
 
 def _bound_by_names(node: Any) -> Iterable[str]:
@@ -88,7 +80,7 @@ _BINDERS: Final[dict[type[ast.AST], Binder]] = {
 }
 _PARAMETRISED: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.TypeAlias)
 
-_USE, _USE_IN_LISTS, _AWAIT, _ASYNC_FUNCTION = 1, 2, 3, 4
+_USE, _USE_IN_LISTS, _ASYNC_FUNCTION = 1, 2, 3
 
 
 def _with_type_parameters(binder: Binder | None) -> Binder:
@@ -99,20 +91,25 @@ def _with_type_parameters(binder: Binder | None) -> Binder:
     return bound
 
 
-def _plan(kind: type[ast.AST]) -> tuple[Getter | None, Binder | None, int]:
-    binder = _BINDERS.get(kind)
-    if kind in _PARAMETRISED:
-        binder = _with_type_parameters(binder)
-    listed = _LISTED.get(kind) or (_USE if kind in _USES else 0)
-    return _getter(kind), binder, listed
-
+_Plan = tuple[Getter | None, Getter | None, Binder | None, int]
+"""The getter of the only child, or of a tuple of children; the names bound; the list."""
 
 _LISTED: Final = {
     ast.AsyncFunctionDef: _ASYNC_FUNCTION,
-    ast.Await: _AWAIT,
     ast.BoolOp: _USE_IN_LISTS,
     ast.Compare: _USE_IN_LISTS,
+    **dict.fromkeys(_USES, _USE),
 }
+
+
+def _plan(kind: type[ast.AST]) -> _Plan:
+    binder = _BINDERS.get(kind)
+    if kind in _PARAMETRISED:
+        binder = _with_type_parameters(binder)
+    fields = _fields(kind)
+    only = attrgetter(fields[0]) if len(fields) == 1 else None
+    several = attrgetter(*fields) if len(fields) > 1 else None
+    return only, several, binder, _LISTED.get(kind, 0)
 
 
 def _kinds(kind: type[ast.AST]) -> Iterable[type[ast.AST]]:
@@ -121,13 +118,8 @@ def _kinds(kind: type[ast.AST]) -> Iterable[type[ast.AST]]:
         yield from _kinds(one)
 
 
-_PLANS: Final[dict[type, tuple[Getter | None, Binder | None, int]]] = {
-    kind: _plan(kind) for kind in _kinds(ast.AST)
-}
-"""Of each kind of node: its children, the names it binds, and the list that it belongs to."""
-
-_NO_PLAN: Final = (None, None, 0)
-_PLANS[type(None)] = _NO_PLAN  # stands in lists of children for what is left out
+_PLANS: Final[dict[type, _Plan]] = {kind: _plan(kind) for kind in _kinds(ast.AST)}
+_PLANS[type(None)] = (None, None, None, 0)  # stands in lists of children for what is left out
 
 
 class Survey:
@@ -161,11 +153,18 @@ def survey(tree: ast.AST) -> Survey:
         found.uses.append,
         found.calls.append,
     )
+
+    def use_in(operands: list[Any], node: ast.AST) -> None:
+        for operand in operands:
+            if type(operand) is _Call:
+                use((operand, node))
+
     stack: list[Any] = [tree]
     pop, push, extend = stack.pop, stack.append, stack.extend
     # Local variables: this loop decides how long the look takes.
     name_kind, attribute_kind, call_kind, constant_kind = _Name, _Attribute, _Call, _Constant
-    load_kind, plans, in_lists = _Load, _PLANS, _USE_IN_LISTS
+    load_kind, await_kind, plans = _Load, _Await, _PLANS
+    in_lists, async_function = _USE_IN_LISTS, _ASYNC_FUNCTION
     while stack:
         node = pop()
         kind = type(node)
@@ -198,51 +197,51 @@ def survey(tree: ast.AST) -> Survey:
                 extend(node.args)
             for keyword in node.keywords:
                 push(keyword.value)
+        elif kind is await_kind:
+            found.awaits.append(node)
+            push(node.value)
         else:
-            getter, binder, listed = plans[kind]
+            only, several, binder, listed = plans[kind]
             if binder is not None:
                 for name in binder(node):
                     bind(name)
-            if not listed:
-                if getter is not None:
-                    for child in getter(node):
-                        below = type(child)
-                        if below is list:
-                            if child:
-                                extend(child)
-                        elif below is name_kind:
-                            if type(child.ctx) is load_kind:
-                                load(child.id)
-                            else:
-                                bind(child.id)
-                        elif child is not None:
-                            push(child)
-                continue
-            for child in getter(node):
+            if only is not None:
+                child = only(node)
                 below = type(child)
-                if below is name_kind:
+                if below is list:
+                    extend(child)
+                    if listed:
+                        use_in(child, node)
+                elif below is name_kind:
                     if type(child.ctx) is load_kind:
                         load(child.id)
                     else:
                         bind(child.id)
-                elif below is call_kind:
-                    if listed <= in_lists:
+                elif child is not None:
+                    if listed and below is call_kind:
                         use((child, node))
                     push(child)
-                elif below is constant_kind:
-                    continue
-                elif below is list:
-                    extend(child)
-                    if listed == in_lists:
-                        for one in child:
-                            if type(one) is call_kind:
-                                use((one, node))
-                elif child is not None:
-                    push(child)
-            if listed == _AWAIT:
-                found.awaits.append(node)
-            elif listed == _ASYNC_FUNCTION:
-                found.async_functions.append(node)
+            elif several is not None:
+                for child in several(node):
+                    below = type(child)
+                    if below is list:
+                        if child:
+                            extend(child)
+                            if listed == in_lists:
+                                use_in(child, node)
+                    elif below is name_kind:
+                        if type(child.ctx) is load_kind:
+                            load(child.id)
+                        else:
+                            bind(child.id)
+                    elif below is call_kind:
+                        if listed:
+                            use((child, node))
+                        push(child)
+                    elif child is not None:
+                        push(child)
+                if listed == async_function:
+                    found.async_functions.append(node)
     return found
 
 
@@ -256,11 +255,10 @@ def children(node: Any) -> list[Any]:
     if kind is _Call:
         return [node.func, *node.args, *(keyword.value for keyword in node.keywords)]
     below: list[Any] = []
-    getter, _, _ = _PLANS[kind]
-    if getter is not None:
-        for child in getter(node):
-            if type(child) is list:
-                below += [one for one in child if one is not None]
-            elif child is not None:
-                below.append(child)
+    only, several, _, _ = _PLANS[kind]
+    for child in several(node) if several else (only(node),) if only else ():
+        if type(child) is list:
+            below += [one for one in child if one is not None]
+        elif child is not None:
+            below.append(child)
     return below

@@ -15,7 +15,7 @@ from codemode.sandbox.guest.tools.calling import ToolSpec
 from codemode.sandbox.guest.tools.tool_errors import failure_of
 from codemode.sandbox.guest.tools.toolbox import Namespace, Tool, Tools
 
-__all__ = ["ToolCalls", "complaint"]
+__all__ = ["Parameters", "ToolCalls", "complaint", "takes"]
 
 _Attribute = ast.Attribute
 _Constant = ast.Constant
@@ -91,32 +91,46 @@ class _Parameters:
     extra: bool
 
 
-def complaint(spec: ToolSpec, call: ast.Call, known: dict[str, _Parameters | None]) -> str | None:
-    """Return what is wrong with the arguments written in a call; None also if that is unsure.
+Parameters = dict[str, _Parameters | None]
+"""The parameters of tools by name, None where the signature does not tell them."""
+
+
+def takes(spec: ToolSpec, call: ast.Call, known: Parameters) -> bool:
+    """Return whether a tool takes the arguments that a call writes out, or may do so.
 
     ``known`` keeps the parameters of tools for the next call.
     """
     for argument in call.args:
         if type(argument) is _Starred:
-            return None
+            return True
     keywords: list[str] = []
     for keyword in call.keywords:
         if keyword.arg is None:
-            return None
+            return True
         keywords.append(keyword.arg)
     every = len(call.args) + len(keywords) == len(spec.positional) and "*" not in spec.signature
     if every and {*spec.positional[: len(call.args)], *keywords} == set(spec.positional):
         # Quick, and the usual case: the call has each parameter once.
-        return None
+        return True
     if spec.name not in known:
         known[spec.name] = _parameters(spec.signature)
     parameters = known[spec.name]
-    if parameters is None:
-        return None
     given = spec.positional[: len(call.args)]
-    if len(given) == len(call.args) and _fits(parameters, given, keywords):
-        return None
-    return _words(spec, parameters, len(call.args), given, keywords)
+    return parameters is None or (
+        len(given) == len(call.args) and _fits(parameters, given, keywords)
+    )
+
+
+def complaint(spec: ToolSpec, call: ast.Call, known: Parameters) -> str:
+    """Return what is wrong with the arguments of a call that the tool does not take."""
+    parameters = known[spec.name]
+    if parameters is None:
+        return ""
+    keywords = [keyword.arg for keyword in call.keywords if keyword.arg is not None]
+    given = spec.positional[: len(call.args)]
+    problems = list(_problems(spec, parameters, len(call.args), given, keywords))
+    message = wrong_arguments(problems, spec.signature)
+    return str(failure_of(spec.name, spec.signature, "invalid_arguments", "", message))
 
 
 def _fits(parameters: _Parameters, given: Sequence[str], keywords: Sequence[str]) -> bool:
@@ -126,18 +140,6 @@ def _fits(parameters: _Parameters, given: Sequence[str], keywords: Sequence[str]
         and names.issuperset(parameters.required)
         and (parameters.extra or names.issubset(parameters.names))
     )
-
-
-def _words(
-    spec: ToolSpec,
-    parameters: _Parameters,
-    count: int,
-    given: Sequence[str],
-    keywords: Sequence[str],
-) -> str:
-    problems = list(_problems(spec, parameters, count, given, keywords))
-    message = wrong_arguments(problems, spec.signature)
-    return str(failure_of(spec.name, spec.signature, "invalid_arguments", "", message))
 
 
 def _problems(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import CoroutineType
 from typing import Any, Final
@@ -51,6 +51,15 @@ OPERATORS: Final = frozenset(
 """Methods by which a class of the code may accept a coroutine as an operand."""
 
 
+_BLOCKS: Final[dict[type, Sequence[str]]] = {
+    **dict.fromkeys((ast.If, ast.For, ast.AsyncFor, ast.While), ("body", "orelse")),
+    **dict.fromkeys((ast.Try, ast.TryStar), ("body", "handlers", "orelse", "finalbody")),
+    **dict.fromkeys((ast.With, ast.AsyncWith, ast.ExceptHandler, ast.match_case), ("body",)),
+    ast.Match: ("cases",),
+}
+"""The statements inside statements, other than functions and classes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Misuse:
     """A use of a coroutine in place of its value.
@@ -82,9 +91,12 @@ def misuses(
             continue
         if operators and isinstance(node, ast.BinOp | ast.Compare | ast.AugAssign):
             continue
-        for used, kind, raises in _uses(node, found, last):
+        for used, kind, raises in _uses(node, last):
             if used is call:
                 yield Misuse(call, kind, raises, node)
+    for result in _results(tree, found):
+        if id(result.value) in suspects and isinstance(result.value, ast.Call):
+            yield Misuse(result.value, RESULT_NOT_AWAITED, False, result)
     for reader in readers:
         name = reader.func.id if isinstance(reader.func, ast.Name) else ""
         raises = name not in _READERS_THAT_RAISE_NOTHING
@@ -93,16 +105,31 @@ def misuses(
                 yield Misuse(used, "TypeError" if raises else NOT_AWAITED, raises, reader)
 
 
-def _uses(node: Any, found: Survey, last: ast.stmt) -> Iterator[tuple[ast.expr | None, str, bool]]:
+def _results(tree: ast.Module, found: Survey) -> Iterator[ast.Assign | ast.Return]:
+    """Yield the statements outside functions that give the run its value."""
+    waiting: list[Any] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        kind = type(node)
+        if kind is ast.Return or (
+            kind is ast.Assign and _is_result(node.targets) and "result" not in found.loads
+        ):
+            yield node
+        for field in _BLOCKS.get(kind, ()):
+            waiting += getattr(node, field)
+
+
+def _is_result(targets: list[ast.expr]) -> bool:
+    (first, *others) = targets
+    return not others and type(first) is ast.Name and first.id == "result"
+
+
+def _uses(node: Any, last: ast.stmt) -> Iterator[tuple[ast.expr | None, str, bool]]:
     """Yield the children that a node uses, with what Python raises, and whether it does."""
     error, silent = ("TypeError", True), (NOT_AWAITED, False)
     match node:
         case ast.Expr():
             yield node.value, RESULT_NOT_AWAITED if node is last else NOT_AWAITED, False
-        case ast.Assign(targets=[ast.Name(id="result")]) if "result" not in found.loads:
-            yield node.value, RESULT_NOT_AWAITED, False
-        case ast.Return():
-            yield node.value, RESULT_NOT_AWAITED, False
         case ast.Attribute(attr=name) if name not in _OF_COROUTINES:
             yield node.value, "AttributeError", True
         case ast.BinOp():

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from codemode.sandbox.guest.code.closer import Closer, Known, Suspicions, never_called
 from codemode.sandbox.guest.code.problems import Problem
-from codemode.sandbox.guest.code.survey import Survey, children, survey
+from codemode.sandbox.guest.code.survey import Survey, children, statements, survey
 from codemode.sandbox.guest.code.tool_calls import ToolCalls, takes
 from codemode.sandbox.guest.code.unawaited import READERS, misuses
 
@@ -50,7 +50,7 @@ class Sight:
 def look(tree: ast.Module, known: Known) -> Sight:
     """Look at the tree of a module. Needs time in proportion to it."""
     found = survey(tree)
-    functions = _own_async_functions(found)
+    functions = _own_async_functions(tree, found)
     suspicions = Suspicions()
     suspicions.unbound = _unbound(found, known)
     plain_awaits = _look_at_calls(found, functions, known, suspicions)
@@ -70,12 +70,15 @@ def look(tree: ast.Module, known: Known) -> Sight:
     return Sight(problems, plain_awaits)
 
 
-def _own_async_functions(found: Survey) -> dict[str, ast.AsyncFunctionDef]:
-    """Return the functions by name that only one ``async def`` without decorators binds."""
+def _own_async_functions(tree: ast.Module, found: Survey) -> dict[str, ast.AsyncFunctionDef]:
+    """Return the functions outside classes and functions that one ``async def`` alone binds."""
     functions: dict[str, ast.AsyncFunctionDef] = {}
+    if not found.async_functions:
+        return functions
+    outside = {id(one) for one in statements(tree) if type(one) is ast.AsyncFunctionDef}
     for function in found.async_functions:
         name = function.name
-        if name in functions or function.decorator_list:
+        if name in functions or function.decorator_list or id(function) not in outside:
             found.bound.add(name)
         functions[name] = function
     return {name: one for name, one in functions.items() if name not in found.bound}

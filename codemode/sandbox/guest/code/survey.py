@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
-__all__ = ["Survey", "children", "survey"]
+__all__ = ["Survey", "children", "statements", "survey"]
 
 # Captured at import: the executed code may change the module `ast`.
 _Attribute = ast.Attribute
@@ -120,6 +120,15 @@ def _kinds(kind: type[ast.AST]) -> Iterable[type[ast.AST]]:
 
 _PLANS: Final[dict[type, _Plan]] = {kind: _plan(kind) for kind in _kinds(ast.AST)}
 _PLANS[type(None)] = (None, None, None, 0)  # stands in lists of children for what is left out
+
+
+_BLOCKS: Final[dict[type, Sequence[str]]] = {
+    **dict.fromkeys((ast.If, ast.For, ast.AsyncFor, ast.While), ("body", "orelse")),
+    **dict.fromkeys((ast.Try, ast.TryStar), ("body", "handlers", "orelse", "finalbody")),
+    **dict.fromkeys((ast.With, ast.AsyncWith, ast.ExceptHandler, ast.match_case), ("body",)),
+    ast.Match: ("cases",),
+}
+"""The statements inside statements, other than functions and classes."""
 
 
 class Survey:
@@ -262,3 +271,13 @@ def children(node: Any) -> list[Any]:
         elif child is not None:
             below.append(child)
     return below
+
+
+def statements(tree: ast.Module) -> Iterator[Any]:
+    """Yield the statements outside functions and classes."""
+    waiting: list[Any] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for field in _BLOCKS.get(type(node), ()):
+            waiting += getattr(node, field)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import CoroutineType
 from typing import Any, Final
 
 from codemode.sandbox.guest.code.places import Place
-from codemode.sandbox.guest.code.survey import Survey, children
+from codemode.sandbox.guest.code.survey import Survey, children, statements
 from codemode.sandbox.guest.code.wording import not_awaited, shorten
 
 __all__ = [
@@ -49,15 +49,6 @@ OPERATORS: Final = frozenset(
     )
 )
 """Methods by which a class of the code may accept a coroutine as an operand."""
-
-
-_BLOCKS: Final[dict[type, Sequence[str]]] = {
-    **dict.fromkeys((ast.If, ast.For, ast.AsyncFor, ast.While), ("body", "orelse")),
-    **dict.fromkeys((ast.Try, ast.TryStar), ("body", "handlers", "orelse", "finalbody")),
-    **dict.fromkeys((ast.With, ast.AsyncWith, ast.ExceptHandler, ast.match_case), ("body",)),
-    ast.Match: ("cases",),
-}
-"""The statements inside statements, other than functions and classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +98,12 @@ def misuses(
 
 def _results(tree: ast.Module, found: Survey) -> Iterator[ast.Assign | ast.Return]:
     """Yield the statements outside functions that give the run its value."""
-    waiting: list[Any] = list(tree.body)
-    while waiting:
-        node = waiting.pop()
+    for node in statements(tree):
         kind = type(node)
         if kind is ast.Return or (
             kind is ast.Assign and _is_result(node.targets) and "result" not in found.loads
         ):
             yield node
-        for field in _BLOCKS.get(kind, ()):
-            waiting += getattr(node, field)
 
 
 def _is_result(targets: list[ast.expr]) -> bool:

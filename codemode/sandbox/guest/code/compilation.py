@@ -9,7 +9,7 @@ from typing import Final
 
 from codemode.sandbox.guest.code.fences import strip_fences
 from codemode.sandbox.guest.code.look import Known, Sight, look
-from codemode.sandbox.guest.code.problems import RefusedCodeError
+from codemode.sandbox.guest.code.problems import Problem, RefusedCodeError
 from codemode.sandbox.guest.code.returns import compile_returning, is_return_outside_function
 
 __all__ = ["AWAITED", "VALUE", "compile_code"]
@@ -37,26 +37,27 @@ def compile_code(source: str, filename: str, known: Known) -> CodeType:
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     try:
         tree = _compile(source, filename, "exec", _FLAGS | ast.PyCF_ONLY_AST, dont_inherit=True)
-        if tree.body:
-            _check(tree, source, filename, known)
-            _keep_last(tree)
-        return _compile_tree(tree, filename)
+        problems = _look(tree, known) if tree.body else []
+        code = _compile_tree(tree, filename)
     except (MemoryError, RecursionError):
         raise SyntaxError("the code is nested too deeply for Python to compile") from None
+    if problems:
+        raise RefusedCodeError(problems, source, filename)
+    return code
 
 
-def _check(tree: ast.Module, source: str, filename: str, known: Known) -> None:
-    """Refuse code with a certain mistake, and prepare awaits for values of sync tools."""
+def _look(tree: ast.Module, known: Known) -> list[Problem]:
+    """Return the certain mistakes; prepare awaits, and keep the last value."""
     try:
         sight = look(tree, known)
     except Exception:  # noqa: BLE001  # a fault of the look must not cost a right program its run
         sight = Sight([], [])
-    if sight.problems:
-        raise RefusedCodeError(sight.problems, source, filename)
     if AWAITED in known.builtins:
         for node in sight.awaits:
             function = ast.copy_location(ast.Name(AWAITED, ast.Load()), node.value)
             node.value = ast.copy_location(ast.Call(function, [node.value], []), node.value)
+    _keep_last(tree)
+    return sight.problems
 
 
 def _keep_last(tree: ast.Module) -> None:

@@ -16,7 +16,7 @@ from tests.codemode.sandbox.guest.guest_driver import Forker
     [
         ("```python\n1\n```", "\n1\n"),
         ("```\n1\n```\n", "\n1\n"),
-        ("\n \n  ~~~py title=x\n1\n~~~~  \n\n", "\n \n\n1\n"),
+        ("\n \n  ~~~py title=x\n1\n~~~~  \n\n", "\n \n  \n1\n"),
         ("````python\nx = '''\n```\n'''\n````", "\nx = '''\n```\n'''\n"),
         ("```py\r\n1\r\n```", "\r\n1\r\n"),
         ("```python\n1", "\n1"),

@@ -65,7 +65,7 @@ def test_names_of_inputs_and_of_earlier_runs_are_known(forker: Forker) -> None:
     "code, type",
     [
         ("x = " + "+".join(["1"] * 60_000), "SyntaxError"),
-        ("[" * 150 + "]" * 150, ""),
+        ("[" * 150 + "]" * 150, None),
         ("x = 1\n" + "if x: pass\n" + "elif x: pass\n" * 15_000, None),
         ("f = print\nx = f" + "(1)" * 2_000, None),
         ("\n".join(f"n{number}" for number in range(30_000)), "NameError"),

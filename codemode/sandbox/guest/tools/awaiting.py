@@ -14,6 +14,7 @@ import asyncio.base_events
 import asyncio.runners
 import asyncio.tasks
 import functools
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -60,7 +61,10 @@ class PlainValues:
             setattr(owner, name, self._method(getattr(owner, name)))
 
     def _replace(self, name: str, wrap: Callable[[Callable[..., Any]], Any]) -> None:
-        function = wrap(getattr(asyncio.tasks, name))
+        original = getattr(asyncio.tasks, name)
+        function = wrap(original)
+        if inspect.iscoroutinefunction(original):
+            inspect.markcoroutinefunction(function)
         setattr(asyncio.tasks, name, function)
         setattr(asyncio, name, function)
 

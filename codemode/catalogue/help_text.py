@@ -34,8 +34,13 @@ def _help_texts(tool: Tool) -> dict[str, list[str]]:
     return {
         "notes": _bounded(notes, _MOST_NOTES, _NOTE_CHARACTERS),
         "records": _bounded(records, _MOST_RECORDS, _RECORD_CHARACTERS),
-        "marks": ["restricted"] if tool.permission is not None else [],
+        "marks": _marks(tool),
     }
+
+
+def _marks(tool: Tool) -> list[str]:
+    effects = [tool.effects] if tool.effects is not None else []
+    return [*effects, "restricted"] if tool.permission is not None else list(effects)
 
 
 def _on_one_line(definition: str) -> str:

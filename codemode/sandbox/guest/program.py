@@ -7,7 +7,7 @@ import builtins
 import contextvars
 import inspect
 import sys
-from collections.abc import Callable, Container, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import CodeType, CoroutineType, ModuleType
 from typing import Any
@@ -55,26 +55,30 @@ class Program:
         names: Mapping[str, Any],
         fallback: Mapping[str, Any],
         *,
-        tools: Container[str],
+        tools: Mapping[str, Any],
         explain: Callable[[NameError], str],
         awaitable: Callable[[Any], Any] | None = None,
         session: bool = False,
     ) -> None:
         """Give the code ``names`` as global variables and ``fallback`` among the builtins.
 
-        ``tools`` has the plain names that lead to tools. ``explain`` returns the
-        message on a name that is not defined.
-        ``awaitable`` makes values of synchronous tools awaitable, where there are
-        such tools.
+        Of ``names``, ``tools`` are those that lead to tools. ``explain`` returns
+        the message on a name that is not defined. ``awaitable`` makes values of
+        synchronous tools awaitable, where there are such tools.
         """
         self._names.update(names)
         self._fallback.update(fallback)
         self._fallback[STAR_IMPORT] = self._import_all
         if awaitable is not None:
             self._fallback[AWAITED] = awaitable
-        self._tools = tools
+        self._tools = set(tools)
         self._explain = explain
         self._session = session
+
+    def offer(self, tools: Mapping[str, Any]) -> None:
+        """Give the code more tools, among the builtins: a variable of the code wins."""
+        self._fallback.update(tools)
+        self._tools.update(tools)
 
     def run(self, source: str, filename: str, inputs: Mapping[str, Any], max_bytes: int) -> Any:
         """Execute the code and return its value, an iterator as the list of its items.

@@ -209,7 +209,7 @@ class Guest:
             inputs = load(bytes(rest)) if rest else {}
             if isinstance(self._tools, LazyTools):
                 mentioned = self._tools.mentioned(source)
-                self._importer.offer(mentioned)
+                self._importer.offer_more(mentioned)
                 self._program.offer(mentioned)
             value = self._reserve.guard(
                 self._program.run, source, filename, inputs, self._max_bytes
@@ -242,6 +242,7 @@ class Guest:
         hints = list(islice(unfinished.hints(failure), MAX_HINTS))
         if failure is None and not self._session:
             hints += unfinished.hints_about_variables(self._program.close_unawaited())
+        hints += self._program.hints
         for hint in hints[:MAX_HINTS]:
             text = hint[:MAX_HINT_CHARACTERS].encode("utf-8", "replace")
             yield pack(Frame.HINT, run, 0, text)

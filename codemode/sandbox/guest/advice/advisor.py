@@ -86,6 +86,14 @@ class Advisor:
                 lines.append(f"{text}\n{advice}" if advice else text)
         return "\n".join(lines)
 
+    def explain_name(self, error: NameError) -> str:
+        """Return the message on a name that nothing defines, with the repair if one is certain."""
+        try:
+            advice = names.undefined(error.name, self._tools)[:_ADVICE_CHARACTERS]
+        except Exception:  # noqa: BLE001  # as below
+            advice = ""
+        return f"{error}\n{advice}" if advice else str(error)
+
     def _note(self, error: BaseException) -> str:
         try:
             advice = self._advice(error)[:_ADVICE_CHARACTERS]

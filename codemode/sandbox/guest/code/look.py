@@ -105,7 +105,7 @@ def _look_at_calls(
     awaited = {id(one.value) for one in found.awaits}
     rebound = found.bound.union(known.inputs)
     rebound.update(functions)
-    tools = ToolCalls(known.names, rebound, found.changed)
+    tools = ToolCalls(known.names, known.builtins, rebound, found.changed)
     async_calls: set[int] = set()
     roots = known.tools
     for call in found.calls:

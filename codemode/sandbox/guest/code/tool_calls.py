@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from codemode.sandbox.guest.code.wording import wrong_arguments
 from codemode.sandbox.guest.tools.calling import ToolSpec
+from codemode.sandbox.guest.tools.lazy import LazyNamespace, LazyTools
 from codemode.sandbox.guest.tools.tool_errors import failure_of
 from codemode.sandbox.guest.tools.toolbox import Namespace, Tool, Tools
 
@@ -27,20 +28,26 @@ _OPENING = frozenset("([{")
 _CLOSING = frozenset(")]}")
 _get_close_matches = get_close_matches
 
-_CONTAINERS: Final = (Namespace, Tools, Tool)
+_CONTAINERS: Final = (Namespace, LazyNamespace, Tools, LazyTools, Tool)
 NAME_CHARACTERS = 100
 
 
 class ToolCalls:
-    """Finds the tools that nodes refer to, by the names as they are when the run begins.
+    """A finder of the tools that nodes refer to, by the names as they are when the run begins.
 
     A name that the code binds, or whose attributes it changes, is nobody's.
+    Where there are many tools, theirs are among the ``builtins``.
     """
 
     def __init__(
-        self, names: Mapping[str, Any], rebound: Container[str], changed: Container[str]
+        self,
+        names: Mapping[str, Any],
+        builtins: Mapping[str, Any],
+        rebound: Container[str],
+        changed: Container[str],
     ) -> None:
         self._names = names
+        self._builtins = builtins
         self._rebound = rebound
         self._changed = changed
 
@@ -65,14 +72,14 @@ class ToolCalls:
     def _value(self, name: str) -> Any:
         if name in self._rebound or name in self._changed:
             return None
-        return self._names.get(name)
+        return self._names[name] if name in self._names else self._builtins.get(name)
 
     def _item(self, node: Any) -> Any:
         """Return what ``tools["orders.get"]`` stands for."""
         if type(node) is not _Subscript or type(node.value) is not _Name:
             return None
         tools = self._value(node.value.id)
-        if type(tools) is not Tools or type(node.slice) is not _Constant:
+        if type(tools) not in (Tools, LazyTools) or type(node.slice) is not _Constant:
             return None
         return tools[node.slice.value]
 

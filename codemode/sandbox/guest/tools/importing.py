@@ -8,7 +8,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from codemode.sandbox.guest.tools.toolbox import Namespace
+from codemode.sandbox.guest.tools.toolbox import NAMESPACES
 
 __all__ = ["ToolImporter"]
 
@@ -28,6 +28,10 @@ class ToolImporter:
     def offer(self, names: Mapping[str, Any]) -> None:
         """Let the code import these functions, namespaces and other objects."""
         self._names = dict(names)
+
+    def offer_more(self, names: Mapping[str, Any]) -> None:
+        """Let the code import these too."""
+        self._names.update(names)
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -49,6 +53,5 @@ class ToolImporter:
         while inside:
             dotted, found = inside.popitem()
             _modules[dotted] = found
-            if type(found) is Namespace:
-                members = found.__dict__
-                inside |= {f"{dotted}.{one}": members[one] for one in found.__dir__()}
+            if type(found) in NAMESPACES:
+                inside |= {f"{dotted}.{one}": getattr(found, one) for one in found.__dir__()}

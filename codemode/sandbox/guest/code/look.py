@@ -109,7 +109,7 @@ def _look_at_calls(
     async_calls: set[int] = set()
     roots = known.tools
     for call in found.calls:
-        function = call.func
+        function: Any = call.func
         kind = type(function)
         if kind is ast.Name:
             if function.id in functions:

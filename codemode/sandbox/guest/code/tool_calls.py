@@ -43,7 +43,7 @@ class ToolCalls:
         self,
         names: Mapping[str, Any],
         builtins: Mapping[str, Any],
-        rebound: Container[str],
+        rebound: Container[str | None],
         changed: Container[str],
     ) -> None:
         self._names = names
@@ -81,7 +81,8 @@ class ToolCalls:
         tools = self._value(node.value.id)
         if type(tools) not in (Tools, LazyTools) or type(node.slice) is not _Constant:
             return None
-        return tools[node.slice.value]
+        name: Any = node.slice.value
+        return tools[name]
 
 
 def _spec(found: Any) -> ToolSpec | None:

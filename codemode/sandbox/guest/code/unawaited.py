@@ -76,7 +76,7 @@ def misuses(
     ``readers`` has the calls of ``READERS``.
     """
     last = tree.body[-1]
-    operators = not OPERATORS.isdisjoint(found.bound)  # type: ignore[arg-type]
+    operators = not OPERATORS.isdisjoint(found.bound)
     for call, node in found.uses:
         if id(call) not in suspects:
             continue
@@ -187,7 +187,9 @@ class _Awaiting(ast.NodeTransformer):
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         fields = {name: self._field(value) for name, value in ast.iter_fields(node)}
-        return type(node)(**fields, lineno=1, col_offset=0)
+        kind: Any = type(node)
+        copy: ast.AST = kind(**fields, lineno=1, col_offset=0)
+        return copy
 
     def _field(self, value: Any) -> Any:
         if isinstance(value, list):

@@ -37,7 +37,8 @@ class ToolImporter:
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return the spec of an offered name."""
-        return ModuleSpec(name, self) if path is None and name in self._names else None
+        loader: Any = self
+        return ModuleSpec(name, loader) if path is None and name in self._names else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         """Leave the module to Python; ``exec_module`` replaces it."""

@@ -24,7 +24,7 @@ MAX_DEPTH = 12
 MAX_TEXT = 100_000
 MAX_CELL = 300
 _SHORT = 40
-_CONTAINERS = dict | list | tuple | set | frozenset
+_CONTAINERS = (dict, list, tuple, set, frozenset)
 _FEW = 8
 MAX_PICTURE_BYTES = 4 * 1024 * 1024
 
@@ -212,5 +212,5 @@ def _text(value: Any) -> str:
         return str(value)  # JSON would say null, true, and null for nan.
     text = to_text(value)
     # Dates, decimals and the like are strings in JSON, and people need no quotes.
-    is_quoted = not isinstance(value, str | _CONTAINERS) and text.startswith('"')
+    is_quoted = not isinstance(value, (str, *_CONTAINERS)) and text.startswith('"')
     return str(json.loads(text)) if is_quoted else text

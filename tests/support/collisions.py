@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fractions
 from fractions import Fraction
+from typing import Any
 
-__all__ = ["PRIME", "colliding_slots", "fractions_of_one_hash"]
+__all__ = ["PRIME", "cached_hashes", "colliding_slots", "fractions_of_one_hash"]
 
 PRIME = 2**61 - 1
 
@@ -32,6 +34,11 @@ def colliding_slots(bits: int) -> list[int]:
     return slots + [key for _, key in sorted(late)[: 2 * size // 3 - len(slots)]]
 
 
+def cached_hashes() -> Any:
+    """Return what the process's cache of the hashes of Fractions holds, and was asked."""
+    return vars(fractions)["_hash_algorithm"].cache_info()
+
+
 def fractions_of_one_hash(first: Fraction) -> list[Fraction]:
     """Return the Fractions of at most 32 bits above and below that have the hash of ``first``.
 
@@ -48,7 +55,7 @@ def fractions_of_one_hash(first: Fraction) -> list[Fraction]:
         if not times:
             break
         longer = (longer[0] - times * shorter[0], longer[1] - times * shorter[1])
-    found = set()
+    found: set[Fraction] = set()
     for i in range(-8, 9):
         for j in range(-8, 9):
             above, below = (i * one + j * other for one, other in zip(longer, shorter, strict=True))

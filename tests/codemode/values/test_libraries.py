@@ -145,10 +145,8 @@ def test_a_class_of_such_a_name_elsewhere_is_not_taken_for_one() -> None:
     class DataFrame:
         pass
 
-    class Odd:
-        __module__ = None  # type: ignore[assignment]  # as a metaclass may leave it
-
-    for value in (DataFrame(), Odd()):
+    odd = type("Odd", (), {"__module__": None})
+    for value in (DataFrame(), odd()):
         with pytest.raises(ValueEncodingError, match="object cannot travel"):
             encode(value)
 

@@ -64,7 +64,7 @@ def run(forker: Forker, code: str, **limits: Any) -> Outcome:
         ("'nope' in tools", False),
         (
             "add.__name__, orders.get.__name__, orders.get.__qualname__",
-            ["add", "get", "orders.get"],
+            ("add", "get", "orders.get"),
         ),
         ("import asyncio; asyncio.iscoroutinefunction(orders.refund)", True),
         ("import inspect; str(inspect.signature(add))", "(a: int, b: int = 2) -> int"),

@@ -54,11 +54,12 @@ OF_THE_PAIR = (
     "tests/django_codemode",
     "tests/example_project",
 )
-# Tests that depend on the user.
+# Tests that use Django.
 OF_DJANGO = tuple(
     f"tests/{folder}"
     for folder in "concurrency database django_codemode example_project playground servers".split()
 )
+# Tests that depend on the user.
 OF_THE_USER = (
     "tests/codemode/embedded",
     "tests/codemode/executor",

@@ -89,7 +89,7 @@ class Advisor:
     def explain_name(self, error: NameError) -> str:
         """Return the message on a name that nothing defines, with the repair if one is certain."""
         try:
-            advice = names.undefined(error.name, self._tools)[:_ADVICE_CHARACTERS]
+            advice = names.undefined(str(error.name), self._tools)[:_ADVICE_CHARACTERS]
         except Exception:  # noqa: BLE001  # as below
             advice = ""
         return f"{error}\n{advice}" if advice else str(error)

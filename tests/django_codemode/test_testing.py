@@ -469,7 +469,7 @@ class NotesTest(CodemodeTestMixin, TestCase):
     async def test_async_rows(self):
         await Note.objects.acreate(text="uncommitted")
         result = await self.codemode.run_async("count_notes(), await acount_notes()")
-        self.assertEqual(result.value, [1, 1])
+        self.assertEqual(result.value, (1, 1))
 """
 
 SETTINGS = """

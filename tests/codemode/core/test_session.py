@@ -121,7 +121,7 @@ def test_one_loop_lives_as_long_as_the_session(codemode: Codemode, notebook: Not
         "import asyncio\nlock = asyncio.Lock()\nawait echo(1)\nloop = asyncio.get_running_loop()"
     )
     code = "async with lock: n = await echo(2)\nresult = (n, loop is asyncio.get_running_loop())"
-    assert notebook.run(code).value == [2, True]
+    assert notebook.run(code).value == (2, True)
 
 
 @pytest.mark.no_retry

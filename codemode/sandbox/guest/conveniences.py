@@ -30,7 +30,7 @@ class Help:
     def _text(self, thing: Any) -> str | None:
         """Return the description of a tool, a namespace or ``tools``; None for other things."""
         kind = type(thing)
-        if thing is None or kind is Tools:
+        if thing is None or thing is self._tools:
             return self._tools.explain()
         if kind is Tool:
             return str(thing)

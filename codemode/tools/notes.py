@@ -17,16 +17,21 @@ def note_in(hint: Any) -> str:
     A note is a text in ``Annotated[int, "text"]``, the description of a
     pydantic ``Field``, or a ``Doc``. One on a member of a union counts too.
     """
+    return _note_in(hint, frozenset())
+
+
+def _note_in(hint: Any, aliases: frozenset[typing.TypeAliasType]) -> str:
+    """Do so within ``aliases``, one of which may be a member of itself."""
     if isinstance(hint, typing.TypeAliasType):
-        return note_in(hint.__value__)
+        return "" if hint in aliases else _note_in(hint.__value__, aliases | {hint})
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
         for one in arguments[1:]:
             if note := _note(one):
                 return " ".join(note.split())
-        return note_in(arguments[0])
+        return _note_in(arguments[0], aliases)
     if origin in (typing.Union, types.UnionType, typing.Required, typing.NotRequired):
-        return next(filter(None, map(note_in, arguments)), "")
+        return next(filter(None, (_note_in(one, aliases) for one in arguments)), "")
     return ""
 
 

@@ -26,6 +26,9 @@ _RUNTIME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__fil
 _NOT_THE_CODES = (_STANDARD_LIBRARY, _RUNTIME, "<frozen ")
 _OF_PACKAGES = ("/site-packages/", "/dist-packages/")
 
+# Captured at import: the code may replace functions of os, which os.path.join calls too.
+_environ = os.environ
+
 _SUGGESTED = (AttributeError, ImportError, NameError)
 _BUILTINS = frozenset(dir(builtins))
 _QUOTED = re.compile(r"'(\w{1,100})'")
@@ -100,7 +103,7 @@ def _own_frames(first: TracebackType | None) -> TracebackType | None:
 def _is_the_codes(filename: str) -> bool:
     # The code's own modules are files of its work folder, below which other folders may lie.
     # Code without a file has a name such as <code> or <string>.
-    own = ("<", os.path.join(os.environ.get("TMPDIR", "<"), ""))
+    own = ("<", f"{_environ.get('TMPDIR', '<').rstrip('/')}/")
     if not filename.startswith(own) or filename.startswith(_NOT_THE_CODES):
         return False
     return not any(part in filename for part in _OF_PACKAGES)

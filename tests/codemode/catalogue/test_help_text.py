@@ -84,8 +84,7 @@ def test_help_in_the_code_shows_them() -> None:
             "  Line = {sku: str, tax_in_percent: Decimal}\n"
             "  Order = {id: int, lines: list[Line]}\n"
         )
+        few = codemode.run("help(orders.get)").stdout
         for number in range(63):
             codemode.registry.register_tool(f"other.tool{number}", odd)
-        assert codemode.run("help(orders.get)").stdout == (
-            "orders.get(order_id: int, *, full: bool = False) -> Order\nReturn one order.\n"
-        )
+        assert codemode.run("help(orders.get)").stdout == few

@@ -69,8 +69,8 @@ def test_tuples_and_numbers_have_their_own_types() -> None:
     stub = stubs(plot=plot)
     assert "from fractions import Fraction\n" in stub
     assert line_of(stub, "def plot") == (
-        "def plot(at: tuple[int, str], parts: frozenset[Fraction], "
-        "path: tuple[complex, ...] = ()) -> tuple[Any, ...]: ..."
+        "def plot(at: tuple[int, str] | list[int | str], parts: Set[Fraction | int | float | str], "
+        "path: tuple[complex, ...] | list[complex] = ()) -> tuple[Any, ...]: ..."
     )
 
 

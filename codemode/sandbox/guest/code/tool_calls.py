@@ -165,12 +165,14 @@ def _problems(
     for name in twice:
         yield f"{spec.name}() got multiple values for argument {name!r}"
     unknown = [name for name in keywords if name not in parameters.names]
+    intended: set[str] = set()
     for name in [] if parameters.extra else unknown[:3]:
         near = _get_close_matches(name[:NAME_CHARACTERS], parameters.names, 1)
+        intended.update(near)
         meant = f" (did you mean {near[0]!r}?)" if near else ""
         yield f"there is no argument {name[:NAME_CHARACTERS]!r}{meant}"
     for name in parameters.required:
-        if name not in given and name not in keywords:
+        if name not in given and name not in keywords and name not in intended:
             yield f"argument {name!r} is missing"
 
 

@@ -194,7 +194,7 @@ CUT_OFF = "was still running when the code ended, and was cancelled; wait for it
         ("f = rate\nf('A')\n1", [f"rate(...) on line 3 {NEVER_AWAITED} rate(...)"]),
         ("x = {'a': [rate('A')]}\n1", [f"rate(...) on line 2 {NEVER_AWAITED} rate(...)"]),
         ("def f():\n    x = rate('A')\nf()\n1", [f"rate(...) on line 3 {NEVER_AWAITED} rate(...)"]),
-        ("tools['rate'].run('A')\n1", [f"rate(...) on line 2 {NEVER_AWAITED} rate(...)"]),
+        ("f = tools['rate'].run\nf('A')\n1", [f"rate(...) on line 3 {NEVER_AWAITED} rate(...)"]),
         (
             "x = [rate('A') for _ in range(3)]\ny = rate('B')\n1",
             [f"rate(...) on lines 2, 3 {FOUR_TIMES} rate(...)"],

@@ -283,7 +283,7 @@ def test_code_calls_by_identifiers_and_the_function_gets_the_properties(
     ]
     result = half.run(codemode, "await github.create('acme', issue_titel='x')")
     assert result.error is not None
-    assert "there is no argument 'issue_titel'; did you mean 'issue_title'?" in result.error.message
+    assert "no argument 'issue_titel' (did you mean 'issue_title'?)" in result.error.message
     result = half.run(codemode, "await github.create('acme', 'x' * 30)")
     assert result.error is not None
     assert "'issue_title' must have at most 20 characters, but has 30" in result.error.message

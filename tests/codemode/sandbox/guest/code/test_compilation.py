@@ -55,15 +55,15 @@ def test_error_in_fenced_code_has_its_line_as_sent(forker: Forker) -> None:
         ("try:\n    return await rate('x')\nexcept BaseException:\n    return 2", 1.5),
         ("import asyncio\nasync with asyncio.timeout(9):\n    return [await rate(c) for c in 'ab']", [1.5, 1.5]),
         ("async def f():\n    yield 4\nasync for n in f():\n    return n", 4),
-        ("x = 1\nexec('y = x + 1')\nreturn (y, locals()['y'], eval('x'), 'x' in vars())", [2, 2, 1, True]),
+        ("x = 1\nexec('y = x + 1')\nreturn (y, locals()['y'], eval('x'), 'x' in vars())", (2, 2, 1, True)),
         ("from math import *\nreturn floor(pi)", 3),
         ("from __future__ import annotations\nx: int = 3\ny: Unknown\nreturn x", 3),
         ("x = 5\ndel x\nreturn 'x' in globals()", False),
-        ("class A:\n    x = 1\n    y = [x for x in (2,)]\nreturn (A.__qualname__, A.x, A.y)", ["A", 1, [2]]),
-        ("def f(): return later\nlater = 2\nreturn (f(), f.__qualname__, (lambda: 1).__qualname__)", [2, "f", "<lambda>"]),
+        ("class A:\n    x = 1\n    y = [x for x in (2,)]\nreturn (A.__qualname__, A.x, A.y)", ("A", 1, [2])),
+        ("def f(): return later\nlater = 2\nreturn (f(), f.__qualname__, (lambda: 1).__qualname__)", (2, "f", "<lambda>")),
         ("return [(y := n) for n in range(3)] + [y]", [0, 1, 2, 2]),
         ("fs = [lambda: n for n in range(3)]\nreturn [f() for f in fs]", [2, 2, 2]),
-        ("try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    text = str(e)\nreturn (text, 'e' in globals())", ["division by zero", False]),
+        ("try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    text = str(e)\nreturn (text, 'e' in globals())", ("division by zero", False)),
         ("def count():\n    n = 0\n    def step():\n        nonlocal n\n        n += 1\n        return n\n    return step\nreturn count()()", 1),
         ("global q\nq = 3\nreturn q", 3),
         ("return (n * 2 for n in range(3))", [0, 2, 4]),
@@ -80,7 +80,7 @@ def test_return_outside_functions_ends_the_run_with_its_value(
 def test_names_stay_global_beside_a_return(forker: Forker) -> None:
     code = "import math as m\nx = 1\ndef f(): return x\nclass A: pass\nif x: return x"
     _, later = run_all(forker, [code, "(x, f(), A.__name__, m.floor(2.5))"], session=True)
-    assert later.value == [1, 1, "A", 2]
+    assert later.value == (1, 1, "A", 2)
 
 
 def test_failure_beside_a_return_has_its_line(forker: Forker) -> None:

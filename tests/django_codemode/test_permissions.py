@@ -191,7 +191,7 @@ try:
     guarded_su()
 except NameError as error:
     pass
-guarded_su
+eval("guarded_su")
 """
     result = get_codemode().run(code)
     assert result.error is not None

@@ -321,7 +321,7 @@ def test_tool_sees_the_context_of_the_start(codemode: Codemode, half: Half, call
     register(codemode, who, who_async)
     codemode.registry.register_tool("who_in_pool", tool(thread_sensitive=False)(lambda: who()))
     with codemode.registry.context(tenant="acme"):
-        assert half.run(codemode, call).value == ["acme", True]
+        assert half.run(codemode, call).value == ("acme", True)
     assert get_current_execution() is None
 
 

@@ -58,7 +58,7 @@ async def test_an_older_client_is_not_asked_to_search(channel: grpc.aio.Channel)
 async def test_the_sandbox_asks_for_what_it_got_by_name_alone(channel: grpc.aio.Channel) -> None:
     stream = RawStream(channel)
     await stream.send(
-        open=opening("ping.send()", tool_names="ping.send\n\nping.hide", answers_lookups=True)
+        open=opening("ping.send(1)", tool_names="ping.send\n\nping.hide", answers_lookups=True)
     )
     await stream.read()
     question = (await stream.read()).tool_call

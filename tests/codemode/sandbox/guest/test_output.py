@@ -119,10 +119,12 @@ def test_stdout_is_a_text_stream(forker: Forker, code: str, stdout: str) -> None
 
 def test_finalizers_that_print_among_prints_do_no_harm(forker: Forker) -> None:
     code = (
-        "import gc\ngc.set_threshold(5)\n"
-        "class Loud:\n    def __del__(self): print('gone')\n"
+        "import gc\ngc.set_threshold(5)\ngone = 0\n"
+        "class Loud:\n    def __del__(self):\n        global gone\n"
+        "        gone += 1\n        print('gone')\n"
         "for n in range(500):\n    x = Loud(); x.me = x\n    print(n)\n"
-        "gc.set_threshold(700)\ndel x; gc.collect()\ny = 1"
+        # While another thread collects, collect() does nothing.
+        "gc.set_threshold(700)\ndel x\nwhile gone < 500: gc.collect()\ny = 1"
     )
     lines = run(forker, code).stdout.splitlines()
     assert lines.count("gone") == 500

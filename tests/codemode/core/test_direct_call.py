@@ -320,7 +320,7 @@ def test_tools_run_in_the_threads_of_a_run(facade: Codemode) -> None:
         return [threading.get_ident(), await sync_to_async(threading.get_ident)()]
 
     registry = facade.registry
-    registry.register_tool("here", threading.get_ident)
+    registry.register_tool("here", lambda: threading.get_ident())
     registry.register_tool("pooled", tool(thread_sensitive=False)(lambda: threading.get_ident()))
     registry.register_tool("both", both)
     mine = threading.get_ident()
@@ -563,7 +563,7 @@ async def test_a_sync_call_inside_a_running_loop_works_with_one_warning(
 ) -> None:
     monkeypatch.setattr(inside_loop, "_warned_about_loop", False)
     _register_looks(facade)
-    facade.registry.register_tool("here", threading.get_ident)
+    facade.registry.register_tool("here", lambda: threading.get_ident())
     finalized: list[int] = []
     facade.registry.extensions.thread_finalizers.append(
         lambda: finalized.append(threading.get_ident())

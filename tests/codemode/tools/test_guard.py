@@ -317,8 +317,9 @@ def test_a_guarded_validator_has_the_rules_of_its_hint(name: str) -> None:
     def outcome(validate: Callable[[Any], Any], value: Any) -> Any:
         try:
             return validate(value)
-        except (pydantic.ValidationError, TypeError) as error:
-            return type(error)  # older pydantic raises TypeError for a Fraction of a list
+        except (pydantic.ValidationError, TypeError):
+            # pydantic 2.12 raises TypeError for a Fraction of a list.
+            return pydantic.ValidationError
 
     taken = 0
     for shape in HONEST.values():
@@ -326,7 +327,7 @@ def test_a_guarded_validator_has_the_rules_of_its_hint(name: str) -> None:
         expected = outcome(adapter.validate_python, value)
         found = outcome(guarded.validate_python, value)
         assert (type(found), found) == (type(expected), expected)
-        taken += expected not in (pydantic.ValidationError, TypeError)
+        taken += expected is not pydantic.ValidationError
     assert taken
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from codemode.catalogue.compact import marks_of
 from codemode.catalogue.stubs import render_records
 from codemode.tools.tool import Tool
 from codemode.values.shortening import cut
@@ -34,13 +35,8 @@ def _help_texts(tool: Tool) -> dict[str, list[str]]:
     return {
         "notes": _bounded(notes, _MOST_NOTES, _NOTE_CHARACTERS),
         "records": _bounded(records, _MOST_RECORDS, _RECORD_CHARACTERS),
-        "marks": _marks(tool),
+        "marks": marks_of(tool),
     }
-
-
-def _marks(tool: Tool) -> list[str]:
-    effects = [tool.effects] if tool.effects is not None else []
-    return [*effects, "restricted"] if tool.permission is not None else list(effects)
 
 
 def _on_one_line(definition: str) -> str:

@@ -106,7 +106,7 @@ class SearchIndex:
         for tool in members:
             name, description = stems(tool.name.rpartition(".")[2]), stems(tool.description)
             arguments = {one for name in tool.arguments.parameters for one in stems(name)}
-            tags = {one for tag in getattr(tool, "tags", ()) for one in stems(tag)}
+            tags = {one for tag in tool.tags for one in stems(tag)}
             self._stems[tool.name] = frozenset(name).union(description, tags)
             for terms, weight in (
                 (set(name), _FUNCTION),

@@ -11,7 +11,16 @@ from typing import Any, Literal, Protocol, get_args, overload
 from codemode._suggestions import did_you_mean
 from codemode.errors.base import ToolRegistrationError
 
-__all__ = ["MARK", "Effects", "ToolOptions", "inherited_options", "options_of", "tool"]
+__all__ = [
+    "MARK",
+    "Effects",
+    "ToolOptions",
+    "checked_effects",
+    "checked_tags",
+    "inherited_options",
+    "options_of",
+    "tool",
+]
 
 MARK = "__codemode_tool__"
 
@@ -88,8 +97,8 @@ def tool(
         description=description,
         permission=permission,
         thread_sensitive=thread_sensitive,
-        effects=_checked_effects(effects),
-        tags=_checked_tags(tags),
+        effects=checked_effects("@tool", effects),
+        tags=checked_tags("@tool", tags),
     )
     if obj is None:
         return functools.partial(_mark, options)
@@ -134,24 +143,28 @@ def inherited_options(function: object) -> ToolOptions | None:
     return None
 
 
-def _checked_effects(effects: Any) -> Effects | None:
+def checked_effects(subject: str, effects: Any) -> Effects | None:
+    """Return the effects that ``subject`` gives; raise ToolRegistrationError for others."""
     known = get_args(Effects)
     if effects is None or effects in known:
         checked: Effects | None = effects
         return checked
     expected = f"expected one of {', '.join(map(repr, known))}"
     hint = did_you_mean(effects, known) if isinstance(effects, str) else ""
-    raise ToolRegistrationError(f"@tool has effects={effects!r}; {expected}{hint}")
+    raise ToolRegistrationError(f"{subject} has effects={effects!r}; {expected}{hint}")
 
 
-def _checked_tags(tags: Any) -> tuple[str, ...]:
+def checked_tags(subject: str, tags: Any) -> tuple[str, ...]:
+    """Return the tags that ``subject`` gives; raise ToolRegistrationError for what are none."""
     if isinstance(tags, str):
-        raise ToolRegistrationError(f"@tool has tags={tags!r}, one text; write tags=({tags!r},)")
+        raise ToolRegistrationError(
+            f"{subject} has tags={tags!r}, one text; write tags=({tags!r},)"
+        )
     checked = tuple(tags) if isinstance(tags, Iterable) else (tags,)
     for tag in checked:
         if not isinstance(tag, str) or not tag.strip():
             raise ToolRegistrationError(
-                f"@tool has tags={tags!r}; expected words such as ('refund', 'money')"
+                f"{subject} has tags={tags!r}; expected words such as ('refund', 'money')"
             )
     return checked
 

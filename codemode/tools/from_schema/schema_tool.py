@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import itertools
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
 from codemode.errors.base import ToolRegistrationError
 from codemode.tools.arguments import GivenSchema, build_arguments
 from codemode.tools.build import check_permission, entered, origin_of
+from codemode.tools.decorator import Effects, checked_effects, checked_tags
 from codemode.tools.from_schema.document import Document, Schema
 from codemode.tools.from_schema.property_names import parameter_names
 from codemode.tools.from_schema.schema_types import SchemaTypes, class_name
@@ -32,6 +33,8 @@ def tool_from_schema(
     asynchronous: bool | None = None,
     permission: Any = None,
     thread_sensitive: bool = True,
+    effects: Effects | None = None,
+    tags: Iterable[str] = (),
 ) -> Tool:
     """Return the record of a tool whose arguments a JSON Schema describes, to register it.
 
@@ -90,6 +93,8 @@ def tool_from_schema(
         returns=returns,
         source=function,
         origin=origin_of(function),
+        effects=checked_effects(f"tool {name!r}", effects),
+        tags=checked_tags(f"tool {name!r}", tags),
     )
 
 

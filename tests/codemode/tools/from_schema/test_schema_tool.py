@@ -315,14 +315,21 @@ def test_an_awaitable_from_a_plain_function_is_awaited_if_told(codemode: Codemod
 
 
 def test_the_options_are_those_of_a_decorated_tool() -> None:
-    record = issue_tool(permission="issues", thread_sensitive=False)
+    record = issue_tool(
+        permission="issues", thread_sensitive=False, effects="external", tags=["ticket"]
+    )
     assert (record.permission, record.thread_sensitive, record.asynchronous) == (
         "issues",
         False,
         False,
     )
+    assert (record.effects, record.tags) == ("external", ("ticket",))
     with pytest.raises(ToolRegistrationError, match="permission=\\(\\) is empty"):
         issue_tool(permission=())
+    with pytest.raises(ToolRegistrationError, match="'github.create_issue' has effects='read'; "):
+        issue_tool(effects="read")
+    with pytest.raises(ToolRegistrationError, match="'github.create_issue' has tags='money', one"):
+        issue_tool(tags="money")
     with pytest.raises(ToolRegistrationError, match="5 cannot be called; give the function"):
         not_callable: Any = 5
         tool_from_schema("take", {}, not_callable)

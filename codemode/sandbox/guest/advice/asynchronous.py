@@ -9,8 +9,9 @@ from types import CoroutineType, FunctionType
 
 from codemode.sandbox.guest.advice.near import cut_name
 from codemode.sandbox.guest.advice.scene import MISSING, Scene, with_changed
+from codemode.sandbox.guest.advice.source_text import text_of, with_await
 from codemode.sandbox.guest.advice.texts import said
-from codemode.sandbox.guest.advice.wording import not_async, not_awaited, text_of, with_await
+from codemode.sandbox.guest.code.wording import not_async, not_awaited
 from codemode.sandbox.guest.tools.toolbox import Tools
 
 __all__ = ["attribute", "loop", "not_awaitable", "not_coroutine", "unawaited"]
@@ -58,7 +59,7 @@ def not_awaitable(error: TypeError, scene: Scene, tools: Tools) -> str:
     if isinstance(node, ast.Await):
         node = node.value
     if isinstance(node, ast.Call):
-        return not_async(text_of(node.func, 60), node)
+        return not_async(text_of(node.func, 60), text_of(node))
     if node is None:
         return "this value is not async: write it without await"
     return f"{text_of(node, 60)} is a value that is there already: write it without await"

@@ -10,8 +10,8 @@ from typing import Final
 
 from codemode.sandbox.guest.advice.near import cut_name
 from codemode.sandbox.guest.advice.scene import Scene, with_changed
+from codemode.sandbox.guest.advice.source_text import text_of
 from codemode.sandbox.guest.advice.texts import said
-from codemode.sandbox.guest.advice.wording import text_of
 from codemode.sandbox.guest.tools.toolbox import Tools
 
 __all__ = ["library", "types", "values"]

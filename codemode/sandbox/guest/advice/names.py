@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from codemode.sandbox.guest.advice.near import cut_name, listed, similar_names
 from codemode.sandbox.guest.advice.scene import MISSING, Scene, with_changed
+from codemode.sandbox.guest.advice.source_text import text_of
 from codemode.sandbox.guest.advice.surroundings import NO_NETWORK, NO_PROCESSES
 from codemode.sandbox.guest.advice.texts import said
-from codemode.sandbox.guest.advice.wording import text_of
 from codemode.sandbox.guest.tools.descriptions import suggestions
 from codemode.sandbox.guest.tools.toolbox import Tools, group_of
 from codemode.sandbox.imports import INSTALLED

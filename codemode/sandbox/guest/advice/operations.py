@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Final
 
 from codemode.sandbox.guest.advice.scene import MISSING, Scene, with_changed
+from codemode.sandbox.guest.advice.source_text import text_of
 from codemode.sandbox.guest.advice.texts import is_exactly, said
-from codemode.sandbox.guest.advice.wording import text_of
 from codemode.sandbox.guest.tools.toolbox import Tools
 
 __all__ = ["index", "method", "nothing_left", "runtime", "types", "values"]

@@ -9,8 +9,8 @@ from typing import Any
 
 from codemode.sandbox.guest.advice.near import cut_name, similar_names
 from codemode.sandbox.guest.advice.scene import MISSING, Scene, entry, name_of_type, with_changed
+from codemode.sandbox.guest.advice.source_text import text_of
 from codemode.sandbox.guest.advice.texts import argument, is_exactly, said
-from codemode.sandbox.guest.advice.wording import text_of
 from codemode.sandbox.guest.tools.toolbox import Tools
 
 __all__ = ["attribute", "key", "operand"]

@@ -10,7 +10,11 @@ from difflib import get_close_matches
 from types import FunctionType
 from typing import Any, Final
 
-from codemode.sandbox.guest.code.wording import wrong_arguments
+from codemode.sandbox.guest.code.wording import (
+    given_twice,
+    too_many_by_position,
+    wrong_arguments,
+)
 from codemode.sandbox.guest.tools.calling import ToolSpec
 from codemode.sandbox.guest.tools.lazy import LazyNamespace, LazyTools
 from codemode.sandbox.guest.tools.tool_errors import failure_of
@@ -159,11 +163,10 @@ def _problems(
 ) -> Iterator[str]:
     most = len(spec.positional)
     if count > most:
-        takes = f"{most} positional argument{'s' * (most != 1)}"
-        yield f"{spec.name}() takes at most {takes} but {count} were given"
+        yield too_many_by_position(spec.name, most, count)
     twice = [name for name in keywords if name in given]
     for name in twice:
-        yield f"{spec.name}() got multiple values for argument {name!r}"
+        yield given_twice(spec.name, name)
     unknown = [name for name in keywords if name not in parameters.names]
     intended: set[str] = set()
     for name in [] if parameters.extra else unknown[:3]:

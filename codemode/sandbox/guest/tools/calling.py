@@ -9,6 +9,11 @@ from types import CoroutineType
 from typing import Any, cast
 
 from codemode.errors.base import ValueEncodingError
+from codemode.sandbox.guest.code.wording import (
+    given_twice,
+    too_many_by_position,
+    wrong_arguments,
+)
 from codemode.sandbox.guest.coding import dump, load
 from codemode.sandbox.guest.frame_socket import FrameSocket
 from codemode.sandbox.guest.output import Output
@@ -150,18 +155,14 @@ def _by_name(spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> d
     """Return all arguments by name, bound as a function of this signature would bind them."""
     names = spec.positional
     if len(args) > len(names):
-        takes = (
-            f"at most {len(names)} argument{'s' * (len(names) > 1)}" if names else "no arguments"
-        )
-        given = f"{len(args)} {'were' if len(args) > 1 else 'was'} given"
-        raise _wrong(spec, f"{spec.name}() takes {takes} by position, but {given}")
+        raise _wrong(spec, too_many_by_position(spec.name, len(names), len(args)))
     arguments = dict(zip(names, args, strict=False))
     for name in arguments.keys() & kwargs.keys():
-        raise _wrong(spec, f"{spec.name}() got multiple values for argument {name!r}")
+        raise _wrong(spec, given_twice(spec.name, name))
     return arguments | kwargs
 
 
 def _wrong(spec: ToolSpec, problem: str) -> InvalidArgumentsError:
     return InvalidArgumentsError(
-        f"{problem}\nIts signature is: {spec.signature}", tool=spec.name, kind="invalid_arguments"
+        wrong_arguments([problem], spec.signature), tool=spec.name, kind="invalid_arguments"
     )

@@ -75,5 +75,5 @@ def failure_of(tool: str, signature: str, kind: str, type: str, message: str) ->
     else:
         text = f"{tool}: {message}" if message else f"{tool} failed ({kind})"
     if error is InvalidArgumentsError and signature not in text:
-        text = f"{text}\nIts signature is: {signature}"
+        text = f"{text}. The signature is {signature}"
     return error(text, tool=tool, kind=kind, type=type)

@@ -1,4 +1,4 @@
-"""Sentences that the look at the code and the advice on its exceptions share."""
+"""Source text of expressions, as advice shows it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from codemode.sandbox.guest.advice.near import cut_name
 from codemode.sandbox.guest.advice.scene import with_replaced
 
-__all__ = ["not_async", "not_awaited", "text_of", "with_await"]
+__all__ = ["text_of", "with_await"]
 
 _SHOWN_CHARACTERS = 120
 
@@ -27,17 +27,3 @@ def with_await(place: ast.AST, calls: Sequence[ast.expr]) -> str:
     if isinstance(call, ast.Call):
         return f"await {text_of(call.func, 60)}(...)"
     return f"await {text_of(call, 60)}"
-
-
-def not_awaited(name: str, repair: str, *, inside: str = "") -> str:
-    """Return the message on a call of an async function that was not awaited.
-
-    ``repair`` is the code to write. ``inside`` describes the code around the
-    call when that cannot await.
-    """
-    return f"{name}() is async: write {repair}{inside}"
-
-
-def not_async(name: str, value: ast.AST) -> str:
-    """Return the message for the ``await`` of a call that gives its value at once."""
-    return f"{name} is not async: write {text_of(value)} without await"

@@ -29,8 +29,10 @@ UV_ENVIRONMENT = {
     "UV_PYTHON_DOWNLOADS": "never",
 }
 NOBODY = "65534"
-# The selection of .ci/run: the README's command leaves out the slow tests.
 EVERYDAY = ("-m", "not deep and not quiet")
+# The two parts of these: the README's command runs the quick ones.
+QUICK = ("-m", "not slow and not deep and not quiet")
+SLOW = ("-m", "slow and not deep and not quiet")
 IN_TIER_A = {"CODEMODE_TEST_TIER": "A"}
 # Tests that depend on the tier of code that asks for no tier itself.
 OF_THE_TIER = (
@@ -94,8 +96,7 @@ def run(work: Path) -> Iterator[Stage]:
     first, second = map(shlex.split, readme_commands())
     yield Stage(name="README: first command", command=first)
     yield Stage(name="README: tests", command=second, tests=())
-    slow = ("-m", "slow and not deep and not quiet")
-    yield Stage(name="Slow tests", command=PYTEST, tests=slow)
+    yield Stage(name="Slow tests", command=PYTEST, tests=SLOW)
     # If no tier is named, tests run code in a tier where they see its process ids and folders.
     if _tier_a():
         yield Stage(
@@ -104,7 +105,7 @@ def run(work: Path) -> Iterator[Stage]:
     attacks = ("-m", "", "tests/codemode/sandbox/attacks/test_attacks.py")
     yield Stage(name="Attacks on every tier", command=PYTEST, tests=attacks)
     # The README's commands have used the newest Python and the lock file's Django.
-    yield from _pair("Lowest", work, _lowest(), (*EVERYDAY, *OF_THE_PAIR))
+    yield from _pair("Lowest", work, _lowest(), (*QUICK, *OF_THE_PAIR))
     yield from _distribution(work)
     yield from _unprivileged(work, (*EVERYDAY, *OF_THE_USER))
 
@@ -118,7 +119,8 @@ def deep(work: Path) -> Iterator[Stage]:
         rooms = (f"tests/codemode/{room}" for room in "core embedded executor wire".split())
         whole = ("-m", "not quiet", *rooms)
         yield Stage(name="Tier A, whole", command=PYTEST, tests=whole, environment=IN_TIER_A)
-    yield from _pair("Lowest", work, _lowest(), (*EVERYDAY, "tests/concurrency/test_fork.py"))
+    fork = "tests/concurrency/test_fork.py"
+    yield from _pair("Lowest", work, _lowest(), (*SLOW, *OF_THE_PAIR, fork))
     yield from _pair("Oldest", work, ["django==5.2.*"], EVERYDAY)
     # It differs from the oldest pair, and from what ``run`` tests, in its Django alone.
     yield from _pair("Middle", work, ["django==6.0.*"], (*EVERYDAY, *OF_DJANGO))

@@ -43,6 +43,7 @@ settings.load_profile("everyday")
 # Tests that start executors, servers or type checkers many times, or measure for long. They take a
 # third of the total time.
 SLOW = (
+    "codemode/core/_grpc/test_channels.py",
     "codemode/embedded/test_executor.py",
     "codemode/embedded/test_fork.py",
     "codemode/embedded/test_lifetime.py",
@@ -60,19 +61,27 @@ SLOW = (
     "codemode/executor/streams/test_flood.py",
     "codemode/executor/streams/test_queue.py",
     "codemode/executor/test_bad_input.py",
+    "codemode/executor/test_growth.py",
     "codemode/executor/test_interrupts.py",
     "codemode/executor/test_killed.py",
+    "codemode/executor/test_threads.py",
     "codemode/sandbox/attacks",
     "codemode/tools/test_guard.py",
     "concurrency/test_cancellation_of_processes.py",
+    "concurrency/test_channels_of_loops.py",
     "concurrency/test_fork.py",
+    "django_codemode/management/test_codemode_exec.py",
     "django_codemode/management/test_codemode_exec_session.py",
     "django_codemode/management/test_codemode_executor.py",
     "django_codemode/test_apps.py",
     "django_codemode/test_testing.py",
     "django_codemode/test_websockets.py",
+    "django_codemode/views/test_health.py",
+    "django_codemode/views/test_stream.py",
     "playground/test_access.py",
     "servers",
+    "support/test_hosts.py",
+    "test_stages.py",
     "typing",
 )
 

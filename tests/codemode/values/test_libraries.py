@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import subprocess
 import sys
 from datetime import date, datetime, timedelta, timezone
@@ -168,17 +167,8 @@ def test_nothing_is_imported_to_recognise_them() -> None:
     assert not {"numpy", "pandas", "polars"} & set(done.stdout.splitlines()[-1].split("'"))
 
 
-def polars() -> Any:
-    try:
-        return import_module("polars")
-    except ImportError:
-        if "CODEMODE_TEST_POLARS_REQUIRED" in os.environ:
-            raise
-        return pytest.skip("polars is not installed; CODEMODE_TEST_POLARS_REQUIRED=1 fails then")
-
-
 def test_polars_arrives_as_native_values() -> None:
-    pl = polars()
+    pl: Any = import_module("polars")  # here, as it takes long
     frame = pl.DataFrame({"a": [1, None], "t": [DAY, None], "l": [[1], []], "s": ["x", "y"]})
     rows = [{"a": 1, "t": DAY, "l": [1], "s": "x"}, {"a": None, "t": None, "l": [], "s": "y"}]
     assert decode(encode(frame)) == rows

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import islice
@@ -68,7 +69,7 @@ class Known:
     """
 
     names: Mapping[str, Any]
-    tools: Container[str]
+    tools: AbstractSet[str]
     builtins: Mapping[str, Any]
     inputs: Mapping[str, Any]
     session: bool
@@ -135,16 +136,16 @@ class Closer:
             yield from islice(found, MOST_PROBLEMS)
 
     def _unbound(self) -> Iterator[Problem]:
-        told: set[str] = set()
+        reported: set[str] = set()
         for node in self._loads:
             place = self._places.of.get(id(node))
-            if place is None or node.id in told:
+            if place is None or node.id in reported:
                 continue
             if place.own_names or self._places.may_be_caught(node, _CATCH_NAMES):
                 continue
             if self._is_examined(place):
                 continue
-            told.add(node.id)
+            reported.add(node.id)
             yield problem_at(node, "NameError", self._undefined(node.id))
 
     def _is_examined(self, place: Place) -> bool:

@@ -1,4 +1,4 @@
-"""The look at code before its run: mistakes that are certain, told with their repair.
+"""The look at code before its run: mistakes that are certain, reported with their repair.
 
 A mistake is certain when Python would raise it, or would never make a call,
 wherever the code is executed. The look therefore reports nothing of a name that
@@ -18,6 +18,7 @@ from codemode.sandbox.guest.code.closer import Closer, Known, Suspicions, never_
 from codemode.sandbox.guest.code.problems import Problem
 from codemode.sandbox.guest.code.survey import Survey, children, statements, survey
 from codemode.sandbox.guest.code.tool_calls import ToolCalls, takes
+from codemode.sandbox.guest.code.tool_imports import bind_imports
 from codemode.sandbox.guest.code.unawaited import READERS, misuses
 
 __all__ = ["Known", "Sight", "look"]
@@ -50,10 +51,11 @@ class Sight:
 def look(tree: ast.Module, known: Known) -> Sight:
     """Look at the tree of a module. Needs time in proportion to it."""
     found = survey(tree)
+    imported = bind_imports(found, known) if found.imports else {}
     functions = _own_async_functions(tree, found)
     suspicions = Suspicions()
-    suspicions.unbound = _unbound(found, known)
-    plain_awaits = _look_at_calls(found, functions, known, suspicions)
+    suspicions.unbound = _unbound(found, imported, known)
+    plain_awaits = _look_at_calls(found, functions, imported, known, suspicions)
     if suspicions.unawaited:
         suspicions.misuses = list(misuses(found, suspicions.unawaited, suspicions.readers, tree))
     if suspicions.loops and not _awaits_at_top(tree):
@@ -84,12 +86,13 @@ def _own_async_functions(tree: ast.Module, found: Survey) -> dict[str, ast.Async
     return {name: one for name, one in functions.items() if name not in found.bound}
 
 
-def _unbound(found: Survey, known: Known) -> set[str]:
+def _unbound(found: Survey, imported: Mapping[str, Any], known: Known) -> set[str]:
     if "*" in found.bound:
         return set()
     left = found.loads.difference(found.bound).difference(known.names).difference(known.builtins)
     if left:
         left.difference_update(known.inputs)
+        left.difference_update(imported)
         left.difference_update([function.name for function in found.async_functions])
         left = {name for name in left if not name.startswith("__")}
     return left
@@ -98,6 +101,7 @@ def _unbound(found: Survey, known: Known) -> set[str]:
 def _look_at_calls(
     found: Survey,
     functions: Mapping[str, ast.AsyncFunctionDef],
+    imported: Mapping[str, Any],
     known: Known,
     suspicions: Suspicions,
 ) -> list[ast.Await]:
@@ -105,9 +109,9 @@ def _look_at_calls(
     awaited = {id(one.value) for one in found.awaits}
     rebound = found.bound.union(known.inputs)
     rebound.update(functions)
-    tools = ToolCalls(known.names, known.builtins, rebound, found.changed)
+    tools = ToolCalls(known.names, known.builtins, rebound, found.changed, imported)
     async_calls: set[int] = set()
-    roots = known.tools
+    roots = known.tools | imported.keys() if imported else known.tools
     for call in found.calls:
         function: Any = call.func
         kind = type(function)

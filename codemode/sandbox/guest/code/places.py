@@ -29,7 +29,7 @@ _UNRELATED: Final = frozenset(
 )
 """Exceptions of which nothing that the look reports is an instance."""
 
-_TOLD: Final = frozenset(
+_REPORTED: Final = frozenset(
     {
         *("AttributeError", "BaseException", "Exception", "InvalidArgumentsError"),
         *("LookupError", "NameError", "RuntimeError", "ToolError", "TypeError"),
@@ -180,7 +180,7 @@ def _caught_with(item: ast.withitem, bound: Container[str | None]) -> frozenset[
 
 
 def _names(kinds: ast.expr | None, bound: Container[str | None]) -> set[str]:
-    """Return which of the told exceptions a handler for ``kinds`` catches."""
+    """Return which of the reported exceptions a handler for ``kinds`` catches."""
     if isinstance(kinds, ast.Tuple):
         return set().union(*(_names(one, bound) for one in kinds.elts))
     name = _last_name(kinds)
@@ -188,7 +188,7 @@ def _names(kinds: ast.expr | None, bound: Container[str | None]) -> set[str]:
         return {ANYTHING}
     if name in _UNRELATED:
         return set()
-    return {name} if name in _TOLD else {ANYTHING}
+    return {name} if name in _REPORTED else {ANYTHING}
 
 
 _IMPORTED: Final = frozenset({"CancelledError", "InvalidOperation", "JSONDecodeError"})

@@ -55,10 +55,6 @@ def _bound_by_names(node: Any) -> Iterable[str]:
     return list(node.names)
 
 
-def _bound_by_import(node: Any) -> Iterable[str]:
-    return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
-
-
 def _bound_by_name(node: Any) -> Iterable[str | None]:
     return (node.name,)
 
@@ -71,8 +67,6 @@ _BINDERS: Final[dict[type[ast.AST], Binder]] = {
     ast.ExceptHandler: _bound_by_name,
     ast.FunctionDef: _bound_by_name,
     ast.Global: _bound_by_names,
-    ast.Import: _bound_by_import,
-    ast.ImportFrom: _bound_by_import,
     ast.MatchAs: _bound_by_name,
     ast.MatchMapping: lambda node: (node.rest,),
     ast.MatchStar: _bound_by_name,
@@ -80,7 +74,7 @@ _BINDERS: Final[dict[type[ast.AST], Binder]] = {
 }
 _PARAMETRISED: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.TypeAlias)
 
-_USE, _USE_IN_LISTS, _ASYNC_FUNCTION = 1, 2, 3
+_USE, _USE_IN_LISTS, _ASYNC_FUNCTION, _IMPORT = 1, 2, 3, 4
 
 
 def _with_type_parameters(binder: Binder | None) -> Binder:
@@ -98,6 +92,8 @@ _LISTED: Final = {
     ast.AsyncFunctionDef: _ASYNC_FUNCTION,
     ast.BoolOp: _USE_IN_LISTS,
     ast.Compare: _USE_IN_LISTS,
+    ast.Import: _IMPORT,
+    ast.ImportFrom: _IMPORT,
     **dict.fromkeys(_USES, _USE),
 }
 
@@ -135,13 +131,15 @@ class Survey:
     """What one walk of a syntax tree found.
 
     ``loads`` has the names that are read. ``bound`` has the names that anything
-    but an ``async def`` binds, in any scope, with ``*`` for a star import.
+    but an ``async def`` and an import binds, in any scope.
     ``changed`` has the names of which an attribute is assigned or deleted.
     ``uses`` has calls, each with the node above it that may do something with
     its value that a coroutine cannot do.
     """
 
-    __slots__ = ("async_functions", "awaits", "bound", "calls", "changed", "loads", "uses")
+    __slots__ = (
+        *("async_functions", "awaits", "bound", "calls", "changed", "imports", "loads", "uses"),
+    )
 
     def __init__(self) -> None:
         self.loads: set[str] = set()
@@ -150,6 +148,7 @@ class Survey:
         self.async_functions: list[ast.AsyncFunctionDef] = []
         self.awaits: list[ast.Await] = []
         self.calls: list[ast.Call] = []
+        self.imports: list[ast.Import | ast.ImportFrom] = []
         self.uses: list[tuple[ast.Call, ast.AST]] = []
 
 
@@ -251,6 +250,8 @@ def survey(tree: ast.AST) -> Survey:
                         push(child)
                 if listed == async_function:
                     found.async_functions.append(node)
+            elif listed:
+                found.imports.append(node)
     return found
 
 

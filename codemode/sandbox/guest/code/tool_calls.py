@@ -20,7 +20,7 @@ from codemode.sandbox.guest.tools.lazy import LazyNamespace, LazyTools
 from codemode.sandbox.guest.tools.tool_errors import failure_of
 from codemode.sandbox.guest.tools.toolbox import Namespace, Tool, Tools
 
-__all__ = ["Parameters", "ToolCalls", "complaint", "takes"]
+__all__ = ["CONTAINERS", "Parameters", "ToolCalls", "complaint", "takes"]
 
 _Attribute = ast.Attribute
 _Constant = ast.Constant
@@ -32,15 +32,18 @@ _OPENING = frozenset("([{")
 _CLOSING = frozenset(")]}")
 _get_close_matches = get_close_matches
 
-_CONTAINERS: Final = (Namespace, LazyNamespace, Tools, LazyTools, Tool)
+CONTAINERS: Final = (Namespace, LazyNamespace, Tools, LazyTools, Tool)
+"""The types of what has tools as attributes."""
+
 NAME_CHARACTERS = 100
 
 
 class ToolCalls:
     """A finder of the tools that nodes refer to, by the names as they are when the run begins.
 
-    A name that the code binds, or whose attributes it changes, is nobody's.
-    Where there are many tools, theirs are among the ``builtins``.
+    A name that the code binds, or whose attributes it changes, is nobody's,
+    unless it is ``imported``. Where there are many tools, theirs are among the
+    ``builtins``.
     """
 
     def __init__(
@@ -49,11 +52,13 @@ class ToolCalls:
         builtins: Mapping[str, Any],
         rebound: Container[str | None],
         changed: Container[str],
+        imported: Mapping[str, Any],
     ) -> None:
         self._names = names
         self._builtins = builtins
         self._rebound = rebound
         self._changed = changed
+        self._imported = imported
 
     def of(self, node: Any) -> ToolSpec | None:
         """Return the spec of the tool that a call calls. Raises AttributeError, LookupError."""
@@ -68,7 +73,7 @@ class ToolCalls:
             node = node.value
         found = self._value(node.id) if type(node) is _Name else self._item(node)
         for step in reversed(path):
-            if type(found) not in _CONTAINERS:
+            if type(found) not in CONTAINERS:
                 return None
             found = getattr(found, step)
         return _spec(found)
@@ -76,6 +81,8 @@ class ToolCalls:
     def _value(self, name: str) -> Any:
         if name in self._rebound or name in self._changed:
             return None
+        if name in self._imported:
+            return self._imported[name]
         return self._names[name] if name in self._names else self._builtins.get(name)
 
     def _item(self, node: Any) -> Any:

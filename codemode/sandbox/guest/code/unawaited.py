@@ -208,7 +208,7 @@ def _inside(place: Place) -> str:
 
 
 def is_generator(function: ast.AsyncFunctionDef) -> bool:
-    """Return whether an ``async def`` yields, so that its call is no coroutine."""
+    """Return whether an ``async def`` yields, so that its call is not a coroutine."""
     waiting: list[Any] = list(function.body)
     while waiting:
         node = waiting.pop()

@@ -7,20 +7,15 @@ import sys
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import pytest
 
 from codemode import Codemode
+from tests.support.mistakes import mistakes, number_of_headings
 
-TABLE = Path(__file__).with_name("mistakes.md")
-ENTRY = re.compile(
-    r"^### (?P<title>[^\n]+)\n\n(?P<fence>`{4,})python\n(?P<code>.*?)\n(?P=fence)\n\n"
-    r"(?P=fence)text\n(?P<text>.*?)\n(?P=fence)$",
-    re.MULTILINE | re.DOTALL,
-)
-PYTHON_OF_THE_TABLE = (3, 13)
+MISTAKES = mistakes(before_the_run=False)
+PYTHON_OF_THE_PAGE = (3, 13)
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 # Read by the look at the code before the run: code that may bind names unseen is run as it is, and
@@ -115,22 +110,15 @@ def outcome_of(codemode: Codemode, code: str) -> str:
     return ADDRESS.sub(" at 0x…", f"{result.error.type}: {result.error.message}")
 
 
-def entries() -> list[Any]:
-    """Return the code and the text of each mistake in the table."""
-    return [
-        pytest.param(found["code"], found["text"], id=found["title"])
-        for found in ENTRY.finditer(TABLE.read_text("utf-8"))
-    ]
+def test_the_page_is_read_whole() -> None:
+    assert len(MISTAKES) + len(mistakes(before_the_run=True)) == number_of_headings() > 180
 
 
-def test_the_table_is_read_whole() -> None:
-    assert len(entries()) == TABLE.read_text("utf-8").count("\n### ") > 100
-
-
-@pytest.mark.parametrize("code, text", entries())
-def test_mistake_is_answered_with_its_repair(codemode: Codemode, code: str, text: str) -> None:
+@pytest.mark.parametrize("title", MISTAKES)
+def test_mistake_is_answered_with_its_repair(codemode: Codemode, title: str) -> None:
+    code, text = MISTAKES[title]
     outcome = outcome_of(codemode, code)
-    if sys.version_info[:2] != PYTHON_OF_THE_TABLE:
+    if sys.version_info[:2] != PYTHON_OF_THE_PAGE:
         # Python words its own line anew in each version.
         outcome, text = (one.partition("\n")[2] or one for one in (outcome, text))
     assert outcome == text

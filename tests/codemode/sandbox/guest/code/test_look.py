@@ -1,4 +1,4 @@
-"""The look at code: right programs keep their outcome, certain mistakes are told in time."""
+"""The look at code: right programs keep their outcome, certain mistakes are reported in time."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import pytest
 
 from tests.codemode.sandbox.guest.code.looked_at import HERE, run, run_all, sections
 from tests.codemode.sandbox.guest.guest_driver import Forker, Outcome
+from tests.support.mistakes import mistakes
 
 RIGHT = {
     f"{path.stem}: {title}": (code.split("\n## next run\n"), path.stem == "sessions")
     for path in sorted((HERE / "right_programs").glob("*.txt"))
     for title, code in sections(path)
 }
-WRONG = {title: text.split("\n---\n") for title, text in sections(HERE / "wrong_programs.txt")}
+WRONG = mistakes(before_the_run=True)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def blind_forker() -> Iterator[Forker]:
     forker.close()
 
 
-def told(outcome: Outcome) -> str:
+def report_of(outcome: Outcome) -> str:
     return f"{outcome.type} line {outcome.line}: {outcome.message}"
 
 
@@ -35,7 +36,7 @@ def told(outcome: Outcome) -> str:
 def test_right_program_keeps_its_outcome(forker: Forker, blind_forker: Forker, name: str) -> None:
     codes, session = RIGHT[name]
     seen = run_all(forker, codes, session=session)
-    assert [one.completed for one in seen] == [True] * len(codes), told(seen[-1])
+    assert [one.completed for one in seen] == [True] * len(codes), report_of(seen[-1])
     blind = run_all(blind_forker, codes, session=session)
     # The look has hints of its own.
     assert [replace(one, hints=[]) for one in seen] == [replace(one, hints=[]) for one in blind]
@@ -46,10 +47,10 @@ def test_there_are_many_right_programs() -> None:
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_certain_mistake_is_told_before_the_first_call(forker: Forker, name: str) -> None:
+def test_certain_mistake_is_reported_before_the_first_call(forker: Forker, name: str) -> None:
     code, expected = WRONG[name]
     outcome = run(forker, code)
-    assert told(outcome) == expected
+    assert report_of(outcome) == expected
     assert outcome.events == [("taken",)]
 
 
@@ -61,7 +62,7 @@ def test_traceback_of_a_refusal_shows_the_line_as_sent(forker: Forker) -> None:
 def test_names_of_inputs_and_of_earlier_runs_are_known(forker: Forker) -> None:
     first, second = run_all(forker, ["made = 1", "made + nothing"], session=True)
     assert first.completed
-    assert told(second).startswith("NameError line 1: name 'nothing' is not defined\n")
+    assert report_of(second).startswith("NameError line 1: name 'nothing' is not defined\n")
 
 
 @pytest.mark.parametrize(

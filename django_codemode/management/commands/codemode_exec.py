@@ -262,5 +262,7 @@ def _why(result: ExecutionResult) -> str:
     if error is None:
         return result.status
     line = "" if error.line is None else f" (line {error.line})"
-    why = f"{error.type}: {error.message}{line}"
+    # The traceback, which is above, ends with the whole message.
+    message = error.message.partition("\n")[0] if error.traceback else error.message
+    why = f"{error.type}: {message}{line}"
     return why if result.status == "failed" else f"{result.status}: {why}"

@@ -163,7 +163,7 @@ class CodemodeSettings(BaseModel):
         if search is None or (callable(search) and not iscoroutinefunction(search)):
             return search  # type: ignore[no-any-return]  # of the project
         raise ConfigurationError(
-            f"CODEMODE['SEARCH'] {self.search!r} is no plain function; expected "
+            f"CODEMODE['SEARCH'] {self.search!r} is not a plain function; expected "
             "search(text, tools, limit), which may use the database"
         )
 

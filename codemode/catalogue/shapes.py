@@ -66,7 +66,7 @@ class Shape:
     ``parts`` are those of a container or a union. ``values`` are those of a
     Literal or an Enum, each with its type; an Enum has a ``name``.
     ``source`` is the class of a record, or the alias. Of a container,
-    ``variadic`` tells a tuple of any length.
+    ``variadic`` marks a tuple of any length.
     """
 
     kind: Kind
@@ -80,7 +80,7 @@ class Shape:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """A key of a record. ``optional``: whoever passes the record may leave the key out.
+    """A key of a record. ``optional``: a call that passes the record may leave the key out.
 
     A returned record lacks a key only when that is not ``required``.
     """

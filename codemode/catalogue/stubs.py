@@ -13,7 +13,7 @@ __all__ = ["render_records", "render_stubs"]
 
 _PROGRESS = '''\
 def progress(done: float, total: float | None = None, note: str = "") -> None:
-    """Report to whoever watches."""
+    """Report progress to the observers of the run."""
 '''
 
 

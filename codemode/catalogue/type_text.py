@@ -178,7 +178,7 @@ class TypeText:
             parts.append("...")
         loose = argument and self.lenient and shape.name in _READ_ONLY
         if loose and (shape.name == "frozenset" or any(map(self._is_loose, shape.parts))):
-            # A list[date] is no list[date | str], but a Sequence of it.
+            # A list[date] is not a list[date | str], but a Sequence of it.
             name = self.imported("collections.abc", _READ_ONLY[shape.name])
         else:
             name = self.builtin(shape.name)
@@ -190,7 +190,7 @@ class TypeText:
             yield self._name(shape, argument=True, base=shape.name)
             return
         loose = argument and self.lenient and self._is_loose(shape)
-        # A TypedDict is no subtype of one whose keys accept more; another type is.
+        # A TypedDict is not a subtype of one whose keys accept more; another type is.
         if not loose or shape.kind is Kind.RECORD:
             yield self._name(shape, argument=False, base=shape.name)
         if loose:

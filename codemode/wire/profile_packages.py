@@ -1,4 +1,4 @@
-"""The packages of each profile, which an executor installs and a model is told of."""
+"""The packages of each profile, which an executor installs and the instructions name."""
 
 from __future__ import annotations
 

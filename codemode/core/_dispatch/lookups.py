@@ -1,7 +1,7 @@
 """The answers to what executed code asks about tools: which fit some words, how one is called.
 
-A question is no tool call: it has no place in the budget, in the record and
-before the hooks. It shows only tools that the caller may use.
+A question is not a tool call: it is not counted, not recorded and not shown to
+hooks. The answers have only tools that the caller may use.
 """
 
 from __future__ import annotations

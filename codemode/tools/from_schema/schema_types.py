@@ -144,7 +144,7 @@ class SchemaTypes:
             return hint
         if hint is place.alias:
             raise self._document.error(pointer, "refers to nothing but itself; define it")
-        # From now on the alias stands for the type everywhere: pydantic 2.12 takes no mixture.
+        # From now on the alias stands for the type everywhere: pydantic 2.12 refuses a mixture.
         place.hint = hint
         assert place.alias.__value__ is hint  # evaluated, and kept
         place.hint = place.alias

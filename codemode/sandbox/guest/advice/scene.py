@@ -61,7 +61,7 @@ class Scene:
 
     @property
     def node(self) -> ast.AST | None:
-        """The syntax tree of the expression or statement that failed, if it can be told."""
+        """The syntax tree of the expression or statement that failed, if it is known."""
         if "node" not in self._read:
             tree = _tree(self._segment())
             # Python 3.12 names the whole loop where the start of its iteration fails.

@@ -61,7 +61,7 @@ class LazySpecs(Mapping[str, ToolSpec]):
     def learn(self, names: Iterable[str]) -> None:
         """Ask at once for all of these that are not known yet."""
         wanted = [name for name in names if name not in self._known]
-        # What is not told now, such as too much for one answer, is asked for on its first use.
+        # What is not answered now, such as too much for one answer, is asked for on first use.
         with suppress(ToolError):
             while wanted:
                 asked = _as_many_as_fit(wanted)

@@ -17,7 +17,7 @@ MACHINE = platform.machine()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attack:
-    """Be one thing that hostile code tries, and what must come of it.
+    """One attempt of hostile code, and the outcome that it must have.
 
     ``code`` is the body of a function. What comes of it is a word: the name of
     the errno with which the system refuses, else the type of the exception,

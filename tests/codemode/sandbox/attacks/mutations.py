@@ -26,7 +26,7 @@ Trial = Callable[[Codemode, Mapping[str, Any]], Awaitable[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """Be one layer of some tiers, and a trial whose outcome changes without it.
+    """One layer of some tiers, and a trial whose outcome changes without it.
 
     ``besides`` are the layers that cover for it: only with them left out too
     does the trial tell ``held`` with the layer and ``through`` without it.

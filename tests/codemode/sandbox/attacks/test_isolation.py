@@ -21,7 +21,7 @@ from tests.support.paths import ROOT
 
 
 class Meeting:
-    """Let two executions know of each other, and wait for each other."""
+    """A meeting place of two executions, which wait for each other there."""
 
     def __init__(self) -> None:
         self._known: dict[str, dict[str, Any]] = {}

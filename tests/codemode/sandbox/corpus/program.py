@@ -10,7 +10,7 @@ __all__ = ["Program"]
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Be a program by its name, with its code and its value."""
+    """A program: its name, its code and its value."""
 
     name: str
     code: str

@@ -12,7 +12,7 @@ _DATA = struct.Struct("=iIQ6Q")  # struct seccomp_data
 
 
 class Call(NamedTuple):
-    """Be what the kernel shows a filter of one system call."""
+    """The data of one system call that the kernel passes to a filter."""
 
     number: int
     architecture: int
@@ -25,7 +25,7 @@ class Call(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """Say what a filter answers, and after how many instructions."""
+    """The answer of a filter, and the number of instructions it took."""
 
     value: int
     steps: int

@@ -28,7 +28,7 @@ LEFT_OUT = shutil.ignore_patterns("test", "*-packages", "idlelib", "config-*", "
 
 
 class Place(NamedTuple):
-    """Be a folder that has a Python of its own, and numpy and pandas."""
+    """A folder with a Python of its own, and numpy and pandas."""
 
     folder: Path
 

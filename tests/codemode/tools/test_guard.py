@@ -157,6 +157,7 @@ HONEST: dict[str, Callable[[int], Any]] = {
         for n in range(size // 60)
     ],
     "empty rows": lambda size: [{}] * size,
+    "empty lists": lambda size: [[]] * size,  # as sets, where a hint has sets in a list
     "points": lambda size: [{"x": n, "y": n} for n in range(size // 10)],
     "pairs": lambda size: [[n, n] for n in range(size // 7)],
     "tuples": lambda size: [(n, n) for n in range(size // 11)],

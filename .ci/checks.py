@@ -106,6 +106,7 @@ def run(work: Path) -> Iterator[Stage]:
     yield Stage(name="Attacks on every tier", command=PYTEST, tests=attacks)
     # The README's commands have used the newest Python and the lock file's Django.
     yield from _pair("Lowest", work, _lowest(), (*QUICK, *OF_THE_PAIR))
+    yield from _frameworks(work)
     yield from _distribution(work)
     yield from _unprivileged(work, (*EVERYDAY, *OF_THE_USER))
 
@@ -160,6 +161,27 @@ def _pair(
     if _succeeds(PYTHON, "-c", _FIND_POSTGRESQL):
         postgresql = ("-n0", "-m", "deep", "tests/database/test_on_postgresql.py")
         yield Stage(name=f"{name} pair: PostgreSQL", command=pytest, tests=postgresql)
+
+
+def _frameworks(work: Path) -> Iterator[Stage]:
+    """Yield stages that check the adapters beside all agent frameworks."""
+    folder = work / "Frameworks"
+    python = str(folder / "bin" / "python")
+    environment = {**UV_ENVIRONMENT, "UV_PROJECT_ENVIRONMENT": str(folder)}
+    sync = (*UV, "sync", "--frozen", "--group", "frameworks", "--python", PYTHON)
+    yield Stage(name="Frameworks: packages", command=sync, environment=environment)
+    # Named one by one: what the configuration leaves out is left out of folders alone.
+    modules = map(str, sorted((ROOT / "codemode" / "integrations").glob("*.py")))
+    yield Stage(name="Frameworks: types", command=(python, "-m", "mypy", *modules))
+    yield Stage(
+        name="Frameworks: tests",
+        command=(python, "-m", "pytest", "-p", "no:cacheprovider"),
+        tests=(
+            "tests/codemode/integrations",
+            "tests/test_docs.py::test_examples_give_what_the_page_shows[connect-a-model.md]",
+        ),
+        environment={"CODEMODE_TEST_FRAMEWORKS_REQUIRED": "1"},
+    )
 
 
 def _distribution(work: Path) -> Iterator[Stage]:

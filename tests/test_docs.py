@@ -16,6 +16,7 @@ import contextlib
 import inspect
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -36,6 +37,8 @@ from codemode.executor.host.isolation import TIERS
 from codemode.executor.serving.command import build_parser
 from django_codemode import signals, testing
 from django_codemode.conf import CodemodeSettings
+from tests.support.frameworks import needs_frameworks
+from tests.support.model_provider import provider
 from tests.support.paths import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -44,6 +47,8 @@ LINES = r"((?:(?!```).*\n)*)"
 EXAMPLES = re.compile(rf"^```python\n{LINES}```\n\n?```text\n{LINES}```$", re.MULTILINE)
 PAGES_WITH_EXAMPLES = [path for path in PAGES if EXAMPLES.search(path.read_text("utf-8"))]
 FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+# Pages whose examples need agent frameworks, and a provider of models.
+WITH_MODELS = {"connect-a-model.md"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,11 +129,25 @@ def shows(page: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if not re.search(rf"(?<![\w-]){re.escape(name)}(?!\w)", code)]
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("path", PAGES_WITH_EXAMPLES, ids=lambda path: path.name)
 def test_examples_give_what_the_page_shows(path: Path) -> None:
     # In a process of its own: an example may register a converter, or use up a warning.
-    command = [sys.executable, "-W", "error", "-m", "tests.test_docs", "--show", str(path)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-m", "tests.test_docs", "--show", str(path)]
+    models = path.name in WITH_MODELS
+    if models:
+        needs_frameworks("pydantic_ai")
+    else:
+        command[1:1] = ["-W", "error"]
+    with provider() if models else contextlib.nullcontext({}) as variables:
+        ended = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            timeout=300 if models else 60,  # the frameworks take long to import
+        )
     assert ended.returncode == 0, ended.stderr
     for example, got in zip(examples(path), json.loads(ended.stdout), strict=True):
         assert got == example.output, f"{path.name}:{example.line}"

@@ -42,6 +42,7 @@ MAY_IMPORT = {
         "codemode.values",
         "codemode.wire",
     ),
+    "codemode.integrations": ("codemode.core", "codemode.errors", "codemode.tools"),
     "codemode.executor": (
         "codemode._version",
         "codemode.config",

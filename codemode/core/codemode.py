@@ -278,7 +278,7 @@ class Codemode:
         notes: bool = True,
     ) -> Catalogue:
         """Return the catalogue from a task; otherwise like ``catalogue``."""
-        tools = await self._permitted_async(available_tools)
+        tools = await self.permitted_tools_async(available_tools)
         return await off_loop(partial(catalogue_of, max_tokens=max_tokens, notes=notes), tools)
 
     def instructions(
@@ -297,10 +297,28 @@ class Codemode:
         self, available_tools: Iterable[str] | None = None, *, max_tokens: int | None = None
     ) -> str:
         """Return the instructions from a task; otherwise like ``instructions``."""
-        tools = await self._permitted_async(available_tools)
+        tools = await self.permitted_tools_async(available_tools)
         return await off_loop(
             partial(instructions_for, max_tokens=max_tokens), tools, self._sandbox()
         )
+
+    def permitted_tools(self, available_tools: Iterable[str] | None = None) -> Mapping[str, Tool]:
+        """Return the tools that the current context may call, by name.
+
+        ``available_tools`` selects some of them, as for ``run``. Starts and asks
+        no executor. Raises ConfigurationError for a tool that is not registered.
+        """
+        return self._permitted(available_tools, "permitted_tools")
+
+    async def permitted_tools_async(
+        self, available_tools: Iterable[str] | None = None
+    ) -> Mapping[str, Tool]:
+        """Return these tools from a task; otherwise like ``permitted_tools``."""
+        tools = self.registry.select(available_tools)
+        context = get_current_context()
+        if any(tool.permission is not None for tool in tools.values()):
+            await self.registry.load_async(context)
+        return await self.registry.visible_async(tools, context)
 
     def close(self) -> None:
         """Close the client. Idempotent."""
@@ -343,13 +361,6 @@ class Codemode:
             return self.registry.visible(tools, context)
 
         return call_outside_loop(check, self.registry, name)
-
-    async def _permitted_async(self, available_tools: Iterable[str] | None) -> Mapping[str, Tool]:
-        tools = self.registry.select(available_tools)
-        context = get_current_context()
-        if any(tool.permission is not None for tool in tools.values()):
-            await self.registry.load_async(context)
-        return await self.registry.visible_async(tools, context)
 
     def _sandbox(self) -> Sandbox:
         limits = self.client.limits

@@ -1,0 +1,1 @@
+"""Adapters: Codemode as tools of agent frameworks, one module for each framework."""

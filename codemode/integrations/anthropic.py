@@ -1,0 +1,99 @@
+"""Codemode as tools of the Anthropic SDK, for its tool runner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Unpack, cast
+
+from anthropic import beta_async_tool
+from anthropic.lib.tools import BetaAsyncFunctionTool, ToolError
+
+from codemode.core.codemode import Codemode
+from codemode.integrations._framework_tools import (
+    CODE_SCHEMA,
+    Answer,
+    CodeExecution,
+    CodeOptions,
+    DirectTool,
+    direct_tools,
+    direct_tools_async,
+)
+
+__all__ = ["code_tool", "code_tool_async", "plain_tools", "plain_tools_async"]
+
+AsyncTool = BetaAsyncFunctionTool[Callable[..., Coroutine[Any, Any, str]]]
+
+
+def code_tool(codemode: Codemode, **options: Unpack[CodeOptions]) -> AsyncTool:
+    """Return a tool that executes code, in the context of the task that runs the tool runner.
+
+    The description is that of the current context. Code that fails is a tool
+    result with ``is_error``.
+    """
+    execution = CodeExecution(codemode, **options)
+    return _code_tool(execution, execution.describe())
+
+
+async def code_tool_async(codemode: Codemode, **options: Unpack[CodeOptions]) -> AsyncTool:
+    """Return this tool from a task; otherwise like ``code_tool``."""
+    execution = CodeExecution(codemode, **options)
+    return _code_tool(execution, await execution.describe_async())
+
+
+def plain_tools(
+    codemode: Codemode,
+    names: Iterable[str] | None = None,
+    *,
+    execution_timeout: float | None = None,
+    max_chars: int = 20_000,
+) -> list[AsyncTool]:
+    """Return a tool for each of the named tools, None for all, that this context may call.
+
+    ``orders.get`` is ``orders_get``. Raises ConfigurationError.
+    """
+    found = direct_tools(codemode, names, execution_timeout=execution_timeout, max_chars=max_chars)
+    return [_plain_tool(one) for one in found]
+
+
+async def plain_tools_async(
+    codemode: Codemode,
+    names: Iterable[str] | None = None,
+    *,
+    execution_timeout: float | None = None,
+    max_chars: int = 20_000,
+) -> list[AsyncTool]:
+    """Return these tools from a task; otherwise like ``plain_tools``."""
+    found = await direct_tools_async(
+        codemode, names, execution_timeout=execution_timeout, max_chars=max_chars
+    )
+    return [_plain_tool(one) for one in found]
+
+
+def _code_tool(execution: CodeExecution, description: str) -> AsyncTool:
+    async def execute_code(code: Any = None) -> str:
+        return _text_of(await execution.execute(code))
+
+    return _tool(execute_code, execution.name, description, CODE_SCHEMA)
+
+
+def _plain_tool(direct: DirectTool) -> AsyncTool:
+    async def call(**arguments: Any) -> str:
+        return _text_of(await direct.call(arguments))
+
+    return _tool(call, direct.name, direct.description, direct.schema)
+
+
+def _tool(
+    function: Callable[..., Coroutine[Any, Any, str]],
+    name: str,
+    description: str,
+    schema: dict[str, Any],
+) -> AsyncTool:
+    decorate = beta_async_tool(name=name, description=description, input_schema=cast("Any", schema))
+    return decorate(function)
+
+
+def _text_of(answer: Answer) -> str:
+    if answer.failed:
+        raise ToolError(answer.text)
+    return answer.text

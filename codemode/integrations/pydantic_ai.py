@@ -1,0 +1,104 @@
+"""Codemode as tools of a pydantic-ai agent."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any, Unpack
+
+from pydantic_ai import CustomEvent, RunContext, Tool, ToolFailed
+from pydantic_ai.tools import ToolDefinition
+
+from codemode.core.codemode import Codemode
+from codemode.core.events import Event
+from codemode.integrations._framework_tools import (
+    CodeExecution,
+    CodeOptions,
+    ContextOf,
+    DirectTool,
+    acting,
+    direct_tools,
+    direct_tools_async,
+)
+
+__all__ = ["CodemodeEvent", "code_tool", "plain_tools", "plain_tools_async"]
+
+
+@dataclasses.dataclass(kw_only=True, repr=False)
+class CodemodeEvent(CustomEvent, name="codemode"):
+    """An event of an execution, in the event stream of the agent's run."""
+
+    event: Any
+
+
+def code_tool(
+    codemode: Codemode, *, context: ContextOf | None = None, **options: Unpack[CodeOptions]
+) -> Tool[Any]:
+    """Return a tool that executes code.
+
+    ``context`` returns variables of the RuntimeContext for an agent's
+    RunContext, such as ``lambda ctx: {"user": ctx.deps.user}``. The description
+    is made anew for each request to the model, for the tools that this context
+    may call. The events of an execution are emitted as ``CodemodeEvent``. Code
+    that fails is a failed tool result and uses no retry of the agent.
+    """
+    execution = CodeExecution(codemode, **options)
+
+    async def execute_code(ctx: RunContext[Any], code: str) -> str:
+        async def emit(event: Event) -> None:
+            await ctx.emit(CodemodeEvent(event=event))
+
+        with acting(codemode, context, ctx):
+            answer = await execution.execute(code, on_event=emit)
+        if answer.failed:
+            raise ToolFailed(answer.text)
+        return answer.text
+
+    async def prepare(ctx: RunContext[Any], definition: ToolDefinition) -> ToolDefinition:
+        with acting(codemode, context, ctx):
+            description = await execution.describe_async()
+        return dataclasses.replace(definition, description=description)
+
+    return Tool(execute_code, takes_ctx=True, name=execution.name, prepare=prepare)
+
+
+def plain_tools(
+    codemode: Codemode,
+    names: Iterable[str] | None = None,
+    *,
+    context: ContextOf | None = None,
+    execution_timeout: float | None = None,
+    max_chars: int = 20_000,
+) -> list[Tool[Any]]:
+    """Return a tool for each of the named tools, None for all, that this context may call.
+
+    ``orders.get`` is ``orders_get``. Raises ConfigurationError.
+    """
+    found = direct_tools(codemode, names, execution_timeout=execution_timeout, max_chars=max_chars)
+    return [_plain_tool(codemode, one, context) for one in found]
+
+
+async def plain_tools_async(
+    codemode: Codemode,
+    names: Iterable[str] | None = None,
+    *,
+    context: ContextOf | None = None,
+    execution_timeout: float | None = None,
+    max_chars: int = 20_000,
+) -> list[Tool[Any]]:
+    """Return these tools from a task; otherwise like ``plain_tools``."""
+    found = await direct_tools_async(
+        codemode, names, execution_timeout=execution_timeout, max_chars=max_chars
+    )
+    return [_plain_tool(codemode, one, context) for one in found]
+
+
+def _plain_tool(codemode: Codemode, direct: DirectTool, context: ContextOf | None) -> Tool[Any]:
+    async def call(ctx: RunContext[Any], **arguments: Any) -> str:
+        with acting(codemode, context, ctx):
+            answer = await direct.call(arguments)
+        if answer.failed:
+            raise ToolFailed(answer.text)
+        return answer.text
+
+    return Tool.from_schema(call, direct.name, direct.description, direct.schema, takes_ctx=True)

@@ -1,0 +1,449 @@
+"""An agent of each framework, whose model is a fake that makes given calls, without a network.
+
+The model makes all of the calls in its first answer, reads what became of them,
+and ends with "done".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from codemode import Codemode
+
+__all__ = ["AGENTS", "Agent", "Call", "Seen", "code"]
+
+DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that the model makes."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
+def code(text: str) -> Call:
+    """Return the call that executes some code."""
+    return Call("execute_code", {"code": text})
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the model has seen, and what its framework's own channel has carried.
+
+    ``failed`` has a mark for each answer, None where the framework has none.
+    """
+
+    offered: dict[str, str] = field(default_factory=dict)
+    texts: list[str] = field(default_factory=list)
+    failed: list[bool | None] = field(default_factory=list)
+    events: list[Any] = field(default_factory=list)
+
+    def read(self, text: str, failed: bool | None = None) -> None:
+        self.texts.append(text)
+        self.failed.append(failed)
+
+
+Run = Callable[[Codemode, Sequence[Call], Seen, dict[str, Any]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """One way to run an agent. ``takes_context``: ``code_tool`` has the option ``context``."""
+
+    name: str
+    module: str
+    run_with: Run = field(repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    dotted: bool = False
+    takes_context: bool = True
+
+    @property
+    def package(self) -> str:
+        """The package of the framework."""
+        return {"openai_agents": "agents"}.get(self.module, self.module)
+
+    async def run(self, codemode: Codemode, *calls: Call, **options: Any) -> Seen:
+        """Run the agent once, in the current context."""
+        seen = Seen()
+        await self.run_with(codemode, calls, seen, {**self.options, **options})
+        return seen
+
+    def plain(self, name: str) -> str:
+        """Return the name under which the model calls a tool."""
+        return name if self.dotted else name.replace(".", "_")
+
+
+async def _tools(
+    codemode: Codemode, module: str, options: Mapping[str, Any], plain_kind: str | None = None
+) -> list[Any]:
+    adapter = import_module(f"codemode.integrations.{module}")
+    shared = {key: value for key, value in options.items() if key == "context"}
+    kind = {} if plain_kind is None else {"kind": plain_kind}
+    plain = await adapter.plain_tools_async(codemode, **shared, **kind)
+    if module == "pydantic_ai":  # which asks for the description later
+        return [adapter.code_tool(codemode, **options), *plain]
+    return [await adapter.code_tool_async(codemode, **options), *plain]
+
+
+async def _responses(
+    codemode: Codemode, calls: Sequence[Call], seen: Seen, options: dict[str, Any]
+) -> None:
+    import httpx2
+    import openai
+
+    from codemode.integrations.openai import answer_calls
+
+    tools = await _tools(codemode, "openai", options)
+    custom = options["kind"] == "custom"
+
+    def answer(request: Any) -> Any:
+        body = json.loads(request.content)
+        seen.offered = {one["name"]: one["description"] for one in body["tools"]}
+        read = [one["output"] for one in body["input"] if one.get("type", "").endswith("_output")]
+        if read or not calls:
+            for text in read:
+                seen.read(text)
+            text = {"type": "output_text", "text": DONE, "annotations": []}
+            output = [
+                {"type": "message", "id": "m", "role": "assistant", "content": [text]},
+            ]
+        else:
+            output = [
+                {
+                    "type": "custom_tool_call",
+                    "id": f"c{number}",
+                    "call_id": str(number),
+                    "name": call.name,
+                    "input": call.arguments["code"],
+                }
+                if custom and call.name == "execute_code"
+                else {
+                    "type": "function_call",
+                    "id": f"c{number}",
+                    "call_id": str(number),
+                    "name": call.name,
+                    "arguments": json.dumps(call.arguments),
+                }
+                for number, call in enumerate(calls)
+            ]
+        return httpx2.Response(
+            200,
+            json={
+                "id": "r",
+                "object": "response",
+                "created_at": 1,
+                "model": "fake",
+                "output": output,
+                "parallel_tool_calls": True,
+                "tool_choice": "auto",
+                "tools": [],
+                "status": "completed",
+            },
+        )
+
+    transport = httpx2.MockTransport(answer)
+    async with openai.AsyncOpenAI(
+        api_key="none", http_client=httpx2.AsyncClient(transport=transport)
+    ) as client:
+        messages: list[Any] = [{"role": "user", "content": "hello"}]
+        while True:
+            response = await client.responses.create(
+                model="fake", input=messages, tools=[one.definition for one in tools]
+            )
+            messages += response.output
+            answers = await answer_calls(tools, response.output)
+            if not answers:
+                break
+            messages += answers
+        assert response.output_text == DONE
+
+
+async def _chat(
+    codemode: Codemode, calls: Sequence[Call], seen: Seen, options: dict[str, Any]
+) -> None:
+    import httpx2
+    import openai
+
+    from codemode.integrations.openai import answer_calls
+
+    tools = await _tools(codemode, "openai", options, "chat")
+
+    def answer(request: Any) -> Any:
+        body = json.loads(request.content)
+        functions = [one["function"] for one in body["tools"]]
+        seen.offered = {one["name"]: one["description"] for one in functions}
+        read = [one["content"] for one in body["messages"] if one["role"] == "tool"]
+        message: dict[str, Any] = {"role": "assistant", "content": DONE}
+        if read or not calls:
+            for text in read:
+                seen.read(text)
+        else:
+            message["tool_calls"] = [
+                {
+                    "id": str(number),
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+                }
+                for number, call in enumerate(calls)
+            ]
+        choice = {"index": 0, "finish_reason": "stop", "message": message}
+        return httpx2.Response(
+            200,
+            json={
+                "id": "c",
+                "object": "chat.completion",
+                "created": 1,
+                "model": "fake",
+                "choices": [choice],
+            },
+        )
+
+    transport = httpx2.MockTransport(answer)
+    async with openai.AsyncOpenAI(
+        api_key="none", http_client=httpx2.AsyncClient(transport=transport)
+    ) as client:
+        messages: list[Any] = [{"role": "user", "content": "hello"}]
+        while True:
+            completion = await client.chat.completions.create(
+                model="fake", messages=messages, tools=[one.definition for one in tools]
+            )
+            message = completion.choices[0].message
+            messages.append(message)
+            answers = await answer_calls(tools, message.tool_calls or [])
+            if not answers:
+                break
+            messages += answers
+        assert message.content == DONE
+
+
+async def _anthropic(
+    codemode: Codemode, calls: Sequence[Call], seen: Seen, options: dict[str, Any]
+) -> None:
+    import anthropic
+    import httpx2
+
+    tools = await _tools(codemode, "anthropic", options)
+    requests = 0
+
+    def answer(request: Any) -> Any:
+        nonlocal requests
+        requests += 1
+        body = json.loads(request.content)
+        seen.offered |= {one["name"]: one["description"] for one in body.get("tools", ())}
+        content: list[dict[str, Any]] = [{"type": "text", "text": DONE}]
+        if requests == 1 and calls:
+            content = [
+                {
+                    "type": "tool_use",
+                    "id": f"t{number}",
+                    "name": call.name,
+                    "input": dict(call.arguments),
+                }
+                for number, call in enumerate(calls)
+            ]
+        elif calls:
+            for one in body["messages"][-1]["content"]:
+                seen.read(one["content"], one.get("is_error", False))
+        return httpx2.Response(
+            200,
+            json={
+                "id": "m",
+                "type": "message",
+                "role": "assistant",
+                "model": "fake",
+                "content": content,
+                "stop_reason": "tool_use" if content[0]["type"] == "tool_use" else "end_turn",
+                "stop_sequence": None,
+                "usage": {"input_tokens": 1, "output_tokens": 1},
+            },
+        )
+
+    transport = httpx2.MockTransport(answer)
+    async with anthropic.AsyncAnthropic(
+        api_key="none", http_client=httpx2.AsyncClient(transport=transport)
+    ) as client:
+        last = await client.beta.messages.tool_runner(
+            model="fake",
+            max_tokens=100,
+            messages=[{"role": "user", "content": "hello"}],
+            tools=tools,
+        ).until_done()
+        assert last.content[0].text == DONE
+
+
+async def _openai_agents(
+    codemode: Codemode, calls: Sequence[Call], seen: Seen, options: dict[str, Any]
+) -> None:
+    import agents
+    from agents.testing import ModelStep, ScriptedModel, assistant_message
+    from openai.types.responses import ResponseCustomToolCall, ResponseFunctionToolCall
+
+    agents.set_tracing_disabled(disabled=True)
+    user = options.pop("user", None)
+    tools = await _tools(codemode, "openai_agents", options)
+    seen.offered = {one.name: one.description for one in tools}
+    custom = options["kind"] == "custom"
+    made: list[Any] = [
+        ResponseCustomToolCall(
+            type="custom_tool_call",
+            call_id=str(number),
+            name=call.name,
+            input=call.arguments["code"],
+        )
+        if custom and call.name == "execute_code"
+        else ResponseFunctionToolCall(
+            type="function_call",
+            call_id=str(number),
+            name=call.name,
+            arguments=json.dumps(call.arguments),
+        )
+        for number, call in enumerate(calls)
+    ]
+    steps = [ModelStep(output=made)] if calls else []
+    model = ScriptedModel([*steps, ModelStep(output=[assistant_message(DONE)])])
+    agent = agents.Agent(name="clerk", model=model, tools=tools)
+    result = await agents.Runner.run(agent, "hello", context=user)
+    assert result.final_output == DONE
+    outputs = [one for one in result.new_items if isinstance(one, agents.ToolCallOutputItem)]
+    for item in sorted(outputs, key=lambda one: one.raw_item["call_id"]):
+        seen.read(str(item.output))
+
+
+async def _pydantic_ai(
+    codemode: Codemode, calls: Sequence[Call], seen: Seen, options: dict[str, Any]
+) -> None:
+    from pydantic_ai import Agent as PydanticAgent
+    from pydantic_ai.messages import (
+        ModelMessage,
+        ModelResponse,
+        TextPart,
+        ToolCallPart,
+        ToolReturnPart,
+    )
+    from pydantic_ai.models.function import AgentInfo, FunctionModel
+
+    from codemode.integrations.pydantic_ai import CodemodeEvent
+
+    user = options.pop("user", None)
+
+    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        seen.offered = {one.name: one.description or "" for one in info.function_tools}
+        parts = [part for part in messages[-1].parts if isinstance(part, ToolReturnPart)]
+        for part in parts:
+            seen.read(str(part.content), part.outcome == "failed")
+        if parts or not calls:
+            return ModelResponse(parts=[TextPart(DONE)])
+        return ModelResponse(
+            parts=[ToolCallPart(call.name, dict(call.arguments)) for call in calls]
+        )
+
+    async def listen(_ctx: Any, events: AsyncIterator[Any]) -> None:
+        async for event in events:
+            if isinstance(event, CodemodeEvent):
+                seen.events.append(event.event)
+
+    agent = PydanticAgent(
+        FunctionModel(answer, stream_function=_streamed(answer)),
+        tools=await _tools(codemode, "pydantic_ai", options),
+    )
+    result = await agent.run("hello", deps=user, event_stream_handler=listen)
+    assert result.output == DONE
+
+
+def _streamed(answer: Callable[..., Any]) -> Any:
+    from pydantic_ai.messages import TextPart
+    from pydantic_ai.models.function import DeltaToolCall
+
+    async def stream(messages: Any, info: Any) -> AsyncIterator[Any]:
+        for number, part in enumerate(answer(messages, info).parts):
+            if isinstance(part, TextPart):
+                yield part.content
+            else:
+                arguments = json.dumps(part.args)
+                yield {
+                    number: DeltaToolCall(
+                        name=part.tool_name, json_args=arguments, tool_call_id=str(number)
+                    )
+                }
+
+    return stream
+
+
+async def _langchain(
+    codemode: Codemode, calls: Sequence[Call], seen: Seen, options: dict[str, Any]
+) -> None:
+    from langchain.agents import create_agent
+    from langchain_core.language_models.fake_chat_models import FakeMessagesListChatModel
+    from langchain_core.messages import AIMessage, ToolMessage
+
+    class Fake(FakeMessagesListChatModel):
+        def bind_tools(self, tools: Any, **_options: Any) -> Any:
+            seen.offered = {one.name: one.description for one in tools}
+            return self
+
+    user = options.pop("user", None)
+    made = [
+        {"name": call.name, "args": dict(call.arguments), "id": str(number)}
+        for number, call in enumerate(calls)
+    ]
+    steps = [AIMessage(content="", tool_calls=made)] if calls else []
+    model = Fake(responses=[*steps, AIMessage(content=DONE)])
+    agent = create_agent(model, await _tools(codemode, "langchain", options), context_schema=dict)
+    messages: list[Any] = []
+    async for mode, part in agent.astream(
+        {"messages": [("user", "hello")]}, context=user, stream_mode=["custom", "values"]
+    ):
+        if mode == "custom":
+            seen.events.append(part["codemode"])
+        else:
+            messages = part["messages"]
+    for message in messages:
+        if isinstance(message, ToolMessage):
+            seen.read(str(message.content), message.status == "error")
+    assert messages[-1].content == DONE
+
+
+async def _fastmcp(
+    codemode: Codemode, calls: Sequence[Call], seen: Seen, options: dict[str, Any]
+) -> None:
+    from fastmcp import Client, FastMCP
+
+    options.pop("user", None)
+    server = FastMCP("shop")
+    for tool in await _tools(codemode, "fastmcp", options):
+        server.add_tool(tool)
+
+    async def progress(done: float, total: float | None, note: str | None) -> None:
+        seen.events.append((done, total, note))
+
+    async with Client(server, progress_handler=progress) as client:
+        seen.offered = {one.name: one.description or "" for one in await client.list_tools()}
+        made = (
+            client.call_tool(call.name, dict(call.arguments), raise_on_error=False)
+            for call in calls
+        )
+        for result in await asyncio.gather(*made):
+            seen.read(result.content[0].text, result.is_error)
+
+
+def _all() -> Iterator[Agent]:
+    no_context = {"takes_context": False}
+    yield Agent("openai-custom", "openai", _responses, {"kind": "custom"}, **no_context)
+    yield Agent("openai-function", "openai", _responses, {"kind": "function"}, **no_context)
+    yield Agent("openai-chat", "openai", _chat, {"kind": "chat"}, **no_context)
+    yield Agent("anthropic", "anthropic", _anthropic, **no_context)
+    yield Agent("openai-agents", "openai_agents", _openai_agents, {"kind": "function"})
+    yield Agent("openai-agents-custom", "openai_agents", _openai_agents, {"kind": "custom"})
+    yield Agent("pydantic-ai", "pydantic_ai", _pydantic_ai)
+    yield Agent("langchain", "langchain", _langchain)
+    yield Agent("fastmcp", "fastmcp", _fastmcp, dotted=True)
+
+
+AGENTS = {agent.name: agent for agent in _all()}

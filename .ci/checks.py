@@ -178,6 +178,7 @@ def _frameworks(work: Path) -> Iterator[Stage]:
         command=(python, "-m", "pytest", "-p", "no:cacheprovider"),
         tests=(
             "tests/codemode/integrations",
+            "tests/test_project.py",
             "tests/test_docs.py::test_examples_give_what_the_page_shows[connect-a-model.md]",
         ),
         environment={"CODEMODE_TEST_FRAMEWORKS_REQUIRED": "1"},

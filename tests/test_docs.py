@@ -135,11 +135,13 @@ def test_examples_give_what_the_page_shows(path: Path) -> None:
     # In a process of its own: an example may register a converter, or use up a warning.
     command = [sys.executable, "-m", "tests.test_docs", "--show", str(path)]
     models = path.name in WITH_MODELS
-    if models:
-        needs_frameworks("pydantic_ai")
-    else:
-        command[1:1] = ["-W", "error"]
-    with provider() if models else contextlib.nullcontext({}) as variables:
+    with contextlib.ExitStack() as stack:
+        variables: dict[str, str] = {}
+        if models:
+            needs_frameworks("pydantic_ai")
+            variables = stack.enter_context(provider())
+        else:
+            command[1:1] = ["-W", "error"]
         ended = subprocess.run(
             command,
             cwd=ROOT,

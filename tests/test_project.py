@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from codemode.protos import codemode_pb2_grpc
+from tests.support.frameworks import needs_frameworks
 from tests.support.paths import ROOT
 
 GENERATED = ("codemode_pb2.py", "codemode_pb2.pyi", "codemode_pb2_grpc.py")
@@ -83,6 +84,10 @@ EXPORTING = [
 @pytest.mark.parametrize("path", EXPORTING, ids=lambda path: str(path.relative_to(ROOT)))
 def test_each_all_is_sorted_and_its_names_exist(path: Path) -> None:
     parts = path.relative_to(ROOT).with_suffix("").parts
+    if "integrations" in parts and not path.name.startswith("_"):
+        needs_frameworks(
+            {"openai_agents": "agents", "langchain": "langgraph"}.get(path.stem, path.stem)
+        )
     module = importlib.import_module(".".join(part for part in parts if part != "__init__"))
     names = module.__all__
     assert list(names) == sorted(set(names), key=isort_key)

@@ -64,7 +64,10 @@ OF_DJANGO = tuple(
 # Tests that depend on the user.
 OF_THE_USER = (
     "tests/codemode/embedded",
-    "tests/codemode/executor",
+    "tests/codemode/executor/host",
+    "tests/codemode/executor/pool",
+    "tests/codemode/executor/serving/test_probe.py",
+    "tests/codemode/executor/streams/test_canaries.py",
     "tests/codemode/sandbox",
     "tests/codemode/wire",
     "tests/support",

@@ -41,8 +41,8 @@ settings.register_profile("deep", max_examples=1_500, deadline=None)
 settings.register_profile("everyday", max_examples=150, deadline=None)
 settings.load_profile("everyday")
 
-# Tests that start executors, servers or type checkers many times, or measure for long. They take a
-# third of the total time.
+# Tests that start executors, servers or type checkers many times, or run for long. They take half
+# of the total time.
 SLOW = (
     "codemode/core/_grpc/test_channels.py",
     "codemode/embedded/test_executor.py",
@@ -68,18 +68,24 @@ SLOW = (
     "codemode/executor/test_threads.py",
     "codemode/sandbox/attacks",
     "codemode/tools/test_guard.py",
+    "concurrency/test_back_pressure.py",
     "concurrency/test_cancellation_of_processes.py",
     "concurrency/test_channels_of_loops.py",
+    "concurrency/test_close.py",
     "concurrency/test_fork.py",
+    "concurrency/test_soak.py",
+    "concurrency/test_state_machine.py",
     "django_codemode/management/test_codemode_exec.py",
     "django_codemode/management/test_codemode_exec_session.py",
     "django_codemode/management/test_codemode_executor.py",
     "django_codemode/test_apps.py",
+    "django_codemode/test_consumers.py",
     "django_codemode/test_testing.py",
     "django_codemode/test_websockets.py",
     "django_codemode/views/test_health.py",
     "django_codemode/views/test_stream.py",
     "playground/test_access.py",
+    "playground/test_smoke.py",
     "servers",
     "support/test_hosts.py",
     "test_stages.py",

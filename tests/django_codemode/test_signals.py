@@ -79,7 +79,7 @@ class TestToolCalled:
 
         assert {call["execution_id"] for call in calls} == {one.execution_id for one in results}
 
-    def test_a_direct_call_is_told(self, calls: list[dict[str, Any]]) -> None:
+    def test_a_direct_call_sends_tool_called(self, calls: list[dict[str, Any]]) -> None:
         with shared.registry.context(tenant_id="acme"):
             get_codemode().call_tool("testapp.awhoami")
             asyncio.run(get_codemode().call_tool_async("testapp.lazy"))

@@ -304,7 +304,7 @@ def test_a_direct_call_may_use_the_names_of_the_properties(codemode: Codemode) -
         codemode.call_tool("github.create_issue", {"owner": "acme"})
 
 
-def test_an_awaitable_from_a_plain_function_is_awaited_if_told(codemode: Codemode) -> None:
+def test_an_awaitable_from_a_plain_function_is_awaited_if_asynchronous(codemode: Codemode) -> None:
     async def later(**given: Any) -> Any:
         await asyncio.sleep(0)
         return given

@@ -30,6 +30,10 @@ __all__ = ["main"]
 
 _MOST_FDS = 8
 
+# After that many, the interpreter has specialised the bytecode of a run (PEP 659). Each child would
+# otherwise do it again, in pages that the kernel copies for it.
+_REHEARSALS = 8
+
 
 def main(control_fd: int, settings: Mapping[str, Any]) -> NoReturn:
     """Serve the executor until its end of the control socket closes."""
@@ -45,6 +49,8 @@ def main(control_fd: int, settings: Mapping[str, Any]) -> NoReturn:
         raise RuntimeError(f"a preloaded module started {threads - 1} threads; forks need one")
     prepared = prepare(settings["tier"], settings["exposed"], settings["without"])
     guest = Guest()
+    for _ in range(_REHEARSALS):
+        guest.rehearse()
     share_objects()
     _Zygote(control, settings, prepared, guest).serve()
 

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
+import psutil
+
 from tests.support.paths import ROOT
 from tests.support.processes import descendants, free_port, is_running, wait_until
 
@@ -185,8 +187,22 @@ class RunningServer:
                     **self._environment,
                 },
             )
-        assert wait_until(self.answers, _START_SECONDS), f"no answer from:\n{self.log}"
+        if not wait_until(self.answers, _START_SECONDS):
+            self._log_stacks()
+            processes = "\n".join(map(str, psutil.Process(self.pid).children(recursive=True)))
+            raise AssertionError(f"no answer from {self.server.name}:\n{processes}\n{self.log}")
         return self
+
+    def _log_stacks(self) -> None:
+        """Have each process with the project's settings log the stacks of its threads."""
+        asked = 0
+        for pid in (self.pid, *descendants(self.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                if _catches(pid, signal.SIGRTMIN):
+                    os.kill(pid, signal.SIGRTMIN)
+                    asked += 1
+        wait_until(lambda: self.log.count("most recent call first") >= asked, 5.0)
+        time.sleep(0.5)  # for the processes' other threads
 
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=self._patience)
@@ -254,3 +270,12 @@ class RunningServer:
             return False
         finally:
             connection.close()
+
+
+def _catches(pid: int, signal_number: int) -> bool:
+    """Return whether a process has a handler of its own for a signal."""
+    with contextlib.suppress(FileNotFoundError):
+        status = Path(f"/proc/{pid}/status").read_text()
+        caught = re.search(r"^SigCgt:\s*(\w+)", status, re.MULTILINE)
+        return caught is not None and bool(int(caught[1], 16) >> (signal_number - 1) & 1)
+    return False

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import os
+import signal
+
+# By this signal, a test that waits in vain learns where each thread is.
+faulthandler.register(signal.SIGRTMIN, all_threads=True)
 
 SECRET_KEY = "for-tests-only"
 DEBUG = os.environ.get("SERVERS_DEBUG") == "1"

@@ -125,13 +125,20 @@ NO_RETRY = (
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Add the marks of whole files, before tests are selected by their marks."""
+    """Mark the tests of whole files, before tests are selected by marks; put long ones first."""
     for mark, names in (("slow", SLOW), ("no_retry", NO_RETRY)):
         places = [ROOT / "tests" / name for name in names]
         assert all(place.exists() for place in places)
         for item in items:
             if any(map(item.path.is_relative_to, places)):
                 item.add_marker(mark)
+    # Otherwise a single worker may have a long one left when the others have finished.
+    items.sort(key=_timeout, reverse=True)
+
+
+def _timeout(item: pytest.Item) -> float:
+    mark = item.get_closest_marker("timeout")
+    return float(mark.args[0]) if mark is not None else 0.0
 
 
 @pytest.hookimpl(trylast=True)

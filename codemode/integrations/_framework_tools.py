@@ -35,7 +35,6 @@ __all__ = [
     "ContextOf",
     "DirectTool",
     "acting",
-    "code_in",
     "direct_tools",
     "direct_tools_async",
 ]
@@ -141,6 +140,15 @@ class CodeExecution:
             return self._of_error(error)
         return Answer(text=result.for_model(self._max_chars), failed=not result.ok, result=result)
 
+    async def execute_arguments(self, arguments: str) -> Answer:
+        """Execute the code in the JSON of a call's arguments, as ``execute`` does."""
+        decoded = _decoded(arguments)
+        if isinstance(decoded, Answer):
+            return decoded
+        if not isinstance(decoded, dict) or "code" not in decoded:
+            return Answer(text='The arguments have no code; send {"code": "…"}', failed=True)
+        return await self.execute(decoded["code"])
+
     async def _run(self, code: str, listeners: list[Callable[[Event], Any]]) -> ExecutionResult:
         if not listeners:
             return await self._codemode.run_async(
@@ -199,10 +207,9 @@ class DirectTool:
     async def call(self, arguments: Any) -> Answer:
         """Call the tool in the current context; arguments may be a mapping or the JSON of one."""
         if isinstance(arguments, str):
-            try:
-                arguments = json.loads(arguments) if arguments.strip() else {}
-            except ValueError as error:
-                return Answer(text=f"The arguments are not JSON: {error}", failed=True)
+            arguments = _decoded(arguments) if arguments.strip() else {}
+            if isinstance(arguments, Answer):
+                return arguments
         try:
             value = await self._codemode.call_tool_async(
                 self.record.name,
@@ -286,13 +293,12 @@ def acting(codemode: Codemode, context: ContextOf | None, of: Any) -> Iterator[N
         yield
 
 
-def code_in(arguments: str) -> Any:
-    """Return the code in the JSON of a call's arguments, or what stands in its place."""
+def _decoded(arguments: str) -> Any:
+    """Return the value of JSON that a model wrote, or the answer that it is none."""
     try:
-        decoded = json.loads(arguments)
-    except ValueError:
-        return None
-    return decoded.get("code") if isinstance(decoded, dict) else decoded
+        return json.loads(arguments)
+    except (ValueError, RecursionError) as error:
+        return Answer(text=f"The arguments are not JSON: {error}", failed=True)
 
 
 def _checked_name(name: Any) -> str:

@@ -14,7 +14,6 @@ from codemode.integrations._framework_tools import (
     CodeExecution,
     CodeOptions,
     DirectTool,
-    code_in,
     direct_tools,
     direct_tools_async,
 )
@@ -125,9 +124,6 @@ async def answer_calls(tools: Iterable[OpenAITool], calls: Iterable[Any]) -> lis
 
 
 def _code_tool(execution: CodeExecution, description: str, kind: Kind) -> OpenAITool:
-    async def execute_arguments(arguments: str) -> Answer:
-        return await execution.execute(code_in(arguments))
-
     if kind == "custom":
         definition: dict[str, Any] = {
             "type": "custom",
@@ -137,7 +133,7 @@ def _code_tool(execution: CodeExecution, description: str, kind: Kind) -> OpenAI
         }
         return OpenAITool(execution.name, definition, execution.execute)
     definition = _definition(kind, execution.name, description, CODE_SCHEMA, strict=True)
-    return OpenAITool(execution.name, definition, execute_arguments)
+    return OpenAITool(execution.name, definition, execution.execute_arguments)
 
 
 def _plain_tool(kind: str, direct: DirectTool) -> OpenAITool:

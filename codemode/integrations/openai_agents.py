@@ -17,7 +17,6 @@ from codemode.integrations._framework_tools import (
     ContextOf,
     DirectTool,
     acting,
-    code_in,
     direct_tools,
     direct_tools_async,
 )
@@ -101,7 +100,8 @@ def _code_tool(
             return (await execution.execute(code)).text
 
     async def execute_arguments(ctx: ToolContext[Any], arguments: str) -> str:
-        return await execute(ctx, code_in(arguments))
+        with acting(codemode, context, ctx):
+            return (await execution.execute_arguments(arguments)).text
 
     if kind == "custom":
         return CustomTool(

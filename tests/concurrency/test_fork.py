@@ -140,7 +140,8 @@ def in_child(work):
     os.close(writing)
     with open(reading) as pipe:
         said = pipe.read()
-    assert os.waitpid(pid, 0)[1] == 0
+    status = os.waitpid(pid, 0)[1]
+    assert status == 0, f"wait status {status}, after {said!r}"
     return said
 
 """

@@ -142,6 +142,28 @@ def test_options_that_are_wrong_are_named(shop: Codemode) -> None:
     assert [one.name for one in direct_tools(shop, ["orders.get"], dotted=True)] == ["orders.get"]
 
 
+@pytest.mark.parametrize(
+    "arguments, text",
+    [
+        ('{"code": "1 +', "The arguments are not JSON: Unterminated string"),
+        ("[" * 100_000, "The arguments are not JSON: "),
+        ("6 * 7", "The arguments are not JSON: Extra data"),
+        ('{"program": "6 * 7"}', 'The arguments have no code; send {"code": "…"}'),
+        ('"6 * 7"', "The arguments have no code"),
+        ('{"code": 42}', "code is a int; send a program"),
+    ],
+)
+def test_a_model_learns_what_is_wrong_with_its_arguments(
+    shop: Codemode, arguments: str, text: str
+) -> None:
+    answer = asyncio.run(CodeExecution(shop).execute_arguments(arguments))
+    assert answer.failed
+    assert answer.text.startswith(text)
+    if "not JSON" in text:
+        direct = direct_tools(shop, ["orders.get"])[0]
+        assert asyncio.run(direct.call(arguments)) == answer
+
+
 def test_options_reach_the_run(shop: Codemode) -> None:
     execution = CodeExecution(
         shop,
@@ -155,7 +177,6 @@ def test_options_reach_the_run(shop: Codemode) -> None:
     assert asyncio.run(execution.execute("'x' * 5000")).text.startswith("xxx")
     assert len(asyncio.run(execution.execute("'x' * 5000")).text) <= 300
     assert asyncio.run(execution.execute("while True: pass")).text.startswith("Timed out")
-    assert asyncio.run(execution.execute(5)).text == "code is a int; send a program"
     fitted = CodeExecution(shop, max_tokens=500)
     assert len(fitted.describe()) < len(CodeExecution(shop).describe()) + 1
     with pytest.raises(ConfigurationError, match="max_tokens=5 is too few"):

@@ -80,6 +80,8 @@ PROPERTIES = (
     "tests/codemode/values/test_roundtrip.py",
     "tests/codemode/values/test_text.py",
 )
+# Adapters of frameworks that go neither together nor with the others: extra and package of each.
+APART = {"crewai": ("crewai", "crewai"), "google_adk": ("google-adk", "google.adk")}
 _FIND_POSTGRESQL = "from tests.database.postgresql import find_programs; find_programs()"
 # Services that tests need: the Debian package, a command that succeeds if it is
 # installed, and the variable that turns a skipped test into a failed one.
@@ -128,6 +130,8 @@ def deep(work: Path) -> Iterator[Stage]:
     yield from _pair("Oldest", work, ["django==5.2.*"], EVERYDAY)
     # It differs from the oldest pair, and from what ``run`` tests, in its Django alone.
     yield from _pair("Middle", work, ["django==6.0.*"], (*EVERYDAY, *OF_DJANGO))
+    for module in APART:
+        yield from _framework_apart(work, module)
     not_of_django = (f"--ignore={folder}" for folder in OF_DJANGO)
     yield from _unprivileged(work, (*EVERYDAY, *not_of_django))
 
@@ -168,24 +172,61 @@ def _pair(
 
 
 def _frameworks(work: Path) -> Iterator[Stage]:
-    """Yield stages that check the adapters beside all agent frameworks."""
-    folder = work / "Frameworks"
-    python = str(folder / "bin" / "python")
-    environment = {**UV_ENVIRONMENT, "UV_PROJECT_ENVIRONMENT": str(folder)}
-    sync = (*UV, "sync", "--frozen", "--group", "frameworks", "--python", PYTHON)
-    yield Stage(name="Frameworks: packages", command=sync, environment=environment)
+    """Yield stages that check the adapters beside all agent frameworks that go together."""
     # Named one by one: what the configuration leaves out is left out of folders alone.
-    modules = map(str, sorted((ROOT / "codemode" / "integrations").glob("*.py")))
-    yield Stage(name="Frameworks: types", command=(python, "-m", "mypy", *modules))
-    yield Stage(
-        name="Frameworks: tests",
-        command=(python, "-m", "pytest", "-p", "no:cacheprovider"),
+    modules = (ROOT / "codemode" / "integrations").glob("*.py")
+    yield from _beside(
+        "Frameworks",
+        work,
+        packages=("--group", "frameworks"),
+        modules=sorted(one.stem for one in modules if one.stem not in APART),
         tests=(
-            "tests/codemode/integrations",
             "tests/test_project.py",
             "tests/test_docs.py::test_examples_give_what_the_page_shows[connect-a-model.md]",
         ),
-        environment={"CODEMODE_TEST_FRAMEWORKS_REQUIRED": "1"},
+        required="1",
+    )
+
+
+def _framework_apart(work: Path, module: str) -> Iterator[Stage]:
+    """Yield stages that check an adapter beside a framework that goes with none of the others."""
+    extra, package = APART[module]
+    names = "test_each_all_is_sorted_and_its_names_exist"
+    examples = "test_examples_of_a_framework_apart_give_what_the_page_shows"
+    yield from _beside(
+        extra,
+        work,
+        packages=("--no-default-groups", "--group", "tests", "--extra", extra),
+        modules=(module,),
+        tests=(
+            f"tests/test_project.py::{names}[codemode/integrations/{module}.py]",
+            f"tests/test_docs.py::{examples}[{package}]",
+        ),
+        required=package,
+    )
+
+
+def _beside(
+    name: str,
+    work: Path,
+    *,
+    packages: Sequence[str],
+    modules: Sequence[str],
+    tests: Sequence[str],
+    required: str,
+) -> Iterator[Stage]:
+    folder = work / name
+    python = str(folder / "bin" / "python")
+    environment = {**UV_ENVIRONMENT, "UV_PROJECT_ENVIRONMENT": str(folder)}
+    sync = (*UV, "sync", "--frozen", *packages, "--python", PYTHON)
+    yield Stage(name=f"{name}: packages", command=sync, environment=environment)
+    files = (f"codemode/integrations/{module}.py" for module in modules)
+    yield Stage(name=f"{name}: types", command=(python, "-m", "mypy", *files))
+    yield Stage(
+        name=f"{name}: tests",
+        command=(python, "-m", "pytest", "-p", "no:cacheprovider"),
+        tests=("tests/codemode/integrations", *tests),
+        environment={"CODEMODE_TEST_FRAMEWORKS_REQUIRED": required},
     )
 
 

@@ -37,7 +37,7 @@ from codemode.executor.host.isolation import TIERS
 from codemode.executor.serving.command import build_parser
 from django_codemode import signals, testing
 from django_codemode.conf import CodemodeSettings
-from tests.support.frameworks import needs_frameworks
+from tests.support.frameworks import APART, needs_frameworks
 from tests.support.model_provider import provider
 from tests.support.paths import ROOT
 
@@ -57,21 +57,31 @@ class Example:
     output: str
     line: int
 
+    def imports(self, package: str) -> bool:
+        return f"\nfrom {package}" in f"\n{self.source}"
 
-def examples(path: Path) -> list[Example]:
+
+def examples(path: Path, apart: str = "") -> list[Example]:
+    """Return a page's examples, without those of frameworks that need an environment of their own.
+
+    With the name of the package of such a framework: its examples and the page's first.
+    """
     text = path.read_text("utf-8")
-    return [
+    every = [
         Example(source=match[1], output=match[2], line=text.count("\n", 0, match.start()) + 2)
         for match in EXAMPLES.finditer(text)
     ]
+    if apart:
+        return [one for one in every if one is every[0] or one.imports(apart)]
+    return [one for one in every if not any(map(one.imports, APART))]
 
 
-def outputs(path: Path) -> list[str]:
+def outputs(path: Path, apart: str = "") -> list[str]:
     """Run a page's examples in this process, and return the output of each."""
     page = types.ModuleType("example")
     sys.modules["example"] = page
     try:
-        return [output(one, page.__dict__, path) for one in examples(path)]
+        return [output(one, page.__dict__, path) for one in examples(path, apart)]
     finally:
         if facade := page.__dict__.get("codemode"):
             facade.close()
@@ -105,9 +115,9 @@ def in_the_sandbox(result: codemode.ExecutionResult) -> str:
 
 def fill_in(path: Path) -> None:
     """Replace the outputs in a page with those that its examples give."""
-    fresh = iter(outputs(path))
+    fresh = dict(zip((one.source for one in examples(path)), outputs(path), strict=True))
     text = EXAMPLES.sub(
-        lambda match: f"```python\n{match[1]}```\n\n```text\n{next(fresh)}```",
+        lambda match: f"```python\n{match[1]}```\n\n```text\n{fresh.get(match[1], match[2])}```",
         path.read_text("utf-8"),
     )
     path.write_text(text, "utf-8")
@@ -132,13 +142,28 @@ def shows(page: str, names: Iterable[str]) -> list[str]:
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("path", PAGES_WITH_EXAMPLES, ids=lambda path: path.name)
 def test_examples_give_what_the_page_shows(path: Path) -> None:
-    # In a process of its own: an example may register a converter, or use up a warning.
-    command = [sys.executable, "-m", "tests.test_docs", "--show", str(path)]
+    if path.name in WITH_MODELS:
+        needs_frameworks("pydantic_ai")
+    compare(path)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("package", APART)
+def test_examples_of_a_framework_apart_give_what_the_page_shows(package: str) -> None:
+    needs_frameworks(package)
+    compare(NAMED["connect-a-model.md"], package)
+
+
+def compare(path: Path, apart: str = "") -> None:
+    """Run a page's examples in a process of their own, and compare their outputs.
+
+    An example may register a converter, or use up a warning.
+    """
+    command = [sys.executable, "-m", "tests.test_docs", "--show", str(path), apart]
     models = path.name in WITH_MODELS
     with contextlib.ExitStack() as stack:
         variables: dict[str, str] = {}
         if models:
-            needs_frameworks("pydantic_ai")
             variables = stack.enter_context(provider())
         else:
             command[1:1] = ["-W", "error"]
@@ -151,7 +176,7 @@ def test_examples_give_what_the_page_shows(path: Path) -> None:
             timeout=300 if models else 60,  # the frameworks take long to import
         )
     assert ended.returncode == 0, ended.stderr
-    for example, got in zip(examples(path), json.loads(ended.stdout), strict=True):
+    for example, got in zip(examples(path, apart), json.loads(ended.stdout), strict=True):
         assert got == example.output, f"{path.name}:{example.line}"
 
 
@@ -276,7 +301,7 @@ def test_every_public_name_is_documented() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "--show":
-        print(json.dumps(outputs(Path(sys.argv[2]))))
+        print(json.dumps(outputs(Path(sys.argv[2]), sys.argv[3])))
     else:
         for name in sys.argv[1:]:
             fill_in(Path(name))

@@ -85,9 +85,12 @@ EXPORTING = [
 def test_each_all_is_sorted_and_its_names_exist(path: Path) -> None:
     parts = path.relative_to(ROOT).with_suffix("").parts
     if "integrations" in parts and not path.name.startswith("_"):
-        needs_frameworks(
-            {"openai_agents": "agents", "langchain": "langgraph"}.get(path.stem, path.stem)
-        )
+        packages = {
+            "google_adk": "google.adk",
+            "langchain": "langgraph",
+            "openai_agents": "agents",
+        }
+        needs_frameworks(packages.get(path.stem, path.stem))
     module = importlib.import_module(".".join(part for part in parts if part != "__init__"))
     names = module.__all__
     assert list(names) == sorted(set(names), key=isort_key)

@@ -1,7 +1,7 @@
 """A provider of models on loopback, whose model calls ``execute_code`` once and quotes its value.
 
-It speaks the Responses API, Chat Completions and Anthropic's Messages, as far as the examples of
-the documentation need them.
+It speaks the Responses API, Chat Completions, Anthropic's Messages and Gemini's generateContent, as
+far as the examples of the documentation need them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.support.frameworks import quiet_crewai
 
 __all__ = ["provider"]
 
@@ -81,18 +83,33 @@ def _messages(body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _gemini(body: dict[str, Any]) -> dict[str, Any]:
+    sent = [part for content in body["contents"] for part in content["parts"]]
+    read = [one["functionResponse"]["response"] for one in sent if "functionResponse" in one]
+    part: dict[str, Any] = {"functionCall": {"name": "execute_code", "args": {"code": CODE}}}
+    if read:
+        part = {"text": _answer(read[-1]["result"])}
+    content = {"role": "model", "parts": [part]}
+    return {"candidates": [{"content": content, "finishReason": "STOP", "index": 0}]}
+
+
 def _answer(value: Any) -> str:
     text = value if isinstance(value, str) else value[0]["text"]
     return f"They cost {text} euros together."
 
 
-_PATHS = {"/responses": _responses, "/chat/completions": _chat, "/messages": _messages}
+_PATHS = {
+    "/responses": _responses,
+    "/chat/completions": _chat,
+    "/messages": _messages,
+    "/models/gemini-2.5-flash:generateContent": _gemini,
+}
 
 
 class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        path = self.path.partition("?")[0].removeprefix("/v1")
+        path = self.path.partition("?")[0].removeprefix("/v1").removeprefix("beta")
         answer = json.dumps(_PATHS[path](body)).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -117,8 +134,11 @@ def provider() -> Iterator[dict[str, str]]:
             "OPENAI_BASE_URL": f"{address}/v1",
             "ANTHROPIC_API_KEY": "none",
             "ANTHROPIC_BASE_URL": address,
+            "GOOGLE_API_KEY": "none",
+            "GOOGLE_GEMINI_BASE_URL": address,
             # The Agents SDK would send its traces to OpenAI.
             "OPENAI_AGENTS_DISABLE_TRACING": "1",
+            **quiet_crewai(),
         }
     finally:
         server.shutdown()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -55,7 +56,11 @@ Run = Callable[[Codemode, Sequence[Call], Seen, dict[str, Any]], Awaitable[None]
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """One way to run an agent. ``takes_context``: ``code_tool`` has the option ``context``."""
+    """One way to run an agent.
+
+    ``takes_context``: ``code_tool`` has the option ``context``. ``own_threads``:
+    the framework runs tools in threads of its own, which it cannot cancel.
+    """
 
     name: str
     module: str
@@ -63,11 +68,13 @@ class Agent:
     options: Mapping[str, Any] = field(default_factory=dict)
     dotted: bool = False
     takes_context: bool = True
+    own_threads: bool = False
 
     @property
     def package(self) -> str:
         """The package of the framework."""
-        return {"openai_agents": "agents"}.get(self.module, self.module)
+        packages = {"google_adk": "google.adk", "openai_agents": "agents"}
+        return packages.get(self.module, self.module)
 
     async def run(self, codemode: Codemode, *calls: Call, **options: Any) -> Seen:
         """Run the agent once, in the current context."""
@@ -87,7 +94,7 @@ async def _tools(
     shared = {key: value for key, value in options.items() if key == "context"}
     kind = {} if plain_kind is None else {"kind": plain_kind}
     plain = await adapter.plain_tools_async(codemode, **shared, **kind)
-    if module == "pydantic_ai":  # which asks for the description later
+    if module in ("google_adk", "pydantic_ai"):  # which ask for the description later
         return [adapter.code_tool(codemode, **options), *plain]
     return [await adapter.code_tool_async(codemode, **options), *plain]
 
@@ -433,6 +440,88 @@ async def _fastmcp(
             seen.read(result.content[0].text, result.is_error)
 
 
+async def _google_adk(
+    codemode: Codemode, calls: Sequence[Call], seen: Seen, options: dict[str, Any]
+) -> None:
+    from google.adk.agents import LlmAgent
+    from google.adk.models import BaseLlm, LlmRequest, LlmResponse
+    from google.adk.runners import InMemoryRunner
+    from google.genai.types import Content, FunctionCall, Part
+
+    class Fake(BaseLlm):
+        async def generate_content_async(
+            self, llm_request: LlmRequest, stream: bool = False
+        ) -> AsyncIterator[LlmResponse]:
+            declared = llm_request.config.tools[0].function_declarations
+            seen.offered = {one.name: one.description for one in declared}
+            sent = [part for content in llm_request.contents for part in content.parts]
+            read = [part.function_response.response for part in sent if part.function_response]
+            for answer in read:
+                ((key, text),) = answer.items()
+                seen.read(text, key == "error")
+            parts = [Part(text=DONE)]
+            if calls and not read:
+                parts = [
+                    Part(function_call=FunctionCall(name=call.name, args=dict(call.arguments)))
+                    for call in calls
+                ]
+            yield LlmResponse(content=Content(role="model", parts=parts))
+
+    user = options.pop("user", None)
+    tools = await _tools(codemode, "google_adk", options)
+    agent = LlmAgent(name="clerk", model=Fake(model="fake"), tools=tools)
+    async with InMemoryRunner(agent) as runner:
+        session = await runner.session_service.create_session(
+            app_name=runner.app_name, user_id="ann", state=user
+        )
+        message = Content(role="user", parts=[Part(text="hello")])
+        run = runner.run_async(user_id="ann", session_id=session.id, new_message=message)
+        async with aclosing(run) as events:
+            texts = [part.text async for event in events for part in event.content.parts]
+    assert texts[-1] == DONE
+
+
+async def _crewai(
+    codemode: Codemode, calls: Sequence[Call], seen: Seen, options: dict[str, Any]
+) -> None:
+    from crewai import Agent as CrewAgent
+    from crewai import BaseLLM, Crew, Task
+
+    read: list[str] = []
+
+    class Fake(BaseLLM):
+        def supports_function_calling(self) -> bool:
+            return True
+
+        def call(self, messages: Any, tools: Any = None, *_: Any, **__: Any) -> Any:
+            functions = [one["function"] for one in tools]
+            seen.offered = {one["name"]: one["description"] for one in functions}
+            read.extend(one["content"] for one in messages if one["role"] == "tool")
+            if read or not calls:
+                return DONE
+            return [
+                {
+                    "id": str(number),
+                    "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+                }
+                for number, call in enumerate(calls)
+            ]
+
+    agent = CrewAgent(
+        role="clerk",
+        goal="help",
+        backstory="a shop",
+        llm=Fake(model="fake"),
+        tools=await _tools(codemode, "crewai", options),
+    )
+    task = Task(description="hello", expected_output="an answer", agent=agent)
+    result = await Crew(agents=[agent], tasks=[task]).akickoff()
+    assert result.raw == DONE
+    failures = {one.message for output in result.tasks_output for one in output.tool_failures}
+    for text in read:
+        seen.read(text, text in failures)
+
+
 def _all() -> Iterator[Agent]:
     no_context = {"takes_context": False}
     yield Agent("openai-custom", "openai", _responses, {"kind": "custom"}, **no_context)
@@ -444,6 +533,8 @@ def _all() -> Iterator[Agent]:
     yield Agent("pydantic-ai", "pydantic_ai", _pydantic_ai)
     yield Agent("langchain", "langchain", _langchain)
     yield Agent("fastmcp", "fastmcp", _fastmcp, dotted=True)
+    yield Agent("google-adk", "google_adk", _google_adk)
+    yield Agent("crewai", "crewai", _crewai, own_threads=True, **no_context)
 
 
 AGENTS = {agent.name: agent for agent in _all()}

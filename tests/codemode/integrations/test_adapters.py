@@ -57,6 +57,11 @@ def shop(executor: ExecutorProcess) -> Iterator[Codemode]:
         yield codemode
 
 
+def needs_the_callers_thread(agent: Agent) -> None:
+    if agent.own_threads:
+        pytest.skip("runs tools in threads of its own, as test_crewai.py shows")
+
+
 def test_code_runs_with_tools_and_its_outcome_is_read(agent: Agent, shop: Codemode) -> None:
     seen = asyncio.run(agent.run(shop, code("print('two')\n2 * orders.get(7)['total']")))
     assert seen.texts == ["Output:\ntwo\n\nResult:\n80"]
@@ -119,12 +124,14 @@ def test_users_at_once_keep_their_own_context(agent: Agent, shop: Codemode) -> N
 
 
 def test_tools_run_in_the_thread_of_a_sync_caller(agent: Agent, shop: Codemode) -> None:
+    needs_the_callers_thread(agent)
     seen = async_to_sync(agent.run)(shop, code("whoami()"), Call("whoami", {}))
     assert {text.rpartition(" ")[2] for text in seen.texts} == {str(threading.get_ident())}
 
 
 @pytest.mark.django_db
 def test_tools_see_the_rows_of_the_callers_transaction(agent: Agent, shop: Codemode) -> None:
+    needs_the_callers_thread(agent)
     shop.registry.register_tool("clerks", lambda: list(User.objects.values_list("username")))
     User.objects.create_user("ann")
     seen = async_to_sync(agent.run)(shop, code("clerks()"), Call("clerks", {}))
@@ -207,6 +214,8 @@ def test_a_run_whose_executor_is_lost_keeps_its_calls(own_executor: ExecutorProc
 
 
 def test_cancelling_the_agent_ends_the_run_and_its_tool(agent: Agent, shop: Codemode) -> None:
+    needs_the_callers_thread(agent)
+
     async def cancelled() -> list[str]:
         begun, ended = asyncio.Event(), []
 
@@ -265,6 +274,7 @@ def test_the_frameworks_own_context_makes_that_of_the_tools(agent: Agent, shop: 
             "pydantic_ai": lambda: of.deps,
             "langchain": lambda: of.context,
             "fastmcp": lambda: {"tenant": of.fastmcp.name},
+            "google_adk": lambda: of.state,
         }
         return {"tenant_id": found[agent.module]()["tenant"], "rights": ["refund"]}
 

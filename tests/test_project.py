@@ -84,10 +84,10 @@ EXPORTING = [
 @pytest.mark.parametrize("path", EXPORTING, ids=lambda path: str(path.relative_to(ROOT)))
 def test_each_all_is_sorted_and_its_names_exist(path: Path) -> None:
     parts = path.relative_to(ROOT).with_suffix("").parts
-    if "integrations" in parts and not path.name.startswith("_"):
-        needs_frameworks(
-            {"openai_agents": "agents", "langchain": "langgraph"}.get(path.stem, path.stem)
-        )
+    if "integrations" in parts and path.stem != "_framework_tools":
+        packages = {"openai_agents": "agents", "langchain": "langgraph"}
+        name = "mcp" if path.stem.startswith("_mcp") else path.stem
+        needs_frameworks(packages.get(name, name))
     module = importlib.import_module(".".join(part for part in parts if part != "__init__"))
     names = module.__all__
     assert list(names) == sorted(set(names), key=isort_key)

@@ -72,7 +72,7 @@ class _Bounded(httpx2.AsyncByteStream):
             async for part in self._stream:
                 size += len(part)
                 if size > MAX_ANSWER_BYTES:
-                    raise httpx2.StreamError(f"it has more than {MAX_ANSWER_BYTES:,} bytes")
+                    raise httpx2.StreamError(f"the answer has more than {MAX_ANSWER_BYTES:,} bytes")
                 yield part
         except httpx2.TransportError as error:
             raise httpx2.StreamError(f"the connection was lost ({_words(error)})") from error

@@ -230,8 +230,8 @@ def _tidied(schema: Any, depth: int = 0, *, by_name: bool = False) -> Any:
 
 def _text(text: str, most: int) -> str:
     """Return a text on one line, without characters that people do not see."""
-    words = " ".join(text[: 10 * most].split())
-    return _cut("".join(one for one in words if one.isprintable()), most)
+    seen = "".join(one for one in text[: 10 * most] if one.isprintable() or one.isspace())
+    return _cut(" ".join(seen.split()), most)
 
 
 def _cut(text: str, most: int) -> str:

@@ -317,8 +317,9 @@ def _failed(name: str, error: MCPError, timeout: float) -> ToolError:
                 "cancelled, and may have had an effect"
             )
         case types.CONNECTION_CLOSED:
+            reason = str(error)[:200]
             return ToolError(
-                f"{name}: the connection to the MCP server was lost during the call, which may "
-                "have had an effect; it has not been repeated"
+                f"{name}: the connection to the MCP server was lost during the call ({reason}), "
+                "which may have had an effect; it has not been repeated"
             )
     return ToolError(f"{name}: {str(error)[:4000]}")

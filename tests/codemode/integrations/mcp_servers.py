@@ -22,7 +22,17 @@ from mcp import StdioServerParameters, types
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
-__all__ = ["PNG", "Notes", "command", "on_loopback", "server", "tool"]
+__all__ = [
+    "PNG",
+    "Notes",
+    "command",
+    "of_2025",
+    "on_loopback",
+    "result",
+    "server",
+    "tool",
+    "usual_tools",
+]
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\xff"
 
@@ -51,7 +61,7 @@ def tool(name: str, properties: Mapping[str, Any] | None = None, **options: Any)
         "properties": dict(properties or {}),
         "required": list(properties or {}),
     }
-    return types.Tool(name=name, input_schema=options.pop("input_schema", schema), **options)
+    return types.Tool(name=name, **{"input_schema": schema, **options})
 
 
 def usual_tools(notes: Notes) -> list[tuple[types.Tool, Callable[..., Any]]]:
@@ -152,11 +162,34 @@ def command(folder: Path, **options: Any) -> StdioServerParameters:
     return StdioServerParameters(command=sys.executable, args=[__file__, str(folder)], **options)
 
 
+def of_2025(made: Server[Any]) -> Any:
+    """Return the application of a server that knows no protocol after 2025, and has sessions."""
+    app = made.streamable_http_app()
+
+    async def older(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await app(scope, receive, send)
+            return
+        message = await receive()
+        if b'"server/discover"' not in message["body"]:
+            waiting = [message]
+
+            async def again() -> Any:
+                return waiting.pop() if waiting else await receive()
+
+            await app(scope, again, send)
+            return
+        await send({"type": "http.response.start", "status": 400, "headers": []})
+        await send({"type": "http.response.body", "body": b"unknown method"})
+
+    return older
+
+
 @contextmanager
-def on_loopback(made: Server[Any], *, port: int = 0, **options: Any) -> Iterator[str]:
-    """Serve in a thread, with the options of ``streamable_http_app``; yield the URL."""
+def on_loopback(app: Any, *, port: int = 0) -> Iterator[str]:
+    """Serve an application in a thread; yield the URL."""
     config = uvicorn.Config(
-        made.streamable_http_app(**options),
+        app,
         host="127.0.0.1",
         port=port,
         log_level="warning",

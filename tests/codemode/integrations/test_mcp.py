@@ -402,7 +402,7 @@ def test_a_list_without_end_is_refused(codemode: Codemode) -> None:
 
 
 def test_tools_change_only_by_refresh(codemode: Codemode) -> None:
-    made = [(tool("one", description="First."), lambda _: result("1"))]
+    made: list[Any] = [(tool("one", description="First."), lambda _: result("1"))]
     codemode.registry.register_tool("shop.taken", lambda: 0)
     with on_loopback(app(server(made))) as url, register_mcp(codemode, "shop", url) as handle:
         first = handle.tools["shop.one"]
@@ -421,7 +421,7 @@ def test_tools_change_only_by_refresh(codemode: Codemode) -> None:
 
 
 @contextmanager
-def answering(status: int, headers: dict[str, str], body: bytes) -> Iterator[Notes | str]:
+def answering(status: int, headers: dict[str, str], body: bytes) -> Iterator[str]:
     """Serve an SDK's server whose tool calls have this answer instead."""
     inner = app(server([(tool("get"), lambda _: result("x"))]))
 

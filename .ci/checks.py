@@ -183,6 +183,7 @@ def _frameworks(work: Path) -> Iterator[Stage]:
         tests=(
             "tests/test_project.py",
             "tests/test_docs.py::test_examples_give_what_the_page_shows[connect-a-model.md]",
+            "tests/test_docs.py::test_examples_give_what_the_page_shows[mcp-tools.md]",
         ),
         required="1",
     )

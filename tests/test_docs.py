@@ -49,6 +49,7 @@ PAGES_WITH_EXAMPLES = [path for path in PAGES if EXAMPLES.search(path.read_text(
 FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 # Pages whose examples need agent frameworks, and a provider of models.
 WITH_MODELS = {"connect-a-model.md"}
+WITH_MCP = {"mcp-tools.md"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +167,8 @@ def compare(path: Path, apart: str = "") -> None:
         if models:
             variables = stack.enter_context(provider())
         else:
+            if path.name in WITH_MCP:
+                needs_frameworks("mcp")
             command[1:1] = ["-W", "error"]
         ended = subprocess.run(
             command,

@@ -139,6 +139,29 @@ class ComponentRegistry:
             for one in self._tools:
                 self._namespaces |= namespaces_of(one)
 
+    def replace_tools(self, former: Iterable[Tool], tools: Iterable[Tool]) -> None:
+        """Remove some records and add others, in one step.
+
+        A former record that is not registered any more is left out. Raises
+        ToolRegistrationError, and changes nothing, for a name that is taken.
+        """
+        with self._lock:
+            gone = {id(one) for one in former}
+            found = {name: one for name, one in self._tools.items() if id(one) not in gone}
+            namespaces: dict[str, str] = {}
+            for name in found:
+                namespaces |= namespaces_of(name)
+            for tool in tools:
+                if (present := found.get(tool.name)) is not None:
+                    raise ToolRegistrationError(
+                        f"tool {tool.name!r} is already registered, from {present.origin}, and "
+                        f"{tool.origin} wants the same name; choose another name"
+                    )
+                check_namespaces(tool.name, found, namespaces)
+                found[tool.name] = tool
+                namespaces |= namespaces_of(tool.name)
+            self._tools, self._namespaces = MappingProxyType(found), namespaces
+
     def select(self, available_tools: Iterable[str] | None) -> Mapping[str, Tool]:
         """Return the tools that an execution may use: None means all, an empty list none.
 

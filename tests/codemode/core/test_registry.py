@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from codemode.core import ComponentRegistry
 from codemode.core.registry import RuntimeContext, get_current_context
 from codemode.errors import ConfigurationError, ToolRegistrationError
-from codemode.tools import Tool, ToolPermissionDenied, tool
+from codemode.tools import Tool, ToolPermissionDenied, make_tool, tool
 
 
 def get() -> int:
@@ -366,3 +366,17 @@ async def test_concurrent_tasks_keep_their_own_context() -> None:
 
     delays = {"a": 0.03, "b": 0.01, "c": 0.02}
     assert all(await asyncio.gather(*(task(name, delay) for name, delay in delays.items())))
+
+
+def test_tools_are_replaced_in_one_step_or_not_at_all() -> None:
+    registry = registry_of("shop.old", "shop.kept", "mail")
+    old, kept = registry.tools["shop.old"], registry.tools["shop.kept"]
+    before = registry.tools
+    for name in ("shop.kept", "shop", "mail.send"):
+        with pytest.raises(ToolRegistrationError):
+            registry.replace_tools([old], [make_tool("shop.new", get), make_tool(name, other)])
+        assert registry.tools is before
+    # A name and a namespace that the former tools leave are free; others' tools stay.
+    registry.register_tool("shop.old", other, overwrite=True)
+    registry.replace_tools([old, kept], [make_tool("shop.kept.get", get)])
+    assert sorted(registry.tools) == ["mail", "shop.kept.get", "shop.old"]

@@ -174,12 +174,12 @@ def _pair(
 def _frameworks(work: Path) -> Iterator[Stage]:
     """Yield stages that check the adapters beside all agent frameworks that go together."""
     # Named one by one: what the configuration leaves out is left out of folders alone.
-    modules = (ROOT / "codemode" / "integrations").glob("*.py")
+    files = (ROOT / "codemode" / "integrations").rglob("*.py")
     yield from _beside(
         "Frameworks",
         work,
         packages=("--group", "frameworks"),
-        modules=sorted(one.stem for one in modules if one.stem not in APART),
+        files=sorted(str(file) for file in files if file.stem not in APART),
         tests=(
             "tests/test_project.py",
             "tests/test_docs.py::test_examples_give_what_the_page_shows[connect-a-model.md]",
@@ -198,7 +198,7 @@ def _framework_apart(work: Path, module: str) -> Iterator[Stage]:
         extra,
         work,
         packages=("--no-default-groups", "--group", "tests", "--extra", extra),
-        modules=(module,),
+        files=(f"codemode/integrations/{module}.py",),
         tests=(
             f"tests/test_project.py::{names}[codemode/integrations/{module}.py]",
             f"tests/test_docs.py::{examples}[{package}]",
@@ -212,7 +212,7 @@ def _beside(
     work: Path,
     *,
     packages: Sequence[str],
-    modules: Sequence[str],
+    files: Sequence[str],
     tests: Sequence[str],
     required: str,
 ) -> Iterator[Stage]:
@@ -221,7 +221,6 @@ def _beside(
     environment = {**UV_ENVIRONMENT, "UV_PROJECT_ENVIRONMENT": str(folder)}
     sync = (*UV, "sync", "--frozen", *packages, "--python", PYTHON)
     yield Stage(name=f"{name}: packages", command=sync, environment=environment)
-    files = (f"codemode/integrations/{module}.py" for module in modules)
     yield Stage(name=f"{name}: types", command=(python, "-m", "mypy", *files))
     yield Stage(
         name=f"{name}: tests",

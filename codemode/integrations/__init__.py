@@ -1,1 +1,1 @@
-"""Adapters: Codemode as tools of agent frameworks, one module for each framework."""
+"""Adapters, one module for each agent framework; MCP servers as tools."""

@@ -28,8 +28,8 @@ except ImportError as error:
         f"{error}; MCP servers need the extra: pip install django-codemode[mcp]", name=error.name
     ) from error
 
-from codemode.integrations._mcp_connections import Connections, MCPServerError
-from codemode.integrations._mcp_options import (
+from codemode.integrations._mcp.connections import Connections, MCPServerError
+from codemode.integrations._mcp.options import (
     Headers,
     HeadersOf,
     MCPOptions,
@@ -37,7 +37,7 @@ from codemode.integrations._mcp_options import (
     checked_headers,
     options_for,
 )
-from codemode.integrations._mcp_tools import (
+from codemode.integrations._mcp.tools import (
     MAX_TOOLS,
     Answer,
     Found,

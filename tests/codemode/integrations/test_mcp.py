@@ -27,7 +27,7 @@ from mcp import StdioServerParameters, types
 from codemode import Codemode, ToolError
 from codemode.core.registry import ComponentRegistry, RuntimeContext
 from codemode.errors import ConfigurationError, ToolRegistrationError
-from codemode.integrations._mcp_http import MAX_ANSWER_BYTES
+from codemode.integrations._mcp.http import MAX_ANSWER_BYTES
 from codemode.integrations.mcp import MCPServerError, register_mcp, register_mcp_async
 from codemode.tools import ToolPermissionDenied
 from tests.codemode.integrations.mcp_servers import (

@@ -28,9 +28,9 @@ from mcp.client.streamable_http import streamable_http_client
 
 from codemode.core._grpc.kept import keep_for_ever
 from codemode.errors import ToolRegistrationError
-from codemode.integrations._mcp_http import MAX_ANSWER_BYTES, BoundedClient
-from codemode.integrations._mcp_options import Headers, ServerOptions
-from codemode.integrations._mcp_streams import Attempt, attempt_of_task, watched
+from codemode.integrations._mcp.http import MAX_ANSWER_BYTES, BoundedClient
+from codemode.integrations._mcp.options import Headers, ServerOptions
+from codemode.integrations._mcp.streams import Attempt, attempt_of_task, watched
 
 __all__ = ["Connections", "MCPServerError"]
 

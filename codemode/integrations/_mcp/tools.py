@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from codemode.errors import ToolRegistrationError
-from codemode.integrations._mcp_options import ServerOptions
+from codemode.integrations._mcp.options import ServerOptions
 from codemode.tools import Tool, ToolError, tool_from_schema
 from codemode.tools.decorator import Effects
 from codemode.tools.names import namespaces_of

@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 from mcp.types import INTERNAL_ERROR
 
-from codemode.integrations._mcp_streams import attempt_of_task
+from codemode.integrations._mcp.streams import attempt_of_task
 
 __all__ = ["MAX_ANSWER_BYTES", "BoundedClient"]
 

@@ -1,0 +1,1 @@
+"""The connections of ``register_mcp``, its options, and what servers offer as tools."""

@@ -19,7 +19,7 @@ from django.core.handlers.asgi import ASGIRequest
 from codemode.core.context import RuntimeContext, use_context
 from codemode.errors import ConfigurationError
 from django_codemode._streams.sockets import own_thread
-from django_codemode.asgi import ASGIApplication, Receive, Scope, Send
+from django_codemode.asgi import ASGIApplication, Message, Receive, Scope, Send
 from django_codemode.conf import check_authentication, get_settings
 from django_codemode.context import provide
 from django_codemode.mcp.authentication import (
@@ -28,7 +28,9 @@ from django_codemode.mcp.authentication import (
     check_origin,
     resolve_authentication,
 )
-from django_codemode.mcp.tool_server import CALLER, Offer, make_server
+from django_codemode.mcp.in_flight import CALLER, SESSION_HEADER, new_session_id
+from django_codemode.mcp.offer import Offer
+from django_codemode.mcp.tool_server import make_server
 from django_codemode.permissions import require_permission
 from django_codemode.refusals import RefusalError, not_configured
 from django_codemode.shared import get_codemode
@@ -128,7 +130,9 @@ class _MCPApplication:
             )
             with use_context(context):
                 async with manager.run():
-                    await manager.handle_request({**scope, CALLER: caller}, receive, send)
+                    await manager.handle_request(
+                        {**scope, CALLER: caller}, receive, _with_session_id(request, send)
+                    )
 
     def _admit(self, request: ASGIRequest) -> tuple[str, RuntimeContext]:
         """Return under which name a caller is counted, and its context. Raises RefusalError."""
@@ -194,6 +198,20 @@ class _MCPApplication:
         settings = get_settings()
         ways = settings.mcp_authentication if self._ways is None else self._ways
         return resolve_authentication(ways, settings.mcp_scopes)
+
+
+def _with_session_id(request: ASGIRequest, send: Send) -> Send:
+    """Return ``send``, which gives a client of the older protocols an id in its first answer."""
+    if SESSION_HEADER in request.headers or "mcp-protocol-version" in request.headers:
+        return send
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            header = (SESSION_HEADER.encode(), new_session_id().encode())
+            message = {**message, "headers": [*message.get("headers", ()), header]}
+        await send(message)
+
+    return sending
 
 
 def _prefix(request: ASGIRequest) -> str:

@@ -12,7 +12,8 @@ from django.core.exceptions import PermissionDenied
 
 from codemode.core.context import RuntimeContext, use_context
 from django_codemode._streams.sockets import own_thread
-from django_codemode.mcp.tool_server import Offer, make_server
+from django_codemode.mcp.offer import Offer
+from django_codemode.mcp.tool_server import make_server
 
 # After tool_server, whose error says what to install.
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext  # isort: skip
@@ -27,8 +28,8 @@ async def serve_stdio(offer: Offer, context_of: Callable[[], RuntimeContext]) ->
     """Serve until the client closes stdin.
 
     ``context_of`` is called for each request, on the thread for sync code; it
-    raises PermissionDenied for a user who may no longer ask. While this serves, only messages of MCP reach stdout: what anything else prints
-    goes to stderr.
+    raises PermissionDenied for a user who may no longer ask. Meanwhile only
+    messages of MCP reach stdout: what anything else prints goes to stderr.
     """
     server = make_server(offer)
 

@@ -6,11 +6,8 @@ tools of each request. Who asks is the RuntimeContext of the current task.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -24,7 +21,6 @@ from codemode.core._dispatch.threads import off_loop
 from codemode.core.codemode import Codemode
 from codemode.core.events import Event, ProgressReported
 from codemode.core.result import ExecutionResult
-from codemode.errors import ConfigurationError
 from codemode.integrations._framework_tools import CODE_SCHEMA, CodeExecution
 from codemode.tools import Tool, ToolError
 from codemode.values import decode, encode
@@ -39,40 +35,27 @@ from django_codemode.mcp.answers import (
     outcome_as_json,
     value_as_json,
 )
+from django_codemode.mcp.in_flight import CALLER, InFlight
+from django_codemode.mcp.offer import DESCRIBE_TOOL, EXECUTE_CODE, SEARCH_TOOLS, Offer
 from django_codemode.payload import tool_as_json
-from django_codemode.refusals import RefusalError, not_configured
 from django_codemode.shared import get_codemode
 
-try:
-    import anyio
-    from mcp.server import Server
-    from mcp.server.context import ServerRequestContext
-    from mcp.shared.exceptions import MCPError
-    from mcp_types import (
-        INTERNAL_ERROR,
-        INVALID_PARAMS,
-        CallToolRequestParams,
-        CallToolResult,
-        ListToolsResult,
-        PaginatedRequestParams,
-        TextContent,
-        ToolAnnotations,
-    )
-    from mcp_types import Tool as ListedTool
-except ImportError as error:
-    raise ImportError(
-        "the MCP server needs the package mcp: pip install 'django-codemode[mcp]'"
-    ) from error
+# After in_flight, whose error says what to install.
+from mcp.server import Server  # isort: skip
+from mcp.server.context import ServerRequestContext  # isort: skip
+from mcp.shared.exceptions import MCPError  # isort: skip
+from mcp_types import (  # isort: skip
+    INVALID_PARAMS,
+    CallToolRequestParams,
+    CallToolResult,
+    ListToolsResult,
+    PaginatedRequestParams,
+    TextContent,
+    ToolAnnotations,
+)
+from mcp_types import Tool as ListedTool  # isort: skip
 
-__all__ = ["CALLER", "RESERVED_NAMES", "Offer", "make_server"]
-
-logger = logging.getLogger("django_codemode")
-
-CALLER = "codemode_mcp_caller"
-"""The key of a scope with the name under which the requests of a caller are counted."""
-
-EXECUTE, SEARCH_TOOLS, DESCRIBE_TOOL = "execute_code", "search_tools", "describe_tool"
-RESERVED_NAMES = frozenset({EXECUTE, SEARCH_TOOLS, DESCRIBE_TOOL})
+__all__ = ["make_server"]
 
 _LOOKUP_BYTES = 1024 * 1024
 _NOTE_CHARACTERS = 500
@@ -126,49 +109,32 @@ _DESCRIBED_SCHEMA: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """The tools that an MCP server offers, within the permissions of its callers.
-
-    ``tools`` are those that code may call, None for all. ``plain_tools`` are in
-    the list of MCP as well. ``max_tokens`` is the budget of the description of
-    ``execute_code``. None of the first two means the setting.
-    """
-
-    tools: list[str] | None = None
-    plain_tools: list[str] | None = None
-    max_tokens: int | None = None
-
-    def by_setting(self) -> Offer:
-        """Return the offer with what the setting has for whatever is None."""
-        settings = get_settings()
-        return Offer(
-            tools=settings.mcp_tools if self.tools is None else self.tools,
-            plain_tools=settings.mcp_plain_tools if self.plain_tools is None else self.plain_tools,
-            max_tokens=settings.mcp_max_tokens if self.max_tokens is None else self.max_tokens,
-        )
-
-
 def make_server(offer: Offer) -> Server[Any]:
     """Return a server of the SDK for these tools, which serves any number of callers."""
-    return Server(
+    in_flight = InFlight()
+    server: Server[Any] = Server(
         "django-codemode",
         version=__version__,
         # No schema here binds an argument to an HTTP header. Without this, the SDK would make
         # the whole list of tools for each call, to look.
         get_tool_input_schema=lambda _name: None,
-        on_list_tools=partial(_list_tools, offer),
-        on_call_tool=partial(_call_tool, offer),
+        on_list_tools=partial(_list_tools, offer, in_flight),
+        on_call_tool=partial(_call_tool, offer, in_flight),
     )
+    server.middleware.append(in_flight.cancel)
+    return server
 
 
 async def _list_tools(
-    offer: Offer, ctx: ServerRequestContext[Any], params: PaginatedRequestParams | None
+    offer: Offer,
+    in_flight: InFlight,
+    ctx: ServerRequestContext[Any],
+    params: PaginatedRequestParams | None,
 ) -> ListToolsResult:
     async def listed() -> ListToolsResult:
         chosen, codemode = offer.by_setting(), get_codemode()
         permitted = await codemode.permitted_tools_async(chosen.tools)
-        plain = await _plain_tools(codemode, chosen, permitted)
+        plain = await codemode.permitted_tools_async(chosen.select_plain(codemode.registry))
         tools = [
             await _execute_tool(codemode, chosen, permitted),
             _listed(SEARCH_TOOLS, _SEARCH_TEXT, _SEARCH_SCHEMA, _FOUND_SCHEMA, _LOOKS_ONLY),
@@ -189,11 +155,14 @@ async def _list_tools(
         # Another caller's list is another: no cache may share it.
         return ListToolsResult(tools=tools, ttl_ms=0, cache_scope="private")
 
-    return await _guarded(listed())
+    return await in_flight.finish(ctx, listed())
 
 
 async def _call_tool(
-    offer: Offer, ctx: ServerRequestContext[Any], params: CallToolRequestParams
+    offer: Offer,
+    in_flight: InFlight,
+    ctx: ServerRequestContext[Any],
+    params: CallToolRequestParams,
 ) -> CallToolResult:
     arguments = params.arguments or {}
 
@@ -203,19 +172,21 @@ async def _call_tool(
             return await _search(codemode, chosen, arguments)
         if params.name == DESCRIBE_TOOL:
             return await _describe(codemode, chosen, arguments)
-        if params.name == EXECUTE:
+        if params.name == EXECUTE_CODE:
             await _count(ctx)
             return await _execute(codemode, chosen, arguments, _reporter(ctx))
-        permitted = await codemode.permitted_tools_async(chosen.tools)
-        plain = await _plain_tools(codemode, chosen, permitted)
+        plain = await codemode.permitted_tools_async(chosen.select_plain(codemode.registry))
         if params.name not in plain:
-            shown, known = cut(params.name, 100), [*RESERVED_NAMES, *plain]
+            shown, known = (
+                cut(params.name, 100),
+                [EXECUTE_CODE, SEARCH_TOOLS, DESCRIBE_TOOL, *plain],
+            )
             hint = did_you_mean(shown, known)
             raise MCPError(code=INVALID_PARAMS, message=f"{shown!r} is not a tool{hint}")
         await _count(ctx)
         return await _call_plain_tool(codemode, params.name, arguments)
 
-    return await _guarded(called())
+    return await in_flight.finish(ctx, called())
 
 
 async def _execute(
@@ -255,7 +226,7 @@ async def _search(codemode: Codemode, offer: Offer, arguments: Mapping[str, Any]
     if (wrong := _wrong_arguments(arguments, _SEARCH_SCHEMA)) is not None:
         return _failure(wrong)
     registry = codemode.registry
-    tools = registry.select(offer.tools)
+    tools = offer.select(registry)
     permitted = await codemode.permitted_tools_async(offer.tools)
     # The answer of tools.search() in code, with the same bounds and the project's own search.
     lookups = Lookups(
@@ -296,26 +267,13 @@ async def _describe(
     )
 
 
-async def _plain_tools(
-    codemode: Codemode, offer: Offer, permitted: Mapping[str, Tool]
-) -> dict[str, Tool]:
-    """Return the plain tools that the current caller may call. Raises ConfigurationError."""
-    chosen = codemode.registry.select(offer.plain_tools or [])
-    if taken := sorted(RESERVED_NAMES & chosen.keys()):
-        raise ConfigurationError(
-            f"the tool {taken[0]!r} has the name of a tool of the MCP server itself; rename it, or "
-            "leave it out of CODEMODE['MCP_PLAIN_TOOLS']"
-        )
-    return {name: tool for name, tool in chosen.items() if name in permitted}
-
-
 async def _execute_tool(
     codemode: Codemode, offer: Offer, permitted: Mapping[str, Tool]
 ) -> ListedTool:
     execution = CodeExecution(codemode, available_tools=offer.tools, max_tokens=offer.max_tokens)
     description = await execution.describe_async()
     hints = effects_of(*permitted.values())
-    return _listed(EXECUTE, description, CODE_SCHEMA, OUTCOME_SCHEMA, hints)
+    return _listed(EXECUTE_CODE, description, CODE_SCHEMA, OUTCOME_SCHEMA, hints)
 
 
 _SEARCH_TEXT = "Find the tools that code of execute_code may call, by plain words."
@@ -382,30 +340,3 @@ async def _count(ctx: ServerRequestContext[Any]) -> None:
     """Count a call of a client by HTTP, by the rate limit. Raises RefusalError."""
     if ctx.request is not None and (rate := get_settings().rate_limit) is not None:
         await sync_to_async(count_execution)(ctx.request.scope[CALLER], rate)
-
-
-async def _guarded[R](work: Coroutine[Any, Any, R]) -> R:
-    """Await the work of one request; an error says no more than a client may know.
-
-    The work is a task of its own, which a cancellation reaches once. anyio
-    cancels again at each await, and would break off what the end of a run does.
-    """
-    task = asyncio.create_task(work)
-    try:
-        return await asyncio.shield(task)
-    except MCPError:
-        raise
-    except RefusalError as refusal:
-        raise MCPError(code=INTERNAL_ERROR, message=str(refusal)) from refusal
-    except ConfigurationError as error:
-        raise MCPError(code=INTERNAL_ERROR, message=str(not_configured(error))) from error
-    except Exception as error:
-        logger.exception("An MCP request failed")
-        raise MCPError(
-            code=INTERNAL_ERROR, message="the request failed; the log has the details"
-        ) from error
-    finally:
-        if not task.done():
-            task.cancel()
-            with anyio.CancelScope(shield=True):
-                await asyncio.wait((task,))

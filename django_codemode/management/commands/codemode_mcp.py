@@ -22,6 +22,7 @@ from django_codemode.management.options import (
     context_of,
     usage_error,
 )
+from django_codemode.mcp.offer import Offer
 from django_codemode.shared import get_codemode, shared
 
 __all__ = ["Command"]
@@ -82,7 +83,6 @@ class Command(BaseCommand):
             return
         try:
             from django_codemode.mcp.stdio import serve_stdio
-            from django_codemode.mcp.tool_server import Offer
         except ImportError as error:
             raise usage_error(str(error)) from error
         try:

@@ -45,9 +45,11 @@ async def client_of(url: str, token: str | None, era: str, **headers: str) -> As
     """Yield a connected client that sends a token."""
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
-    async with create_mcp_http_client(headers=headers) as http:
-        async with Client(streamable_http_client(url, http_client=http), mode=era) as client:
-            yield client
+    async with (
+        create_mcp_http_client(headers=headers) as http,
+        Client(streamable_http_client(url, http_client=http), mode=era) as client,
+    ):
+        yield client
 
 
 def text_of(result: Any) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import PermissionDenied
@@ -16,6 +14,7 @@ from django_codemode.mcp.offer import Offer
 from django_codemode.mcp.tool_server import make_server
 
 # After tool_server, whose error says what to install.
+import anyio  # isort: skip
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext  # isort: skip
 from mcp.server.stdio import stdio_server  # isort: skip
 from mcp.shared.exceptions import MCPError  # isort: skip
@@ -24,12 +23,14 @@ from mcp_types import INVALID_REQUEST  # isort: skip
 __all__ = ["serve_stdio"]
 
 
-async def serve_stdio(offer: Offer, context_of: Callable[[], RuntimeContext]) -> None:
-    """Serve until the client closes stdin.
+async def serve_stdio(
+    offer: Offer, context_of: Callable[[], RuntimeContext], *, stdout: TextIO
+) -> None:
+    """Serve until the client closes stdin, with the answers on ``stdout``.
 
     ``context_of`` is called for each request, on the thread for sync code; it
-    raises PermissionDenied for a user who may no longer ask. Meanwhile only
-    messages of MCP reach stdout: what anything else prints goes to stderr.
+    raises PermissionDenied for a user who may no longer ask. Meanwhile nothing
+    else can read stdin.
     """
     server = make_server(offer)
 
@@ -45,11 +46,5 @@ async def serve_stdio(offer: Offer, context_of: Callable[[], RuntimeContext]) ->
                 return await call_next(ctx)
 
     server.middleware.append(in_context)
-    # The SDK puts stderr in the place of stdout for this process and its children.
-    async with stdio_server() as (read_stream, write_stream):
-        try:
-            with contextlib.redirect_stdout(sys.stderr):
-                await server.run(read_stream, write_stream, server.create_initialization_options())
-        finally:
-            # What is still in the buffer would follow the last message.
-            sys.stdout.flush()
+    async with stdio_server(stdout=anyio.wrap_file(stdout)) as (read_stream, write_stream):
+        await server.run(read_stream, write_stream, server.create_initialization_options())

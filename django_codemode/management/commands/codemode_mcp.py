@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand
@@ -40,9 +41,7 @@ to stderr, which clients show as the log of the server.
 exit status:
   0    the client has closed stdin
   2    the command was used wrongly, a setting is wrong, or the package mcp is missing
-  130  Ctrl-C
 """
-_INTERRUPTED = 130
 _KEYS = {"assistant": "mcpServers", "vscode": "servers"}
 
 
@@ -85,17 +84,26 @@ class Command(BaseCommand):
             from django_codemode.mcp.stdio import serve_stdio
         except ImportError as error:
             raise usage_error(str(error)) from error
+        stdout = _take_stdout()
         try:
             get_codemode()  # a wrong setting is better reported now than to a model
         except ConfigurationError as error:
             raise usage_error(str(error)) from error
         close_connections()  # requests have threads and connections of their own
-        try:
-            asyncio.run(serve_stdio(Offer(), lambda: _reloaded(context)))
-        except KeyboardInterrupt:
-            # The thread that reads stdin would hold up a regular exit.
-            shared.close()
-            os._exit(_INTERRUPTED)
+        # As SIGTERM does, and the executor with it: the thread that reads stdin cannot be stopped.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        asyncio.run(serve_stdio(Offer(), lambda: _reloaded(context), stdout=stdout))
+
+
+def _take_stdout() -> TextIO:
+    """Return stdout for the messages alone; whatever else writes to it now reaches stderr.
+
+    That holds for this process and its children until they end, and for what
+    is still in a buffer.
+    """
+    messages = os.dup(1)
+    os.dup2(2, 1)
+    return os.fdopen(messages, "w", encoding="utf-8")
 
 
 def _reloaded(context: RuntimeContext) -> RuntimeContext:

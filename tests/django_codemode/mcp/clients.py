@@ -33,9 +33,11 @@ async def django_application(scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextmanager
-def mcp_serves(authentication: Any = user_of_token, **options: Any) -> Iterator[str]:
+def mcp_serves(
+    authentication: Any = user_of_token, *, application: Any = django_application, **options: Any
+) -> Iterator[str]:
     """Serve MCP by uvicorn; yield the URL."""
-    app = mcp_application(django_application, authentication=authentication, **options)
+    app = mcp_application(application, authentication=authentication, **options)
     with asgi_serves(app) as address:
         yield f"http://{address}/mcp/"
 

@@ -167,20 +167,23 @@ def _pair(
 
 
 def _frameworks(work: Path) -> Iterator[Stage]:
-    """Yield stages that check the adapters beside all agent frameworks."""
+    """Yield stages that check the adapters and the MCP server beside all agent frameworks."""
     folder = work / "Frameworks"
     python = str(folder / "bin" / "python")
     environment = {**UV_ENVIRONMENT, "UV_PROJECT_ENVIRONMENT": str(folder)}
     sync = (*UV, "sync", "--frozen", "--group", "frameworks", "--python", PYTHON)
     yield Stage(name="Frameworks: packages", command=sync, environment=environment)
     # Named one by one: what the configuration leaves out is left out of folders alone.
-    modules = map(str, sorted((ROOT / "codemode" / "integrations").glob("*.py")))
+    folders = ("codemode/integrations", "django_codemode/mcp", "tests/django_codemode/mcp")
+    modules = (str(path) for one in folders for path in sorted((ROOT / one).glob("*.py")))
     yield Stage(name="Frameworks: types", command=(python, "-m", "mypy", *modules))
     yield Stage(
         name="Frameworks: tests",
         command=(python, "-m", "pytest", "-p", "no:cacheprovider"),
         tests=(
             "tests/codemode/integrations",
+            "tests/django_codemode/management/test_codemode_mcp.py",
+            "tests/django_codemode/mcp",
             "tests/test_project.py",
             "tests/test_docs.py::test_examples_give_what_the_page_shows[connect-a-model.md]",
         ),

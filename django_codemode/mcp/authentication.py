@@ -79,7 +79,7 @@ class Authentication:
             return user
         if "Authorization" in request.headers:
             raise UnauthenticatedError("the credential is not valid", error="invalid_token")
-        raise UnauthenticatedError("send a credential, such as a token: Authorization: Bearer …")
+        raise UnauthenticatedError("send a credential, such as: Authorization: Bearer TOKEN")
 
     def challenge(self, refusal: RefusalError, metadata_url: str) -> str:
         """Return the ``WWW-Authenticate`` header of a refusal, by RFC 6750 and RFC 9728."""

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from mcp import MCPError
 
 from codemode import tool
-from codemode.core.registry import get_current_context
+from codemode.core.registry import RuntimeContext, get_current_context
 from django_codemode.shared import shared
 from tests.django_codemode.mcp.clients import ERAS, client_of, mcp_serves, text_of
 from tests.support.processes import is_running, wait_until
@@ -131,8 +131,8 @@ class TestExecuteCode:
     ) -> None:
         seen: list[tuple[float, float | None, str | None]] = []
 
-        async def on_progress(done: float, total: float | None, note: str | None) -> None:
-            seen.append((done, total, note))
+        async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+            seen.append((progress, total, message))
 
         async def calling(url: str) -> None:
             async with client_of(url, "clerk", era) as client:
@@ -190,7 +190,7 @@ class TestExecuteCode:
             running = threads.submit(
                 post, url, "clerk", "s1", id=1, method="tools/call", params=params
             )
-            assert wait_until(lambda: sandboxes.pids)
+            assert wait_until(lambda: sandboxes.pids != [])
             assert post(url, "coder", "s1", **cancel).status_code == 202
             assert post(url, "clerk", "s2", **cancel).status_code == 202
             assert is_running(sandboxes.pids[0])
@@ -330,7 +330,7 @@ def test_two_users_at_once_are_never_mixed(
 
     @tool(name="testapp_who", thread_sensitive=False)
     def who() -> list[str]:
-        context = get_current_context() or {}
+        context = get_current_context() or RuntimeContext()
         return [str(context.get("user")), str(context.get("tenant_id"))]
 
     code = (

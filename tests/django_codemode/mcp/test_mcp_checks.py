@@ -15,7 +15,7 @@ from django_codemode.shared import shared
 
 def found(**setting: Any) -> list[tuple[str, str]]:
     with override_settings(CODEMODE=setting):
-        return [(one.id.removeprefix("django_codemode."), one.msg) for one in check_mcp()]
+        return [(str(one.id).removeprefix("django_codemode."), one.msg) for one in check_mcp()]
 
 
 @pytest.mark.parametrize(

@@ -109,11 +109,11 @@ def test_a_client_finds_its_way_from_the_refusal_to_a_call(
         storage = Storage(
             OAuthClientInformationFull(
                 client_id=application.client_id,
-                redirect_uris=[CALLBACK],  # type: ignore[list-item]  # pydantic makes URLs of them
+                redirect_uris=[CALLBACK],
                 token_endpoint_auth_method="none",
             )
         )
-        metadata = OAuthClientMetadata(redirect_uris=[CALLBACK])  # type: ignore[list-item]  # likewise
+        metadata = OAuthClientMetadata(redirect_uris=[CALLBACK])
         auth = OAuthClientProvider(url, metadata, storage, browser, callback)
         async with (
             create_mcp_http_client(auth=auth) as http,

@@ -172,15 +172,18 @@ def _pair(
 
 
 def _frameworks(work: Path) -> Iterator[Stage]:
-    """Yield stages that check the adapters beside all agent frameworks that go together."""
+    """Yield stages that check the adapters and the MCP server beside the frameworks together."""
+    folders = ("codemode/integrations", "django_codemode/mcp", "tests/django_codemode/mcp")
     # Named one by one: what the configuration leaves out is left out of folders alone.
-    files = (ROOT / "codemode" / "integrations").rglob("*.py")
+    files = (file for folder in folders for file in (ROOT / folder).rglob("*.py"))
     yield from _beside(
         "Frameworks",
         work,
         packages=("--group", "frameworks"),
         files=sorted(str(file) for file in files if file.stem not in APART),
         tests=(
+            "tests/django_codemode/management/test_codemode_mcp.py",
+            "tests/django_codemode/mcp",
             "tests/test_project.py",
             "tests/test_docs.py::test_examples_give_what_the_page_shows[connect-a-model.md]",
             "tests/test_docs.py::test_examples_give_what_the_page_shows[mcp-tools.md]",

@@ -28,6 +28,7 @@ from codemode.errors import ConfigurationError
 from django_codemode._requests.rates import counts_by_numbers, why_unfit
 from django_codemode.conf import CodemodeSettings, get_settings, problems
 from django_codemode.context import provider_of
+from django_codemode.mcp.mcp_checks import check_mcp, check_mcp_deployment
 from django_codemode.same_name import check_same_name
 from django_codemode.tool_checks import check_tools
 
@@ -47,10 +48,11 @@ _AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
 def register_checks() -> None:
     """Register the checks. Idempotent."""
-    for check in (check_setting, check_middleware, check_tools, check_channels):
+    for check in (check_setting, check_middleware, check_tools, check_channels, check_mcp):
         register(check, TAG)
     register(check_same_name, TAG)
-    register(check_deployment, TAG, Tags.security, deploy=True)
+    for check in (check_deployment, check_mcp_deployment):
+        register(check, TAG, Tags.security, deploy=True)
 
 
 def check_setting(

@@ -35,6 +35,7 @@ from django_codemode._requests.lazy_users import is_unloaded
 
 __all__ = [
     "CodemodeSettings",
+    "check_authentication",
     "check_rate",
     "get_settings",
     "parse",
@@ -42,6 +43,8 @@ __all__ = [
 ]
 
 _RATE = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s?#@]+")
+_SCOPE = re.compile(r"[!#-\[\]-~]+")  # RFC 6749, appendix A.4
 _FAIRNESS_SALT = "django_codemode.fairness_key"
 _OF_THE_CLIENT = (
     "executor_url",
@@ -85,6 +88,12 @@ class CodemodeSettings(BaseModel):
     max_request_bytes: Annotated[int, Field(gt=0, strict=True)] = 1024 * 1024
     rate_limit: str | None = None
     rate_limit_cache: str = "default"
+    mcp_authentication: tuple[Any, ...] = ()
+    mcp_tools: list[str] | None = None
+    mcp_plain_tools: list[str] = Field(default_factory=list)
+    mcp_max_tokens: Annotated[int, Field(gt=0, strict=True)] | None = None
+    mcp_allowed_origins: list[str] = Field(default_factory=list)
+    mcp_scopes: list[str] = Field(default_factory=list)
     search: Any = None
     search_synonyms: dict[str, list[str]] = Field(default_factory=dict)
 
@@ -111,6 +120,30 @@ class CodemodeSettings(BaseModel):
             f"the type {type(value).__name__} was given; expected a callable that takes {takes}, "
             "or the dotted path of one"
         )
+
+    @field_validator("mcp_authentication", mode="before")
+    @classmethod
+    def _ways_to_authenticate(cls, value: object) -> tuple[object, ...]:
+        return check_authentication(value)
+
+    @field_validator("mcp_allowed_origins")
+    @classmethod
+    def _origins(cls, value: list[str]) -> list[str]:
+        for origin in value:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is not an origin; expected a scheme, a host and, if need be, a "
+                    "port, such as 'https://example.com' or 'http://localhost:6274'"
+                )
+        return value
+
+    @field_validator("mcp_scopes")
+    @classmethod
+    def _scopes(cls, value: list[str]) -> list[str]:
+        for scope in value:
+            if not _SCOPE.fullmatch(scope):
+                raise ValueError(f"{scope!r} is not a scope; expected a word such as 'codemode'")
+        return value
 
     @field_validator("search_synonyms")
     @classmethod
@@ -189,6 +222,27 @@ def check_rate(rate: object) -> str:
         f"{rate!r} is not a rate; expected a number per second, minute, hour or day, "
         "such as '60/minute'"
     )
+
+
+def check_authentication(value: object) -> tuple[object, ...]:
+    """Return the ways in which MCP requests are authenticated. Raises ValueError.
+
+    Each is a name (``"session"``, ``"oauth2"``, ``"anonymous"``), a callable that takes
+    the request, or the dotted path of one.
+    """
+    ways = tuple(value) if isinstance(value, list | tuple) else (value,)
+    for way in ways:
+        if not (callable(way) or (isinstance(way, str) and way)):
+            raise ValueError(
+                f"{way!r} does not authenticate; expected 'session', 'oauth2', 'anonymous', a "
+                "callable that takes the request, or the dotted path of one"
+            )
+    if "anonymous" in ways and len(ways) > 1:
+        raise ValueError(
+            "'anonymous' admits everybody, so that nothing can stand beside it; remove it, or "
+            "the rest"
+        )
+    return ways
 
 
 def _caller_of(context: RuntimeContext) -> str:

@@ -112,6 +112,7 @@ NO_RETRY = (
     "database/test_matrix.py",
     "database/test_transactions.py",
     "database/test_visibility.py",
+    "django_codemode/mcp",
     "django_codemode/test_asgi.py",
     "django_codemode/test_middleware.py",
     "django_codemode/test_permissions.py",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 SECRET_KEY = "for-tests-only"
@@ -21,6 +22,8 @@ INSTALLED_APPS = [
     "django_codemode",
     "shop",
     "tests.testapp",
+    # In the group frameworks.
+    *(["oauth2_provider"] if find_spec("oauth2_provider") else []),
 ]
 
 MIDDLEWARE = [

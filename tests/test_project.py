@@ -92,6 +92,8 @@ def test_each_all_is_sorted_and_its_names_exist(path: Path) -> None:
             "openai_agents": "agents",
         }
         needs_frameworks(packages.get(name, name))
+    if parts[:2] == ("django_codemode", "mcp"):
+        needs_frameworks("mcp")
     module = importlib.import_module(".".join(part for part in parts if part != "__init__"))
     names = module.__all__
     assert list(names) == sorted(set(names), key=isort_key)

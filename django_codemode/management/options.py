@@ -43,12 +43,14 @@ def add_context_options(parser: ArgumentParser) -> None:
     )
 
 
-def context_of(pairs: Iterable[str], username: str | None) -> RuntimeContext:
-    """Return the context that the options describe; without a user, the system acts."""
+def context_of(
+    pairs: Iterable[str], username: str | None, *, nobody: object = SYSTEM
+) -> RuntimeContext:
+    """Return the context that the options describe; without a user, ``nobody`` acts."""
     variables: dict[str, Any] = dict(split(pair, "--context", "NAME=TEXT") for pair in pairs)
     if "user" in variables:
         raise usage_error("--context cannot set the user; use --user NAME")
-    variables["user"] = SYSTEM if username is None else _user(username)
+    variables["user"] = nobody if username is None else _user(username)
     return RuntimeContext(variables)
 
 

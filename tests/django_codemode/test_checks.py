@@ -412,7 +412,7 @@ def test_channels_without_an_application_is_a_warning(
 
 def given_ids() -> set[str]:
     package = Path(checks.__file__).parent
-    source = "".join(path.read_text("utf-8") for path in package.glob("*.py"))
+    source = "".join(path.read_text("utf-8") for path in package.rglob("*.py"))
     return set(re.findall(r"django_codemode\.([EW]\d{3})", source))
 
 
@@ -424,7 +424,7 @@ def test_every_id_is_documented_and_every_documented_id_exists() -> None:
 
 
 def test_every_id_is_tested() -> None:
-    tests = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    tests = "".join(path.read_text("utf-8") for path in Path(__file__).parent.rglob("test_*.py"))
     assert sorted(given_ids() - set(re.findall(r"[EW]\d{3}", tests))) == []
 
 

@@ -176,6 +176,7 @@ def _frameworks(work: Path) -> Iterator[Stage]:
     folders = ("codemode/integrations", "django_codemode/mcp", "tests/django_codemode/mcp")
     # Named one by one: what the configuration leaves out is left out of folders alone.
     files = (file for folder in folders for file in (ROOT / folder).rglob("*.py"))
+    imports = "test_importing_every_module_and_checking_makes_no_query"
     yield from _beside(
         "Frameworks",
         work,
@@ -184,6 +185,7 @@ def _frameworks(work: Path) -> Iterator[Stage]:
         tests=(
             "tests/django_codemode/management/test_codemode_mcp.py",
             "tests/django_codemode/mcp",
+            f"tests/django_codemode/test_apps.py::{imports}",
             "tests/test_project.py",
             "tests/test_docs.py::test_examples_give_what_the_page_shows[connect-a-model.md]",
             "tests/test_docs.py::test_examples_give_what_the_page_shows[mcp-tools.md]",

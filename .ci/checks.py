@@ -230,7 +230,7 @@ def _beside(
     yield Stage(
         name=f"{name}: tests",
         command=(python, "-m", "pytest", "-p", "no:cacheprovider"),
-        tests=("tests/codemode/integrations", *tests),
+        tests=(*EVERYDAY, "tests/codemode/integrations", *tests),
         environment={"CODEMODE_TEST_FRAMEWORKS_REQUIRED": required},
     )
 

@@ -557,7 +557,7 @@ from tests.codemode.integrations.mcp_servers import command
 
 codemode = Codemode()
 handle = register_mcp(codemode, "shop", command(Path(sys.argv[1])))
-print(codemode.call_tool("shop.add", {"a": 1, "b": 2}))
+print(codemode.call_tool("shop.add", {"a": 1, "b": 2}), flush=True)
 child = os.fork()
 print(codemode.call_tool("shop.add", {"a": 3, "b": child and 4}), flush=True)
 if child:

@@ -111,7 +111,8 @@ def run(work: Path) -> Iterator[Stage]:
     yield Stage(name="Attacks on every tier", command=PYTEST, tests=attacks)
     # The README's commands have used the newest Python and the lock file's Django.
     yield from _pair("Lowest", work, _lowest(), (*QUICK, *OF_THE_PAIR))
-    yield from _frameworks(work)
+    packages, _, tests = _frameworks(work)
+    yield from (packages, tests)
     yield from _distribution(work)
     yield from _unprivileged(work, (*EVERYDAY, *OF_THE_USER))
 
@@ -130,6 +131,8 @@ def deep(work: Path) -> Iterator[Stage]:
     yield from _pair("Oldest", work, ["django==5.2.*"], EVERYDAY)
     # It differs from the oldest pair, and from what ``run`` tests, in its Django alone.
     yield from _pair("Middle", work, ["django==6.0.*"], (*EVERYDAY, *OF_DJANGO))
+    packages, types, _ = _frameworks(work)
+    yield from (packages, types)
     for module in APART:
         yield from _framework_apart(work, module)
     not_of_django = (f"--ignore={folder}" for folder in OF_DJANGO)

@@ -14,6 +14,7 @@ from codemode._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from codemode.config import ClientConfig, ExecutorConfig, Limits, TLSConfig
+    from codemode.core.artifact import Artifact
     from codemode.core.client import ExecutorClient
     from codemode.core.codemode import Codemode
     from codemode.core.context import (
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 _SOURCES = {
     "codemode.config": ("ClientConfig", "ExecutorConfig", "Limits", "TLSConfig"),
+    "codemode.core.artifact": ("Artifact",),
     "codemode.core.client": ("ExecutorClient",),
     "codemode.core.codemode": ("Codemode",),
     "codemode.core.context": ("RuntimeContext", "get_current_context", "get_current_execution"),
@@ -71,6 +73,7 @@ _SOURCES = {
 _MODULE_OF = {name: module for module, names in _SOURCES.items() for name in names}
 
 __all__ = [
+    "Artifact",
     "ClientClosedError",
     "ClientConfig",
     "Codemode",

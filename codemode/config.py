@@ -99,14 +99,15 @@ def _is_model(kind: Any) -> bool:
 class Limits(_Model):
     """The limits of one execution.
 
-    In a session, wall time and output are counted per run, everything else
-    over the whole session.
+    In a session, wall time, output and artifacts are counted per run, everything
+    else over the whole session.
 
     Durations are in seconds, sizes in bytes. ``max_cpu_seconds=None`` follows
     ``execution_timeout``. With ``max_threads=None`` the executor chooses: 32,
     or fewer where all threads of the host get equal shares of its CPU.
     ``max_value_bytes`` bounds the encoded result, the encoded inputs, and the
-    encoded arguments and result of each tool call.
+    encoded arguments and result of each tool call. ``max_artifact_bytes`` bounds
+    all artifacts of a run together.
     """
 
     execution_timeout: Seconds = 30.0
@@ -122,6 +123,8 @@ class Limits(_Model):
     max_code_bytes: Bytes = 256 * KIB
     max_tool_calls: Count = 10_000
     max_tool_calls_in_flight: Count = 100
+    max_artifacts: Count = 10
+    max_artifact_bytes: Bytes = 8 * MIB
 
 
 CEILINGS = Limits(
@@ -138,6 +141,8 @@ CEILINGS = Limits(
     max_code_bytes=4 * MIB,
     max_tool_calls=1_000_000,
     max_tool_calls_in_flight=1_000,
+    max_artifacts=100,
+    max_artifact_bytes=64 * MIB,
 )
 """The ceilings of an executor whose configuration sets no others."""
 

@@ -106,12 +106,15 @@ def _rules_of(tools: list[Tool], *, marks: bool) -> Iterator[str]:
         "print() is for notes. Give what is needed, not raw data: long text is cut."
     )
     if not tools:
-        yield "There is no network, and no other process. There are no tools to call."
+        yield (
+            "There is no network, and no other process. There are no tools to call. A file leaves "
+            'by `artifact("sales.png")`.'
+        )
         return
     yield 'Records (TypedDict) are dicts: `row["id"]`, not `row.id`.'
     yield (
         "There is no network, no other process, and files do not last: data comes from tools and "
-        "leaves as the value."
+        'leaves as the value, a file by `artifact("sales.png")`.'
     )
     yield (
         "A failed call raises ToolError, which you can catch. After an error, earlier calls have "

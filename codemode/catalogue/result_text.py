@@ -65,6 +65,13 @@ class Call(Protocol):
     def error(self) -> str | None: ...
 
 
+class Given(Protocol):
+    """The part of an Artifact that a model reads."""
+
+    @property
+    def summary(self) -> str: ...
+
+
 class Outcome(Protocol):
     """The part of an ExecutionResult that a model reads."""
 
@@ -78,6 +85,8 @@ class Outcome(Protocol):
     def stderr(self) -> str: ...
     @property
     def hints(self) -> Sequence[str]: ...
+    @property
+    def artifacts(self) -> Sequence[Given]: ...
     @property
     def error(self) -> Failure | None: ...
     @property
@@ -125,7 +134,7 @@ def _check(max_chars: object) -> None:
 
 def _of_completed(outcome: Outcome, max_chars: int) -> list[_Section]:
     has_value = outcome.value is not None
-    rest = [*_printed("Stderr:\n", outcome.stderr), *_hints(outcome)]
+    rest = [*_printed("Stderr:\n", outcome.stderr), *_artifacts(outcome), *_hints(outcome)]
     if not rest and not outcome.stdout.strip():
         return [_value("", outcome.value, max_chars)]
     if not rest and not has_value:
@@ -135,6 +144,7 @@ def _of_completed(outcome: Outcome, max_chars: int) -> list[_Section]:
         *_printed("Output:\n", outcome.stdout),
         *_printed("Stderr:\n", outcome.stderr),
         *result,
+        *_artifacts(outcome),
         *_hints(outcome),
     ]
 
@@ -147,6 +157,7 @@ def _of_failed(outcome: Outcome) -> list[_Section]:
         *_calls(f"Called before {it_ended}", outcome),
         *_printed("Output:\n", outcome.stdout),
         *_printed("Stderr:\n", outcome.stderr),
+        *_artifacts(outcome),
     ]
 
 
@@ -170,12 +181,20 @@ def _value(heading: str, value: Any, max_chars: int) -> _Section:
     )
 
 
+def _artifacts(outcome: Outcome) -> list[_Section]:
+    return _listed("Artifact", [one.summary for one in outcome.artifacts])
+
+
 def _hints(outcome: Outcome) -> list[_Section]:
-    if not outcome.hints:
+    return _listed("Hint", outcome.hints)
+
+
+def _listed(heading: str, lines: Sequence[str]) -> list[_Section]:
+    if not lines:
         return []
-    if len(outcome.hints) == 1:
-        return [_text("Hint: ", outcome.hints[0])]
-    return [_text("Hints:\n", "\n".join(f"- {hint}" for hint in outcome.hints))]
+    if len(lines) == 1:
+        return [_text(f"{heading}: ", lines[0])]
+    return [_text(f"{heading}s:\n", "\n".join(f"- {line}" for line in lines))]
 
 
 def _failure(verb: str, failure: Failure | None) -> list[_Section]:

@@ -11,7 +11,11 @@ from codemode.tools.tool import Tool
 
 __all__ = ["render_records", "render_stubs"]
 
-_PROGRESS = '''\
+_OF_EVERY_RUN = '''\
+def artifact(path: str) -> None:
+    """Give a file of the work folder to the caller."""
+
+
 def progress(done: float, total: float | None = None, note: str = "") -> None:
     """Report progress to the observers of the run."""
 '''
@@ -51,7 +55,7 @@ class _Stubs(TypeText):
             for step in path:
                 branch = branch.setdefault(step, {})
             branch[last] = self._function(tool, last)
-        blocks = [*self.definitions, _PROGRESS, *_blocks(tree)]
+        blocks = [*self.definitions, _OF_EVERY_RUN, *_blocks(tree)]
         return "\n\n".join([*self._import_lines(), *blocks])
 
     def imported(self, module: str, name: str) -> str:

@@ -41,7 +41,8 @@ class TypeText:
 
     def __init__(self, tools: Iterable[Tool]) -> None:
         self.tools = sorted(tools, key=lambda tool: tool.name)
-        self.taken = {part for tool in self.tools for part in tool.name.split(".")} | {"progress"}
+        self.taken = {part for tool in self.tools for part in tool.name.split(".")}
+        self.taken |= {"artifact", "progress"}
         self.definitions: list[str] = []
         self._names: dict[tuple[Any, bool], str] = {}
         self._loose: dict[Shape, bool] = {}

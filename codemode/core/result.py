@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from codemode.catalogue.result_text import render_outcome
+from codemode.core.artifact import Artifact
 from codemode.values import to_text
 
 __all__ = [
@@ -78,8 +79,8 @@ class ExecutionResult:
     * ``limit``: the execution exceeded a limit, named by ``error.type``.
     * ``crashed``: the sandbox died.
 
-    Whatever the status, ``stdout``, ``stderr`` and ``tool_calls`` hold
-    everything up to the end. ``hints`` are remarks for the model that wrote the
+    Whatever the status, ``stdout``, ``stderr``, ``artifacts`` and ``tool_calls``
+    hold everything up to the end. ``hints`` are remarks for the model that wrote the
     code, such as a call that was never awaited.
     """
 
@@ -89,6 +90,7 @@ class ExecutionResult:
     stdout: str = ""
     stderr: str = ""
     hints: tuple[str, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
     error: ExecutionFailure | None = None
     tool_calls: tuple[ToolCallRecord, ...] = ()
     duration_ms: float = 0.0
@@ -109,8 +111,8 @@ class ExecutionResult:
         """Return what a model should read of the outcome, in at most ``max_chars`` characters.
 
         A value alone reads as ``text``, output alone as it was printed. Otherwise
-        the text has sections: output, result and hints, or the failure, the tool
-        calls before it and the output. What is too long keeps its beginning and
+        the text has sections: output, result, artifacts and hints, or the failure,
+        the tool calls before it, the output and the artifacts. What is too long keeps its beginning and
         its end, and a note in between has its size.
 
         Raises TypeError or ValueError unless ``max_chars`` is an int of at least 100.

@@ -30,7 +30,7 @@ class ClientBatch(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[ClientMessage, _Mapping]]] = ...) -> None: ...
 
 class ExecutorMessage(_message.Message):
-    __slots__ = ("started", "output", "tool_call", "tool_call_cancelled", "progress", "completed", "failed", "chunk", "batch")
+    __slots__ = ("started", "output", "tool_call", "tool_call_cancelled", "progress", "completed", "failed", "chunk", "batch", "artifact")
     STARTED_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     TOOL_CALL_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +40,7 @@ class ExecutorMessage(_message.Message):
     FAILED_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
+    ARTIFACT_FIELD_NUMBER: _ClassVar[int]
     started: Started
     output: Output
     tool_call: ToolCall
@@ -49,7 +50,8 @@ class ExecutorMessage(_message.Message):
     failed: Failed
     chunk: Chunk
     batch: ExecutorBatch
-    def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., tool_call: _Optional[_Union[ToolCall, _Mapping]] = ..., tool_call_cancelled: _Optional[_Union[ToolCallCancelled, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., completed: _Optional[_Union[Completed, _Mapping]] = ..., failed: _Optional[_Union[Failed, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., batch: _Optional[_Union[ExecutorBatch, _Mapping]] = ...) -> None: ...
+    artifact: Artifact
+    def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., tool_call: _Optional[_Union[ToolCall, _Mapping]] = ..., tool_call_cancelled: _Optional[_Union[ToolCallCancelled, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., completed: _Optional[_Union[Completed, _Mapping]] = ..., failed: _Optional[_Union[Failed, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., batch: _Optional[_Union[ExecutorBatch, _Mapping]] = ..., artifact: _Optional[_Union[Artifact, _Mapping]] = ...) -> None: ...
 
 class ExecutorBatch(_message.Message):
     __slots__ = ("messages",)
@@ -58,7 +60,7 @@ class ExecutorBatch(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[ExecutorMessage, _Mapping]]] = ...) -> None: ...
 
 class Open(_message.Message):
-    __slots__ = ("protocol_version", "client_version", "profile", "limits", "tools", "session", "fairness_key", "queue_timeout", "run", "idle_timeout", "accepts_batches", "within_execution_id", "tool_names", "answers_lookups")
+    __slots__ = ("protocol_version", "client_version", "profile", "limits", "tools", "session", "fairness_key", "queue_timeout", "run", "idle_timeout", "accepts_batches", "within_execution_id", "tool_names", "answers_lookups", "accepts_artifacts")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     CLIENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
@@ -73,6 +75,7 @@ class Open(_message.Message):
     WITHIN_EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     TOOL_NAMES_FIELD_NUMBER: _ClassVar[int]
     ANSWERS_LOOKUPS_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTS_ARTIFACTS_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     client_version: str
     profile: str
@@ -87,10 +90,11 @@ class Open(_message.Message):
     within_execution_id: str
     tool_names: str
     answers_lookups: bool
-    def __init__(self, protocol_version: _Optional[int] = ..., client_version: _Optional[str] = ..., profile: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[ToolSpec, _Mapping]]] = ..., session: bool = ..., fairness_key: _Optional[str] = ..., queue_timeout: _Optional[float] = ..., run: _Optional[_Union[Run, _Mapping]] = ..., idle_timeout: _Optional[float] = ..., accepts_batches: bool = ..., within_execution_id: _Optional[str] = ..., tool_names: _Optional[str] = ..., answers_lookups: bool = ...) -> None: ...
+    accepts_artifacts: bool
+    def __init__(self, protocol_version: _Optional[int] = ..., client_version: _Optional[str] = ..., profile: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[ToolSpec, _Mapping]]] = ..., session: bool = ..., fairness_key: _Optional[str] = ..., queue_timeout: _Optional[float] = ..., run: _Optional[_Union[Run, _Mapping]] = ..., idle_timeout: _Optional[float] = ..., accepts_batches: bool = ..., within_execution_id: _Optional[str] = ..., tool_names: _Optional[str] = ..., answers_lookups: bool = ..., accepts_artifacts: bool = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("max_cpu_seconds", "max_memory_bytes", "max_threads", "max_open_files", "max_disk_bytes", "max_output_bytes", "max_value_bytes", "max_code_bytes", "max_tool_calls", "max_tool_calls_in_flight")
+    __slots__ = ("max_cpu_seconds", "max_memory_bytes", "max_threads", "max_open_files", "max_disk_bytes", "max_output_bytes", "max_value_bytes", "max_code_bytes", "max_tool_calls", "max_tool_calls_in_flight", "max_artifacts", "max_artifact_bytes")
     MAX_CPU_SECONDS_FIELD_NUMBER: _ClassVar[int]
     MAX_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_THREADS_FIELD_NUMBER: _ClassVar[int]
@@ -101,6 +105,8 @@ class Limits(_message.Message):
     MAX_CODE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_TOOL_CALLS_FIELD_NUMBER: _ClassVar[int]
     MAX_TOOL_CALLS_IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    MAX_ARTIFACTS_FIELD_NUMBER: _ClassVar[int]
+    MAX_ARTIFACT_BYTES_FIELD_NUMBER: _ClassVar[int]
     max_cpu_seconds: float
     max_memory_bytes: int
     max_threads: int
@@ -111,7 +117,9 @@ class Limits(_message.Message):
     max_code_bytes: int
     max_tool_calls: int
     max_tool_calls_in_flight: int
-    def __init__(self, max_cpu_seconds: _Optional[float] = ..., max_memory_bytes: _Optional[int] = ..., max_threads: _Optional[int] = ..., max_open_files: _Optional[int] = ..., max_disk_bytes: _Optional[int] = ..., max_output_bytes: _Optional[int] = ..., max_value_bytes: _Optional[int] = ..., max_code_bytes: _Optional[int] = ..., max_tool_calls: _Optional[int] = ..., max_tool_calls_in_flight: _Optional[int] = ...) -> None: ...
+    max_artifacts: int
+    max_artifact_bytes: int
+    def __init__(self, max_cpu_seconds: _Optional[float] = ..., max_memory_bytes: _Optional[int] = ..., max_threads: _Optional[int] = ..., max_open_files: _Optional[int] = ..., max_disk_bytes: _Optional[int] = ..., max_output_bytes: _Optional[int] = ..., max_value_bytes: _Optional[int] = ..., max_code_bytes: _Optional[int] = ..., max_tool_calls: _Optional[int] = ..., max_tool_calls_in_flight: _Optional[int] = ..., max_artifacts: _Optional[int] = ..., max_artifact_bytes: _Optional[int] = ...) -> None: ...
 
 class ToolSpec(_message.Message):
     __slots__ = ("name", "signature", "positional_parameters", "description", "asynchronous", "hidden", "notes", "records", "marks")
@@ -248,6 +256,16 @@ class Progress(_message.Message):
     total: float
     note: str
     def __init__(self, run_id: _Optional[int] = ..., done: _Optional[float] = ..., total: _Optional[float] = ..., note: _Optional[str] = ...) -> None: ...
+
+class Artifact(_message.Message):
+    __slots__ = ("run_id", "name", "data")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    run_id: int
+    name: str
+    data: bytes
+    def __init__(self, run_id: _Optional[int] = ..., name: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class Completed(_message.Message):
     __slots__ = ("run_id", "value", "usage", "hints")

@@ -20,7 +20,7 @@ __all__ = [
     "snake_case",
 ]
 
-_GUEST_NAMES = frozenset({"progress", "result", "tools"})
+_GUEST_NAMES = frozenset({"artifact", "progress", "result", "tools"})
 
 # Some of these exist only where the interpreter has imported ``site``.
 _BUILTINS = frozenset(dir(builtins)) | {"copyright", "credits", "exit", "help", "license", "quit"}

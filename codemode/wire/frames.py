@@ -41,6 +41,7 @@ class Frame(IntEnum):
     COMPLETED = 23  # body: CBOR value
     FAILED = 24  # body: texts(type, message, line, traceback)
     HINT = 25  # body: UTF-8; a remark for the model, sent before the run's last frame
+    ARTIFACT = 26  # body: texts(name) + the bytes of a file
 
 
 PROGRESS = struct.Struct("!dd")

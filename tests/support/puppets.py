@@ -26,6 +26,7 @@ __all__ = [
     "TAKEN",
     "Hearer",
     "Puppet",
+    "artifact",
     "call",
     "puppet_child",
     "serve",
@@ -42,6 +43,10 @@ COMPLETED = pack(Frame.COMPLETED, RUN, 0, b"\x05")
 
 def call(number: int, *, run: int = RUN) -> bytes:
     return pack(Frame.CALL, run, number, pack_texts("ping"), b"\xa0")
+
+
+def artifact(name: str, data: bytes = b"data", *, run: int = RUN) -> bytes:
+    return pack(Frame.ARTIFACT, run, 0, pack_texts(name), data)
 
 
 class Hearer:
@@ -70,6 +75,7 @@ class Puppet:
 
     def __init__(self) -> None:
         self.child = Child(1, MAX_VALUE)
+        self.child.frames.max_artifact_bytes = MAX_VALUE
         self.socket, self._theirs = socket.socketpair()
         self._process = subprocess.Popen(["sleep", "600"])
         self._raw, self.raw_write = os.pipe()

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 from codemode import (
+    Artifact,
     ClientClosedError,
     ClientConfig,
     Codemode,
@@ -228,6 +229,10 @@ def outcome(result: ExecutionResult) -> str:
     assert_type(result.value, Any)
     assert_type(result.stdout, str)
     assert_type(result.hints, tuple[str, ...])
+    for given in result.artifacts:
+        assert_type(given, Artifact)
+        assert_type((given.name, given.media_type), tuple[str, str])
+        assert_type((given.data, given.is_image, given.summary), tuple[bytes, bool, str])
     assert_type(result.for_model(max_chars=500), str)
     assert_type(result.error, ExecutionFailure | None)
     assert_type(result.tool_calls, tuple[ToolCallRecord, ...])

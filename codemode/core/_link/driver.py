@@ -99,8 +99,7 @@ class Run:
             code=request.code,
             execution_timeout=request.execution_timeout,
             dispatcher=dispatcher,
-            max_value_bytes=limits.max_value_bytes,
-            max_output_bytes=limits.max_output_bytes,
+            limits=limits,
         )
         if self.cancellation.why:
             transcript.cancelled(self.cancellation.why)

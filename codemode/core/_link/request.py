@@ -175,6 +175,7 @@ class SandboxRequest:
             queue_timeout=self.limits.queue_timeout or _AT_ONCE,
             idle_timeout=self.limits.idle_timeout,
             accepts_batches=True,
+            accepts_artifacts=True,
             within_execution_id=outer.execution_id if outer is not None else "",
         )
         chunks: list[pb.ClientMessage] = []

@@ -7,7 +7,9 @@ import time
 from itertools import islice
 from typing import Any, cast
 
+from codemode.config import Limits
 from codemode.core._dispatch.dispatcher import Dispatcher
+from codemode.core.artifact import Artifact
 from codemode.core.events import (
     Event,
     ExecutionStarted,
@@ -48,21 +50,21 @@ class Transcript:
         code: str,
         execution_timeout: float,
         dispatcher: Dispatcher,
-        max_value_bytes: int,
-        max_output_bytes: int,
+        limits: Limits,
     ) -> None:
         self.execution_id = execution_id
         self._code = code
         self.dispatcher = dispatcher
         self._execution_timeout = execution_timeout
-        self.max_value_bytes = max_value_bytes
         self.started = False
         self.features: frozenset[str] = frozenset()  # of the executor
         self.final: ExecutionResult | None = None
         self._isolation = "none"
+        self._limits = limits
         self._output: dict[str, list[str]] = {"stdout": [], "stderr": []}
-        self._max_output_bytes = max_output_bytes
         self._printed_characters = 0
+        self._artifacts: dict[str, Artifact] = {}  # by name
+        self._artifact_bytes = 0
         self.chunks = ChunkBuffer()
         self._began = time.monotonic()
 
@@ -72,13 +74,12 @@ class Transcript:
         return self.dispatcher.holds_sync_thread
 
     def keep_chunk(self, data: bytes) -> None:
-        """Keep the beginning of a large value. Raises ExecutorProtocolError."""
+        """Keep the beginning of a large value or artifact. Raises ExecutorProtocolError."""
         self.chunks.add(data)
-        if self.chunks.size > self.max_value_bytes:
-            raise ExecutorProtocolError(
-                f"the executor sent a value above max_value_bytes ({self.max_value_bytes})",
-                result=self.partial(),
-            )
+        # Only the message after the chunks shows what they belong to.
+        limits = self._limits
+        if self.chunks.size > max(limits.max_value_bytes, limits.max_artifact_bytes):
+            raise self._excess("a value", "max_value_bytes", "max_artifact_bytes")
 
     def event(self, message: pb.ExecutorMessage) -> Event | None:
         """Note a message that needs no answer; return its event, if it has one.
@@ -101,27 +102,44 @@ class Transcript:
                 return ExecutionStarted(execution_id=self.execution_id, isolation=self._isolation)
             case "chunk":
                 self.keep_chunk(message.chunk.data)
-        return None  # of a newer executor
+            case "artifact":
+                self._keep_artifact(message.artifact)
+        return None  # the others are of a newer executor
 
     def _printed(self, output: pb.Output) -> Event | None:
         name = _STREAMS.get(output.stream)
         if name is None or not output.text:
             return None
         self._printed_characters += len(output.text)
-        if self._printed_characters > self._max_output_bytes:
+        if self._printed_characters > self._limits.max_output_bytes:
             # A character is at least one of the bytes that the executor counts.
-            raise ExecutorProtocolError(
-                f"the executor sent output above max_output_bytes ({self._max_output_bytes})",
-                result=self.partial(),
-            )
+            raise self._excess("output", "max_output_bytes")
         self._output[name].append(output.text)
         return OutputReceived(stream=cast("Any", name), text=output.text)
+
+    def _keep_artifact(self, message: pb.Artifact) -> None:
+        limits = self._limits
+        data = self.chunks.whole(message.data)
+        self._artifact_bytes += len(data)
+        if len(self._artifacts) >= limits.max_artifacts:
+            raise self._excess("artifacts", "max_artifacts")
+        if self._artifact_bytes > limits.max_artifact_bytes:
+            raise self._excess("artifacts", "max_artifact_bytes")
+        artifact = Artifact.received(message.name, data, taken=self._artifacts)
+        self._artifacts[artifact.name] = artifact
+
+    def _excess(self, what: str, *names: str) -> ExecutorProtocolError:
+        """Return the error for an executor that sends more than its limits allow."""
+        limits = " and ".join(f"{name} ({getattr(self._limits, name)})" for name in names)
+        return ExecutorProtocolError(
+            f"the executor sent {what} above {limits}", result=self.partial()
+        )
 
     def complete(self, message: pb.Completed) -> ExecutionResult:
         """Decode the result, which is hostile bytes. May take long for large ones."""
         data = self.chunks.whole(message.value)
         try:
-            value = decode(data, max_bytes=self.max_value_bytes)
+            value = decode(data, max_bytes=self._limits.max_value_bytes)
         except ValueDecodingError as error:
             failure = ExecutionFailure(type="ProtocolError", message=f"the result: {error}")
             self.final = self._result("crashed", message, error=failure)
@@ -184,6 +202,7 @@ class Transcript:
             stdout="".join(self._output["stdout"]),
             stderr="".join(self._output["stderr"]),
             hints=_hints_of(last),
+            artifacts=tuple(self._artifacts.values()),
             error=error,
             tool_calls=self.dispatcher.records(),
             duration_ms=duration_ms,

@@ -54,6 +54,7 @@ class FrameStream(asyncio.Protocol):
 
     def __init__(self, max_frame_bytes: int, on_ready: Callable[[], None]) -> None:
         self.max_frame_bytes = max_frame_bytes
+        self.max_artifact_bytes = 0
         self.violation: str | None = None
         self._on_ready: Callable[[], None] | None = on_ready
         self._loop = asyncio.get_running_loop()
@@ -159,6 +160,8 @@ class FrameStream(asyncio.Protocol):
             if kind is None:
                 return self._violate(f"a frame of unknown kind {number}")
             most = _MOST_BYTES.get(kind, self.max_frame_bytes + _FRAME_SLACK)
+            if kind is Frame.ARTIFACT:
+                most = self.max_artifact_bytes + _FRAME_SLACK
             if not HEADER.size <= size <= HEADER.size + most:
                 return self._violate(f"a {kind.name} frame of {size} bytes")
             if run == 0 and kind is not Frame.READY:

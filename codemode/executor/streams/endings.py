@@ -12,7 +12,7 @@ from codemode.wire.constants import EXIT_NO_MEMORY
 
 __all__ = ["LIMIT_TYPES", "Ending", "ending_of_exit", "status_of_failure"]
 
-LIMIT_TYPES = frozenset({"MemoryLimit", "ResultLimit"})
+LIMIT_TYPES = frozenset({"ArtifactLimit", "MemoryLimit", "ResultLimit"})
 """Types of failure by which the guest reports that a limit was reached."""
 
 _CRASH_SIGNALS = frozenset(

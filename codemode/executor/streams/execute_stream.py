@@ -17,8 +17,9 @@ from codemode.executor.pool.profiles import DEFAULT
 from codemode.executor.streams.admission import Admission, BusyError, Slot
 from codemode.executor.streams.client_messages import ClientMessages, RequestRefusedError
 from codemode.executor.streams.event_writer import Client, EventWriter
-from codemode.executor.streams.run import ChildLostError, Run, RunTerms, refuse_stale_call
+from codemode.executor.streams.run import ChildLostError, Run, RunTerms
 from codemode.executor.streams.sandbox_opening import check_tools, open_sandbox
+from codemode.executor.streams.stale_calls import refuse_stale_call
 from codemode.protos import codemode_pb2 as pb
 from codemode.wire.frames import Frame, pack_texts
 from codemode.wire.protobuf import EOF, PROTOCOL_VERSION, unbatched
@@ -102,6 +103,9 @@ class ExecuteStream:
     async def _admitted(self, opening: pb.Open) -> None:
         config = self._resources.config
         self._limits = resolve_limits(opening.limits, config.limits, config.ceilings)
+        if not opening.accepts_artifacts:
+            none = {"max_artifacts": 0, "max_artifact_bytes": 0}
+            self._limits = self._limits.model_copy(update=none)
         self._messages.max_value_bytes = self._limits.max_value_bytes
         queue_timeout = self._seconds("queue_timeout", opening.queue_timeout)
         self._deadline = asyncio.get_running_loop().time() + queue_timeout
@@ -165,6 +169,7 @@ class ExecuteStream:
             ) from None
         child.exited.add_done_callback(lambda _: self._child_gone(child))
         child.frames.max_frame_bytes = self._limits.max_value_bytes
+        child.frames.max_artifact_bytes = self._limits.max_artifact_bytes
         try:
             await open_sandbox(
                 child,

@@ -17,7 +17,7 @@ from codemode.wire.constants import MAX_HINT_CHARACTERS
 from codemode.wire.frames import PROGRESS, Frame, FrameError, unpack_texts
 from codemode.wire.protobuf import CHUNK_BYTES
 
-__all__ = ["call_of", "failed_of", "hint_of", "output_of", "progress_of"]
+__all__ = ["artifact_of", "call_of", "failed_of", "hint_of", "output_of", "progress_of"]
 
 # A child's texts must fit into one gRPC message, and nothing else limits them.
 _NAME_CHARACTERS = 1_000
@@ -41,6 +41,12 @@ def call_of(frame: ReceivedFrame) -> tuple[str, bytes]:
     # The name is bounded before it is decoded: bytes that are not text take long to decode.
     (name,), arguments = unpack_texts(frame.body, 1, most_bytes=_NAME_BYTES)
     return name, bytes(arguments)
+
+
+def artifact_of(frame: ReceivedFrame) -> tuple[str, bytes]:
+    """Return the name of a file, as the code wrote it, and the file's bytes."""
+    (name,), data = unpack_texts(frame.body, 1, most_bytes=_NAME_BYTES)
+    return name, bytes(data)
 
 
 def progress_of(frame: ReceivedFrame) -> pb.ExecutorMessage:

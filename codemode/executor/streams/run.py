@@ -11,23 +11,26 @@ from enum import Enum, auto
 from codemode.config import Limits
 from codemode.executor.pool.children import Child
 from codemode.executor.pool.frame_stream import ReceivedFrame
+from codemode.executor.streams.artifact_count import ArtifactCount
 from codemode.executor.streams.call_count import CallCount
 from codemode.executor.streams.endings import Ending, ending_of_exit
 from codemode.executor.streams.event_writer import EventWriter
 from codemode.executor.streams.guest_reports import (
+    artifact_of,
     call_of,
     failed_of,
     hint_of,
     output_of,
     progress_of,
 )
+from codemode.executor.streams.stale_calls import refuse_stale_call
 from codemode.executor.streams.unanswered_calls import UnansweredCalls
 from codemode.protos import codemode_pb2 as pb
 from codemode.wire.constants import EXIT_NO_MEMORY, MAX_HINTS
 from codemode.wire.frames import Frame, FrameError, pack_texts
 from codemode.wire.protobuf import FEATURES, PROTOCOL_VERSION
 
-__all__ = ["ChildLostError", "Run", "RunTerms", "refuse_stale_call"]
+__all__ = ["ChildLostError", "Run", "RunTerms"]
 
 logger = logging.getLogger("codemode.executor")
 
@@ -64,7 +67,7 @@ class RunTerms:
 class _State(Enum):
     SENT = auto()  # not taken by the sandbox yet: another one may still take the code
     TAKEN = auto()  # the code runs
-    STOPPED = auto()  # the ending is known; what was printed before is still passed on
+    STOPPED = auto()  # the ending is known; what was printed and given before is still passed on
     FINISHED = auto()  # the client's last event is queued
 
 
@@ -73,8 +76,8 @@ class Run:
 
     ``serve()`` returns whether the sandbox may take another run, which only the
     sandbox of a session may. When this side ends a run (``cancel``, the timeout,
-    a limit), it kills the child. What the code has printed before is still
-    passed on, and the client receives the reason.
+    a limit), it kills the child. What the code has printed and given before is
+    still passed on, and the client receives the reason.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Run:
         self._events = events
         self._unanswered = UnansweredCalls(terms.limits)
         self._calls = CallCount(terms.tool_calls_before, terms.limits.max_tool_calls)
+        self._artifacts = ArtifactCount(terms.limits)
         self._state = _State.SENT
         self._ending: Ending | None = None  # set with STOPPED
         self._output_bytes = 0
@@ -170,7 +174,7 @@ class Run:
                     body.append(frames[index].body)
                     index += 1
                 await self._output(frame.kind, b"".join(body))
-            elif self._state is not _State.STOPPED:
+            elif self._state is not _State.STOPPED or frame.kind is Frame.ARTIFACT:
                 try:
                     await self._take(frame)
                 except FrameError as error:
@@ -201,6 +205,8 @@ class Run:
             case Frame.HINT:
                 if len(self._hints) < MAX_HINTS:
                     self._hints.append(hint_of(frame))
+            case Frame.ARTIFACT:
+                await self._artifact(frame)
             case Frame.COMPLETED:
                 await self._complete(frame)
             case Frame.FAILED:
@@ -268,6 +274,15 @@ class Run:
                     tool_call_cancelled=pb.ToolCallCancelled(run_id=self.run_id, call_id=frame.call)
                 )
             )
+
+    async def _artifact(self, frame: ReceivedFrame) -> None:
+        name, data = artifact_of(frame)
+        if (excess := self._artifacts.add(len(data))) is not None:
+            self._stop("limit", *excess)
+            return
+        rest = await self._events.send_chunks(data)
+        artifact = pb.Artifact(run_id=self.run_id, name=name, data=rest)
+        await self._events.send(pb.ExecutorMessage(artifact=artifact))
 
     async def _complete(self, frame: ReceivedFrame) -> None:
         usage = self._last_usage()
@@ -372,21 +387,3 @@ class Run:
     def _end(self, ending: Ending) -> None:
         self._ending = ending
         self._state = _State.STOPPED
-
-
-async def refuse_stale_call(child: Child, frame: ReceivedFrame, limits: Limits) -> bool:
-    """Answer a call of a finished run with a failure; drop any other frame.
-
-    Returns False once the child has made more such calls than ``max_tool_calls``.
-    """
-    if frame.kind is Frame.CALL:
-        child.stale_calls += 1
-        if child.stale_calls > limits.max_tool_calls:
-            return False
-        await child.frames.send_frame(
-            Frame.TOOL_FAILURE,
-            frame.run,
-            frame.call,
-            pack_texts("error", "RunIsOver", "the run that this call belongs to has ended"),
-        )
-    return True

@@ -97,6 +97,8 @@ async def open_sandbox(
             "output_bytes": limits.max_output_bytes,
             "tool_calls_in_flight": limits.max_tool_calls_in_flight,
             "tool_call_bytes_in_flight": most_bytes_in_flight(limits),
+            "artifacts": limits.max_artifacts,
+            "artifact_bytes": limits.max_artifact_bytes,
         },
     }
     if child.group is not None:

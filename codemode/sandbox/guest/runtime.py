@@ -21,9 +21,11 @@ from itertools import islice
 from typing import Any, NoReturn
 
 from codemode.sandbox.guest.advice.advisor import Advisor
+from codemode.sandbox.guest.artifacts import Artifacts
 from codemode.sandbox.guest.coding import dump, load
 from codemode.sandbox.guest.conveniences import Help, leave
-from codemode.sandbox.guest.failure import MEMORY_MESSAGE, describe, strip
+from codemode.sandbox.guest.failure import MEMORY_MESSAGE, ResultError, describe, strip
+from codemode.sandbox.guest.figures import are_kept, is_drawing, send_figures
 from codemode.sandbox.guest.frame_socket import FrameSocket
 from codemode.sandbox.guest.output import Output
 from codemode.sandbox.guest.program import Program, filename_of
@@ -82,6 +84,7 @@ class Guest:
         self._scope = RunScope()
         self._output = Output(self._frames, self._scope)
         self._progress = Progress(self._frames, self._output, self._scope)
+        self._artifacts = Artifacts(self._frames, self._output, self._scope)
         self._caller = Caller(self._frames, self._output, self._scope)
         self._caller.values.install()
         self._importer = ToolImporter()
@@ -147,6 +150,7 @@ class Guest:
             limits["tool_calls_in_flight"], limits["tool_call_bytes_in_flight"]
         )
         self._caller.set_max_bytes(limits["value_bytes"])
+        self._artifacts.set_limits(limits)
         specs = [ToolSpec(**tool) for tool in opened["tools"]]
         searchable = opened.get("answers_lookups", False)
         many = opened.get("tool_names", "")
@@ -157,7 +161,7 @@ class Guest:
         self._advisor = Advisor(self._tools)
         tools = self._tools.functions() | {"tools": self._tools}
         self._importer.offer(tools)
-        names = tools | {"progress": self._progress.report}
+        names = tools | {"artifact": self._artifacts.give, "progress": self._progress.report}
         fallback: dict[str, Any] = {error.__name__: error for error in TOOL_ERRORS}
         fallback |= {"help": Help(self._tools), "exit": leave, "quit": leave}
         any_plain = bool(many) or not all(spec.asynchronous for spec in specs)
@@ -200,6 +204,7 @@ class Guest:
         self._program.context.run(self._scope.begin, run)
         self._output.begin_run()
         self._progress.begin_run()
+        self._artifacts.begin_run()
         self._caller.unfinished.begin_run(filename)
 
     def _execute(self, run: int, filename: str, body: bytes) -> bytes:
@@ -219,16 +224,33 @@ class Guest:
             _settrace(None)
             _setprofile(None)
             self._disarm()
-            data = self._reserve.guard(encode_result, value, self._max_bytes)
+            if are_kept():
+                self._finish_figures(wanted=True)
+            data = self._reserve.guard(self._encode, value)
             frame = b"".join((*self._hints(run), pack(Frame.COMPLETED, run, 0, data)))
         except BaseException as error:  # noqa: BLE001  # any exception is the code's outcome
             _settrace(None)
             _setprofile(None)
             self._disarm()
+            if self._session and are_kept():
+                self._finish_figures(wanted=False)
             frame = self._failed(run, error, filename)
         self._progress.flush()
         self._output.flush()
         return frame
+
+    def _finish_figures(self, *, wanted: bool) -> None:
+        hints = send_figures(self._artifacts, wanted=wanted)
+        self._program.hints += self._reserve.guard(list, hints)
+
+    def _encode(self, value: Any) -> bytes:
+        """Return the encoded value; a drawing has been sent as a figure, and its value is None."""
+        try:
+            return encode_result(value, self._max_bytes)
+        except ResultError:
+            if not (are_kept() and is_drawing(value)):
+                raise
+            return encode_result(None, self._max_bytes)
 
     def _failed(self, run: int, error: BaseException, filename: str) -> bytes:
         failure = describe(error, filename, self._advisor.advise(error))

@@ -29,6 +29,7 @@ def test_good_names_are_accepted(name: str) -> None:
         ("tools", "hide 'tools'"),
         ("tools.get", "hide 'tools'"),
         ("result", "hide 'result'"),
+        ("artifact", "hide 'artifact'"),
         ("progress", "hide 'progress'"),
         ("print", "built-in 'print'.*'shop.print'"),
         ("list.orders", "built-in 'list'"),

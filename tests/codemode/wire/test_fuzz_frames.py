@@ -79,7 +79,7 @@ class Mutator:
         rng = self.random
         number = rng.choice((0, 1, 2, 3, rng.randrange(2**32)))
         run = RUN if rng.random() < 0.9 else rng.choice((0, 1, RUN - 1, RUN + 1, 2**32 - 1))
-        match rng.randrange(8):
+        match rng.randrange(9):
             case 0 | 1:
                 kind, body = Frame.CALL, pack_texts("ping") + rng.choice(ENCODED)
             case 2:
@@ -93,6 +93,8 @@ class Mutator:
                 kind, body = Frame.PROGRESS, PROGRESS.pack(amount, 2.0) + pack_texts("note")
             case 6:
                 kind, body = Frame.FAILED, pack_texts("ValueError", "no", "3", "Traceback")
+            case 7:
+                kind, body = Frame.ARTIFACT, pack_texts("a.png") + rng.randbytes(rng.randrange(99))
             case _:
                 kind = rng.choice(list(Frame))
                 body = rng.randbytes(rng.randrange(40))
@@ -216,6 +218,8 @@ async def one_stream(mutator: Mutator) -> int:
         max_tool_calls_in_flight=mutator.random.choice((1, 3, 100)),
         max_tool_calls=mutator.random.choice((2, 10_000)),
         max_output_bytes=mutator.random.choice((10, 1_000_000)),
+        max_artifacts=mutator.random.choice((1, 100)),
+        max_artifact_bytes=mutator.random.choice((50, 1_000_000)),
     )
     hearer.run = run = Run(
         pb.Run(run_id=RUN, code="1", execution_id="e"),
@@ -240,7 +244,7 @@ async def one_stream(mutator: Mutator) -> int:
     ends = [kind for kind in hearer.kinds if kind in ("completed", "failed")]
     assert len(ends) == (0 if survived is None else 1)
     assert not ends or hearer.kinds[-1] == ends[0]
-    if set(hearer.kinds) & {"tool_call", "completed", "progress"}:
+    if set(hearer.kinds) & {"artifact", "tool_call", "completed", "progress"}:
         assert "started" in hearer.kinds
     assert hearer.kinds.count("started") <= 1
     child.close()
@@ -280,7 +284,7 @@ def mutated_message(mutator: Mutator) -> bytes:
     """Return an executor's message whose text comes from a sandbox, with an error in it."""
     rng = mutator.random
     value = mutator.broken(rng.choice(ENCODED))
-    match rng.randrange(6):
+    match rng.randrange(7):
         case 0:
             message = pb.ExecutorMessage(completed=pb.Completed(run_id=RUN, value=value))
         case 1:
@@ -297,6 +301,8 @@ def mutated_message(mutator: Mutator) -> bytes:
             )
         case 4:
             message = pb.ExecutorMessage(chunk=pb.Chunk(data=value))
+        case 5:
+            message = pb.ExecutorMessage(artifact=pb.Artifact(run_id=RUN, name="a", data=value))
         case _:
             message = pb.ExecutorMessage(progress=pb.Progress(run_id=RUN, done=1, note="n"))
     data = message.SerializeToString()
@@ -333,8 +339,7 @@ def client_side(registry: ComponentRegistry, seed: int) -> int:
         code="1",
         execution_timeout=60,
         dispatcher=dispatcher,
-        max_value_bytes=MAX_VALUE,
-        max_output_bytes=MAX_VALUE,
+        limits=Limits(max_value_bytes=MAX_VALUE, max_output_bytes=MAX_VALUE),
     )
     heard = 0
     for _ in range(mutator.random.randrange(1, 24)):

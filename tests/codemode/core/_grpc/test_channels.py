@@ -187,6 +187,31 @@ def test_more_output_than_a_run_may_print_is_not_kept(half: Half) -> None:
         assert len(caught.value.result.stdout) == 9_000
 
 
+def given(name: str, data: bytes) -> pb.ExecutorMessage:
+    return pb.ExecutorMessage(artifact=pb.Artifact(run_id=1, name=name, data=data))
+
+
+@pytest.mark.parametrize("limit", [{"max_artifacts": 3}, {"max_artifact_bytes": 3_500}])
+def test_more_artifacts_than_a_run_may_give_are_not_kept(half: Half, limit: dict[str, int]) -> None:
+    chunk = pb.ExecutorMessage(chunk=pb.Chunk(data=bytes(500)))
+    script = [STARTED, *[chunk, given("../a", bytes(500))] * 3]
+    with scripted(lambda _: iter([*script, DONE])) as (codemode, _):
+        codemode.client.limits = Limits(**limit)
+        result = half.run(codemode, "1")
+        assert result.value == 5
+        assert [(one.name, one.data) for one in result.artifacts] == [
+            (name, bytes(1_000)) for name in ("a", "a-2", "a-3")
+        ]
+    without_end = itertools.chain(script, itertools.repeat(given("b", bytes(1_000))))
+    with scripted(lambda _: without_end) as (codemode, _):
+        codemode.client.limits = Limits(**limit)
+        (name,) = limit
+        with pytest.raises(ExecutorProtocolError, match=f"artifacts above {name} ") as caught:
+            half.run(codemode, "1")
+        assert caught.value.result is not None
+        assert len(caught.value.result.artifacts) == 3
+
+
 def test_stream_that_ends_without_a_result_is_a_broken_contract(half: Half) -> None:
     with scripted(lambda _: iter([STARTED])) as (codemode, _):
         with pytest.raises(ExecutorProtocolError, match="before the run had ended") as caught:

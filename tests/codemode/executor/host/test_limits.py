@@ -97,6 +97,22 @@ def test_code_limit(codemode: Codemode) -> None:
     assert limited(codemode, "x = 1", max_code_bytes=8).ok
 
 
+def test_artifact_limits(codemode: Codemode, half: Half) -> None:
+    code = "open('a', 'w').write('x' * 600)\nartifact('a')\nartifact('a')"
+    for limits, message in (
+        (Limits(max_artifacts=1), "up to 1 files (max_artifacts)"),
+        (Limits(max_artifact_bytes=1_199), "may have 1,199 (max_artifact_bytes)"),
+    ):
+        codemode.client.limits = limits
+        result = half.run(codemode, code)
+        assert result.error is not None
+        assert (result.status, result.error.type) == ("limit", "ArtifactLimit")
+        assert message in result.error.message
+        assert [one.name for one in result.artifacts] == ["a"]
+    codemode.client.limits = Limits(max_artifacts=2, max_artifact_bytes=1_200)
+    assert half.run(codemode, code).ok
+
+
 def test_tool_call_limit(codemode: Codemode, half: Half) -> None:
     calls: list[int] = []
     codemode.registry.register_tool("note", lambda n: calls.append(n))

@@ -26,6 +26,7 @@ from tests.support.puppets import (
     RUN,
     TAKEN,
     Puppet,
+    artifact,
     call,
     puppet_child,
     serve,
@@ -61,6 +62,10 @@ def frame(kind: int, run: int, number: int, body: bytes = b"") -> bytes:
         (frame(Frame.HINT, RUN, 0, b"x" * 4_001), "HINT frame of 4010 bytes"),
         (frame(Frame.FAILED, RUN, 0, b"x" * (256 * 1024 + 1)), "FAILED frame of 262154 bytes"),
         (frame(Frame.CANCEL_CALL, RUN, 1, b"x"), "CANCEL_CALL frame of 10 bytes"),
+        (artifact("a", bytes(200_000)), "ARTIFACT frame of 200014 bytes"),
+        (artifact("a", run=RUN + 1), f"ARTIFACT frame of run {RUN + 1}"),
+        (artifact("x" * 4_001), "a text of 4001 bytes"),
+        (pack(Frame.ARTIFACT, RUN, 0, b""), "a text is missing"),
         (frame(Frame.TAKEN, RUN, 0, b"x"), "TAKEN frame of 10 bytes"),
         (pack(Frame.READY, 0, 0) * 2, "second READY"),
         (TAKEN, "second TAKEN"),
@@ -88,7 +93,9 @@ async def test_broken_protocol_is_named(puppet: Puppet, data: bytes, complaint: 
     assert "completed" not in hearer.kinds
 
 
-@pytest.mark.parametrize("data", [call(1), COMPLETED, pack(Frame.FAILED, RUN, 0)])
+@pytest.mark.parametrize(
+    "data", [artifact("a"), call(1), COMPLETED, pack(Frame.FAILED, RUN, 0)]
+)
 async def test_nothing_counts_before_the_code_is_taken(puppet: Puppet, data: bytes) -> None:
     hearer, survived = await serve(puppet, data + TAKEN + COMPLETED, hang_up=False)
     assert survived is False
@@ -169,6 +176,45 @@ async def test_calls_beyond_the_budget_end_the_run(puppet: Puppet) -> None:
     hearer, _ = await serve(puppet, data, limits=Limits(max_tool_calls=3), hang_up=False)
     assert hearer.kinds == ["started", "tool_call", "tool_call", "tool_call", "failed"]
     assert hearer.messages[-1].failed.type == "ToolCallLimit"
+
+
+async def test_artifacts_beyond_their_number_end_the_run(puppet: Puppet) -> None:
+    data = TAKEN + artifact("../../a\0") * 10_000 + COMPLETED
+    hearer, survived = await serve(puppet, data, limits=Limits(max_artifacts=3), hang_up=False)
+    assert survived is False
+    assert hearer.kinds == ["started", "artifact", "artifact", "artifact", "failed"]
+    failed = hearer.messages[-1].failed
+    assert (failed.status, failed.type) == ("limit", "ArtifactLimit")
+    assert "max_artifacts=3" in failed.message
+
+
+async def test_artifacts_beyond_their_bytes_end_the_run(puppet: Puppet) -> None:
+    data = TAKEN + artifact("a", bytes(600)) * 3 + COMPLETED
+    limits = Limits(max_artifact_bytes=1_500)
+    hearer, survived = await serve(puppet, data, limits=limits, hang_up=False)
+    assert survived is False
+    assert hearer.kinds == ["started", "artifact", "artifact", "failed"]
+    failed = hearer.messages[-1].failed
+    assert (failed.status, failed.type) == ("limit", "ArtifactLimit")
+    assert "max_artifact_bytes=1500" in failed.message
+
+
+async def test_artifacts_given_before_the_end_survive_it(puppet: Puppet) -> None:
+    data = TAKEN + pack(Frame.STDOUT, RUN, 0, b"x" * 11) + artifact("a") + COMPLETED
+    hearer, _ = await serve(puppet, data, limits=Limits(max_output_bytes=10))
+    assert hearer.kinds == ["started", "output", "artifact", "failed"]
+    assert hearer.messages[-1].failed.type == "OutputLimit"
+
+
+async def test_large_artifacts_come_in_messages_that_a_client_accepts(puppet: Puppet) -> None:
+    puppet.child.frames.max_artifact_bytes = 8_000_000
+    data = os.urandom(6_000_000)
+    hearer, survived = await serve(puppet, TAKEN + artifact("a", data) + call(1) + COMPLETED)
+    assert survived
+    *parts, last, called, _ = hearer.messages[1:]
+    assert last.artifact.name == "a"
+    assert b"".join(part.chunk.data for part in parts) + last.artifact.data == data
+    assert called.WhichOneof("message") == "tool_call"
 
 
 async def test_calls_of_earlier_runs_have_a_budget(puppet: Puppet) -> None:
@@ -278,10 +324,12 @@ async def test_failure_cannot_pretend_to_be_another_status(puppet: Puppet) -> No
         (Frame.FAILED, lambda text: pack_texts(text, text, "1", text)),
         (Frame.PROGRESS, lambda text: PROGRESS.pack(1, 2) + pack_texts(text)),
         (Frame.CALL, lambda text: pack_texts(text) + b"\xa0"),
+        (Frame.ARTIFACT, lambda text: pack_texts(text) + b"data"),
     ],
 )
 async def test_long_texts_fit_into_a_message(puppet: Puppet, kind: Frame, body: Any) -> None:
     puppet.child.frames.max_frame_bytes = 64 * 1024 * 1024
+    puppet.child.frames.max_artifact_bytes = 64 * 1024 * 1024
     data = TAKEN + pack(kind, RUN, 1, body("x" * 5_000_000)) + COMPLETED
     hearer, _ = await serve(puppet, data, hang_up=False)
     assert hearer.kinds[-1] in ("completed", "failed")
@@ -322,7 +370,7 @@ def test_no_bytes_confuse_the_executor(
             ends = [kind for kind in hearer.kinds if kind in ("completed", "failed")]
             assert len(ends) == (0 if survived is None else 1)
             assert not ends or hearer.kinds[-1] == ends[0]
-            if "tool_call" in hearer.kinds or "completed" in hearer.kinds:
+            if set(hearer.kinds) & {"artifact", "tool_call", "completed"}:
                 assert hearer.kinds.index("started") <= 1
 
     asyncio.run(run())

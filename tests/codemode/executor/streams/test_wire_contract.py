@@ -320,6 +320,27 @@ async def test_batches_go_both_ways_to_a_client_that_accepts_them(
     assert accepts_batches or not batched
 
 
+@pytest.mark.parametrize("accepts_artifacts", [False, True])
+async def test_a_client_that_accepts_none_is_sent_none(
+    channel: grpc.aio.Channel, accepts_artifacts: bool
+) -> None:
+    code = (
+        "open('a', 'w').write('x' * 300_000)\n"
+        "try:\n    artifact('a')\nexcept RuntimeError as error:\n    result = str(error)"
+    )
+    stream = RawStream(channel)
+    await stream.send(open=opening(code, accepts_artifacts=accepts_artifacts))
+    messages = await stream.rest()
+    kinds = [message.WhichOneof("message") for message in messages]
+    value = decode(messages[-1].completed.value, max_bytes=1_000)
+    if accepts_artifacts:
+        assert kinds == ["started", "chunk", "chunk", "artifact", "completed"]
+        assert value is None
+    else:
+        assert kinds == ["started", "completed"]
+        assert "takes no files" in value
+
+
 async def test_stray_tool_results_are_ignored(channel: grpc.aio.Channel) -> None:
     stream = RawStream(channel)
     tools = [pb.ToolSpec(name="ping", signature="ping()")]

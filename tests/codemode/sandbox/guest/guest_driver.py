@@ -37,6 +37,8 @@ LIMITS = {
     "tool_calls_in_flight": 100,
     "tool_call_bytes_in_flight": 4_000_000,
     "output_bytes": 1024 * 1024,
+    "artifacts": 10,
+    "artifact_bytes": 1024 * 1024,
 }
 
 
@@ -229,6 +231,9 @@ class Guest:
                 done, total = PROGRESS.unpack_from(body)
                 (note,), _ = unpack_texts(body[PROGRESS.size :], 1)
                 events.append(("progress", done, None if math.isnan(total) else total, note))
+            case Frame.ARTIFACT:
+                (name,), data = unpack_texts(body, 1)
+                events.append(("artifact", name, bytes(data)))
             case Frame.HINT:
                 outcome.hints.append(body.decode())
             case Frame.COMPLETED:

@@ -21,6 +21,7 @@ from codemode.core.events import (
 from codemode.core.result import ExecutionFailure, ExecutionResult
 from codemode.tools import Tool
 from codemode.values import MAX_BYTES, to_text
+from django_codemode.artifacts import artifact_as_json
 from django_codemode.refusals import RefusalError
 
 __all__ = [
@@ -118,6 +119,7 @@ def result_as_json(result: ExecutionResult) -> dict[str, Any]:
         "stdout": result.stdout,
         "stderr": result.stderr,
         "hints": list(result.hints),
+        "artifacts": [artifact_as_json(one) for one in result.artifacts],
         "error": asdict(result.error) if result.error else None,
         "tool_calls": [
             {

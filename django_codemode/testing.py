@@ -14,6 +14,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
+from codemode.core.artifact import Artifact
 from codemode.core.context import ContextBlock
 from codemode.core.hooks import Execution
 from codemode.core.result import ExecutionResult, ToolCallOutcome, ToolCallRecord
@@ -133,6 +134,11 @@ class CodemodeTester:
     def calls(self) -> list[ToolCallRecord]:
         """Return the records of all tool calls so far, refused ones included."""
         return [call for result in self.results for call in result.tool_calls]
+
+    @property
+    def artifacts(self) -> list[Artifact]:
+        """Return the artifacts of all executions so far."""
+        return [artifact for result in self.results for artifact in result.artifacts]
 
     def assert_calls(self, *expected: str | tuple[str, Mapping[str, Any]]) -> None:
         """Raise AssertionError unless exactly these calls were made, in this order.

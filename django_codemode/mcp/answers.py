@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from codemode.core.artifact import Artifact
 from codemode.core.result import ExecutionResult, ToolCallRecord
 from codemode.tools import Tool
 from codemode.values import to_text
@@ -13,6 +14,7 @@ from codemode.values.shortening import cut_middle
 __all__ = [
     "OUTCOME_SCHEMA",
     "VALUE_SCHEMA",
+    "artifacts_sent",
     "effects_of",
     "outcome_as_json",
     "value_as_json",
@@ -22,6 +24,7 @@ _MOST_CHARACTERS = 100_000  # of the value, and of the output
 _MOST_CALLS = 200
 _CALL_CHARACTERS = 1_000
 _MOST_HINTS = 20
+_MOST_ARTIFACT_BYTES = 4 * 1024 * 1024  # of all together; they travel as Base64
 
 _NULLABLE_TEXT = {"type": ["string", "null"]}
 
@@ -34,6 +37,18 @@ OUTCOME_SCHEMA: dict[str, Any] = {
         "value": {"description": "The program's value as JSON."},
         "stdout": {"type": "string"},
         "hints": {"type": "array", "items": {"type": "string"}},
+        "artifacts": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string"},
+                    "media_type": {"type": "string"},
+                    "size": {"type": "integer"},
+                },
+                "required": ["name", "media_type", "size"],
+            },
+        },
         "tool_calls": {
             "type": "array",
             "items": {
@@ -58,11 +73,14 @@ OUTCOME_SCHEMA: dict[str, Any] = {
         },
         "shortened": {
             "type": "array",
-            "items": {"enum": ["value", "stdout", "tool_calls"]},
-            "description": "What was too long: a value is null then, the rest is cut.",
+            "items": {"enum": ["value", "stdout", "tool_calls", "artifacts"]},
+            "description": "What was too long: a value is null then, the rest is cut. Of "
+            "artifacts, some are only named.",
         },
     },
-    "required": ["status", "value", "stdout", "hints", "tool_calls", "error", "shortened"],
+    "required": [
+        *("status", "value", "stdout", "hints", "artifacts", "tool_calls", "error", "shortened"),
+    ],
 }
 """JSON Schema of ``outcome_as_json``."""
 
@@ -85,12 +103,18 @@ def outcome_as_json(result: ExecutionResult) -> dict[str, Any]:
     calls = [_call(one) for one in result.tool_calls[:_MOST_CALLS]]
     if len(result.tool_calls) > _MOST_CALLS or not all(fits for _, fits in calls):
         shortened.append("tool_calls")
+    if len(artifacts_sent(result)) < len(result.artifacts):
+        shortened.append("artifacts")
     error = result.error
     return {
         "status": result.status,
         "value": value,
         "stdout": cut_middle(result.stdout, _MOST_CHARACTERS),
         "hints": [cut_middle(hint, _CALL_CHARACTERS) for hint in result.hints[:_MOST_HINTS]],
+        "artifacts": [
+            {"name": one.name, "media_type": one.media_type, "size": len(one.data)}
+            for one in result.artifacts
+        ],
         "tool_calls": [call for call, _ in calls],
         "error": None
         if error is None
@@ -101,6 +125,17 @@ def outcome_as_json(result: ExecutionResult) -> dict[str, Any]:
         },
         "shortened": shortened,
     }
+
+
+def artifacts_sent(result: ExecutionResult) -> list[Artifact]:
+    """Return the artifacts whose bytes go to the client, in order, as many as fit."""
+    left = _MOST_ARTIFACT_BYTES
+    sent = []
+    for artifact in result.artifacts:
+        if len(artifact.data) <= left:
+            left -= len(artifact.data)
+            sent.append(artifact)
+    return sent
 
 
 def value_as_json(value: Any) -> dict[str, Any]:

@@ -41,6 +41,7 @@ from django_codemode.payload import tool_as_json
 from django_codemode.shared import get_codemode
 
 # After in_flight, whose error says what to install.
+from django_codemode.mcp.content import content_of  # isort: skip
 from mcp.server import Server  # isort: skip
 from mcp.server.context import ServerRequestContext  # isort: skip
 from mcp.shared.exceptions import MCPError  # isort: skip
@@ -201,8 +202,9 @@ async def _execute(
     answer = await execution.execute(arguments["code"], on_event=report)
     if answer.result is None:
         return _failure(answer.text)
+    files = await off_loop(content_of, answer.result) if answer.result.artifacts else []
     return CallToolResult(
-        content=[TextContent(text=answer.text)],
+        content=[TextContent(text=answer.text), *files],
         structured_content=await off_loop(outcome_as_json, answer.result),
         is_error=answer.failed,
     )

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from codemode.core.context import use_context
 from codemode.core.result import ExecutionResult
 from codemode.errors import ConfigurationError, ExecutorClientError, ValueEncodingError
+from django_codemode.management.artifacts import ArtifactFolder
 from django_codemode.management.console import Console, cells, history, typed
 from django_codemode.management.live import Live, fit, write
 from django_codemode.management.options import (
@@ -38,6 +39,7 @@ examples:
   manage.py codemode_exec 'result = sum(range(10))'
   manage.py codemode_exec -f report.py --input 'year=2026' --context tenant_id=acme
   echo 'print(tools.search("refund"))' | manage.py codemode_exec - --user alice --json
+  manage.py codemode_exec -f chart.py --artifacts charts
   manage.py codemode_exec --session
   manage.py codemode_exec -v 2 'list_orders(status="open")'
 
@@ -114,6 +116,12 @@ class Command(BaseCommand):
             "or read from stdin, where lines of # %%%% separate them; after CODE or FILE, if given",
         )
         parser.add_argument(
+            "--artifacts",
+            type=Path,
+            metavar="FOLDER",
+            help="write the files that the code gives by artifact() to this folder, overwriting none",
+        )
+        parser.add_argument(
             "--json", action="store_true", help="print the whole outcome as one JSON object"
         )
 
@@ -129,6 +137,8 @@ class Command(BaseCommand):
         if options["session"] and options["json"]:
             raise usage_error("--session shows each outcome by itself; leave out --json")
         code = _code(options["code"], options["file"], in_session=options["session"])
+        folder = options["artifacts"]
+        self._folder = None if folder is None else ArtifactFolder(folder)
         context = context_of(options["context"], options["user"])
         arguments = {
             "available_tools": _names(options["tools"]),
@@ -190,10 +200,13 @@ class Command(BaseCommand):
             write(self.stderr, result.error.traceback.rstrip("\n") + "\n")
         if not as_json:
             self._hint(result)
+        if self._folder is not None or not as_json:
+            self._keep(result)
 
     def _show(self, result: ExecutionResult) -> None:
         """Show an outcome as Python's own prompt would."""
         self._hint(result)
+        self._keep(result)
         if result.ok:
             if result.value is not None:
                 write(self.stdout, f"{_value(result)}\n")
@@ -206,6 +219,14 @@ class Command(BaseCommand):
     def _hint(self, result: ExecutionResult) -> None:
         for hint in result.hints:
             write(self.stderr, f"hint: {hint}\n")
+
+    def _keep(self, result: ExecutionResult) -> None:
+        """Write the artifacts to their folder; without one, name them."""
+        for artifact in result.artifacts:
+            where = "" if self._folder is None else f": {self._folder.write(artifact)}"
+            write(self.stderr, f"artifact: {artifact.summary}{where}\n")
+        if result.artifacts and self._folder is None:
+            write(self.stderr, "--artifacts FOLDER writes them to a folder\n")
 
     def _print(self, text: str) -> None:
         write(self.stderr, f"{text}\n")

@@ -59,6 +59,49 @@ class TestOutput:
         assert json.loads(out)["error"]["type"] == "ZeroDivisionError"
 
 
+class TestArtifacts:
+    GIVES = "open('a.csv', 'w').write(text)\nartifact('a.csv')"
+
+    def test_they_are_named_on_stderr(self) -> None:
+        assert call(f"text = 'a,b'\n{self.GIVES}\n7") == (
+            *(0, "7\n"),
+            "artifact: a.csv (3 bytes)\n--artifacts FOLDER writes them to a folder\n",
+        )
+        status, out, err = call(f"text = 'a,b'\n{self.GIVES}", "--json")
+        assert (status, err) == (0, "")
+        assert json.loads(out)["artifacts"][0]["data"] == "YSxi"
+
+    @pytest.mark.parametrize("as_json", [False, True])
+    def test_they_are_written_and_overwrite_nothing(self, tmp_path: Path, as_json: bool) -> None:
+        folder = tmp_path / "new" / "folder"
+        (tmp_path / "elsewhere").touch()
+        options = ["--artifacts", str(folder), *["--json"] * as_json]
+        for text, name in (("one", "a.csv"), ("two", "a-2.csv"), ("three", "a-4.csv")):
+            status, _, err = call(f"text = {text!r}\n{self.GIVES}\n1 / 0", *options)
+            assert status == 1
+            assert f"artifact: a.csv ({len(text)} bytes): {folder / name}\n" in err
+            assert (folder / name).read_text() == text
+            if name == "a-2.csv":
+                (folder / "a-3.csv").symlink_to(tmp_path / "elsewhere")
+        assert (folder / "a.csv").read_text() == "one"
+        assert (tmp_path / "elsewhere").read_text() == ""
+
+    def test_a_folder_that_cannot_be_made_is_refused_before_the_run(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        status, out, err = call("print('ran')", "--artifacts", str(tmp_path / "file"))
+        assert (status, out) == (2, "")
+        assert "is not a folder and cannot be made: File exists" in err
+
+    def test_each_run_of_a_session_writes_its_own(self, tmp_path: Path) -> None:
+        cells = f"text = 'one'\n{self.GIVES}\n# %%\ntext = 'two'\n{self.GIVES}\n"
+        status, _, err = run("--session", "--artifacts", str(tmp_path), stdin=cells)
+        assert status == 0, err
+        assert {one.name: one.read_text() for one in tmp_path.iterdir()} == {
+            "a.csv": "one",
+            "a-2.csv": "two",
+        }
+
+
 class TestArguments:
     def test_inputs_are_json(self) -> None:
         assert call("a + b", "--input", "a=[1]", "--input", "b=[2]")[1] == "[1, 2]\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64decode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -75,6 +76,7 @@ class TestExecuteCode:
             "value": ["clerk", "the secret"],
             "stdout": "hi\n",
             "hints": [],
+            "artifacts": [],
             "error": None,
             "shortened": [],
         }
@@ -125,6 +127,33 @@ class TestExecuteCode:
         assert len(outcome["stdout"]) < 100_001
         assert outcome["tool_calls"][0]["arguments"] is None
         assert len(text_of(result)) <= 20_000
+
+    def test_artifacts_are_pictures_for_the_model_and_files_for_the_user(
+        self, call: Callable[..., Any], clerk: User, configure: Configure
+    ) -> None:
+        png = b"\x89PNG\r\n\x1a\n"
+        code = (
+            f"files = {{'a.png': {png!r}, 'a b.svg': b'<svg/>', 'large.bin': bytes(5_000_000)}}\n"
+            "for name, data in files.items():\n"
+            "    open(name, 'wb').write(data)\n    artifact(name)\n1 / 0"
+        )
+        with mcp_serves() as url:
+            result = call(url, "clerk", "execute_code", code=code)
+        assert result.is_error
+        text, picture, file = result.content
+        assert "- a.png (image/png, 8 bytes)\n- a b.svg (6 bytes)\n- large.bin (" in text.text
+        assert (picture.type, picture.mime_type, b64decode(picture.data)) == (
+            *("image", "image/png"),
+            png,
+        )
+        assert (file.type, file.annotations.audience) == ("resource", ["user"])
+        assert file.resource.mime_type == "application/octet-stream"
+        assert str(file.resource.uri).endswith("/a%20b.svg")
+        assert b64decode(file.resource.blob) == b"<svg/>"
+        outcome = result.structured_content
+        assert [one["name"] for one in outcome["artifacts"]] == ["a.png", "a b.svg", "large.bin"]
+        assert outcome["artifacts"][0] == {"name": "a.png", "media_type": "image/png", "size": 8}
+        assert outcome["shortened"] == ["artifacts"]
 
     def test_progress_reaches_the_client_and_only_increases(
         self, era: str, clerk: User, configure: Configure

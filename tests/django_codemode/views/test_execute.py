@@ -69,6 +69,7 @@ def test_the_answer_is_the_whole_outcome(client: Client) -> None:
     assert outcome["value"] == {"n": "Save", "x": 1}
     assert outcome["text"] == 'Output:\nhi\n\nResult:\n{"n": "Save", "x": 1}'
     assert outcome["hints"] == []
+    assert outcome["artifacts"] == []
     assert outcome["stdout"] == "hi\n"
     assert outcome["stderr"] == ""
     assert outcome["error"] is None
@@ -96,6 +97,20 @@ def test_the_answer_has_hints_and_the_text_for_a_model(client: Client) -> None:
     outcome = run(client, "1/0")
     assert outcome["text"] == "Failed: ZeroDivisionError: division by zero\nLine 1: 1/0"
     assert outcome["error"]["source_line"] == "1/0"
+
+
+def test_artifacts_are_in_the_answer(client: Client) -> None:
+    code = "open('a.html', 'w').write('<script>')\nartifact('a.html')\n1 / 0"
+    outcome = run(client, code)
+    assert outcome["status"] == "failed"
+    assert outcome["artifacts"] == [
+        {
+            "name": "a.html",
+            "media_type": "application/octet-stream",
+            "size": 8,
+            "data": "PHNjcmlwdD4=",
+        }
+    ]
 
 
 def test_values_that_json_lacks_arrive_as_in_the_text_for_a_model(client: Client) -> None:

@@ -76,7 +76,8 @@ def safe_name(name: str) -> str:
     control or formatting characters, and nothing that Windows, a shell or a
     header of HTTP reads as something else.
     """
-    text = unicodedata.normalize("NFC", re.split(r"[/\\]", name)[-1][-_MOST_EXAMINED:])
+    last = re.split(r"[/\\]", name[-_MOST_EXAMINED:])[-1]
+    text = unicodedata.normalize("NFC", last)
     text = "".join(one if _is_harmless(one) else "_" for one in text)
     text = text.lstrip(" .-").rstrip(" .")
     stem, dot, suffix = text.rpartition(".")

@@ -100,8 +100,8 @@ class Artifacts:
             )
         if self._count >= self._most:
             raise ArtifactLimit(
-                f"artifact(): a run gives up to {self._most} files (max_artifacts), and "
-                f"{self._count} are given; pack several into one, as shutil.make_archive does"
+                f"artifact(): the run has given as many files as it may (max_artifacts is "
+                f"{self._most}); pack several into one, as shutil.make_archive does"
             )
 
 

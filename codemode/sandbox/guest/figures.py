@@ -9,13 +9,13 @@ from typing import Any
 
 from codemode.sandbox.guest.artifacts import Artifacts
 
-__all__ = ["are_kept", "is_drawing", "send_figures"]
+__all__ = ["is_drawing", "send_figures", "uses_pyplot"]
 
 _PYPLOT = "matplotlib.pyplot"
 _modules = sys.modules
 
 
-def are_kept() -> bool:
+def uses_pyplot() -> bool:
     """Return whether the code has imported pyplot, which keeps figures until they are closed."""
     return _PYPLOT in _modules
 

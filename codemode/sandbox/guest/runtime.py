@@ -25,7 +25,7 @@ from codemode.sandbox.guest.artifacts import Artifacts
 from codemode.sandbox.guest.coding import dump, load
 from codemode.sandbox.guest.conveniences import Help, leave
 from codemode.sandbox.guest.failure import MEMORY_MESSAGE, ResultError, describe, strip
-from codemode.sandbox.guest.figures import are_kept, is_drawing, send_figures
+from codemode.sandbox.guest.figures import is_drawing, send_figures, uses_pyplot
 from codemode.sandbox.guest.frame_socket import FrameSocket
 from codemode.sandbox.guest.output import Output
 from codemode.sandbox.guest.program import Program, filename_of
@@ -224,7 +224,7 @@ class Guest:
             _settrace(None)
             _setprofile(None)
             self._disarm()
-            if are_kept():
+            if uses_pyplot():
                 self._finish_figures(wanted=True)
             data = self._reserve.guard(self._encode, value)
             frame = b"".join((*self._hints(run), pack(Frame.COMPLETED, run, 0, data)))
@@ -232,7 +232,7 @@ class Guest:
             _settrace(None)
             _setprofile(None)
             self._disarm()
-            if self._session and are_kept():
+            if self._session and uses_pyplot():
                 self._finish_figures(wanted=False)
             frame = self._failed(run, error, filename)
         self._progress.flush()
@@ -248,7 +248,7 @@ class Guest:
         try:
             return encode_result(value, self._max_bytes)
         except ResultError:
-            if not (are_kept() and is_drawing(value)):
+            if not (uses_pyplot() and is_drawing(value)):
                 raise
             return encode_result(None, self._max_bytes)
 

@@ -100,7 +100,7 @@ def test_code_limit(codemode: Codemode) -> None:
 def test_artifact_limits(codemode: Codemode, half: Half) -> None:
     code = "open('a', 'w').write('x' * 600)\nartifact('a')\nartifact('a')"
     for limits, message in (
-        (Limits(max_artifacts=1), "up to 1 files (max_artifacts)"),
+        (Limits(max_artifacts=1), "max_artifacts is 1"),
         (Limits(max_artifact_bytes=1_199), "may have 1,199 (max_artifact_bytes)"),
     ):
         codemode.client.limits = limits

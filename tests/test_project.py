@@ -117,7 +117,7 @@ def test_public_names_of_a_package_are_its_all(name: str) -> None:
         if not key.startswith("_") and not hasattr(value, "__path__") and key != "annotations"
     }
     submodules = {path.stem for path in (ROOT / name).glob("*.py")}
-    helpers = {"Any", "TYPE_CHECKING", "import_module"}
+    helpers = {"Any", "TYPE_CHECKING", "import_module", "lazy_names"}
     assert public - submodules - helpers == set(package.__all__)
 
 

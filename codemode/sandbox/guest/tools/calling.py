@@ -80,6 +80,7 @@ class Caller:
         number = self.unfinished.make(spec.name)
         coroutine: Any = self._call_async(number, spec, args, kwargs)
         coroutine.__name__ = coroutine.__qualname__ = spec.name
+        self.unfinished.note_made(number, coroutine)
         return cast("CoroutineType[Any, Any, Any]", coroutine)
 
     async def _call_async(

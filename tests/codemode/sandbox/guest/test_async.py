@@ -245,6 +245,41 @@ def test_call_that_the_end_cuts_off_is_a_hint(forker: Forker, tool: str, code: s
     assert outcome.hints == [f"{tool}(...) {CUT_OFF} before the end"]
 
 
+CANCELLED = "was cancelled before it began, so it has not run"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "asyncio.create_task(rate('A')).cancel()\nawait asyncio.sleep(0)",
+        "t = asyncio.create_task(rate('A'))\nt.cancel()\nawait asyncio.wait([t])\n1",
+        "try: await asyncio.wait_for(rate('A'), 0)\nexcept TimeoutError: 1",
+        "c = rate('A')\nc.close()",
+    ],
+)
+def test_call_that_was_cancelled_before_its_first_step_is_a_hint(
+    forker: Forker, code: str
+) -> None:
+    outcome = run(forker, code)
+    assert outcome.completed
+    assert outcome.of("call") == []
+    assert outcome.hints == [f"rate(...) on line 2 {CANCELLED}"]
+
+
+def test_calls_that_were_never_awaited_and_cancelled_are_told_apart(forker: Forker) -> None:
+    code = (
+        "rate('lost')\n"
+        "for code in 'AB': asyncio.create_task(rate(code)).cancel()\n"
+        "await asyncio.sleep(0)\n"
+        "1/0"
+    )
+    outcome = run(forker, f"f = rate\n{code.replace('rate', 'f')}")
+    assert outcome.hints == [
+        f"rate(...) on line 3 {NEVER_AWAITED} rate(...)",
+        "rate(...) on line 4 was cancelled 2 times before it began, so these calls have not run",
+    ]
+
+
 def test_hints_are_of_their_own_run(forker: Forker) -> None:
     with Guest(forker, TOOLS, lambda name, arguments: name, session=True) as guest:
         hints = [guest.run(code).hints for code in ("x = rate('A')", "await x", "1")]

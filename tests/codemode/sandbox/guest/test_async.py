@@ -268,12 +268,11 @@ def test_call_that_was_cancelled_before_its_first_step_is_a_hint(
 
 def test_calls_that_were_never_awaited_and_cancelled_are_told_apart(forker: Forker) -> None:
     code = (
-        "rate('lost')\n"
+        "f = rate\nf('lost')\n"
         "for code in 'AB': asyncio.create_task(rate(code)).cancel()\n"
-        "await asyncio.sleep(0)\n"
-        "1/0"
+        "await asyncio.sleep(0)\n1/0"
     )
-    outcome = run(forker, f"f = rate\n{code.replace('rate', 'f')}")
+    outcome = run(forker, code)
     assert outcome.hints == [
         f"rate(...) on line 3 {NEVER_AWAITED} rate(...)",
         "rate(...) on line 4 was cancelled 2 times before it began, so these calls have not run",

@@ -11,7 +11,7 @@ from codemode.catalogue.search import MOST_FUNCTIONS, SearchIndex, namespace_of
 from codemode.catalogue.search_words import MAX_CHARACTERS, Synonyms, stem
 from codemode.core import ComponentRegistry
 from codemode.errors import ConfigurationError
-from codemode.tools import make_tool
+from codemode.tools import make_tool, tool
 from codemode.tools.tool import Tool
 from tests.support.tool_sets import many
 from tests.support.tool_sets.requests import HELD_OUT, TUNING
@@ -96,11 +96,13 @@ def test_a_text_without_words_finds_the_first_namespaces() -> None:
     assert found(tools, " ?! ") == [f"n{number}.get" for number in range(5)]
 
 
-def test_names_of_arguments_are_searched() -> None:
+@pytest.mark.parametrize("text", ["iban", "creditors", "pay back"])
+def test_names_of_arguments_and_tags_are_searched(text: str) -> None:
+    @tool(tags=["creditor", "pay back"])
     def call(iban: str) -> None: ...
 
     tools = [make_tool("accounts.look", call), described("orders.get", "Return an order.")]
-    assert found(tools, "iban") == ["accounts.look"]
+    assert found(tools, text) == ["accounts.look"]
 
 
 @pytest.mark.parametrize(

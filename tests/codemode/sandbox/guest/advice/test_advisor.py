@@ -166,7 +166,7 @@ def test_thread_that_ends_by_an_exception_gets_advice(forker: Forker) -> None:
 def test_advice_is_bounded(forker: Forker, code: str, message: str) -> None:
     outcome = run(forker, code)
     assert message in outcome.message
-    assert "\n".join(outcome.message.split("\n")[1:]) == "" or len(outcome.message) < 40_000
+    assert len(outcome.message.partition("\n")[2]) < 1_500
 
 
 def test_code_that_replaces_what_advice_uses_harms_only_its_own_report(forker: Forker) -> None:

@@ -241,8 +241,9 @@ def _part(path: str, value: Any, step: int | str) -> tuple[str, Any]:
         return f"{path}[{step}]", value[step]
     if isinstance(value, list | tuple):
         return f"{path}[{step}]", None
-    if isinstance(value, Mapping) and step in value:
-        return f"{path}[{step}]", value[step]
+    if isinstance(value, Mapping):
+        # Else it is a tag, or the place of a wrong key.
+        return (f"{path}[{step}]", value[step]) if step in value else (path, value)
     return path, None  # sets have no order
 
 

@@ -48,6 +48,16 @@ class ByBank(BaseModel):
     iban: str
 
 
+class First(BaseModel):
+    version: Literal[1]
+    to: Address
+
+
+class Second(BaseModel):
+    version: Literal[2]
+    to: str
+
+
 @dataclass
 class Parcel:
     to: Address | str
@@ -72,6 +82,7 @@ def everything(
     to: Address | str = "",
     tagged: ByCard | ByBank | None = None,
     chosen: Annotated[ByCard | ByBank, Field(discriminator="kind")] | None = None,
+    numbered: Annotated[First | Second, Field(discriminator="version")] | None = None,
     size: Annotated[int, Field(gt=0)] | Literal["all"] = "all",
     many: list[Card] | Card | None = None,
     parcel: Parcel | Card | None = None,
@@ -105,6 +116,11 @@ def complaint(arguments: dict[str, Any]) -> str:
         ),
         pytest.param(
             {"chosen": {"kind": "bank"}}, "'chosen.iban' is missing", id="a-discriminator-decides"
+        ),
+        pytest.param(
+            {"numbered": {"version": 1, "to": {"street": "x", "city": 5, "zip": "", "country": ""}}},
+            "'numbered.to.city' must be a string (str), got 5 (int): write str(...) for it",
+            id="a-discriminator-is-no-part-of-the-path",
         ),
         pytest.param(
             {"pays": [{"number": "4"}, {"number": "4", "cvc": "x"}]},

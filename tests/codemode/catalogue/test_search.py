@@ -159,12 +159,12 @@ def test_a_search_has_a_limited_number_of_terms() -> None:
 def test_what_is_found_does_not_depend_on_tools_that_are_left_out() -> None:
     registry = ComponentRegistry()
     many.register_many(registry, 300)
-    shown = [tool for tool in registry.tools.values() if "github" not in tool.name]
+    shown = [one for one in registry.tools.values() if "github" not in one.name]
     names: Callable[[SearchIndex], list[str]] = lambda index: [  # noqa: E731
         one.name for one in index.search("open an issue with the build", 20, Synonyms())
     ]
     alone = ComponentRegistry()
-    for tool in shown:
-        alone.register_tool(tool.name, tool)
+    for one in shown:
+        alone.register_tool(one.name, one)
     assert names(SearchIndex(shown)) == names(SearchIndex(alone.tools.values()))
     assert not any("github" in name for name in names(SearchIndex(shown)))

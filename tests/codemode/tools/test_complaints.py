@@ -118,7 +118,12 @@ def complaint(arguments: dict[str, Any]) -> str:
             {"chosen": {"kind": "bank"}}, "'chosen.iban' is missing", id="a-discriminator-decides"
         ),
         pytest.param(
-            {"numbered": {"version": 1, "to": {"street": "x", "city": 5, "zip": "", "country": ""}}},
+            {
+                "numbered": {
+                    "version": 1,
+                    "to": {"street": "x", "city": 5, "zip": "", "country": ""},
+                }
+            },
             "'numbered.to.city' must be a string (str), got 5 (int): write str(...) for it",
             id="a-discriminator-is-no-part-of-the-path",
         ),

@@ -229,6 +229,9 @@ def test_call_that_nobody_awaited_is_a_hint_on_a_failure_that_does_not_name_it(
     assert outcome.hints == [f"rate(...) on line 2 {NEVER_AWAITED} rate(...)"]
     outcome = run(forker, "f = rate\nf('A')")
     assert (outcome.type, outcome.hints) == ("ResultNotAwaited", [])
+    outcome = run(forker, "[rate(code) for code in 'ABCD']")
+    assert outcome.type == "ResultNotAwaited"
+    assert outcome.hints == [f"rate(...) on line 2 {FOUR_TIMES} rate(...)"]
 
 
 @pytest.mark.parametrize(
@@ -257,9 +260,7 @@ CANCELLED = "was cancelled before it began, so it has not run"
         "c = rate('A')\nc.close()",
     ],
 )
-def test_call_that_was_cancelled_before_its_first_step_is_a_hint(
-    forker: Forker, code: str
-) -> None:
+def test_call_that_was_cancelled_before_its_first_step_is_a_hint(forker: Forker, code: str) -> None:
     outcome = run(forker, code)
     assert outcome.completed
     assert outcome.of("call") == []

@@ -8,14 +8,13 @@ from typing import Any, Literal, Unpack
 
 from codemode.core.codemode import Codemode
 from codemode.errors import ConfigurationError
+from codemode.integrations._direct_calls import DirectCalls, DirectTool
 from codemode.integrations._framework_tools import (
     CODE_SCHEMA,
     Answer,
+    CallOptions,
     CodeExecution,
     CodeOptions,
-    DirectTool,
-    direct_tools,
-    direct_tools_async,
 )
 
 __all__ = [
@@ -86,14 +85,13 @@ def plain_tools(
     names: Iterable[str] | None = None,
     *,
     kind: Literal["function", "chat"] = "function",
-    execution_timeout: float | None = None,
-    max_chars: int = 20_000,
+    **options: Unpack[CallOptions],
 ) -> list[OpenAITool]:
     """Return a tool for each of the named tools, None for all, that this context may call.
 
     ``orders.get`` is ``orders_get``. Raises ConfigurationError.
     """
-    found = direct_tools(codemode, names, execution_timeout=execution_timeout, max_chars=max_chars)
+    found = DirectCalls(codemode, **options).tools(names)
     return [_plain_tool(kind, one) for one in found]
 
 
@@ -102,13 +100,10 @@ async def plain_tools_async(
     names: Iterable[str] | None = None,
     *,
     kind: Literal["function", "chat"] = "function",
-    execution_timeout: float | None = None,
-    max_chars: int = 20_000,
+    **options: Unpack[CallOptions],
 ) -> list[OpenAITool]:
     """Return these tools from a task; otherwise like ``plain_tools``."""
-    found = await direct_tools_async(
-        codemode, names, execution_timeout=execution_timeout, max_chars=max_chars
-    )
+    found = await DirectCalls(codemode, **options).tools_async(names)
     return [_plain_tool(kind, one) for one in found]
 
 

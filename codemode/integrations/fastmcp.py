@@ -9,6 +9,7 @@ from fastmcp.server.dependencies import get_context
 from fastmcp.server.transforms import Transform
 from fastmcp.tools import Tool
 from fastmcp.tools.base import ToolResult
+from mcp_types import ImageContent, TextContent
 from pydantic import PrivateAttr
 
 from codemode.core.client import ExecutorClient
@@ -25,6 +26,7 @@ from codemode.integrations._framework_tools import (
     CodeOptions,
     ContextOf,
 )
+from codemode.integrations._pictures import pictures_of
 
 __all__ = [
     "ExecutorSandbox",
@@ -44,7 +46,12 @@ class _CodemodeTool(Tool):
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
         answer: Answer = await self._call(arguments)
-        return ToolResult(content=answer.text, is_error=answer.failed)
+        images = [
+            ImageContent(data=one.base64, mime_type=one.media_type)
+            for one in pictures_of(answer.result)
+        ]
+        content = [TextContent(text=answer.text), *images]
+        return ToolResult(content=content, is_error=answer.failed)
 
 
 def code_tool(

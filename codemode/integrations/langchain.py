@@ -21,6 +21,7 @@ from codemode.integrations._framework_tools import (
     CodeOptions,
     ContextOf,
 )
+from codemode.integrations._pictures import pictures_of
 
 __all__ = [
     "code_tool",
@@ -113,7 +114,7 @@ async def _described(tool: Any, runtime: Runtime[Any]) -> Any:
 
 
 def _code_tool(execution: CodeExecution, description: str) -> StructuredTool:
-    async def execute_code(code: Any = None) -> tuple[str, Any]:
+    async def execute_code(code: Any = None) -> tuple[Any, Any]:
         runtime = _runtime()
         listen = None if runtime is None else _writer(runtime)
         return _content_of(await execution.execute(code, runtime, on_event=listen))
@@ -128,7 +129,7 @@ def _writer(runtime: Runtime[Any]) -> Callable[[Event], None]:
 
 
 def _plain_tool(direct: DirectTool) -> StructuredTool:
-    async def call(**arguments: Any) -> tuple[str, Any]:
+    async def call(**arguments: Any) -> tuple[Any, Any]:
         return _content_of(await direct.call(arguments, _runtime()))
 
     return _tool(call, direct.name, direct.description, direct.schema)
@@ -159,7 +160,12 @@ def _runtime() -> Runtime[Any] | None:
         return None
 
 
-def _content_of(answer: Answer) -> tuple[str, Any]:
+def _content_of(answer: Answer) -> tuple[str | list[dict[str, str]], Any]:
     if answer.failed:
         raise ToolException(answer.text)
-    return answer.text, answer.result
+    if not (pictures := pictures_of(answer.result)):
+        return answer.text, answer.result
+    images = [
+        {"type": "image", "base64": one.base64, "mime_type": one.media_type} for one in pictures
+    ]
+    return [{"type": "text", "text": answer.text}, *images], answer.result

@@ -16,6 +16,7 @@ from codemode.integrations._framework_tools import (
     CodeExecution,
     CodeOptions,
 )
+from codemode.integrations._pictures import pictures_of
 
 __all__ = [
     "OpenAITool",
@@ -46,14 +47,15 @@ class OpenAITool:
         """Return what answers a call, an item of a response or a ``tool_call`` of a chat message.
 
         The tool runs in the context of the current task. A failure is a text for
-        the model, which has no flag for one.
+        the model, which has no flag for one. Answers of the Responses API have the
+        pictures of the outcome.
         """
         if call.type == "custom_tool_call":
-            text = (await self._call(call.input)).text
-            return {"type": "custom_tool_call_output", "call_id": call.call_id, "output": text}
+            output = _output_of(await self._call(call.input))
+            return {"type": "custom_tool_call_output", "call_id": call.call_id, "output": output}
         if call.type == "function_call":
-            text = (await self._call(call.arguments)).text
-            return {"type": "function_call_output", "call_id": call.call_id, "output": text}
+            output = _output_of(await self._call(call.arguments))
+            return {"type": "function_call_output", "call_id": call.call_id, "output": output}
         function = call.function
         text = (await self._call(function.arguments)).text
         return {"role": "tool", "tool_call_id": call.id, "content": text}
@@ -151,6 +153,13 @@ def _definition(
     if kind == "chat":
         return {"type": "function", "function": function}
     raise ConfigurationError(f"kind={kind!r}; expected 'custom', 'function' or 'chat'")
+
+
+def _output_of(answer: Answer) -> str | list[dict[str, str]]:
+    if not (pictures := pictures_of(answer.result)):
+        return answer.text
+    images = [{"type": "input_image", "image_url": one.url, "detail": "auto"} for one in pictures]
+    return [{"type": "input_text", "text": answer.text}, *images]
 
 
 def _name_of(call: Any) -> str | None:

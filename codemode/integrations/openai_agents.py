@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal, Unpack
 
-from agents import CustomTool, FunctionTool
+from agents import CustomTool, FunctionTool, ToolOutputImage, ToolOutputText
 from agents.tool_context import ToolContext
 
 from codemode.core.codemode import Codemode
@@ -18,6 +18,7 @@ from codemode.integrations._framework_tools import (
     CodeOptions,
     ContextOf,
 )
+from codemode.integrations._pictures import pictures_of
 
 __all__ = ["code_tool", "code_tool_async", "plain_tools", "plain_tools_async"]
 
@@ -86,8 +87,12 @@ def _code_tool(execution: CodeExecution, description: str, kind: Kind) -> Functi
     async def execute(ctx: ToolContext[Any], code: Any) -> str:
         return (await execution.execute(code, ctx)).text
 
-    async def execute_arguments(ctx: ToolContext[Any], arguments: str) -> str:
-        return (await execution.execute_arguments(arguments, ctx)).text
+    async def execute_arguments(ctx: ToolContext[Any], arguments: str) -> Any:
+        answer = await execution.execute_arguments(arguments, ctx)
+        if not (pictures := pictures_of(answer.result)):
+            return answer.text
+        images = (ToolOutputImage(image_url=one.url) for one in pictures)
+        return [ToolOutputText(text=answer.text), *images]
 
     if kind == "custom":
         return CustomTool(

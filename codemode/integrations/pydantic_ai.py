@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any, Unpack
 
-from pydantic_ai import CustomEvent, RunContext, Tool, ToolFailed
+from pydantic_ai import BinaryContent, CustomEvent, RunContext, Tool, ToolFailed
 from pydantic_ai.tools import ToolDefinition
 
 from codemode.core.codemode import Codemode
@@ -18,6 +18,7 @@ from codemode.integrations._framework_tools import (
     CodeOptions,
     ContextOf,
 )
+from codemode.integrations._pictures import pictures_of
 
 __all__ = ["CodemodeEvent", "code_tool", "plain_tools", "plain_tools_async"]
 
@@ -42,14 +43,17 @@ def code_tool(
     """
     execution = CodeExecution(codemode, context, **options)
 
-    async def execute_code(ctx: RunContext[Any], code: str) -> str:
+    async def execute_code(ctx: RunContext[Any], code: str) -> Any:
         async def emit(event: Event) -> None:
             await ctx.emit(CodemodeEvent(event=event))
 
         answer = await execution.execute(code, ctx, on_event=emit)
         if answer.failed:
             raise ToolFailed(answer.text)
-        return answer.text
+        if not (pictures := pictures_of(answer.result)):
+            return answer.text
+        images = (BinaryContent(data=one.data, media_type=one.media_type) for one in pictures)
+        return [answer.text, *images]
 
     async def prepare(ctx: RunContext[Any], definition: ToolDefinition) -> ToolDefinition:
         description = await execution.describe_async(ctx)

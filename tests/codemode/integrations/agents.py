@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -39,16 +40,21 @@ class Seen:
     """What the model has seen, and what its framework's own channel has carried.
 
     ``failed`` has a mark for each answer, None where the framework has none.
+    ``pictures`` are those of all answers.
     """
 
     offered: dict[str, str] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
     failed: list[bool | None] = field(default_factory=list)
     events: list[Any] = field(default_factory=list)
+    pictures: list[bytes] = field(default_factory=list)
 
-    def read(self, text: str, failed: bool | None = None) -> None:
+    def read(self, content: Any, failed: bool | None = None) -> None:
+        """Note an answer: a text, or a list of a text and the pictures in Base64."""
+        text, *pictures = [content] if isinstance(content, str) else content
         self.texts.append(text)
         self.failed.append(failed)
+        self.pictures += map(b64decode, pictures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +78,8 @@ class Agent:
 
     ``takes_context``: ``code_tool`` has the option ``context``. ``per_request``:
     the description can be that of each request. ``own_threads``: the framework
-    runs tools in threads of its own, which it cannot cancel.
+    runs tools in threads of its own, which it cannot cancel. ``pictures``: its
+    answers to the model may have some.
     """
 
     name: str
@@ -83,6 +90,7 @@ class Agent:
     takes_context: bool = True
     per_request: bool = False
     own_threads: bool = False
+    pictures: bool = True
 
     @property
     def package(self) -> str:
@@ -135,6 +143,16 @@ class Agent:
         return name if self.dotted else name.replace(".", "_")
 
 
+def _parts(content: Any) -> list[dict[str, Any]]:
+    """Return the parts of a content that may be a text alone."""
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _of_parts(content: Any, text: str, image: str) -> list[str]:
+    """Return the text and the pictures of a content, without what is before their Base64."""
+    return [one[text] if text in one else one[image].rpartition(",")[2] for one in _parts(content)]
+
+
 async def _responses(talk: Talk) -> None:
     import httpx2
     import openai
@@ -149,8 +167,8 @@ async def _responses(talk: Talk) -> None:
         seen.offered = {one["name"]: one["description"] for one in body["tools"]}
         read = [one["output"] for one in body["input"] if one.get("type", "").endswith("_output")]
         if read or not calls:
-            for text in read:
-                seen.read(text)
+            for one in read:
+                seen.read(_of_parts(one, "text", "image_url"))
             text = {"type": "output_text", "text": DONE, "annotations": []}
             output = [
                 {"type": "message", "id": "m", "role": "assistant", "content": [text]},
@@ -287,7 +305,11 @@ async def _anthropic(talk: Talk) -> None:
             ]
         elif calls:
             for one in body["messages"][-1]["content"]:
-                seen.read(one["content"], one.get("is_error", False))
+                read = [
+                    part["text"] if part["type"] == "text" else part["source"]["data"]
+                    for part in _parts(one["content"])
+                ]
+                seen.read(read, one.get("is_error", False))
         return httpx2.Response(
             200,
             json={
@@ -347,7 +369,7 @@ async def _openai_agents(talk: Talk) -> None:
     assert result.final_output == DONE
     outputs = [one for one in result.new_items if isinstance(one, agents.ToolCallOutputItem)]
     for item in sorted(outputs, key=lambda one: one.raw_item["call_id"]):
-        seen.read(str(item.output))
+        seen.read(_of_parts(item.raw_item["output"], "text", "image_url"))
 
 
 async def _pydantic_ai(talk: Talk) -> None:
@@ -369,7 +391,9 @@ async def _pydantic_ai(talk: Talk) -> None:
         seen.offered = {one.name: one.description or "" for one in info.function_tools}
         parts = [part for part in messages[-1].parts if isinstance(part, ToolReturnPart)]
         for part in parts:
-            seen.read(str(part.content), part.outcome == "failed")
+            content = part.content if isinstance(part.content, list) else [part.content]
+            texts = [one if isinstance(one, str) else one.base64 for one in content]
+            seen.read(texts, part.outcome == "failed")
         if parts or not calls:
             return ModelResponse(parts=[TextPart(DONE)])
         return ModelResponse(
@@ -443,7 +467,8 @@ async def _langchain(talk: Talk) -> None:
             messages = part["messages"]
     for message in messages:
         if isinstance(message, ToolMessage):
-            seen.read(str(message.content), message.status == "error")
+            content = _of_parts(message.content, "text", "base64")
+            seen.read(content, message.status == "error")
     assert messages[-1].content == DONE
 
 
@@ -467,7 +492,8 @@ async def _fastmcp(talk: Talk) -> None:
             for call in calls
         )
         for result in await asyncio.gather(*made):
-            seen.read(result.content[0].text, result.is_error)
+            first, *images = result.content
+            seen.read([first.text, *(one.data for one in images)], result.is_error)
 
 
 async def _google_adk(talk: Talk) -> None:
@@ -550,18 +576,20 @@ async def _crewai(talk: Talk) -> None:
 
 
 def _all() -> Iterator[Agent]:
-    no_context = {"takes_context": False}
+    no_context, texts_alone = {"takes_context": False}, {"pictures": False}
     yield Agent("openai-custom", "openai", _responses, {"kind": "custom"}, **no_context)
     yield Agent("openai-function", "openai", _responses, {"kind": "function"}, **no_context)
-    yield Agent("openai-chat", "openai", _chat, {"kind": "chat"}, **no_context)
+    yield Agent("openai-chat", "openai", _chat, {"kind": "chat"}, **no_context, **texts_alone)
     yield Agent("anthropic", "anthropic", _anthropic, **no_context)
     yield Agent("openai-agents", "openai_agents", _openai_agents, {"kind": "function"})
-    yield Agent("openai-agents-custom", "openai_agents", _openai_agents, {"kind": "custom"})
+    yield Agent(
+        "openai-agents-custom", "openai_agents", _openai_agents, {"kind": "custom"}, **texts_alone
+    )
     yield Agent("pydantic-ai", "pydantic_ai", _pydantic_ai, per_request=True)
     yield Agent("langchain", "langchain", _langchain, per_request=True)
     yield Agent("fastmcp", "fastmcp", _fastmcp, dotted=True, per_request=True)
-    yield Agent("google-adk", "google_adk", _google_adk, per_request=True)
-    yield Agent("crewai", "crewai", _crewai, own_threads=True, **no_context)
+    yield Agent("google-adk", "google_adk", _google_adk, per_request=True, **texts_alone)
+    yield Agent("crewai", "crewai", _crewai, own_threads=True, **no_context, **texts_alone)
 
 
 AGENTS = {agent.name: agent for agent in _all()}

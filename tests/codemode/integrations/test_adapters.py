@@ -29,6 +29,21 @@ def test_code_and_plain_tools_run_and_are_read(agent: Agent, shop: Codemode) -> 
     assert seen.offered[get] == "Return an order."
 
 
+def test_pictures_are_seen_where_the_framework_takes_them(agent: Agent, shop: Codemode) -> None:
+    png, gif = b"\x89PNG\r\n\x1a\n", b"GIF89a"
+    files = {"a.png": png, "b.svg": b"<svg/>", "c": gif, "large.png": png}
+    program = code(
+        f"for name, data in {files!r}.items():\n"
+        "    data += bytes(3_750_000 if name == 'large.png' else 0)\n"
+        "    open(name, 'wb').write(data)\n    artifact(name)\n7"
+    )
+    seen = asyncio.run(agent.run(shop, program, code("open('a', 'w').write('x'); artifact('a')")))
+    drawn, plain = seen.texts
+    assert drawn.startswith("Result:\n7\n\nArtifacts:\n- a.png (image/png, 8 bytes)\n- b.svg")
+    assert plain == "Artifact: a (1 byte)"
+    assert seen.pictures == ([png, gif] if agent.pictures else [])
+
+
 def test_failures_are_read_and_the_agent_goes_on(agent: Agent, shop: Codemode) -> None:
     calls = [
         code("1 / 0"),

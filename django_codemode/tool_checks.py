@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
+from textwrap import indent
 from types import ModuleType
 from typing import Any, get_args
 
@@ -13,7 +14,7 @@ from django.apps import apps
 from django.apps.config import AppConfig
 from django.conf import settings as django_settings
 from django.contrib.auth import get_permission_codename
-from django.core.checks import CheckMessage, Error, Warning
+from django.core.checks import CheckMessage, Error, Info, Warning
 from django.db.models import Model
 from django.utils.module_loading import import_string
 
@@ -22,15 +23,39 @@ from codemode.tools import Tool
 from django_codemode.autodiscover import MODULE_NAME, is_decorated
 from django_codemode.shared import shared
 
-__all__ = ["broken_tools", "check_tools", "gaps", "where_tools_go"]
+__all__ = ["FIRST_TOOL", "broken_tools", "check_tools", "gaps", "where_tools_go"]
+
+FIRST_TOOL = '''\
+from django.contrib.auth import get_user_model
+
+from codemode import tool
+
+
+@tool
+def count_users(active: bool = True) -> int:
+    """Count the users of this project."""
+    return get_user_model().objects.filter(is_active=active).count()
+'''
+"""A module with a first tool, to paste."""
 
 
 def check_tools(
     *, app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
 ) -> list[CheckMessage]:
-    """Report broken modules (E005) and tools (E006), decorators without effect, and gaps."""
+    """Report broken modules (E005) and tools (E006), decorators without effect, and gaps.
+
+    A project without any tool is shown how to write the first (I001).
+    """
     found = broken_tools()
     tools = shared.registry.tools.values()
+    if not found and not tools:
+        found.append(
+            Info(
+                "The project has no tool, so that executed code can call nothing of it.",
+                hint=f"{where_tools_go()} A first tool to paste:\n\n{indent(FIRST_TOOL, ' ' * 8)}",
+                id="django_codemode.I001",
+            )
+        )
     for module in _modules():
         found += _without_tools(module, tools)
         found += _methods_without_effect(module, tools)

@@ -84,8 +84,8 @@ EXPORTING = [
 @pytest.mark.parametrize("path", EXPORTING, ids=lambda path: str(path.relative_to(ROOT)))
 def test_each_all_is_sorted_and_its_names_exist(path: Path) -> None:
     parts = path.relative_to(ROOT).with_suffix("").parts
-    if "integrations" in parts and path.name != "_framework_tools.py":
-        name = "mcp" if "_mcp" in parts else path.stem
+    name = "mcp" if "_mcp" in parts else path.stem
+    if "integrations" in parts and not name.startswith("_"):
         packages = {
             "google_adk": "google.adk",
             "langchain": "langgraph",

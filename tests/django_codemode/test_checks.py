@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,12 +13,13 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.backends import BaseBackend, ModelBackend
 from django.contrib.auth.middleware import AuthenticationMiddleware
-from django.core.checks import run_checks
+from django.core.checks import WARNING, run_checks
 from django.db.models import QuerySet
 from django.test import modify_settings, override_settings
 
 from codemode import tool
-from django_codemode import checks
+from codemode.core.registry import ComponentRegistry
+from django_codemode import checks, tool_checks
 from django_codemode.checks import (
     check_channels,
     check_deployment,
@@ -283,6 +285,20 @@ def test_a_module_in_which_nothing_is_decorated_is_a_warning(
             shared.registry.unregister_tool("testapp_forgotten")
 
 
+def test_a_project_without_tools_is_shown_a_first_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "_registry", ComponentRegistry())
+    monkeypatch.setattr(tool_checks, "_modules", list)
+    (info,) = check_tools()
+    assert ids([info]) == ["I001"]
+    assert not info.is_serious(WARNING)
+    advice, _, lines = str(info.hint).partition(" A first tool to paste:\n\n")
+    assert "shop/codemode_tools.py" in advice
+    module = ModuleType("first_tool")
+    exec(textwrap.dedent(lines), module.__dict__)
+    shared.registry.register_tool(None, module.count_users)
+    assert check_tools() == []
+
+
 def test_a_method_that_is_decorated_and_not_registered_is_a_warning(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -413,19 +429,19 @@ def test_channels_without_an_application_is_a_warning(
 def given_ids() -> set[str]:
     package = Path(checks.__file__).parent
     source = "".join(path.read_text("utf-8") for path in package.rglob("*.py"))
-    return set(re.findall(r"django_codemode\.([EW]\d{3})", source))
+    return set(re.findall(r"django_codemode\.([EIW]\d{3})", source))
 
 
 def test_every_id_is_documented_and_every_documented_id_exists() -> None:
     page = (ROOT / "docs" / "reference" / "checks.md").read_text("utf-8")
     assert sorted(given_ids()) == re.findall(
-        r"^\| `django_codemode\.([EW]\d{3})` \|", page, re.MULTILINE
+        r"^\| `django_codemode\.([EIW]\d{3})` \|", page, re.MULTILINE
     )
 
 
 def test_every_id_is_tested() -> None:
     tests = "".join(path.read_text("utf-8") for path in Path(__file__).parent.rglob("test_*.py"))
-    assert sorted(given_ids() - set(re.findall(r"[EW]\d{3}", tests))) == []
+    assert sorted(given_ids() - set(re.findall(r"[EIW]\d{3}", tests))) == []
 
 
 @pytest.mark.parametrize("settings", ["config.settings", "config.production"])

@@ -45,6 +45,7 @@ def take(page: Page, path: Path, *, width: int, height: int | None = None) -> No
 
 
 def main(folder: Path) -> None:
+    """Write the pictures, in light and in dark."""
     folder.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as data,
@@ -62,8 +63,12 @@ def main(folder: Path) -> None:
         page.prefer("light")
         page.run(REPORT.strip())
         wait_until(lambda: page.all(".codemode-table"))
+        page.script("document.querySelector('.codemode-call details').open = true")
         take(page, folder / "playground.png", width=1200)
-        take(page, folder / "playground-phone.png", width=390, height=1300)
+        page.script("document.querySelector('.codemode-call details').open = false")
+        take(page, folder / "playground-phone.png", width=360, height=1300)
+        page.prefer("dark")
+        take(page, folder / "playground-phone-dark.png", width=360, height=1300)
 
 
 if __name__ == "__main__":

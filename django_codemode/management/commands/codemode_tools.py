@@ -23,7 +23,7 @@ from django_codemode.management.options import (
 )
 from django_codemode.payload import tool_as_json
 from django_codemode.shared import shared
-from django_codemode.tool_checks import broken_tools, gaps, where_tools_go
+from django_codemode.tool_checks import FIRST_TOOL, broken_tools, gaps, where_tools_go
 
 __all__ = ["Command", "GapsFoundError"]
 
@@ -123,7 +123,10 @@ class Command(BaseCommand):
         else:
             self._show(tools, whole=bool(names))
             if not registered:
-                self.stderr.write(f"No tool is registered. {where_tools_go()}")
+                self.stderr.write(
+                    f"No tool is registered. {where_tools_go()} A first tool to paste:\n\n"
+                )
+                self.stderr.write(indent(FIRST_TOOL, "    "), ending="")
 
     def _catalogue(self, tools: Mapping[str, Tool], max_tokens: int | None, *, notes: bool) -> None:
         try:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import indent
 from typing import Annotated, Any
 
 import pytest
@@ -12,6 +13,7 @@ from django.contrib.auth.models import Permission, User
 from codemode import tool
 from codemode.core.registry import ComponentRegistry
 from django_codemode.shared import shared
+from django_codemode.tool_checks import FIRST_TOOL
 from tests.support import commands
 
 
@@ -55,6 +57,7 @@ def test_a_project_without_tools_is_shown_where_to_put_them(
     assert (status, out) == (0, "")
     assert "No tool is registered. Decorate functions by codemode.tool in the module" in err
     assert ", such as shop/codemode_tools.py, or call django_codemode.register_tool()" in err
+    assert err.endswith(" A first tool to paste:\n\n" + indent(FIRST_TOOL, "    "))
     assert call("--json")[1:] == ("[]\n", "")
 
 

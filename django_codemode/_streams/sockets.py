@@ -45,7 +45,7 @@ class Line:
         if self.broadcast is not None:
             watched = text
             if len(text) > MAX_EVENT_BYTES:
-                watched = json.dumps({**event, "data": {"too_large": len(text)}})
+                watched = await message.write(_smaller, event, len(text))
             await self.broadcast.send((self.number, watched, message.is_last))
         await self.pass_on(text)
 
@@ -56,6 +56,16 @@ class Line:
     async def pass_on(self, text: str) -> None:
         """Send the client an event that is already JSON."""
         await self._send(f'{{"id": {json.dumps(self.name)}, {text[1:]}')
+
+
+def _smaller(event: dict[str, Any], size: int) -> str:
+    """Return the JSON of a large event without the bytes of artifacts, or else with its size."""
+    artifacts = event["data"].get("artifacts", ())
+    left = size - sum(len(one["data"]) for one in artifacts)
+    if left > MAX_EVENT_BYTES:
+        return json.dumps({**event, "data": {"too_large": size}})
+    named = [{**one, "data": None} for one in artifacts]
+    return json.dumps({**event, "data": {**event["data"], "artifacts": named}})
 
 
 @asynccontextmanager

@@ -1,16 +1,19 @@
-"""The thread for sync code that a run of a websocket has."""
+"""The thread for sync code that a run of a websocket has, and what its watchers are sent."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_codemode._streams.sockets import own_thread
+from django_codemode._streams.messages import Message
+from django_codemode._streams.sockets import Line, own_thread
 
 
 def connected() -> BaseDatabaseWrapper:
@@ -46,3 +49,30 @@ async def test_connections_are_closed_even_when_the_task_is_cancelled_meanwhile(
         await task
     assert opened[0].connection is None
     await asyncio.gather(*holding)
+
+
+@pytest.mark.parametrize("value, kept", [("small", True), ("x" * 300_000, False)])
+async def test_watchers_get_a_large_outcome_without_the_bytes_of_its_artifacts(
+    value: str, kept: bool
+) -> None:
+    class Watchers:
+        async def send(self, event: tuple[int, str, bool]) -> None:
+            watched.append(event[1])
+
+    async def send(text: str) -> None:
+        sent.append(text)
+
+    watched: list[str] = []
+    sent: list[str] = []
+    line = Line("a", send=send, release=lambda name: None)
+    broadcast: Any = Watchers()
+    line.broadcast = broadcast
+    picture = {"name": "a.png", "media_type": "image/png", "size": 300_000, "data": "A" * 400_000}
+    data = {"value": value, "artifacts": [picture]}
+    await line.send(Message(event="completed", data=data))
+    assert json.loads(sent[0])["data"] == data
+    told = json.loads(watched[0])["data"]
+    if kept:
+        assert told == {"value": value, "artifacts": [{**picture, "data": None}]}
+    else:
+        assert set(told) == {"too_large"}

@@ -178,7 +178,8 @@ def _frameworks(work: Path) -> Iterator[Stage]:
     """Yield stages that check the adapters and the MCP server beside the frameworks together."""
     folders = ("codemode/integrations", "django_codemode/mcp", "tests/django_codemode/mcp")
     # Named one by one: what the configuration leaves out is left out of folders alone.
-    files = (file for folder in folders for file in (ROOT / folder).rglob("*.py"))
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
+    files += [ROOT / "example_project/assistant/live.py"]
     imports = "test_importing_every_module_and_checking_makes_no_query"
     yield from _beside(
         "Frameworks",
@@ -188,6 +189,7 @@ def _frameworks(work: Path) -> Iterator[Stage]:
         tests=(
             "tests/django_codemode/management/test_codemode_mcp.py",
             "tests/django_codemode/mcp",
+            "tests/example_project/assistant/test_live.py",
             f"tests/django_codemode/test_apps.py::{imports}",
             "tests/test_project.py",
             "tests/test_docs.py::test_examples_give_what_the_page_shows[connect-a-model.md]",

@@ -35,6 +35,6 @@ def choose_model() -> Model:
             return ScriptedModel(f"{variable} is set, but no real model can be used: {error}")
         return made
     return ScriptedModel(
-        "It needs no key and no network, and knows the questions above. What it writes is "
-        "prepared; the code, the tools and the rows are real."
+        "A scripted model answers: it needs no key and no network, and knows the questions below. "
+        "What it writes is prepared; the sandbox, the tools and the rows are real."
     )

@@ -80,14 +80,14 @@ class _Translation:
             ) if text:
                 yield AnswerWritten(text=text)
 
-    def _code(self, arguments: str | dict[str, Any] | None) -> Iterator[CodeWritten]:
+    def _code(self, arguments: Any) -> Iterator[CodeWritten]:
         """Yield what is new of the code in a call's arguments, which arrive as pieces of JSON."""
         if isinstance(arguments, str):
             self._arguments += arguments
             if not self._arguments.strip():
                 return
             arguments = from_json(self._arguments, allow_partial="trailing-strings")
-        code = (arguments or {}).get("code", "")
+        code = arguments.get("code", "") if isinstance(arguments, dict) else ""
         if len(code) > len(self._written):
             yield CodeWritten(text=code[len(self._written) :])
             self._written = code

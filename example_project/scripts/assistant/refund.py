@@ -9,5 +9,7 @@ with_rest = [one for one in orders if one["amount"] >= one["refunded"] + 5]
 order = with_rest[-1]
 print("order", order["id"], "of", order["customer"])
 
-paid = refund(order["id"], Decimal("5.00"), reason="arrived broken")
+paid = refund(
+    order_id=order["id"], amount=Decimal("5.00"), reason="arrived broken"
+)
 paid | {"customer": order["customer"], "currency": order["currency"]}

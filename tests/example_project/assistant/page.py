@@ -19,7 +19,7 @@ class AssistantPage:
     def __init__(self, browser: Browser, url: str) -> None:
         self.driver = browser.driver
         self.url = url
-        self.driver.get(f"{url}/static/assistant/icon.svg")  # for the cookie's domain
+        self.open()
         self.driver.delete_all_cookies()
         self.open()
 

@@ -14,7 +14,7 @@ async function answer(question, body) {
   const exchange = new Exchange(question, toolNames);
   find("welcome").hidden = true;
   find("exchanges").append(exchange.element);
-  exchange.element.scrollIntoView({ block: "start", behavior: calm.matches ? "auto" : "smooth" });
+  show(exchange.element, "start");
   try {
     status.textContent = "Asking the model…";
     for await (const { name, data } of eventsOf(root.dataset.askUrl, body, running.signal)) {
@@ -23,8 +23,12 @@ async function answer(question, body) {
   } catch (error) {
     status.textContent = exchange.refuse(running.signal.aborted ? "Stopped." : error.message);
   } finally {
-    exchange.end();
+    show(exchange.end(), "nearest");
   }
+}
+
+function show(element, block) {
+  element.scrollIntoView({ block, behavior: calm.matches ? "auto" : "smooth" });
 }
 
 async function ask(question) {

@@ -34,8 +34,10 @@ export class Exchange {
     return "Not answered";
   }
 
+  /* Return the last part that is shown; from now on there is nothing to come. */
   end() {
     this.#find(".answer").setAttribute("aria-busy", "false");
+    return [...this.element.children].findLast((part) => !part.hidden);
   }
 
   #answer({ text }) {

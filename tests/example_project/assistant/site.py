@@ -9,7 +9,8 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -59,6 +60,15 @@ class ExampleSite:
         """Execute SQL in the site's database."""
         with closing(sqlite3.connect(self._project / "db.sqlite3")) as database, database:
             assert database.execute(statement, values).rowcount > 0
+
+    @contextmanager
+    def with_program(self, name: str, code: str) -> Iterator[None]:
+        """Let the scripted model write other code in place of one of its programs."""
+        program = self._project / "scripts" / "assistant" / name
+        original = program.read_text("utf-8")
+        program.write_text(code, "utf-8")
+        yield
+        program.write_text(original, "utf-8")
 
     def _answers(self, port: int) -> bool:
         assert self._process.poll() is None, self._log.read_text()

@@ -11,6 +11,20 @@ from tests.playground.browser import wait_until
 from tests.support.accessibility import faults
 
 HOSTILE = "</td><img src=x onerror=\"document.title='broken in'\"><script>document.title='broken in'</script>"
+# Files that claim to be pictures, and values that would break a page or its layout.
+HOSTILE_PROGRAM = f"""
+hostile = {HOSTILE!r}
+for name, data in {{
+    "page.html": hostile.encode(),
+    "drawing.svg": b"<svg xmlns='http://www.w3.org/2000/svg'><script>document.title='broken in'</script></svg>",
+    "picture.png": b"\\x89PNG\\r\\n\\x1a\\n" + hostile.encode(),
+}}.items():
+    open(name, "wb").write(data)
+    artifact(name)
+print(hostile, "x" * 5_000)
+find = await find_customers(name=hostile)
+[{{"name": hostile, "orders": "x" * 5_000, hostile: [hostile], **{{f"c{{n}}": n for n in range(30)}}}}] * 300
+"""
 QUESTION = "How much did we take"
 
 
@@ -92,6 +106,28 @@ def test_hostile_values_become_text_and_nothing_leaves_the_page(
         "document.body.append(s); fetch('http://127.0.0.1:1/').catch(() => {})"
     )
     wait_until(lambda: sum("Content Security Policy" in one for one in page.complaints()) >= 2)
+    assert page.driver.title == title
+
+
+def test_hostile_files_and_huge_values_break_nothing(
+    page: AssistantPage, example_site: ExampleSite
+) -> None:
+    title = page.driver.title
+    page.resize(360, 740)
+    with example_site.with_program("customers.py", HOSTILE_PROGRAM):
+        page.pick("in Germany")
+
+    wait_until(lambda: page.texts(".result figure")[0].startswith("The picture cannot be shown."))
+    links = page.all(".result a")
+    assert [one.get_attribute("download") for one in links] == [
+        "page.html",
+        "drawing.svg",
+        "picture.png",
+    ]
+    assert {str(one.get_attribute("href")).partition(":")[0] for one in links} == {"blob"}
+    assert page.all("main script, main img, main iframe, main svg:not(.call-bar)") == []
+    assert page.texts(".result caption") == ["300 rows, 200 of them not shown"]
+    assert page.script("return document.documentElement.scrollWidth") <= 360
     assert page.driver.title == title
 
 

@@ -17,7 +17,7 @@ class _NoRows(models.Manager["CodePermission"]):
 
 
 class CodePermission(models.Model):  # noqa: DJ008  there are no rows to show
-    """The model of ``execute_code`` and ``watch_code``, by default only for superusers."""
+    """The model of the permissions to execute and watch code, by default only for superusers."""
 
     objects = _NoRows()
 
@@ -27,6 +27,7 @@ class CodePermission(models.Model):  # noqa: DJ008  there are no rows to show
         default_permissions = ()
         permissions = [
             ("execute_code", _("Can execute code")),
+            ("execute_as_user", _("Can execute code as another user")),
             ("watch_code", _("Can watch the executions of others")),
         ]
         verbose_name = _("code execution")

@@ -164,6 +164,7 @@ def event_as_json(event: Event) -> dict[str, Any]:
                 "call_id": event.call_id,
                 "name": event.name,
                 "arguments": _plain(event.arguments),
+                "at_ms": event.at_ms,
             }
         case ToolCallFinished():
             return {
@@ -172,6 +173,7 @@ def event_as_json(event: Event) -> dict[str, Any]:
                 "outcome": event.outcome,
                 "error": event.error,
                 "duration_ms": event.duration_ms,
+                "at_ms": event.at_ms,
             }
         case ProgressReported():
             # The code may report nan, which JSON lacks.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from codemode.core.result import ExecutionResult, ToolCallOutcome
+from codemode.values import decode
 
 __all__ = [
     "Event",
@@ -38,17 +39,22 @@ class OutputReceived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCallStarted:
-    """The start of a tool call."""
+    """The start of a tool call, ``at_ms`` milliseconds after the code began."""
 
     type: ClassVar[Literal["tool_call_started"]] = "tool_call_started"
     call_id: int
     name: str
     arguments: dict[str, Any]
+    at_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCallFinished:
-    """The end of a tool call; ``error`` is the message that the code got, if the call failed."""
+    """The end of a tool call, ``at_ms`` milliseconds after the code began.
+
+    ``error`` is the message that the code got, if the call failed. ``encoded``
+    is what the code got of a call that completed, as it travels.
+    """
 
     type: ClassVar[Literal["tool_call_finished"]] = "tool_call_finished"
     call_id: int
@@ -56,6 +62,15 @@ class ToolCallFinished:
     outcome: ToolCallOutcome
     duration_ms: float
     error: str | None = None
+    at_ms: float = 0.0
+    encoded: bytes | None = field(default=None, repr=False)
+
+    @property
+    def value(self) -> Any:
+        """The value that the code got, decoded anew each time; None where it got none."""
+        if self.encoded is None:
+            return None
+        return decode(self.encoded, max_bytes=len(self.encoded))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from codemode.core._dispatch.threads import off_loop
 from codemode.core.codemode import EventStream
-from codemode.core.events import Event, ExecutionCompleted, ToolCallStarted
+from codemode.core.events import Event, ExecutionCompleted, ToolCallFinished, ToolCallStarted
 from codemode.errors import CodemodeError
 from django_codemode.payload import event_as_json, refusal_as_json
 from django_codemode.refusals import RefusalError, refusal_of
@@ -78,7 +78,7 @@ async def amessages_of(
     try:
         async with aclosing(events):
             async for event in events:
-                if isinstance(event, ExecutionCompleted | ToolCallStarted):
+                if _may_be_large(event):
                     # May be large, and other requests share the loop.
                     data = await off_loop(describe, event)
                     yield Message(event=event.type, data=data)
@@ -86,6 +86,12 @@ async def amessages_of(
                     yield Message(event=event.type, data=describe(event))
     except Exception as error:  # noqa: BLE001  # the answer has begun: an error is a message
         yield error_message(error)
+
+
+def _may_be_large(event: Event) -> bool:
+    if isinstance(event, ToolCallFinished):
+        return len(event.encoded or b"") > _FEW
+    return isinstance(event, ExecutionCompleted | ToolCallStarted)
 
 
 def error_message(error: Exception) -> Message:

@@ -26,6 +26,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "playground",
                 "permissions": [
                     ("execute_code", "Can execute code"),
+                    ("execute_as_user", "Can execute code as another user"),
                     ("watch_code", "Can watch the executions of others"),
                 ],
                 "managed": False,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
-from codemode.core.events import Event, ExecutionStarted, ToolCallFinished, ToolCallStarted
-from codemode.core.result import ExecutionResult
-from codemode.values import to_text
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 
-__all__ = ["MAX_BARS", "Bar", "Timeline"]
+from codemode.core.events import Event, ToolCallFinished, ToolCallStarted
+from codemode.core.result import ExecutionResult
+from django_codemode.playground.outcome import shown_arguments
+from django_codemode.playground.presentation import OF_A_CALL, present
+
+__all__ = ["MAX_BARS", "Bar", "CallValues", "Timeline"]
 
 _LEAST_PERCENT = 1
-_MAX_ARGUMENTS = 2_000
 MAX_BARS = 500
+MAX_VALUE_BYTES = 1024 * 1024
+MAX_VALUES_CHARACTERS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,36 +28,53 @@ class Bar:
     arguments: str
     outcome: str
     error: str
+    value: str
     duration_ms: float | None
     start: str
     width: str
 
 
-class Timeline:
-    """The start times of a run's calls, noted as its events arrive."""
+class CallValues:
+    """The values that calls of one run returned, as HTML of bounded size."""
 
     def __init__(self) -> None:
-        self._began = time.monotonic()  # until it is known when the code began
+        self._left = MAX_VALUES_CHARACTERS
+
+    def html(self, event: ToolCallFinished) -> SafeString:
+        """Return the value of a call as HTML; "" if the call has none."""
+        size = len(event.encoded or b"")
+        if not size:
+            return SafeString()
+        small = size <= MAX_VALUE_BYTES and self._left > 0
+        html = render_to_string(
+            "django_codemode/playground/value.html",
+            {"shown": present(event.value, OF_A_CALL) if small else None, "left_out": size},
+        )
+        self._left -= len(html)
+        return html
+
+
+class Timeline:
+    """The bars of a run's calls, by the clock of the process that runs the tools."""
+
+    def __init__(self) -> None:
+        self._values = CallValues()
         self._starts: dict[int, float] = {}
+        self._html: dict[int, SafeString] = {}
+        self._end = 0.001
 
     def note(self, event: Event) -> None:
-        """Note the time of an event of the run."""
-        if isinstance(event, ExecutionStarted):
-            self._began = time.monotonic()
-        elif isinstance(event, ToolCallStarted):
-            self._starts[event.call_id] = self._now_ms()
-        elif isinstance(event, ToolCallFinished):
-            # Events may arrive late. The call has ended by now, so it started at ``latest`` or
-            # before: a later start would make it seem to last into the calls after it.
-            latest = max(0.0, self._now_ms() - event.duration_ms)
-            self._starts[event.call_id] = min(self._starts.get(event.call_id, latest), latest)
-
-    def _now_ms(self) -> float:
-        return (time.monotonic() - self._began) * 1000
+        """Note a call that an event reports."""
+        if isinstance(event, ToolCallStarted | ToolCallFinished):
+            self._end = max(self._end, event.at_ms)
+        if isinstance(event, ToolCallStarted):
+            self._starts[event.call_id] = event.at_ms
+        elif isinstance(event, ToolCallFinished) and len(self._html) < MAX_BARS:
+            self._html[event.call_id] = self._values.html(event)
 
     def bars(self, result: ExecutionResult) -> list[Bar]:
         """Return a bar for each call of the run, up to MAX_BARS."""
-        whole = max(self._now_ms(), 0.001)
+        whole = max(self._end, result.usage.wall_seconds * 1000)
         bars = []
         for call in result.tool_calls[:MAX_BARS]:
             start = min(100 - _LEAST_PERCENT, self._starts.get(call.call_id, 0) / whole * 100)
@@ -62,9 +83,10 @@ class Timeline:
             bars.append(
                 Bar(
                     name=call.name,
-                    arguments=to_text(call.arguments)[:_MAX_ARGUMENTS],
+                    arguments=shown_arguments(call.arguments),
                     outcome=call.outcome,
                     error=call.error or "",
+                    value=self._html.get(call.call_id, ""),
                     duration_ms=call.duration_ms,
                     # As text, because a localised number is not a valid SVG attribute.
                     start=f"{start:.2f}%",

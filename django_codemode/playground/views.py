@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing
+from dataclasses import replace
 from typing import Any, cast
 
 from django.conf import settings as django_settings
@@ -13,28 +15,51 @@ from django.http import HttpRequest, HttpResponseBase
 from django.http.request import HttpHeaders
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch, reverse
 from django.utils.translation import get_language, override
 
 from codemode.core.context import RuntimeContext, use_context
-from codemode.core.events import Event, ExecutionCompleted, ExecutionStarted
+from codemode.core.events import (
+    Event,
+    ExecutionCompleted,
+    ExecutionStarted,
+    ToolCallFinished,
+    ToolCallStarted,
+)
 from codemode.core.plain_functions import call_plain
 from codemode.core.result import ExecutionResult
 from codemode.errors import ConfigurationError, ExecutorClientError, ValueEncodingError
+from codemode.wire.profile_packages import PACKAGES_OF_PROFILES
 from django_codemode._requests.execution import Execution
 from django_codemode.conf import get_settings
-from django_codemode.payload import ExecutePayload, check_payload
+from django_codemode.payload import ExecutePayload, check_payload, load_json
+from django_codemode.playground.acting import (
+    acting_as,
+    may_act,
+    named_after_actor,
+    user_to_act_as,
+)
 from django_codemode.playground.csp import allow_data_pictures
-from django_codemode.playground.presentation import present
+from django_codemode.playground.form import form_data, taken_text
+from django_codemode.playground.outcome import outcome_of, output_of, shown_arguments, summary_of
 from django_codemode.playground.shown_context import shown_context
-from django_codemode.playground.timeline import MAX_BARS, Timeline
+from django_codemode.playground.timeline import MAX_BARS, CallValues, Timeline
+from django_codemode.playground.tool_cards import cards_of, starter_code
 from django_codemode.refusals import RefusalError, refusal_of
+from django_codemode.tool_checks import FIRST_TOOL, where_tools_go
 from django_codemode.views import CodemodeView, StreamView
+from django_codemode.views.base import read_body
 
 __all__ = ["PlaygroundStreamView", "PlaygroundView"]
 
+logger = logging.getLogger("django_codemode")
+
 _SCRIPTS = [
     f"django_codemode/playground/{name}.js"
-    for name in ("highlight", "editor", "events", "timeline", "history", "playground")
+    for name in (
+        *("highlight", "editor", "completion", "events", "output", "timeline"),
+        *("tables", "clipboard", "confirmation", "draft", "history", "playground"),
+    )
 ]
 
 
@@ -42,6 +67,8 @@ class _OfTheAdmin(CodemodeView):
     """Base of the playground's views, for those who may use an admin site and execute code."""
 
     admin_site: AdminSite | None = None
+    _profile: str = ""
+    _acting: Any = None  # the user in whose context the code runs, if not the request's
 
     def check_permission(self, request: HttpRequest) -> None:
         """Raise RefusalError unless the user may use the admin site and execute code."""
@@ -50,6 +77,33 @@ class _OfTheAdmin(CodemodeView):
             raise RefusalError(
                 "not_permitted", "the playground is for users of the admin", status=403
             )
+
+    def context_of(self, request: HttpRequest) -> RuntimeContext:
+        """Return the context of the request, or that of the user as whom the code runs."""
+        if self._acting is None:
+            return super().context_of(request)
+        context = super().context_of(acting_as(request, self._acting))
+        return named_after_actor(context, _user_of(request), self._acting)
+
+    def prepare(self, request: HttpRequest) -> Execution:
+        """Check the request, with the profile that it asks for."""
+        execution = super().prepare(request)
+        if self._acting is not None:
+            actor, user = _user_of(request).pk, self._acting.pk
+            logger.info("User %s executes code as user %s in the playground", actor, user)
+        if not self._profile:
+            return execution
+        return replace(execution, arguments={**execution.arguments, "profile": self._profile})
+
+    def _payload_of(self, request: HttpRequest, data: dict[str, Any]) -> ExecutePayload:
+        """Take ``profile`` and ``as_user`` out of the data; return the rest as the payload."""
+        self._profile = taken_text(data, "profile")
+        username = taken_text(data, "as_user")
+        payload = check_payload(data)
+        actor = _user_of(request)
+        if username and username != actor.get_username():
+            self._acting = user_to_act_as(actor, username)
+        return payload
 
 
 class PlaygroundView(_OfTheAdmin):
@@ -87,18 +141,13 @@ class PlaygroundView(_OfTheAdmin):
             execution.context,
             bars=timeline.bars(result),
             more_calls=max(0, len(result.tool_calls) - MAX_BARS),
+            output=output_of(result),
             **outcome_of(result),
         )
 
     def read_payload(self, request: HttpRequest) -> ExecutePayload:
         """Return the payload of the form. Raises RefusalError."""
-        code = _code_of(request)
-        limit = get_settings().max_request_bytes
-        if len(code.encode(errors="surrogatepass")) > limit:
-            raise RefusalError(
-                "body_too_large", f"the code has more than {limit:,} bytes", status=413
-            )
-        return check_payload({"code": code})
+        return self._payload_of(request, form_data(request, get_settings().max_request_bytes))
 
     def _run(self, execution: Execution, timeline: Timeline) -> ExecutionResult:
         events = execution.codemode.stream(execution.code, **execution.arguments)
@@ -132,16 +181,21 @@ class PlaygroundView(_OfTheAdmin):
     ) -> HttpResponseBase:
         registry = self.get_codemode().registry
         tools = registry.visible(registry.select(self.get_tools(request)), context)
+        advice = None if registry.tools else where_tools_go()
         return self._render(
             request,
             status=status,
-            tools=[tools[name] for name in sorted(tools)],
+            tools=cards_of(tools.values()),
+            starter=starter_code(tools.values()),
+            advice=advice,
+            first_tool=FIRST_TOOL,
             context=shown_context(context),
             **variables,
         )
 
     def _render(self, request: HttpRequest, *, status: int, **variables: Any) -> HttpResponseBase:
         site = self.admin_site.each_context(request) if self.admin_site is not None else {}
+        user = _user_of(request)
         response = TemplateResponse(
             request,
             "django_codemode/playground/page.html",
@@ -149,12 +203,16 @@ class PlaygroundView(_OfTheAdmin):
                 **site,
                 "title": "Playground",
                 "scripts": _SCRIPTS,
-                "code": _code_of(request),
+                "form": request.POST if request.method == "POST" else None,
+                "profiles": sorted(PACKAGES_OF_PROFILES),
+                "may_act": may_act(user),
                 "stream_url": self.stream_url,
+                "curl": _curl_of(request, self.stream_url),
                 "ends_at_once": isinstance(request, ASGIRequest),
                 "csrf_header": HttpHeaders.parse_header_name(django_settings.CSRF_HEADER_NAME),
+                "username": user.get_username(),
                 # Several people may share a browser, and a browser may show several sites.
-                "history_key": f"django_codemode.playground.{request.path}.{_user_id(request)}",
+                "history_key": f"django_codemode.playground.{request.path}.{user.pk}",
                 **variables,
             },
             status=status,
@@ -164,42 +222,57 @@ class PlaygroundView(_OfTheAdmin):
 
 
 class PlaygroundStreamView(_OfTheAdmin, StreamView):
-    """StreamView that adds the run's context, and the result as the page shows it."""
+    """StreamView whose events carry what the page shows, as text and HTML of bounded size."""
+
+    def read_payload(self, request: HttpRequest) -> ExecutePayload:
+        """Return the payload of the request's JSON body. Raises RefusalError."""
+        return self._payload_of(request, load_json(read_body(request)))
 
     def prepare(self, request: HttpRequest) -> Execution:
         """Check the request, and note the context here, where users may be loaded."""
         execution = super().prepare(request)
         self._context = shown_context(execution.context)
         self._language = get_language()
+        self._values = CallValues()
         return execution
 
     def describe(self, event: Event) -> dict[str, Any]:
-        """Add the ``context`` to ``started`` and the ``html`` of the result to ``completed``."""
-        data = super().describe(event)
-        if isinstance(event, ExecutionStarted):
-            data["context"] = self._context
-        if isinstance(event, ExecutionCompleted):
-            with override(self._language):  # the rendering thread may have another one
-                data["html"] = render_to_string(
-                    "django_codemode/playground/outcome.html", outcome_of(event.result)
-                )
-        return data
+        """Return an event's data, with ``context``, the shown arguments, or the ``html`` to show.
+
+        ``completed`` has no value, output or calls: the page has seen them, or their HTML.
+        """
+        with override(self._language):  # the rendering thread may have another one
+            match event:
+                case ExecutionStarted():
+                    return {**super().describe(event), "context": self._context}
+                case ToolCallStarted():
+                    short = replace(event, arguments={})
+                    return {
+                        **super().describe(short),
+                        "arguments": shown_arguments(event.arguments),
+                    }
+                case ToolCallFinished():
+                    return {**super().describe(event), "html": self._values.html(event)}
+                case ExecutionCompleted():
+                    template = "django_codemode/playground/outcome.html"
+                    html = render_to_string(template, outcome_of(event.result))
+                    return {**summary_of(event.result), "html": html}
+                case _:
+                    return super().describe(event)
 
 
-def outcome_of(result: ExecutionResult) -> dict[str, Any]:
-    """Return the variables of the template that shows an outcome."""
+def _curl_of(request: HttpRequest, stream_url: str) -> dict[str, str]:
+    """Return the URL and the names of cookies for a request from a shell, without any secret."""
+    try:
+        path = reverse("codemode:execute")
+    except NoReverseMatch:
+        path = stream_url
     return {
-        "result": result,
-        "shown": present(result.value) if result.ok else None,
-        "text": result.for_model(),
-        "cpu_ms": result.usage.cpu_seconds * 1000,
+        "url": request.build_absolute_uri(path),
+        "session": django_settings.SESSION_COOKIE_NAME,
+        "csrf": django_settings.CSRF_COOKIE_NAME,
     }
 
 
-def _code_of(request: HttpRequest) -> str:
-    # Browsers end the lines of a form field with CRLF.
-    return request.POST.get("code", "").replace("\r\n", "\n")
-
-
-def _user_id(request: HttpRequest) -> str:
-    return str(cast("Any", request).user.pk)
+def _user_of(request: HttpRequest) -> Any:
+    return cast("Any", request).user

@@ -74,7 +74,7 @@ def _orders() -> QuerySet[Order]:
     return Order.objects.filter(merchant__slug=_tenant(get_current_context()))
 
 
-@tool
+@tool(effects="reads")
 def list_orders(status: str | None = None, page: int = 1, page_size: int = 100) -> list[OrderRow]:
     """List the merchant's orders from oldest to newest; a page past the last one is empty."""
     if page < 1 or not 1 <= page_size <= 100:
@@ -102,7 +102,7 @@ def list_orders(status: str | None = None, page: int = 1, page_size: int = 100) 
     ]
 
 
-@tool
+@tool(effects="reads")
 async def get_rate(currency: str) -> Decimal:
     """Return how many euros one unit of a currency is worth."""
     # About as long as a nearby rate service would take.
@@ -114,7 +114,7 @@ async def get_rate(currency: str) -> Decimal:
         raise ValueError(f"No rate for {currency!r}; there are rates for {known}") from None
 
 
-@tool
+@tool(effects="reads")
 async def find_customers(name: str = "", country: str | None = None) -> list[CustomerRow]:
     """Find the merchant's customers by a part of their name, and by country (such as 'DE')."""
     customers = Customer.objects.filter(
@@ -136,7 +136,7 @@ async def find_customers(name: str = "", country: str | None = None) -> list[Cus
     ]
 
 
-@tool(name="merchant")
+@tool(name="merchant", effects="reads")
 class CurrentMerchant:
     """Describe the merchant that this code acts for."""
 
@@ -145,7 +145,7 @@ class CurrentMerchant:
         return MerchantRow(name=merchant.name, currency=merchant.currency)
 
 
-@tool(permission="shop.add_refund")
+@tool(permission="shop.add_refund", effects="database")
 def refund(order_id: int, amount: Decimal, reason: str) -> RefundRow:
     """Pay back a part of an order, at most what has not been paid back yet."""
     with transaction.atomic():

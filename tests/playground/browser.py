@@ -144,6 +144,11 @@ class Page:
         return self.part("status").text
 
     @property
+    def values(self) -> list[str]:
+        """The results that are shown as text."""
+        return self.texts("#codemode-outcome .codemode-value")
+
+    @property
     def code(self) -> str:
         return str(self.part("code").get_property("value"))
 
@@ -151,12 +156,24 @@ class Page:
         """Press keys where the focus is."""
         self.focused.send_keys("".join(keys))
 
+    def empty(self) -> None:
+        """Empty the editor, which gets the focus."""
+        self.part("code").click()
+        self.press(Keys.CONTROL, "a", Keys.NULL, Keys.DELETE)
+
     def write(self, code: str) -> None:
         """Insert code into the editor as a paste does; the editor gets the focus."""
-        editor = self.part("code")
-        editor.click()
-        editor.send_keys(Keys.CONTROL, "a")
+        self.empty()
         self.script("document.execCommand('insertText', false, arguments[0])", code)
+
+    def clipboard(self) -> str:
+        """Return the text in the clipboard."""
+        grant = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+        self.driver.execute_cdp_cmd("Browser.grantPermissions", grant)
+        read = (
+            "navigator.clipboard.readText().then(arguments[0], (error) => arguments[0](`${error}`))"
+        )
+        return str(self.driver.execute_async_script(read))
 
     def start(self, code: str) -> None:
         self.write(code)

@@ -29,6 +29,7 @@ def prepare() -> dict[str, str]:
     for name, is_staff, permissions in (
         ("coder", True, [may_execute]),
         ("clerk", True, [may_execute, Permission.objects.get(codename="add_refund")]),
+        ("deputy", True, [may_execute, Permission.objects.get(codename="execute_as_user")]),
         ("editor", True, []),
         ("outsider", False, [may_execute]),
     ):
@@ -40,6 +41,8 @@ def prepare() -> dict[str, str]:
         session[HASH_SESSION_KEY] = user.get_session_auth_hash()
         session.save()
         sessions[name] = str(session.session_key)
+    User.objects.create_user("boss", is_superuser=True)
+    User.objects.create_user("leaver", is_active=False)
     return sessions
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import httpx
 
@@ -73,7 +73,13 @@ def token(page: str) -> dict[str, str]:
     return {"csrfmiddlewaretoken": found[1]}
 
 
-def post(client: httpx.Client, code: str, path: str = PAGE, **headers: Any) -> httpx.Response:
-    """Send the page's form as a browser without JavaScript does."""
-    form = {"code": code, **token(client.get(path).text)}
+def post(
+    client: httpx.Client,
+    code: str,
+    path: str = PAGE,
+    options: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> httpx.Response:
+    """Send the page's form as a browser without JavaScript does; ``options`` are other fields."""
+    form = {"code": code, **(options or {}), **token(client.get(path).text)}
     return client.post(path, data=form, headers=headers)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from django.conf import settings
 from django.test import Client, override_settings
 
+from codemode import Codemode
+from codemode.core.registry import ComponentRegistry
+from django_codemode.playground.views import PlaygroundView
+from django_codemode.tool_checks import FIRST_TOOL, where_tools_go
 from tests.playground.codemode_tools import HOSTILE
 from tests.playground.site import PAGE, STREAM, Site, post, token
 
@@ -20,6 +26,12 @@ Visit = Callable[[str | None], httpx.Client]
 
 def stream(client: httpx.Client, code: str, csrf: str, path: str = STREAM) -> httpx.Response:
     return client.post(path, json={"code": code}, headers={"X-XSRF-Token": csrf})
+
+
+def events_in(text: str) -> list[tuple[str, Any]]:
+    """Return the name and the data of each server-sent event."""
+    found = re.findall(r"^event: (\w+)\ndata: (.*)$", text, re.MULTILINE)
+    return [(name, json.loads(data)) for name, data in found]
 
 
 def csrf_of(client: httpx.Client) -> str:
@@ -90,7 +102,9 @@ def test_each_user_sees_and_calls_the_permitted_tools(visit: Visit) -> None:
 
 @pytest.mark.no_retry
 def test_tools_act_in_the_context_that_the_page_shows(visit: Visit) -> None:
-    answer = post(visit("coder"), "sorted(whoami().values())", **{"X-Request-ID": "of-this-run"})
+    answer = post(
+        visit("coder"), "sorted(whoami().values())", headers={"X-Request-ID": "of-this-run"}
+    )
 
     for value in ("coder", "nordlicht", "of-this-run"):
         assert f"<dd>{value}</dd>" in answer.text
@@ -103,6 +117,7 @@ class TestWithoutJavaScript:
 
         assert answer.status_code == 200
         assert "Completed in" in answer.text
+        assert "100 rows, the first 20 shown" in answer.text
         assert "<span>said &lt;b&gt;\n</span>" in answer.text
         assert "list of 2 items" in answer.text
         assert '<span class="codemode-call-name">list_orders</span>' in answer.text
@@ -134,12 +149,28 @@ class TestWithoutJavaScript:
         assert answer.status_code == 413
         assert "the code has more than 1,048,576 bytes" in answer.text
 
+    def test_inputs_are_variables_and_wrong_ones_are_refused_in_words(self, visit: Visit) -> None:
+        coder = visit("coder")
+        answer = post(coder, "big + 1", options={"inputs": f'{{"big": {10**30}}}'})
+        assert f">{10**30 + 1}</pre>" in answer.text
+        answer = post(coder, "1", options={"inputs": '{"big": }'})
+        assert answer.status_code == 400
+        assert "the inputs are not JSON: Expecting value" in answer.text
+        assert "{&quot;big&quot;: }</textarea>" in answer.text
+
+    def test_only_the_end_of_long_output_is_shown(self, visit: Visit) -> None:
+        answer = post(visit("coder"), "print('x' * 150_000 + 'end')").text
+        assert "The first 50004 characters are not shown" in answer
+        assert f"{'x' * 99_996}end\n</span>" in answer
+
     def test_output_of_code_and_tools_is_escaped(self, visit: Visit) -> None:
         code = f"h = {HOSTILE!r}\nprint(h)\nhostile(h)\n[{{h: h}}, {{h: [h]}}]"
         answer = post(visit("coder"), code)
 
         assert "<img src=x" not in answer.text
-        assert answer.text.count(html.escape(HOSTILE)) == 5  # tool, output, column, cell, text
+        assert (
+            answer.text.count(html.escape(HOSTILE)) == 6
+        )  # tool, output, column, cell, text, value of the call
 
     @pytest.mark.parametrize(
         "code",
@@ -155,6 +186,73 @@ class TestWithoutJavaScript:
         answer = post(visit("coder"), code)
         assert answer.status_code == 200
         assert "<img src=x" not in answer.text
+
+
+class TestAsAnotherUser:
+    """``refund`` is permitted to the clerk, not to the deputy, who may execute as others."""
+
+    REFUND = "refund(order_id=0, amount=1, reason='x')"
+
+    @pytest.mark.no_retry
+    def test_tools_run_as_that_user_and_audits_name_the_real_one(self, visit: Visit) -> None:
+        deputy = visit("deputy")
+        assert "PermissionDeniedError" in post(deputy, self.REFUND).text
+        answer = post(deputy, self.REFUND, options={"as_user": "clerk"})
+        assert "DoesNotExist" in answer.text
+        assert "<dt>real_user</dt><dd>deputy</dd>" in answer.text
+        assert 'data-username="deputy"' in answer.text
+
+        body = {"code": "last_audit() | {'tool sees': whoami()['user']}", "as_user": "clerk"}
+        headers = {"X-XSRF-Token": csrf_of(deputy)}
+        events = deputy.post(STREAM, json=body, headers=headers).text
+        [html] = [data["html"] for name, data in events_in(events) if name == "completed"]
+        for label, value in (("user", "clerk"), ("real_user", "deputy"), ("tool sees", "clerk")):
+            assert (
+                f'label">{label}</span> <span class="codemode-leaf-value" data-kind="str">{value}<'
+                in html
+            )
+
+    @pytest.mark.no_retry
+    @pytest.mark.parametrize(
+        ("person", "name", "message"),
+        [
+            ("coder", "clerk", "requires the permission django_codemode.execute_as_user"),
+            ("coder", "nobody", "requires the permission django_codemode.execute_as_user"),
+            ("deputy", "boss", "&#x27;boss&#x27; is a superuser: only a superuser may"),
+            ("deputy", "leaver", "there is no active user &#x27;leaver&#x27;"),
+            ("deputy", "nobody", "there is no active user &#x27;nobody&#x27;"),
+        ],
+    )
+    def test_it_is_refused_in_words_and_runs_nothing(
+        self, visit: Visit, person: str, name: str, message: str
+    ) -> None:
+        client = visit(person)
+        answer = post(client, "print('ran')", options={"as_user": name})
+        assert message in answer.text
+        assert "<span>ran" not in answer.text
+        body = {"code": "print('ran')", "as_user": name}
+        streamed = client.post(STREAM, json=body, headers={"X-XSRF-Token": csrf_of(client)})
+        assert streamed.status_code == answer.status_code
+        assert "ran" not in streamed.text
+
+    def test_only_who_may_is_asked_for_a_user(self, visit: Visit) -> None:
+        assert 'name="as_user"' in visit("deputy").get(PAGE).text
+        assert 'name="as_user"' not in visit("coder").get(PAGE).text
+
+
+@pytest.mark.parametrize(("key", "value"), [("profile", 5), ("as_user", "x" * 201)])
+def test_the_stream_names_a_wrong_option(visit: Visit, key: str, value: object) -> None:
+    coder = visit("coder")
+    headers = {"X-XSRF-Token": csrf_of(coder)}
+    answer = coder.post(STREAM, json={"code": "1", key: value}, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == f"invalid_{key}"
+    assert "expected a string" in answer.json()["error"]["message"]
+
+
+def test_an_unknown_profile_is_refused_by_name(visit: Visit) -> None:
+    answer = post(visit("coder"), "1", options={"profile": "nosuch"})
+    assert "nosuch" in answer.text.partition('class="errornote"')[2][:200]
 
 
 def test_a_second_admin_site_has_a_playground_of_its_own_with_other_tools(visit: Visit) -> None:
@@ -188,7 +286,7 @@ def test_the_playground_works_under_wsgi_without_the_middleware_and_within_the_r
             "event: completed",
         ]
         assert '"tenant_id": "nordlicht"' in answer.text
-        assert '"value": "coder"' in answer.text
+        assert ">coder</pre>" in events_in(answer.text)[-1][1]["html"]
         page = post(coder, "whoami()['request_id']").text
         context = dict(re.findall("<dt>(\\w+)</dt><dd>(.*?)</dd>", page))
         assert context["user"] == "coder"
@@ -197,6 +295,18 @@ def test_the_playground_works_under_wsgi_without_the_middleware_and_within_the_r
         assert refused.status_code == 429
         assert int(refused.headers["Retry-After"]) > 0
         assert '<p class="errornote">' in refused.text
+
+
+@override_settings(ROOT_URLCONF="tests.playground.urls", STATIC_URL="/static/")
+def test_a_project_without_tools_is_shown_how_to_write_the_first(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Codemode(registry=ComponentRegistry()) as without_tools:
+        monkeypatch.setattr(PlaygroundView, "get_codemode", lambda _self: without_tools)
+        answer = html.unescape(admin_client.get(PAGE).text)
+    assert "No tools yet" in answer
+    assert where_tools_go() in answer
+    assert FIRST_TOOL in answer
 
 
 @override_settings(

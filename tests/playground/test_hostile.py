@@ -19,6 +19,10 @@ SVG_WITH_SCRIPT = SVG.replace(
     "<circle",
     "<script>document.title='broken in'</script><image href='/static/x.png' onerror=\"document.title='broken in'\"/><circle",
 )
+REQUESTS_ELSEWHERE = """
+return performance.getEntriesByType("resource").map((one) => one.name)
+  .filter((url) => !url.startsWith(location.origin + "/") && !url.startsWith("data:"));
+"""
 CODES = {
     "output": f"import sys; print({HOSTILE!r}); print({HOSTILE!r}, file=sys.stderr)",
     "value": repr(HOSTILE),
@@ -30,6 +34,12 @@ CODES = {
     "argument and error of a tool": f"fail({HOSTILE!r})",
     "value of a tool": "hostile()",
     "progress": f"progress(1, 2, {HOSTILE!r}); wait.s(0.2)",
+    "nested table": f"{{'x': [{{{HOSTILE!r}: {HOSTILE!r}, 'y': [{{'z': {HOSTILE!r}}}]}}]}}",
+    "rows of a tool": f"rows(60, {HOSTILE!r})",
+    "artifact": f"open('a', 'w').write({HOSTILE!r}); artifact('a')",
+    "long names and marks": "[{'x' * 5000: '\\u202e' * 500, 'y' * 5000: [{'z' * 5000: 1}]}]",
+    "long keys": "{'x' * 5000: 'y' * 5000, 'z': {'\\u202e' * 50 + 'x' * 5000: 1}}",
+    "long words": "print('x' * 5000); fail('y' * 5000)",
     "name of a tool": f"tools[{HOSTILE!r}].run()",
     "svg": f"{SVG_WITH_SCRIPT!r}.encode()",
     "html as a picture": f"b'\\x89PNG\\r\\n\\x1a\\n' + {HOSTILE!r}.encode()",
@@ -40,11 +50,13 @@ CODES = {
 def test_no_output_of_code_becomes_part_of_the_page(page: Page, code: str) -> None:
     title = page.driver.title
     page.run(code)
+    assert page.script("return document.documentElement.scrollWidth <= innerWidth")
     page.open()  # and again from the history
 
     assert page.texts(".codemode-again") != []
     assert page.all("script, img, iframe, object, embed, [onerror], [style*=url]") == []
     assert page.driver.title == title
+    assert page.script(REQUESTS_ELSEWHERE) == []
 
 
 def test_a_picture_runs_and_loads_nothing(page: Page) -> None:
@@ -98,7 +110,7 @@ def test_a_huge_result_does_not_stop_the_page(page: Page) -> None:
     assert page.run("[{f'c{j}': 'x' * 1000 for j in range(20)} for i in range(500)]").startswith(
         "Completed"
     )
-    assert page.texts(".codemode-table caption") == ["200 rows; 300 more are not shown"]
+    assert page.texts(".codemode-count") == ["500 rows"]
     assert page.run("{str(i): {str(j): j for j in range(300)} for i in range(300)}").startswith(
         "Completed"
     )

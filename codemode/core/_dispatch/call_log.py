@@ -24,14 +24,14 @@ _MUTABLE = (dict, list, set, tuple)  # a tuple may hold one
 class CallEntry:
     """The record of one call, while it runs and afterwards; only the first end counts."""
 
-    __slots__ = ("_arguments", "_end", "_lock", "_name", "_started", "call_id")
+    __slots__ = ("_arguments", "_end", "_lock", "_name", "call_id", "started")
 
     def __init__(self, call_id: int, name: str) -> None:
         self.call_id = call_id
         self._name = cut(name, _MAX_NAME)
         self._arguments: dict[str, Any] = {}
         self._lock = threading.RLock()  # reentrant like the dispatcher's
-        self._started = time.monotonic()
+        self.started = time.monotonic()
         self._end: tuple[ToolCallOutcome, float, str | None] | None = None
 
     def show(self, arguments: dict[str, Any]) -> None:
@@ -40,7 +40,7 @@ class CallEntry:
 
     def end(self, outcome: ToolCallOutcome, error: str | None = None) -> bool:
         """Record how the call ended; return False when that is on record already."""
-        duration_ms = (time.monotonic() - self._started) * 1000
+        duration_ms = (time.monotonic() - self.started) * 1000
         if error is not None:
             error = cut(error, _MAX_ERROR)
         with self._lock:

@@ -23,10 +23,10 @@ from codemode.core._dispatch.observation import Observation
 from codemode.core._link.grpc_errors import overdue
 from codemode.core._link.link import Ending, Finished, Link
 from codemode.core._link.request import RunRequest, SandboxRequest, run_messages
-from codemode.core._link.transcript import Transcript, call_finished
+from codemode.core._link.transcript import Transcript
 from codemode.core.context import RuntimeContext
 from codemode.core.event_stream import PAUSE, Cancellation
-from codemode.core.events import Event, ExecutionCompleted, ExecutionStarted, ToolCallStarted
+from codemode.core.events import Event, ExecutionCompleted, ExecutionStarted
 from codemode.core.hooks import Execution
 from codemode.core.registry import ComponentRegistry
 from codemode.core.result import ExecutionResult
@@ -182,7 +182,7 @@ def _drive(run: Run, link: Link, transcript: Transcript) -> Steps:
             if item is PAUSE:
                 yield PAUSE
             elif isinstance(item, Finished):
-                yield call_finished(item.call)
+                yield transcript.call_finished(item.call)
             else:
                 yield from _take(item, link, transcript)
     except grpc.RpcError as error:
@@ -213,9 +213,9 @@ def _take(message: pb.ExecutorMessage, link: Link, transcript: Transcript) -> St
                 return
             begin = partial(dispatcher.begin, wanted.call_id, wanted.name, arguments)
             call = yield partial(link.compute, len(arguments), begin)
-            yield ToolCallStarted(call_id=call.call_id, name=call.name, arguments=call.arguments)
+            yield transcript.call_started(call)
             if (yield partial(link.start, call, dispatcher)):
-                yield call_finished(call)
+                yield transcript.call_finished(call)
         case "tool_call_cancelled":
             link.cancel_call(message.tool_call_cancelled.call_id)
         case "completed" | "failed" as how:

@@ -16,6 +16,7 @@ from codemode.core.events import (
     OutputReceived,
     ProgressReported,
     ToolCallFinished,
+    ToolCallStarted,
 )
 from codemode.core.hooks import ToolCall
 from codemode.core.result import (
@@ -31,7 +32,7 @@ from codemode.values.shortening import cut
 from codemode.wire.constants import MAX_HINT_CHARACTERS, MAX_HINTS
 from codemode.wire.protobuf import ChunkBuffer
 
-__all__ = ["Transcript", "call_finished"]
+__all__ = ["Transcript"]
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _MAX_SOURCE_LINE = 500
@@ -67,6 +68,7 @@ class Transcript:
         self._artifact_bytes = 0
         self.chunks = ChunkBuffer()
         self._began = time.monotonic()
+        self._code_began = self._began
 
     @property
     def left_a_tool(self) -> bool:
@@ -98,7 +100,8 @@ class Transcript:
                 self.features = frozenset(message.started.features)
                 self._isolation = message.started.isolation
                 # The time in the queue does not count.
-                self.dispatcher.deadline = time.monotonic() + self._execution_timeout
+                self._code_began = time.monotonic()
+                self.dispatcher.deadline = self._code_began + self._execution_timeout
                 return ExecutionStarted(execution_id=self.execution_id, isolation=self._isolation)
             case "chunk":
                 self.keep_chunk(message.chunk.data)
@@ -134,6 +137,32 @@ class Transcript:
         return ExecutorProtocolError(
             f"the executor sent {what} above {limits}", result=self.partial()
         )
+
+    def call_started(self, call: ToolCall) -> ToolCallStarted:
+        """Return the event for the start of a call."""
+        return ToolCallStarted(
+            call_id=call.call_id,
+            name=call.name,
+            arguments=call.arguments,
+            at_ms=self._start_ms(call),
+        )
+
+    def call_finished(self, call: ToolCall) -> ToolCallFinished:
+        """Return the event for the end of a call."""
+        record = call.record
+        duration_ms = record.duration_ms or 0.0
+        return ToolCallFinished(
+            call_id=record.call_id,
+            name=record.name,
+            outcome=record.outcome,
+            duration_ms=duration_ms,
+            error=record.error,
+            at_ms=self._start_ms(call) + duration_ms,
+            encoded=call.outcome.value if call.outcome else None,
+        )
+
+    def _start_ms(self, call: ToolCall) -> float:
+        return (call.entry.started - self._code_began) * 1000
 
     def complete(self, message: pb.Completed) -> ExecutionResult:
         """Decode the result, which is hostile bytes. May take long for large ones."""
@@ -233,15 +262,3 @@ def _line_of(code: str, number: int) -> str:
     """Return a line of the code, counted from 1 as Python counts, or "" if there is none."""
     lines = _LINE_END.split(code, number)
     return cut(lines[number - 1], _MAX_SOURCE_LINE) if 0 < number <= len(lines) else ""
-
-
-def call_finished(call: ToolCall) -> ToolCallFinished:
-    """Return the event for the end of a call."""
-    record = call.record
-    return ToolCallFinished(
-        call_id=record.call_id,
-        name=record.name,
-        outcome=record.outcome,
-        duration_ms=record.duration_ms or 0.0,
-        error=record.error,
-    )

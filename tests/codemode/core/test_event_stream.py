@@ -6,12 +6,20 @@ import asyncio
 import itertools
 import threading
 import time
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from codemode import Codemode, ExecutionResult, ExecutorClientError
-from codemode.core.events import Event, ExecutionCompleted, ExecutionStarted, OutputReceived
+from codemode.core.events import (
+    Event,
+    ExecutionCompleted,
+    ExecutionStarted,
+    OutputReceived,
+    ToolCallFinished,
+    ToolCallStarted,
+)
 from codemode.tools import tool
 from tests.support.halves import Half
 from tests.support.processes import WHO, is_running, threads_of_executions, wait_until
@@ -68,6 +76,23 @@ def test_events_come_in_the_order_in_which_they_happen(codemode: Codemode, half:
     assert (events[10].done, events[10].total) == (2, None)  # type: ignore[union-attr]  # progress
     assert events[2].arguments == {"a": 1, "b": 2}  # type: ignore[union-attr]  # a call
     assert events[3].outcome == "completed"  # type: ignore[union-attr]  # a finished call
+
+
+def test_calls_have_their_times_by_the_clock_of_the_tools_and_their_values(
+    codemode: Codemode, half: Half
+) -> None:
+    def nap(seconds: float) -> list[Decimal]:
+        time.sleep(seconds)
+        return [Decimal("1.50")]
+
+    codemode.registry.register_tool("nap", nap)
+    events = collect(codemode, half, "nap(0.05)\nnap(0.05)\ntry: nap()\nexcept ToolError: pass")
+
+    starts = [event.at_ms for event in events if isinstance(event, ToolCallStarted)]
+    ends = [event for event in events if isinstance(event, ToolCallFinished)]
+    assert 0 <= starts[0] <= ends[0].at_ms - 50
+    assert ends[0].at_ms <= starts[1] <= ends[1].at_ms - 50
+    assert [event.value for event in ends] == [[Decimal("1.50")], [Decimal("1.50")], None]
 
 
 @pytest.mark.parametrize("ending", ["1/0", "import os\nos._exit(1)", "while True: pass"])

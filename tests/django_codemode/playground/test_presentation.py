@@ -7,7 +7,6 @@ import math
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -17,14 +16,12 @@ from django.http import HttpResponse
 from django.test import override_settings
 
 from codemode.core.context import RuntimeContext
-from codemode.core.events import ExecutionStarted, ToolCallFinished, ToolCallStarted
-from codemode.core.result import ExecutionResult, ToolCallRecord
 from django_codemode import SYSTEM
 from django_codemode.playground import presentation
 from django_codemode.playground.csp import allow_data_pictures, with_data_pictures
-from django_codemode.playground.presentation import Leaf, Picture, Table, Tree, present
+from django_codemode.playground.presentation import present
+from django_codemode.playground.shown import Leaf, Node, Picture, Table, Tree
 from django_codemode.playground.shown_context import shown_context
-from django_codemode.playground.timeline import Timeline
 
 PNG = b"\x89PNG\r\n\x1a\n..."
 
@@ -33,6 +30,10 @@ def table(value: Any) -> Table:
     shown = present(value)
     assert isinstance(shown, Table)
     return shown
+
+
+def texts(shown: Table) -> list[list[str | None]]:
+    return [[cell.text if isinstance(cell, Leaf) else None for cell in row] for row in shown.rows]
 
 
 def tree(value: Any) -> Tree:
@@ -78,10 +79,24 @@ def test_a_list_of_dicts_is_a_table_with_all_their_keys() -> None:
         ("b", False),
         ("c", False),
     ]
-    assert [[cell and cell.text for cell in row] for row in shown.rows] == [
-        ["1", "x", None],
-        ["2", None, "[1]"],
-    ]
+    assert texts(shown) == [["1", "x", None], ["2", None, "[1]"]]
+
+
+def test_a_list_of_dicts_within_a_value_is_a_table_too() -> None:
+    root = tree({"orders": [{"id": 1}, {"id": 2}], "pages": [1]}).root
+    orders, pages = root.children
+    assert orders.table is not None
+    assert texts(orders.table) == [["1"], ["2"]]
+    assert orders.summary == "list of 2 items"
+    assert orders.is_open
+    assert pages.table is None
+
+    [[name, cell]] = table([{"name": "x", "orders": [{"id": 1}]}]).rows
+    assert isinstance(name, Leaf)
+    assert isinstance(cell, Node)
+    assert cell.table is not None
+    assert texts(cell.table) == [["1"]]
+    assert not cell.is_open
 
 
 @pytest.mark.parametrize(
@@ -111,18 +126,25 @@ def test_a_tree_has_the_labels_types_and_sizes() -> None:
 
 class TestBounds:
     def test_rows_cells_and_text_are_cut_and_counted(self) -> None:
-        shown = table([{"a": "x" * 1_000}] * 1_000)
-        assert (len(shown.rows), shown.left_out) == (200, 800)
+        shown = table([{"a": "x" * 1_000}] * 3_000)
+        assert (len(shown.rows), shown.left_out) == (1_000, 2_000)
         assert shown.rows[0][0] == Leaf(text="x" * 300, kind="str", left_out=700)
         assert present("x" * 100_001) == Leaf(text="x" * 100_000, kind="str", left_out=1)
         assert present(b"x" * 1_000) == Leaf(text=repr(b"x" * 300), kind="bytes", left_out=700)
 
+    def test_all_tables_of_a_value_share_a_number_of_cells(self) -> None:
+        rows = [{"a": 1, "b": 2}] * 1_000
+        root = tree(dict.fromkeys(range(20), rows)).root
+        tables = [child.table for child in root.children if child.table]
+        assert sum(len(one.rows) for one in tables) == 5_000
+        assert [child.table is not None for child in root.children][:6] == [True] * 5 + [False]
+
     def test_a_tree_has_a_bounded_number_of_nodes_and_counts_the_missing_ones(self) -> None:
-        def count(node: presentation.Node) -> int:
+        def count(node: Node) -> int:
             return 1 + sum(count(child) for child in node.children)
 
         root = tree({n: {m: [m] for m in range(300)} for n in range(300)}).root
-        assert count(root) <= presentation.MAX_NODES + presentation.MAX_DEPTH
+        assert count(root) <= presentation.OF_A_RESULT.nodes + presentation.MAX_DEPTH
         assert root.children[0].left_out == 200
         assert root.left_out == 300 - len(root.children)
 
@@ -237,49 +259,3 @@ class TestPolicy:
             response = HttpResponse()
             allow_data_pictures(response)
         assert not {"_csp_config", "_csp_ro_config"} & vars(response).keys()
-
-
-def test_bars_show_when_a_call_began_and_how_long_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr("django_codemode.playground.timeline.time.monotonic", lambda: clock.now)
-    timeline = Timeline()
-    clock.now = 103  # the wait for a sandbox is not shown
-    timeline.note(ExecutionStarted(execution_id="1", isolation="A"))
-    clock.now = 104
-    timeline.note(ToolCallStarted(call_id=1, name="a", arguments={"x": 1}))
-    clock.now = 106
-    timeline.note(ToolCallStarted(call_id=2, name="b", arguments={}))
-    clock.now = 107
-    calls = (
-        ToolCallRecord(
-            call_id=1, name="a", arguments={"x": 1}, outcome="completed", duration_ms=1000
-        ),
-        ToolCallRecord(call_id=2, name="b", arguments={}, outcome="running"),
-    )
-
-    first, second = timeline.bars(
-        ExecutionResult(status="timeout", execution_id="1", tool_calls=calls)
-    )
-
-    assert (first.start, first.width, first.arguments) == ("25.00%", "25.00%", '{"x": 1}')
-    assert (second.start, second.width, second.outcome) == ("75.00%", "25.00%", "running")
-
-
-def test_a_bar_ends_at_the_calls_end_however_late_its_begin_was_reported(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr("django_codemode.playground.timeline.time.monotonic", lambda: clock.now)
-    timeline = Timeline()
-    timeline.note(ExecutionStarted(execution_id="1", isolation="A"))
-    clock.now = 102  # reported two seconds late
-    timeline.note(ToolCallStarted(call_id=1, name="a", arguments={}))
-    timeline.note(ToolCallFinished(call_id=1, name="a", outcome="completed", duration_ms=2000))
-    clock.now = 104
-    record = ToolCallRecord(
-        call_id=1, name="a", arguments={}, outcome="completed", duration_ms=2000
-    )
-    [bar] = timeline.bars(
-        ExecutionResult(status="completed", execution_id="1", tool_calls=(record,))
-    )
-    assert (bar.start, bar.width) == ("0.00%", "50.00%")

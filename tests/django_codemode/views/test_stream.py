@@ -92,13 +92,20 @@ def test_every_event_arrives_in_order_and_numbered(send: Any, coder: User) -> No
     assert set(started) == {"execution_id", "isolation"}
     assert output == {"stream": "stdout", "text": "hello\n"}
     assert quarter == {"done": 1, "total": 4, "note": "a quarter"}
-    assert call == {"call_id": 1, "name": "testapp.add", "arguments": {"slug": "acme"}}
+    assert call == {
+        "call_id": 1,
+        "name": "testapp.add",
+        "arguments": {"slug": "acme"},
+        "at_ms": call["at_ms"],
+    }
+    assert called["at_ms"] == pytest.approx(call["at_ms"] + called["duration_ms"])
     assert called == {
         "call_id": 1,
         "name": "testapp.add",
         "outcome": "completed",
         "error": None,
         "duration_ms": called["duration_ms"],
+        "at_ms": called["at_ms"],
     }
     assert failed["outcome"] == "failed"
     assert "UNIQUE" in failed["error"]

@@ -10,6 +10,8 @@ class CodemodeEditor {
   #tabLeaves = false;
   /* While true, Tab moves the focus as everywhere else. */
   isBusy = false;
+  /* The one who sees each key first, and returns whether it was its own. */
+  assistant = null;
 
   constructor(box, textarea, toolNames) {
     this.#textarea = textarea;
@@ -37,13 +39,36 @@ class CodemodeEditor {
     this.#textarea.value = code;
     this.#changed();
     this.#textarea.scrollTo(0, 0);
+  }
+
+  get textarea() {
+    return this.#textarea;
+  }
+
+  /* Replace a part of the code, as typing would. */
+  replace(start, end, text) {
     this.#textarea.focus();
+    this.#textarea.setSelectionRange(start, end);
+    this.#type(text);
+  }
+
+  /* Return where a character of the code is, in pixels from the corner of the editor. */
+  place(index) {
+    const { lineHeight, paddingLeft } = getComputedStyle(this.#textarea);
+    const before = this.value.slice(0, index).split("\n");
+    const pen = document.createElement("canvas").getContext("2d");
+    pen.font = getComputedStyle(this.#textarea).font;
+    const { offsetLeft } = this.#textarea.parentElement;
+    return {
+      x: offsetLeft + parseFloat(paddingLeft) + pen.measureText(before.at(-1)).width - this.#textarea.scrollLeft,
+      y: parseFloat(paddingLeft) + before.length * parseFloat(lineHeight) - this.#textarea.scrollTop,
+    };
   }
 
   /* Insert text at the cursor, as typing would; the cursor goes between trailing parentheses. */
   insert(text) {
-    this.#textarea.focus();
-    this.#type(text);
+    const { selectionStart, selectionEnd } = this.#textarea;
+    this.replace(selectionStart, selectionEnd, text);
     if (text.endsWith("()")) {
       const middle = this.#textarea.selectionEnd - 1;
       this.#textarea.setSelectionRange(middle, middle);
@@ -78,7 +103,7 @@ class CodemodeEditor {
 
   #changed() {
     const code = this.value;
-    codemodeHighlight(this.#code, code, this.#toolNames);
+    codemodePython.highlight(this.#code, code, this.#toolNames);
     const lines = code.split("\n").length;
     this.#numbers.textContent = Array.from({ length: lines }, (_, index) => index + 1).join("\n");
     this.#numbers.parentElement.style.width = `calc(${String(lines).length}ch + 17px)`;
@@ -92,6 +117,10 @@ class CodemodeEditor {
   }
 
   #pressed(event) {
+    if (this.assistant?.pressed(event)) {
+      event.preventDefault();
+      return;
+    }
     const plain = !event.ctrlKey && !event.altKey && !event.metaKey && !event.isComposing;
     if (event.key === "Escape") {
       this.#tabLeaves = true;

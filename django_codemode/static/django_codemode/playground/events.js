@@ -47,12 +47,12 @@ const codemodeEvents = (() => {
     return `The server answered ${response.status} instead of running the code. Reload the page; you may have been logged out.`;
   }
 
-  /* Yield the events of a run. csrf is the header that proves whose page it is. An abort of the signal ends the run on the server. */
-  return async function* run(url, code, csrf, signal) {
+  /* Yield the events of a run. body is JSON, csrf the header that proves whose page it is. An abort of the signal ends the run on the server. */
+  return async function* run(url, body, csrf, signal) {
     const response = await fetch(url, {
       method: "POST",
       headers: { "Content-Type": "application/json", Accept: "text/event-stream", ...csrf },
-      body: JSON.stringify({ code }),
+      body,
       credentials: "same-origin",
       signal,
     });

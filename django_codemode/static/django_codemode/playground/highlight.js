@@ -1,7 +1,7 @@
 "use strict";
 
-/* Colours for Python, as spans with classes: a tokenizer, not a parser. */
-const codemodeHighlight = (() => {
+/* The tokens of Python, and its colours as spans with classes: a tokenizer, not a parser. */
+const codemodePython = (() => {
   const LONGEST = 50_000; // characters; beyond them typing would lag
   const keywords = new Set(
     ("False None True and as assert async await break class continue def del elif else except " +
@@ -25,6 +25,32 @@ const codemodeHighlight = (() => {
     "gu",
   );
 
+  /* Yield {kind, text, index} for each comment, string, number and dotted name; for what is too long, nothing. */
+  function* tokens(code) {
+    for (const match of code.length > LONGEST ? [] : code.matchAll(token)) {
+      const [kind, text] = Object.entries(match.groups).find(([, found]) => found !== undefined);
+      yield { kind, text, index: match.index };
+    }
+  }
+
+  /* Return those of the names that the code has, even as the text of a string or within an f-string. */
+  function named(code, names) {
+    const words = (text) => [...names].filter((name) => new RegExp(`(?<![\\w.])${name.replaceAll(".", "\\s*\\.\\s*")}(?!\\w)`, "u").test(text));
+    if (code.length > LONGEST) return words(code);
+    const found = new Set();
+    for (const { kind, text } of tokens(code.replaceAll(/[ \t]*\.[ \t]*/g, "."))) {
+      if (kind === "name") {
+        const parts = text.split(".");
+        for (let end = 1; end <= parts.length; end += 1) found.add(parts.slice(0, end).join("."));
+      } else if (kind === "string") {
+        const [, letters, inner] = /^([a-z]*)["']+([^]*?)["']*$/iu.exec(text);
+        if (/[ft]/i.test(letters)) for (const name of words(inner)) found.add(name);
+        else found.add(inner);
+      }
+    }
+    return [...names].filter((name) => found.has(name));
+  }
+
   function pieces(name, toolNames, attribute) {
     if (toolNames.has(name)) return [["name-tool", name]];
     const [first, ...rest] = name.split(".");
@@ -37,7 +63,7 @@ const codemodeHighlight = (() => {
   }
 
   /* Fill an element with the code, coloured; toolNames is a Set. */
-  return function highlight(element, code, toolNames) {
+  function highlight(element, code, toolNames) {
     const fragment = document.createDocumentFragment();
     const add = (kind, text) => {
       if (kind === null) return fragment.append(text);
@@ -47,16 +73,15 @@ const codemodeHighlight = (() => {
       return fragment.append(span);
     };
     let done = 0;
-    for (const match of code.length > LONGEST ? [] : code.matchAll(token)) {
-      if (match.index > done) add(null, code.slice(done, match.index));
-      const { comment, string, number, name } = match.groups;
-      if (comment !== undefined) add("comment", comment);
-      else if (string !== undefined) add("string", string);
-      else if (number !== undefined) add("number", number);
-      else for (const [kind, text] of pieces(name, toolNames, code[match.index - 1] === ".")) add(kind, text);
-      done = match.index + match[0].length;
+    for (const { kind, text, index } of tokens(code)) {
+      if (index > done) add(null, code.slice(done, index));
+      if (kind !== "name") add(kind, text);
+      else for (const [piece, part] of pieces(text, toolNames, code[index - 1] === ".")) add(piece, part);
+      done = index + text.length;
     }
     add(null, code.slice(done));
     element.replaceChildren(fragment);
-  };
+  }
+
+  return { tokens, named, highlight };
 })();

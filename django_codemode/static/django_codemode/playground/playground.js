@@ -6,22 +6,35 @@
   const root = find("playground");
   const form = find("form");
   const [run, cancel, status] = [find("run"), find("cancel"), find("status")];
-  const [refusal, outcome, output] = [find("refusal"), find("outcome"), find("output")];
+  const [refusal, outcome] = [find("refusal"), find("outcome")];
   const [progress, progressBar, progressNote] = [find("progress"), find("progress-bar"), find("progress-note")];
-  const inserts = [...document.querySelectorAll(".codemode-tool")];
-  const toolNames = new Set([...document.querySelectorAll("#codemode-tools > li")].map((item) => item.dataset.name));
+  const [inputs, profile, asUser] = [find("inputs"), find("profile"), find("as-user")];
+  const cards = [...document.querySelectorAll("#codemode-tools > li")];
+  const toolNames = new Set(cards.map((card) => card.dataset.name));
+  const marks = new Map(cards.filter((card) => card.dataset.writes).map((card) => [card.dataset.name, card.dataset.writes]));
   const editor = new CodemodeEditor(find("editor"), find("code"), toolNames);
-  const timeline = new CodemodeTimeline(find("calls-section"), find("calls"), find("call"));
+  const output = new CodemodeOutput(find("output-section"), find("output"), find("output-left-out"));
+  const timeline = new CodemodeTimeline(find("calls-section"), find("calls"), find("call"), prepareValues);
   const history = new CodemodeHistory(root.dataset.historyKey, {
     heading: find("history-heading"),
     list: find("history"),
     empty: find("history-empty"),
     clear: find("history-clear"),
-    choose: (code) => (editor.value = code),
+    choose: (code) => editor.replace(0, editor.value.length, code),
+  });
+  const draft = new CodemodeDraft(`${root.dataset.historyKey}.draft`, { code: editor, inputs, profile }, (error) =>
+    say(`This browser keeps no draft: ${error.message}`),
+  );
+  const confirmation = new CodemodeConfirmation(find("confirmation"), {
+    list: find("confirmation-tools"),
+    remember: find("confirmation-remember"),
+    confirm: find("confirm"),
+    decline: find("decline"),
   });
   // A WSGI server learns that the browser has left when it next writes to it.
   const endsAtOnce = root.dataset.endsAtOnce === "true";
   let running = null; // the AbortController of the present run
+  let copy = null; // the text of the last result
 
   function say(text, kind = "") {
     status.textContent = text;
@@ -39,8 +52,8 @@
   function begin() {
     refusal.replaceChildren();
     outcome.replaceChildren();
-    output.replaceChildren();
-    for (const one of ["result-section", "output-section"]) find(one).hidden = true;
+    find("result-section").hidden = true;
+    output.clear();
     progress.hidden = true;
     timeline.clear();
     editor.unmark();
@@ -52,28 +65,15 @@
     say("Starting…");
   }
 
-  function end(isKnown) {
-    timeline.end(isKnown ? "cancelled" : "not known");
+  function end(isKnown, whole) {
+    output.flush();
+    timeline.end(isKnown ? "cancelled" : "not known", whole);
     run.disabled = false;
     if (document.activeElement === cancel) run.focus();
     cancel.disabled = true;
     editor.isBusy = false;
     root.removeAttribute("aria-busy");
     running = null;
-  }
-
-  function print({ stream, text }) {
-    find("output-section").hidden = false;
-    const follows = output.scrollTop + output.clientHeight >= output.scrollHeight - 4;
-    const kind = stream === "stderr" ? "codemode-stderr" : "";
-    // One element for each change of stream, however often the code prints.
-    if (output.lastElementChild === null || output.lastElementChild.className !== kind) {
-      const span = document.createElement("span");
-      span.className = kind;
-      output.append(span);
-    }
-    output.lastElementChild.append(text);
-    if (follows) output.scrollTop = output.scrollHeight;
   }
 
   function report({ done, total, note }) {
@@ -87,12 +87,11 @@
     progressNote.textContent = [total ? `${done} of ${total}` : String(done), note].filter(Boolean).join(", ");
   }
 
-  /* Show what the server has made of the result: its templates have escaped it. */
-  function show(html) {
-    const page = new DOMParser().parseFromString(html, "text/html");
-    outcome.replaceChildren(...page.body.childNodes);
-    find("result-section").hidden = false;
-    prepareOutcome();
+  function prepareValues(element) {
+    codemodePages(element);
+    for (const picture of element.querySelectorAll("img")) {
+      picture.addEventListener("error", () => picture.replaceWith("This browser cannot show the picture, or the site's policy forbids it."));
+    }
   }
 
   function prepareOutcome() {
@@ -102,9 +101,7 @@
       editor.markLine(Number(button.dataset.line));
       button.addEventListener("click", () => editor.goToLine(Number(button.dataset.line)));
     }
-    for (const picture of outcome.querySelectorAll("img")) {
-      picture.addEventListener("error", () => picture.replaceWith("This browser cannot show the picture, or the site's policy forbids it."));
-    }
+    prepareValues(outcome);
   }
 
   function showContext(context) {
@@ -118,21 +115,24 @@
     find("context").replaceChildren(...facts);
   }
 
-  function complete({ status: ended, error, duration_ms: duration, html }) {
+  function complete({ status: ended, error, duration_ms: duration, html, copy: text }) {
     progress.hidden = true;
     if (ended === "completed") say(`Completed in ${Math.round(duration)} ms`, "completed");
     else say(`${error?.type ?? ended}${error?.line ? ` on line ${error.line}` : ""}`, "wrong");
-    show(html);
+    copy = text;
+    find("copy-result").hidden = copy === null;
+    outcome.replaceChildren(...codemodeParsed(html));
+    find("result-section").hidden = false;
+    prepareOutcome();
     return ended;
   }
 
   const take = {
     started: ({ context }) => {
       say("Running…");
-      timeline.begin();
       showContext(context);
     },
-    output: print,
+    output: (data) => output.print(data),
     tool_call_started: (data) => timeline.started(data),
     tool_call_finished: (data) => timeline.finished(data),
     progress: report,
@@ -143,6 +143,38 @@
     },
   };
 
+  /* Return what is wrong with the inputs, and show it at their field. */
+  function wrongInputs() {
+    const text = inputs.value.trim();
+    let wrong = "";
+    try {
+      const value = JSON.parse(text || "{}");
+      if (value === null || typeof value !== "object" || Array.isArray(value)) wrong = "they are JSON, and not an object";
+    } catch (error) {
+      wrong = error.message;
+    }
+    find("inputs-error").textContent = wrong && `The inputs cannot be used: ${wrong}. Expected an object such as {"limit": 2}.`;
+    inputs.setAttribute("aria-invalid", String(wrong !== ""));
+    return wrong;
+  }
+
+  /* The request for a run as JSON on one line. The inputs go as they were written: numbers of any size are exact. */
+  function body() {
+    const given = inputs.value.trim().replaceAll(/[\n\r\t]/g, " ");
+    const options = { profile: profile.value.trim(), as_user: asUser?.value.trim() };
+    const named = Object.entries(options).filter(([, value]) => value).map(([name, value]) => `, "${name}": ${JSON.stringify(value)}`);
+    return `{"code": ${JSON.stringify(editor.value)}${given && `, "inputs": ${given}`}${named.join("")}}`;
+  }
+
+  /* Whether the person wants to run code that names tools which may write. */
+  async function isConfirmed(code) {
+    const named = codemodePython.named(code, new Set(marks.keys())).filter((name) => !draft.isAllowed(name));
+    if (!named.length) return true;
+    const { runs, remembers } = await confirmation.ask(named.map((name) => [name, marks.get(name)]));
+    if (remembers) draft.allow(named);
+    return runs;
+  }
+
   async function start() {
     if (running !== null) return;
     const code = editor.value;
@@ -150,14 +182,27 @@
       say("There is no code to run");
       return;
     }
+    if (wrongInputs()) {
+      say("Not run: the inputs are wrong", "wrong");
+      find("options").open = true;
+      inputs.focus();
+      return;
+    }
     running = new AbortController();
     const { signal } = running;
+    if (!(await isConfirmed(code))) {
+      running = null;
+      say("Not run");
+      return;
+    }
     begin();
     let ended = "interrupted";
+    let whole = 0;
     try {
       const csrf = { [root.dataset.csrfHeader]: form.elements.csrfmiddlewaretoken.value };
-      for await (const { name, data } of codemodeEvents(root.dataset.streamUrl, code, csrf, signal)) {
+      for await (const { name, data } of codemodeEvents(root.dataset.streamUrl, body(), csrf, signal)) {
         ended = take[name]?.(data) ?? ended;
+        whole = data.wall_ms ?? whole;
       }
       if (ended === "interrupted") refuse("The connection ended before the run did.");
     } catch (error) {
@@ -170,7 +215,7 @@
       }
     } finally {
       // Of calls that have not been told to end.
-      end(ended === "cancelled" ? endsAtOnce : ended !== "interrupted");
+      end(ended === "cancelled" ? endsAtOnce : ended !== "interrupted", whole);
     }
     history.add({ code, status: ended, at: Date.now() });
   }
@@ -179,10 +224,50 @@
     running?.abort();
   }
 
+  /* Put a text into the clipboard, and say so. */
+  async function copied(text, what) {
+    try {
+      await codemodeClipboard.write(text);
+      say(`Copied ${what}`);
+    } catch (error) {
+      say(`Not copied: ${error.message}`, "wrong");
+    }
+  }
+
+  function copyAsPython() {
+    const names = [...document.querySelectorAll("#codemode-context dt")].map((term) => term.textContent);
+    const program = codemodeClipboard.python({
+      code: editor.value,
+      inputs: inputs.value.trim(),
+      profile: profile.value.trim(),
+      user: asUser?.value.trim() || root.dataset.username,
+      others: names.filter((name) => !["user", "real_user", "request_id"].includes(name)),
+    });
+    copied(program, "as Python");
+  }
+
+  function copyAsCurl() {
+    if (wrongInputs()) {
+      say("Not copied: the inputs are wrong", "wrong");
+      return;
+    }
+    // Only the playground's own view knows these two.
+    const ownView = profile.value.trim() || asUser?.value.trim();
+    const command = codemodeClipboard.curl({
+      url: ownView ? new URL(root.dataset.streamUrl, location.href).href : root.dataset.curlUrl,
+      body: body(),
+      session: root.dataset.sessionCookie,
+      csrf: root.dataset.csrfCookie,
+      csrfHeader: root.dataset.csrfHeader,
+    });
+    copied(command, "as curl");
+  }
+
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     start();
   });
+  form.addEventListener("input", () => draft.changed());
   cancel.addEventListener("click", stop);
   document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
@@ -192,18 +277,37 @@
       stop();
     }
   });
-  for (const button of inserts) {
+  for (const card of cards) {
+    const button = card.querySelector(".codemode-tool");
     button.disabled = false;
-    codemodeHighlight(button.querySelector("code"), button.textContent, toolNames);
+    codemodePython.highlight(button.querySelector("code"), button.textContent, toolNames);
     button.addEventListener("click", () => editor.insert(button.dataset.insert));
   }
   find("filter")?.addEventListener("input", (event) => {
     const wanted = event.target.value.trim().toLowerCase();
-    for (const item of document.querySelectorAll("#codemode-tools > li")) {
-      item.hidden = !item.textContent.toLowerCase().includes(wanted);
-    }
+    for (const card of cards) card.hidden = !card.textContent.toLowerCase().includes(wanted);
+  });
+  find("copy-code").addEventListener("click", () => copied(editor.value, "the code"));
+  find("copy-result").addEventListener("click", () => copied(copy, "the result"));
+  find("copy-python").addEventListener("click", copyAsPython);
+  find("copy-curl").addEventListener("click", copyAsCurl);
+  find("clear-draft").addEventListener("click", () => {
+    inputs.value = profile.value = "";
+    editor.replace(0, editor.value.length, root.dataset.starter);
+    draft.clear();
+    say("The draft is forgotten");
   });
 
+  // A page that shows an outcome shows the code of that outcome.
+  if (find("result-section").hidden && !refusal.childElementCount) draft.restore();
+  if (inputs.value || profile.value) find("options").open = true; // They count, so they are seen.
+  new CodemodeCompletion(
+    editor,
+    find("suggestions"),
+    find("suggestions-status"),
+    new Map(cards.map(({ dataset }) => [dataset.name, { parameters: JSON.parse(dataset.parameters), fields: JSON.parse(dataset.fields) }])),
+  );
   root.classList.add("codemode-live");
   prepareOutcome();
+  for (const value of document.querySelectorAll(".codemode-call-value")) prepareValues(value);
 })();

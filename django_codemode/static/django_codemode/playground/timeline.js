@@ -1,38 +1,40 @@
 "use strict";
 
-/* The tool calls of the present run, as bars that grow while the calls run. */
+/* The tool calls of the present run, as bars by the clock of the server, that grow while the calls run. */
 class CodemodeTimeline {
   static LEAST = 1; // percent, so that the shortest call can be seen
   static MOST = 500; // rows; the calls beyond them are only counted
+  static PAUSE = 100; // milliseconds between two drawings
   #section;
   #list;
   #template;
+  #prepare;
   #calls = new Map();
-  #began = 0;
+  #running = 0;
+  #last = [0, 0]; // the latest time of the server, and that of this page when it came
   #timer = null;
   #uncounted = 0;
 
-  constructor(section, list, template) {
+  /* prepare is called with each value that is shown. */
+  constructor(section, list, template, prepare) {
     this.#section = section;
     this.#list = list;
     this.#template = template;
+    this.#prepare = prepare;
   }
 
   /* Clear the rows of the run before. */
   clear() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
     this.#calls.clear();
-    this.#uncounted = 0;
+    this.#running = this.#uncounted = 0;
+    this.#last = [0, performance.now()];
     this.#list.replaceChildren();
     this.#section.hidden = true;
   }
 
-  /* Begin the time of the run. */
-  begin() {
-    this.#began = performance.now();
-    this.#timer = setInterval(() => this.#draw(), 100);
-  }
-
-  started({ call_id: id, name, arguments: given }) {
+  started({ call_id: id, name, arguments: given, at_ms: at }) {
     this.#section.hidden = false;
     if (this.#calls.size >= CodemodeTimeline.MOST) {
       this.#uncounted += 1;
@@ -42,29 +44,55 @@ class CodemodeTimeline {
     }
     const row = this.#template.content.firstElementChild.cloneNode(true);
     row.querySelector(".codemode-call-name").textContent = name;
-    row.querySelector(".codemode-call-arguments").textContent = JSON.stringify(given).slice(0, 2_000);
-    const call = { row, start: performance.now() - this.#began, duration: null };
+    row.querySelector(".codemode-call-arguments").textContent = given;
+    const call = { row, start: at, duration: null };
     this.#calls.set(id, call);
+    this.#running += 1;
     this.#tell(call, "running", null, null);
     this.#list.append(row);
+    this.#came(at);
   }
 
-  finished({ call_id: id, outcome, duration_ms: duration, error }) {
+  finished({ call_id: id, outcome, duration_ms: duration, error, at_ms: at, html }) {
     const call = this.#calls.get(id);
     if (call === undefined) return;
-    // Events may come late. A call has ended when its end is told, or it would seem to last
-    // into the calls that came after it.
-    call.start = Math.max(0, Math.min(call.start, performance.now() - this.#began - duration));
+    this.#running -= 1;
+    call.start = Math.max(0, at - duration);
     this.#tell(call, outcome, duration, error);
+    if (html) {
+      const value = call.row.querySelector(".codemode-call-value");
+      value.replaceChildren(...codemodeParsed(html));
+      this.#prepare(value);
+    }
+    this.#came(at);
   }
 
-  /* End the run; the outcome is that of the calls that have not finished by now. */
-  end(outcome) {
-    clearInterval(this.#timer);
+  /* End the run. The outcome is that of the calls that have not finished by now; whole is the run's time, if known. */
+  end(outcome, whole) {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    const now = this.#now();
     for (const call of this.#calls.values()) {
-      if (call.duration === null) this.#tell(call, outcome, performance.now() - this.#began - call.start, null);
+      if (call.duration === null) this.#tell(call, outcome, Math.max(0, now - call.start), null);
     }
-    this.#draw();
+    this.#running = 0;
+    this.#draw(Math.max(whole, this.#last[0]) || now);
+  }
+
+  #came(at) {
+    if (at > this.#last[0]) this.#last = [at, performance.now()];
+    this.#timer ??= setTimeout(() => this.#tick(), CodemodeTimeline.PAUSE);
+  }
+
+  /* Draw, and again while a call runs: without one nothing grows. */
+  #tick() {
+    this.#timer = this.#running ? setTimeout(() => this.#tick(), CodemodeTimeline.PAUSE) : null;
+    this.#draw(this.#running ? this.#now() : this.#last[0]);
+  }
+
+  /* The time of the run on the server, as far as this page knows. */
+  #now() {
+    return this.#last[0] + performance.now() - this.#last[1];
   }
 
   #tell(call, outcome, duration, error) {
@@ -76,8 +104,8 @@ class CodemodeTimeline {
     call.row.querySelector(".codemode-call-error").textContent = error ?? "";
   }
 
-  #draw() {
-    const whole = Math.max(1, performance.now() - this.#began);
+  #draw(time) {
+    const whole = Math.max(0.001, time);
     for (const { row, start, duration } of this.#calls.values()) {
       const left = Math.min(100 - CodemodeTimeline.LEAST, (start / whole) * 100);
       const share = ((duration ?? whole - start) / whole) * 100;

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from selenium.webdriver.common.keys import Keys
 
 from tests.example_project.assistant.page import AssistantPage
 from tests.example_project.assistant.site import ExampleSite
-from tests.playground.browser import wait_until
+from tests.playground.browser import Browser, wait_until
 from tests.support.accessibility import faults
 
 HOSTILE = "</td><img src=x onerror=\"document.title='broken in'\"><script>document.title='broken in'</script>"
@@ -147,6 +149,16 @@ def test_the_keyboard_is_enough(page: AssistantPage) -> None:
     page.press("Anything else?", Keys.ENTER)
     page.wait_for_end()
     assert "I am scripted" in page.texts(".answer")[-1]
+
+
+def test_the_page_works_under_wsgi(browser: Browser, tmp_path: Path) -> None:
+    with ExampleSite(tmp_path, "--noasgi") as site:
+        page = AssistantPage(browser, site.url)
+        page.pick(QUESTION)
+
+        assert page.texts(".answer")[0].startswith("The shop took 29,374.15 euros")
+        starts = [float(str(one.get_attribute("x")).rstrip("%")) for one in page.all(".call rect")]
+        assert starts[:6] == sorted(set(starts[:6]))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

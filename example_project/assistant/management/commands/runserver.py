@@ -3,13 +3,24 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.staticfiles.handlers import StaticFilesHandler
+from django.contrib.staticfiles.management.commands.runserver import Command as StaticFilesCommand
+
 from shop.database import prepare_database
 
-# Where daphne is installed, the site is served by ASGI: answers arrive as they are written.
 if find_spec("daphne") and not TYPE_CHECKING:  # it has no annotations
-    from daphne.management.commands.runserver import Command as ServerCommand
+    from daphne.management.commands.runserver import Command as DaphneCommand
+
+    class ServerCommand(DaphneCommand):
+        """Command that serves by ASGI, so that answers arrive as they are written."""
+
+        def get_handler(self, *args: Any, **options: Any) -> Any:
+            """Return the handler for ``--noasgi``, where daphne leaves out static files."""
+            handler = super().get_handler(*args, **options)
+            return StaticFilesHandler(handler) if options["use_static_handler"] else handler
+
 else:
-    from django.contrib.staticfiles.management.commands.runserver import Command as ServerCommand
+    ServerCommand = StaticFilesCommand
 
 
 class Command(ServerCommand):

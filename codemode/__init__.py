@@ -7,9 +7,9 @@ pydantic.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from codemode._lazy import lazy_names
 from codemode._version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     )
     from codemode.tools import ToolError, tool
 
-_SOURCES = {
+_SOURCES: dict[str, tuple[str, ...]] = {
     "codemode.config": ("ClientConfig", "ExecutorConfig", "Limits", "TLSConfig"),
     "codemode.core.artifact": ("Artifact",),
     "codemode.core.client": ("ExecutorClient",),
@@ -70,7 +70,7 @@ _SOURCES = {
     ),
     "codemode.tools": ("ToolError", "tool"),
 }
-_MODULE_OF = {name: module for module, names in _SOURCES.items() for name in names}
+__getattr__ = lazy_names(__name__, _SOURCES)
 
 __all__ = [
     "Artifact",
@@ -103,15 +103,6 @@ __all__ = [
     "get_current_execution",
     "tool",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    module = _MODULE_OF.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(module), name)
-    globals()[name] = value
-    return value
 
 
 def __dir__() -> list[str]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-__all__ = ["ClientEnvironment", "ExecutorEnvironment", "Tier"]
-
-Tier = Literal["A", "B", "C", "unsafe"]
+__all__ = ["ClientEnvironment", "ExecutorEnvironment"]
 
 
 class ClientEnvironment(BaseSettings):
@@ -41,8 +39,8 @@ class ExecutorEnvironment(BaseSettings):
     )
 
     api_key: SecretStr | None = None
-    min_tier: Tier | None = None
-    tier: Tier | None = None
+    min_tier: str | None = None
+    tier: str | None = None
     limits: dict[str, Any] | None = None
     ceilings: dict[str, Any] | None = None
     tls: dict[str, Any] | None = None

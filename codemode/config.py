@@ -20,12 +20,12 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings
 
-from codemode._environment import ClientEnvironment, ExecutorEnvironment, Tier
 from codemode.errors.base import ConfigurationError
 
 __all__ = ["CEILINGS", "ClientConfig", "ExecutorConfig", "Limits", "TLSConfig", "Tier"]
+
+Tier = Literal["A", "B", "C", "unsafe"]
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -102,9 +102,9 @@ class Limits(_Model):
     In a session, wall time, output and artifacts are counted per run, everything
     else over the whole session.
 
-    Durations are in seconds, sizes in bytes. ``max_cpu_seconds=None`` follows
-    ``execution_timeout``. With ``max_threads=None`` the executor chooses: 32,
-    or fewer where all threads of the host get equal shares of its CPU.
+    Durations are in seconds, sizes in bytes. ``max_cpu_seconds=None`` is one
+    second more than ``execution_timeout``. With ``max_threads=None`` the executor
+    chooses: 32, or fewer where all threads of the host get equal shares of its CPU.
     ``max_value_bytes`` bounds the encoded result, the encoded inputs, and the
     encoded arguments and result of each tool call. ``max_artifact_bytes`` bounds
     all artifacts of a run together.
@@ -237,6 +237,9 @@ class ClientConfig(_Model):
 
         An argument overrides the environment. Raises ConfigurationError.
         """
+        # pydantic-settings takes long to import, and only this needs it.
+        from codemode._environment import ClientEnvironment
+
         return cls.parse({**_from_env(ClientEnvironment), **overrides})
 
 
@@ -353,13 +356,14 @@ class ExecutorConfig(_Model):
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
         """Read ``CODEMODE_EXECUTOR_API_KEY`` and related variables. Raises ConfigurationError."""
+        from codemode._environment import ExecutorEnvironment
+
         return cls.parse({**_from_env(ExecutorEnvironment), **overrides})
 
 
-def _from_env(settings: type[BaseSettings]) -> dict[str, Any]:
+def _from_env(settings: type[BaseModel]) -> dict[str, Any]:
     """Return the fields that the environment sets."""
     try:
-        values = settings().model_dump(exclude_none=True)
+        return settings().model_dump(exclude_none=True)
     except ValidationError as error:
         raise _configuration_error(settings, error) from None
-    return values

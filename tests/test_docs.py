@@ -21,7 +21,7 @@ import re
 import subprocess
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from codemode.executor.host.isolation import TIERS
 from codemode.executor.serving.command import build_parser
 from django_codemode import signals, testing
 from django_codemode.conf import CodemodeSettings
-from tests.support.frameworks import APART, needs_frameworks
+from tests.support.frameworks import needs_frameworks
 from tests.support.model_provider import provider
 from tests.support.paths import ROOT
 
@@ -47,8 +47,17 @@ LINES = r"((?:(?!```).*\n)*)"
 EXAMPLES = re.compile(rf"^```python\n{LINES}```\n\n?```text\n{LINES}```$", re.MULTILINE)
 PAGES_WITH_EXAMPLES = [path for path in PAGES if EXAMPLES.search(path.read_text("utf-8"))]
 FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
-# Pages whose examples need agent frameworks, and a provider of models.
-WITH_MODELS = {"connect-a-model.md"}
+# The pages of agent frameworks, and the packages of which their examples need a provider of models.
+FRAMEWORKS = {
+    "anthropic.md": "anthropic",
+    "crewai.md": "crewai",
+    "fastmcp.md": "fastmcp",
+    "google-adk.md": "google.adk",
+    "langchain.md": "langchain",
+    "openai-agents.md": "agents",
+    "openai.md": "openai",
+    "pydantic-ai.md": "pydantic_ai",
+}
 WITH_MCP = {"mcp-tools.md"}
 
 
@@ -58,31 +67,21 @@ class Example:
     output: str
     line: int
 
-    def imports(self, package: str) -> bool:
-        return f"\nfrom {package}" in f"\n{self.source}"
 
-
-def examples(path: Path, apart: str = "") -> list[Example]:
-    """Return a page's examples, without those of frameworks that need an environment of their own.
-
-    With the name of the package of such a framework: its examples and the page's first.
-    """
+def examples(path: Path) -> list[Example]:
     text = path.read_text("utf-8")
-    every = [
+    return [
         Example(source=match[1], output=match[2], line=text.count("\n", 0, match.start()) + 2)
         for match in EXAMPLES.finditer(text)
     ]
-    if apart:
-        return [one for one in every if one is every[0] or one.imports(apart)]
-    return [one for one in every if not any(map(one.imports, APART))]
 
 
-def outputs(path: Path, apart: str = "") -> list[str]:
+def outputs(path: Path) -> list[str]:
     """Run a page's examples in this process, and return the output of each."""
     page = types.ModuleType("example")
     sys.modules["example"] = page
     try:
-        return [output(one, page.__dict__, path) for one in examples(path, apart)]
+        return [output(one, page.__dict__, path) for one in examples(path)]
     finally:
         if facade := page.__dict__.get("codemode"):
             facade.close()
@@ -118,7 +117,7 @@ def fill_in(path: Path) -> None:
     """Replace the outputs in a page with those that its examples give."""
     fresh = dict(zip((one.source for one in examples(path)), outputs(path), strict=True))
     text = EXAMPLES.sub(
-        lambda match: f"```python\n{match[1]}```\n\n```text\n{fresh.get(match[1], match[2])}```",
+        lambda match: f"```python\n{match[1]}```\n\n```text\n{fresh[match[1]]}```",
         path.read_text("utf-8"),
     )
     path.write_text(text, "utf-8")
@@ -141,50 +140,49 @@ def shows(page: str, names: Iterable[str]) -> list[str]:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("path", PAGES_WITH_EXAMPLES, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [path for path in PAGES_WITH_EXAMPLES if path.name not in FRAMEWORKS],
+    ids=lambda path: path.name,
+)
 def test_examples_give_what_the_page_shows(path: Path) -> None:
-    if path.name in WITH_MODELS:
-        needs_frameworks("pydantic_ai")
-    compare(path)
+    if path.name in WITH_MCP:
+        needs_frameworks("mcp")
+    compare(path, "-W", "error", seconds=60)
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("package", APART)
-def test_examples_of_a_framework_apart_give_what_the_page_shows(package: str) -> None:
-    needs_frameworks(package)
-    compare(NAMED["connect-a-model.md"], package)
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_examples_of_a_framework_give_what_its_page_shows(name: str) -> None:
+    needs_frameworks(FRAMEWORKS[name])
+    with provider() as variables:
+        # Frameworks warn of their own code, and take long to import.
+        compare(NAMED[name], seconds=300, variables=variables)
 
 
-def compare(path: Path, apart: str = "") -> None:
+def compare(
+    path: Path, *options: str, seconds: float, variables: Mapping[str, str] | None = None
+) -> None:
     """Run a page's examples in a process of their own, and compare their outputs.
 
     An example may register a converter, or use up a warning.
     """
-    command = [sys.executable, "-m", "tests.test_docs", "--show", str(path), apart]
-    models = path.name in WITH_MODELS
-    with contextlib.ExitStack() as stack:
-        variables: dict[str, str] = {}
-        if models:
-            variables = stack.enter_context(provider())
-        else:
-            if path.name in WITH_MCP:
-                needs_frameworks("mcp")
-            command[1:1] = ["-W", "error"]
-        ended = subprocess.run(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **variables},
-            capture_output=True,
-            text=True,
-            timeout=300 if models else 60,  # the frameworks take long to import
-        )
+    ended = subprocess.run(
+        [sys.executable, *options, "-m", "tests.test_docs", "--show", str(path)],
+        cwd=ROOT,
+        env={**os.environ, **(variables or {})},
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
     assert ended.returncode == 0, ended.stderr
-    for example, got in zip(examples(path, apart), json.loads(ended.stdout), strict=True):
+    for example, got in zip(examples(path), json.loads(ended.stdout), strict=True):
         assert got == example.output, f"{path.name}:{example.line}"
 
 
 def test_pages_with_examples_are_found() -> None:
     assert {path.name for path in PAGES_WITH_EXAMPLES} >= {
+        *FRAMEWORKS,
         "errors.md",
         "quickstart.md",
         "sdk.md",
@@ -304,7 +302,7 @@ def test_every_public_name_is_documented() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "--show":
-        print(json.dumps(outputs(Path(sys.argv[2]), sys.argv[3])))
+        print(json.dumps(outputs(Path(sys.argv[2]))))
     else:
         for name in sys.argv[1:]:
             fill_in(Path(name))

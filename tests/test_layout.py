@@ -25,9 +25,20 @@ MAY_IMPORT = {
     "codemode.values": ("codemode.errors.base",),
     "codemode.errors": (),
     "codemode._environment": (),
+    "codemode._lazy": (),
     "codemode.config": ("codemode._environment", "codemode.errors.base"),
-    "codemode.tools": ("codemode._suggestions", "codemode.errors.base", "codemode.values"),
-    "codemode.catalogue": ("codemode.errors.base", "codemode.values", "codemode.tools"),
+    "codemode.tools": (
+        "codemode._lazy",
+        "codemode._suggestions",
+        "codemode.errors.base",
+        "codemode.values",
+    ),
+    "codemode.catalogue": (
+        "codemode._lazy",
+        "codemode.errors.base",
+        "codemode.values",
+        "codemode.tools",
+    ),
     "codemode.embedded": ("codemode.errors", "codemode.interpreter"),
     "codemode.core": (
         "codemode._suggestions",

@@ -11,7 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from codemode.catalogue.search_words import Synonyms, stems
+from codemode.catalogue.search_words import Synonyms, Term, stems
 from codemode.tools.tool import Tool
 
 __all__ = ["MOST_FUNCTIONS", "SearchIndex", "namespace_of"]
@@ -27,7 +27,7 @@ _TAG = 3.0
 _DESCRIPTION = 1.5
 _ARGUMENT = 0.7
 
-_SYNONYM = 0.5  # of the weight of the word itself
+_SYNONYM = 0.8  # of the weight of the word itself
 _K1 = 1.2
 _B = 0.3
 
@@ -74,25 +74,28 @@ class SearchIndex:
         if not wanted:
             return [tool for name in list(self._groups)[:limit] for tool in self.functions(name)]
         scores: dict[str, float] = defaultdict(float)
-        for term, others in wanted:
-            best: dict[str, float] = dict(self._postings.get(term, ()))
-            for synonym in others:
+        for term in wanted:
+            best: dict[str, float] = dict(self._postings.get(term.stem, ()))
+            for synonym in term.synonyms:
                 for name, score in self._postings.get(synonym, ()):
                     best[name] = max(best.get(name, 0.0), score * _SYNONYM)
             for name, score in best.items():
-                scores[name] += score
+                scores[name] += score * term.weight
         ranked = sorted(scores, key=lambda name: (-scores[name], name))[:limit]
-        terms = [term for term, _ in wanted], {one for _, found in wanted for one in found}
-        return [tool for name in ranked for tool in self._best(name, *terms)]
+        return [tool for name in ranked for tool in self._best(name, wanted)]
 
     def functions(self, namespace: str) -> Sequence[Tool]:
         """Return the functions of a namespace, at most ``MOST_FUNCTIONS``; of another, none."""
         return self._groups.get(namespace, [])[:MOST_FUNCTIONS]
 
-    def _best(self, namespace: str, terms: list[str], synonyms: set[str]) -> list[Tool]:
+    def _best(self, namespace: str, terms: list[Term]) -> list[Tool]:
         def fit(tool: Tool) -> float:
             own = self._stems[tool.name]
-            return sum(term in own for term in terms) + _SYNONYM * len(own & synonyms)
+            return sum(
+                term.weight * (1.0 if term.stem in own else _SYNONYM)
+                for term in terms
+                if term.stem in own or not own.isdisjoint(term.synonyms)
+            )
 
         return sorted(self._groups[namespace], key=fit, reverse=True)[:MOST_FUNCTIONS]
 

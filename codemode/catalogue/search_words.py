@@ -7,10 +7,12 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from itertools import islice
+from typing import NamedTuple
 
+from codemode.catalogue.synonym_groups import GROUPS
 from codemode.errors.base import ConfigurationError
 
-__all__ = ["MAX_CHARACTERS", "Synonyms", "stem", "stems", "words"]
+__all__ = ["MAX_CHARACTERS", "Synonyms", "Term", "stem", "stems", "words"]
 
 MAX_CHARACTERS = 300
 """The length at which the text of a search is cut: executed code chooses it."""
@@ -33,159 +35,20 @@ _STOP_WORDS = frozenset(
     """.split()
 )
 
-# Groups of words that mean nearly the same in business software. A phrase of two or three words
-# stands for the other words of its group.
-_GROUPS = """
-account, login
-add, create, insert, make, new, open, register, set up
-advert, ad, advertisement, advertising
-agree, approve, accept, confirm, sign off
-airplane, plane, flight, fly
-answer, reply, respond, response
-appointment, booking, consultation, meeting, event
-archive, store away
-article, product, item, goods, merchandise
-ask, request
-assign, give to, hand over
-attach, attachment
-bank holiday, public holiday, holiday
-bill, invoice
-block, ban
-book, reserve, reservation
-bug, defect, issue, error, fault
-build, ci, pipeline, workflow
-buy, purchase, acquire
-calendar, schedule, agenda, diary
-call, phone, telephone, ring, dial
-cancel, abort, call off, withdraw
-car, vehicle, van, automobile
-change, update, edit, modify, adjust, set, alter
-chat, conversation, talk
-check, verify, validate, test, inspect
-city, town
-clear, purge, empty, flush
-client, customer, buyer, shopper
-colleague, coworker, employee, staff, teammate, worker
-company, organisation, firm, business, account
-compare, versus, difference
-contract, agreement
-cost, price, spend, spending, expense, fee
-coupon, voucher, discount, promotion, promo code, discount code
-cv, resume, applicant, candidate
-database, table, warehouse
-delete, remove, erase, drop, discard, get rid of
-deliver, delivery, shipping, shipment, ship
-department, team, division, group
-dispute, chargeback, contest
-doc, document, file
-doctor, physician
-dollar, euro, money, amount
-due, overdue, late, unpaid, outstanding, deadline
-earn, salary, pay, wage, compensation
-email, mail, e mail
-enable, activate, turn on, switch on, start
-disable, deactivate, turn off, switch off, stop
-estimate, quote, offer, quotation
-exchange rate, currency, conversion
-export, download, save
-find, search, look up, lookup, look for, seek, query, locate
-fix, repair, resolve, solve
-folder, directory
-forward, pass on
-free, available, availability, vacant
-freight, cargo, pallet
-gift card, gift voucher, gift certificate
-repo, repository
-hire, recruit, job, vacancy, opening
-hotel, accommodation, lodging
-identity, user, login, person
-incident, outage, alert, alarm, page
-invite, invitation, ask to join
-join, merge, combine, unite
-journey, trip, travel
-kind, type, category
-label, tag
-lawyer, legal, counsel
-leave, vacation, time off, day off, days off, pto, holiday
-list, show, display, overview, enumerate
-lock, suspend, freeze
-log, logs, logging, journal
-machine, server, instance, vm, virtual machine, computer
-map, route, directions, drive
-medicine, drug, medication, prescription
-message, post, note, notify
-mobile, phone, cell
-move, transfer, shift, reschedule
-multi factor, second factor, mfa, 2fa, two factor
-mute, silence, snooze, quiet
-newsletter, mailing, campaign
-number, count, how many, quantity
-on call, pager, standby
-order, purchase
-out of office, vacation, auto reply, away message
-package, parcel
-page, site, website, web
-password, passcode, credentials
-pay back, refund, reimburse, repay, money back, give back
-payroll, payslip, wage
-permission, access, right, authorisation, share
-picture, photo, image
-place, location, where, position
-post, publish, release
-presentation, slides, slide deck
-print, printout
-profit and loss, p&l, earnings, income
-pull request, pr, merge request
-query, sql, select
-question, survey
-rain, weather, sun, temperature, snow, storm
-recording, record
-reminder, remind
-renew, extend, prolong
-rent, rental, hire
-rerun, retry, repeat, restart
-restore, recover, undo, roll back
-return, send back
-revenue, turnover, sales, income
-review, feedback, rating
-revision, version
-role, job, position
-room, space
-row, line, record
-run, execute, launch, start, trigger
-schedule, plan
-school, pupil, student
-second factor, one time code, verification, otp
-send, dispatch, deliver, submit
-shift, rota, roster
-shop, store, webshop
-show, view, see, read, get, fetch, display
-sign, signature
-slide, deck
-sms, text message, text
-spreadsheet, sheet, excel
-stock, inventory, levels, pieces
-subscribe, sign up, opt in
-subscriber, reader, recipient, audience
-supplier, vendor, manufacturer
-support, help, helpdesk, service
-task, todo, to do, ticket
-tax, vat, duty
-tell, inform, notify, message, post
-ticket, issue, case
-tls, ssl, certificate
-track, trace, follow, tracking
-traffic, visit, visitor, view
-train, railway
-transcribe, dictation, speech
-translate, translation, language
-unsubscribe, opt out
-upload, put
-video call, videoconference, meeting
-wiki, knowledge base, knowledge
-win, won, close
-write, compose, draft, create
-"""
+# Words of everyday requests that are in the names and descriptions of tools as well, where they
+# say something else: the *first* of two versions, a place in the *back*, the end of a *month*.
+_FAINT = 0.5  # of the weight of another word
+_FAINT_WORDS = frozenset(
+    """
+    add answer ask back bad bring call change come day days date enter fast find first fix get
+    give go going good great hold hour keep know last late left long look make minute month
+    morning name new next night noon number open part people place point put read right run say
+    second see set short show start stop system take talk tell thing think time today tomorrow
+    tonight turn use week weekend work world write year yesterday monday tuesday wednesday
+    thursday friday saturday sunday january february march april june july august september
+    october november december two three four five six ten twelve twenty
+    """.split()
+)
 
 
 def words(text: str) -> list[str]:
@@ -239,6 +102,14 @@ def stems(text: str) -> list[str]:
     return [stem(word) for word in words(text) if word not in _STOP_WORDS]
 
 
+class Term(NamedTuple):
+    """A stem of a search, what may stand for it, and how much it says: 1, or less."""
+
+    stem: str
+    synonyms: frozenset[str]
+    weight: float = 1.0
+
+
 class Synonyms:
     """A table of what else the words of a search may mean: the general one, and a project's own.
 
@@ -260,23 +131,25 @@ class Synonyms:
             key: general.get(key, frozenset()) | meant for key, meant in self._own.items()
         }
 
-    def expand(self, text: str) -> list[tuple[str, frozenset[str]]]:
-        """Return each stem of a search with the stems that may stand for it.
+    def expand(self, text: str) -> list[Term]:
+        """Return the terms of a search.
 
         A phrase that has synonyms adds them under its own words, joined. The
         time of a search is bounded by a number of terms.
         """
         found = words(text[:MAX_CHARACTERS])
-        expanded: dict[str, frozenset[str]] = {}
+        terms: dict[str, Term] = {}
         for word in found:
             if word not in _STOP_WORDS:
-                expanded[stem(word)] = self._of.get(stem(word), frozenset())
+                key = stem(word)
+                weight = _FAINT if word in _FAINT_WORDS else 1.0
+                terms[key] = Term(key, self._of.get(key, frozenset()), weight)
         for size in range(2, _PHRASE_WORDS + 1):
             for start in range(len(found) - size + 1):
                 key = _key(found[start : start + size])
                 if key in self._of:
-                    expanded[key] = self._of[key]
-        return list(islice(expanded.items(), _MOST_TERMS))
+                    terms[key] = Term(key, self._of[key])
+        return list(islice(terms.values(), _MOST_TERMS))
 
 
 def _checked(own: Mapping[str, Iterable[str]]) -> Mapping[str, Iterable[str]]:
@@ -310,5 +183,5 @@ def _general() -> dict[str, frozenset[str]]:
 
 
 def _groups() -> Iterator[list[str]]:
-    for line in _GROUPS.strip().splitlines():
+    for line in GROUPS.strip().splitlines():
         yield [phrase.strip() for phrase in line.split(",")]

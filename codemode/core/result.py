@@ -112,8 +112,8 @@ class ExecutionResult:
 
         A value alone reads as ``text``, output alone as it was printed. Otherwise
         the text has sections: output, result, artifacts and hints, or the failure,
-        the tool calls before it, the output and the artifacts. What is too long keeps its beginning and
-        its end, and a note in between has its size.
+        the tool calls before it, the output and the artifacts. What is too long
+        keeps its beginning and its end, and a note in between has its size.
 
         Raises TypeError or ValueError unless ``max_chars`` is an int of at least 100.
         """

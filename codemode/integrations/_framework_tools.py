@@ -1,4 +1,4 @@
-"""What the tools of every framework do: execute code, or call one tool, and answer the model.
+"""What the tools of every framework have in common: they execute code, and answer the model.
 
 An adapter gives a framework what it wants to know of a tool, and passes the
 answers on. It is built on the async half: frameworks call sync tools in threads
@@ -16,8 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
+from codemode.core._dispatch.threads import off_loop
 from codemode.core.codemode import Codemode
 from codemode.core.events import Event, ExecutionCompleted
+from codemode.core.hooks import OFF_LOOP_BYTES
 from codemode.core.result import ExecutionResult
 from codemode.errors import (
     ConfigurationError,
@@ -25,18 +27,19 @@ from codemode.errors import (
     ExecutorClientError,
     InvalidRequestError,
 )
-from codemode.tools import Tool, ToolError
 
 __all__ = [
     "CODE_SCHEMA",
+    "MAX_CHARS",
     "Answer",
+    "CallOptions",
     "CodeExecution",
     "CodeOptions",
     "ContextOf",
-    "DirectTool",
     "acting",
-    "direct_tools",
-    "direct_tools_async",
+    "check_options",
+    "from_json",
+    "text_of",
 ]
 
 logger = logging.getLogger("codemode.integrations")
@@ -52,28 +55,37 @@ CODE_SCHEMA: dict[str, Any] = {
 }
 """JSON Schema of the arguments of a tool that executes code."""
 
+MAX_CHARS = 20_000
+"""Characters of an outcome that a model reads, unless an option says otherwise."""
+
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_OTHERS = re.compile(r"[^A-Za-z0-9_-]+")
 
 
-class CodeOptions(TypedDict, total=False):
-    """The options of ``code_tool``, the same for each framework.
+class CallOptions(TypedDict, total=False):
+    """The options of ``plain_tools``, the same for each framework.
+
+    A call takes at most ``execution_timeout`` seconds. The model reads at most
+    ``max_chars`` characters of an outcome (20,000).
+    """
+
+    execution_timeout: float | None
+    max_chars: int
+
+
+class CodeOptions(CallOptions, total=False):
+    """The options of ``code_tool``, the same for each framework; those of ``plain_tools`` as well.
 
     ``name`` is that of the tool ("execute_code"), ``description`` its whole
     description (that of ``Codemode.instructions``, within ``max_tokens``).
-    ``available_tools``, ``execution_timeout`` (seconds) and ``profile`` are those
-    of ``Codemode.run``. The model reads at most ``max_chars`` characters of an
-    outcome (20,000). ``on_event`` gets each event of an execution as it happens;
-    it may be async.
+    ``available_tools`` and ``profile`` are those of ``Codemode.run``.
+    ``on_event`` gets each event of an execution as it happens; it may be async.
     """
 
     name: str
     description: str | None
     max_tokens: int | None
     available_tools: Iterable[str] | None
-    execution_timeout: float | None
     profile: str | None
-    max_chars: int
     on_event: Callable[[Event], Any] | None
 
 
@@ -90,22 +102,30 @@ class Answer:
 
 
 class CodeExecution:
-    """One tool that executes code."""
+    """One tool that executes code.
 
-    def __init__(self, codemode: Codemode, **options: Unpack[CodeOptions]) -> None:
-        unknown = options.keys() - CodeOptions.__annotations__.keys()
-        if unknown:
-            known = ", ".join(sorted(CodeOptions.__annotations__))
-            raise ConfigurationError(f"{min(unknown)!r} is not an option; there are: {known}")
+    ``context`` returns the variables that are added to the current context for
+    ``ctx``, the framework's own object of a request.
+    """
+
+    def __init__(
+        self,
+        codemode: Codemode,
+        context: ContextOf | None = None,
+        /,
+        **options: Unpack[CodeOptions],
+    ) -> None:
+        check_options(options, CodeOptions)
         self.name = _checked_name(options.get("name", "execute_code"))
         self._codemode = codemode
+        self._context = context
         self._description = options.get("description")
         self._max_tokens = options.get("max_tokens")
         tools = options.get("available_tools")
         self._available_tools = None if tools is None else list(tools)
         self._execution_timeout = options.get("execution_timeout")
         self._profile = options.get("profile")
-        self._max_chars = options.get("max_chars", 20_000)
+        self._max_chars = options.get("max_chars", MAX_CHARS)
         self._on_event = options.get("on_event")
 
     def describe(self) -> str:
@@ -114,16 +134,19 @@ class CodeExecution:
             return self._description
         return self._codemode.instructions(self._available_tools, max_tokens=self._max_tokens)
 
-    async def describe_async(self) -> str:
-        """Return the description from a task."""
+    async def describe_async(self, ctx: Any = None) -> str:
+        """Return the description from a task; with ``ctx``, that of its request."""
         if self._description is not None:
             return self._description
-        return await self._codemode.instructions_async(
-            self._available_tools, max_tokens=self._max_tokens
-        )
+        with acting(self._codemode, None if ctx is None else self._context, ctx):
+            return await self._codemode.instructions_async(
+                self._available_tools, max_tokens=self._max_tokens
+            )
 
-    async def execute(self, code: Any, *, on_event: Callable[[Event], Any] | None = None) -> Answer:
-        """Execute code in the current context; whatever becomes of it, the answer is a text.
+    async def execute(
+        self, code: Any, ctx: Any = None, *, on_event: Callable[[Event], Any] | None = None
+    ) -> Answer:
+        """Execute code; whatever becomes of it, the answer is a text.
 
         ``on_event`` is the framework's own listener, called before that of the
         options. Raises ConfigurationError for wrong options.
@@ -131,23 +154,28 @@ class CodeExecution:
         if not isinstance(code, str):
             return Answer(text=f"code is a {type(code).__name__}; send a program", failed=True)
         listeners = [one for one in (on_event, self._on_event) if one is not None]
+        with acting(self._codemode, self._context, ctx):
+            return await self._answer(code, listeners)
+
+    async def execute_arguments(self, arguments: str, ctx: Any = None) -> Answer:
+        """Execute the code in the JSON of a call's arguments, as ``execute`` does."""
+        decoded = from_json(arguments)
+        if isinstance(decoded, Answer):
+            return decoded
+        if not isinstance(decoded, dict) or "code" not in decoded:
+            return Answer(text='The arguments have no code; send {"code": "…"}', failed=True)
+        return await self.execute(decoded["code"], ctx)
+
+    async def _answer(self, code: str, listeners: list[Callable[[Event], Any]]) -> Answer:
         try:
             result = await self._run(code, listeners)
         except InvalidRequestError as error:
             return Answer(text=f"The code cannot be sent: {error}", failed=True)
         except ExecutorClientError as error:
             logger.exception("The code of a model was not executed to its end")
-            return self._of_error(error)
-        return Answer(text=result.for_model(self._max_chars), failed=not result.ok, result=result)
-
-    async def execute_arguments(self, arguments: str) -> Answer:
-        """Execute the code in the JSON of a call's arguments, as ``execute`` does."""
-        decoded = _decoded(arguments)
-        if isinstance(decoded, Answer):
-            return decoded
-        if not isinstance(decoded, dict) or "code" not in decoded:
-            return Answer(text='The arguments have no code; send {"code": "…"}', failed=True)
-        return await self.execute(decoded["code"])
+            return await self._of_error(error)
+        text = await text_of(result, self._max_chars)
+        return Answer(text=text, failed=not result.ok, result=result)
 
     async def _run(self, code: str, listeners: list[Callable[[Event], Any]]) -> ExecutionResult:
         if not listeners:
@@ -173,7 +201,7 @@ class CodeExecution:
                     return event.result
         raise AssertionError("a stream ends with ExecutionCompleted")
 
-    def _of_error(self, error: ExecutorClientError) -> Answer:
+    async def _of_error(self, error: ExecutorClientError) -> Answer:
         """Return what a model may know: not where the executor is, and what had been called."""
         if isinstance(error, ExecutorBusyError):
             seconds = f" in {error.retry_after:.0f} s" if error.retry_after else " later"
@@ -181,109 +209,17 @@ class CodeExecution:
         elif error.result is None:
             text = "The code cannot be executed at the moment: nothing has been executed."
         else:
-            text = error.result.for_model(self._max_chars)
+            text = await text_of(error.result, self._max_chars)
         return Answer(text=text, failed=True, result=error.result)
 
 
-class DirectTool:
-    """One registered tool, under a name that every framework accepts."""
-
-    def __init__(self, codemode: Codemode, record: Tool, name: str, options: _CallOptions) -> None:
-        self._codemode = codemode
-        self._options = options
-        self.record = record
-        self.name = name
-
-    @property
-    def description(self) -> str:
-        """The description, which says of a tool without one what it is."""
-        return self.record.description or f"Call {self.record.name}."
-
-    @property
-    def schema(self) -> dict[str, Any]:
-        """The JSON Schema of the arguments."""
-        return self.record.input_schema
-
-    async def call(self, arguments: Any) -> Answer:
-        """Call the tool in the current context; arguments may be a mapping or the JSON of one."""
-        if isinstance(arguments, str):
-            arguments = _decoded(arguments) if arguments.strip() else {}
-            if isinstance(arguments, Answer):
-                return arguments
-        try:
-            value = await self._codemode.call_tool_async(
-                self.record.name,
-                arguments,
-                available_tools=[self.record.name],
-                execution_timeout=self._options.execution_timeout,
-            )
-        except ToolError as error:
-            return Answer(text=str(error), failed=True)
-        outcome = ExecutionResult(status="completed", execution_id="", value=value)
-        return Answer(text=outcome.for_model(self._options.max_chars))
-
-
-@dataclass(frozen=True, slots=True)
-class _CallOptions:
-    execution_timeout: float | None
-    max_chars: int
-
-
-def direct_tools(
-    codemode: Codemode,
-    names: Iterable[str] | None = None,
-    *,
-    execution_timeout: float | None = None,
-    max_chars: int = 20_000,
-    dotted: bool = False,
-) -> list[DirectTool]:
-    """Return the tools that the current context may call, of those that are named.
-
-    Their names have an underscore for each dot and each other character that
-    models' providers refuse, unless ``dotted``. Raises ConfigurationError for a
-    name that is not registered, and for two tools that would have one name.
-    """
-    permitted = codemode.permitted_tools(names)
-    options = _CallOptions(execution_timeout, max_chars)
-    return _direct_tools(codemode, permitted, options, dotted=dotted)
-
-
-async def direct_tools_async(
-    codemode: Codemode,
-    names: Iterable[str] | None = None,
-    *,
-    execution_timeout: float | None = None,
-    max_chars: int = 20_000,
-    dotted: bool = False,
-) -> list[DirectTool]:
-    """Return them from a task; otherwise like ``direct_tools``."""
-    permitted = await codemode.permitted_tools_async(names)
-    options = _CallOptions(execution_timeout, max_chars)
-    return _direct_tools(codemode, permitted, options, dotted=dotted)
-
-
-def _direct_tools(
-    codemode: Codemode, tools: Mapping[str, Tool], options: _CallOptions, *, dotted: bool
-) -> list[DirectTool]:
-    found: dict[str, DirectTool] = {}
-    for name in sorted(tools):
-        short = name if dotted else _OTHERS.sub("_", name)[:64]
-        if (other := found.get(short)) is not None:
-            raise ConfigurationError(
-                f"the tools {other.record.name!r} and {name!r} would both be {short!r} for the "
-                "model; offer one of them, or rename one"
-            )
-        found[short] = DirectTool(codemode, tools[name], short, options)
-    return list(found.values())
-
-
 @contextmanager
-def acting(codemode: Codemode, context: ContextOf | None, of: Any) -> Iterator[None]:
+def acting(codemode: Codemode, context: ContextOf | None, ctx: Any) -> Iterator[None]:
     """Add what ``context`` returns for a framework's context object to the current context."""
     if context is None:
         yield
         return
-    variables = context(of)
+    variables = context(ctx)
     if not isinstance(variables, Mapping):
         raise ConfigurationError(
             f"context returned a {type(variables).__name__}; expected a mapping such as "
@@ -293,12 +229,34 @@ def acting(codemode: Codemode, context: ContextOf | None, of: Any) -> Iterator[N
         yield
 
 
-def _decoded(arguments: str) -> Any:
-    """Return the value of JSON that a model wrote, or the answer that it is none."""
+async def text_of(result: ExecutionResult, max_chars: int) -> str:
+    """Return what a model reads of an outcome, without holding up the event loop."""
+    if _is_plain(result):
+        return result.for_model(max_chars)
+    return await off_loop(result.for_model, max_chars)
+
+
+def _is_plain(result: ExecutionResult) -> bool:
+    """Whether the text of an outcome is made at once, however large a string it is."""
+    value = result.value
+    if isinstance(value, int):
+        return value.bit_length() <= 8 * OFF_LOOP_BYTES
+    return result.ok and isinstance(value, str | float | None)
+
+
+def from_json(arguments: str) -> Any:
+    """Return the value of the JSON that a model wrote, or the Answer that it is not JSON."""
     try:
         return json.loads(arguments)
     except (ValueError, RecursionError) as error:
         return Answer(text=f"The arguments are not JSON: {error}", failed=True)
+
+
+def check_options(given: Mapping[str, Any], kind: type) -> None:
+    """Raise ConfigurationError for an option that a TypedDict does not have."""
+    if unknown := given.keys() - kind.__annotations__.keys():
+        known = ", ".join(sorted(kind.__annotations__))
+        raise ConfigurationError(f"{min(unknown)!r} is not an option; there are: {known}")
 
 
 def _checked_name(name: Any) -> str:

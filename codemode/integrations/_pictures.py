@@ -15,10 +15,15 @@ _MOST_PICTURES = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A picture in Base64. ``media_type`` is PNG, JPEG, GIF or WebP."""
+    """A picture. ``media_type`` is that of PNG, JPEG, GIF or WebP."""
 
     media_type: str
-    base64: str
+    data: bytes
+
+    @property
+    def base64(self) -> str:
+        """The data in Base64."""
+        return b64encode(self.data).decode("ascii")
 
     @property
     def url(self) -> str:
@@ -32,10 +37,6 @@ def pictures_of(result: ExecutionResult | None) -> list[Picture]:
     A picture that is too large for models is left out; the text of the outcome
     names it.
     """
-    if result is None:
-        return []
-    seen = [one for one in result.artifacts if one.is_image and len(one.data) <= _MOST_BYTES]
-    return [
-        Picture(media_type=one.media_type, base64=b64encode(one.data).decode("ascii"))
-        for one in seen[:_MOST_PICTURES]
-    ]
+    artifacts = () if result is None else result.artifacts
+    seen = [one for one in artifacts if one.is_image and len(one.data) <= _MOST_BYTES]
+    return [Picture(media_type=one.media_type, data=one.data) for one in seen[:_MOST_PICTURES]]

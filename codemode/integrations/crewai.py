@@ -14,14 +14,13 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from codemode.core._dispatch.threads import call_each
 from codemode.core.codemode import Codemode
+from codemode.integrations._direct_calls import DirectCalls, DirectTool
 from codemode.integrations._framework_tools import (
     CODE_SCHEMA,
     Answer,
+    CallOptions,
     CodeExecution,
     CodeOptions,
-    DirectTool,
-    direct_tools,
-    direct_tools_async,
 )
 
 __all__ = ["code_tool", "code_tool_async", "plain_tools", "plain_tools_async"]
@@ -78,31 +77,21 @@ async def code_tool_async(codemode: Codemode, **options: Unpack[CodeOptions]) ->
 
 
 def plain_tools(
-    codemode: Codemode,
-    names: Iterable[str] | None = None,
-    *,
-    execution_timeout: float | None = None,
-    max_chars: int = 20_000,
+    codemode: Codemode, names: Iterable[str] | None = None, **options: Unpack[CallOptions]
 ) -> list[BaseTool]:
     """Return a tool for each of the named tools, None for all, that this context may call.
 
     ``orders.get`` is ``orders_get``. Raises ConfigurationError.
     """
-    found = direct_tools(codemode, names, execution_timeout=execution_timeout, max_chars=max_chars)
+    found = DirectCalls(codemode, **options).tools(names)
     return [_plain_tool(codemode, one) for one in found]
 
 
 async def plain_tools_async(
-    codemode: Codemode,
-    names: Iterable[str] | None = None,
-    *,
-    execution_timeout: float | None = None,
-    max_chars: int = 20_000,
+    codemode: Codemode, names: Iterable[str] | None = None, **options: Unpack[CallOptions]
 ) -> list[BaseTool]:
     """Return these tools from a task; otherwise like ``plain_tools``."""
-    found = await direct_tools_async(
-        codemode, names, execution_timeout=execution_timeout, max_chars=max_chars
-    )
+    found = await DirectCalls(codemode, **options).tools_async(names)
     return [_plain_tool(codemode, one) for one in found]
 
 

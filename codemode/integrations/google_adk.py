@@ -12,16 +12,14 @@ from google.adk.tools.tool_context import ToolContext
 from google.genai.types import FunctionDeclaration
 
 from codemode.core.codemode import Codemode
+from codemode.integrations._direct_calls import DirectCalls, DirectTool
 from codemode.integrations._framework_tools import (
     CODE_SCHEMA,
     Answer,
+    CallOptions,
     CodeExecution,
     CodeOptions,
     ContextOf,
-    DirectTool,
-    acting,
-    direct_tools,
-    direct_tools_async,
 )
 
 __all__ = ["code_tool", "plain_tools", "plain_tools_async"]
@@ -54,26 +52,20 @@ class _CodemodeTool(BaseTool):
 class _CodeTool(_CodemodeTool):
     """A tool whose description is made for each request to the model."""
 
-    def __init__(
-        self, codemode: Codemode, execution: CodeExecution, context: ContextOf | None
-    ) -> None:
+    def __init__(self, execution: CodeExecution) -> None:
         super().__init__(execution.name, "Execute a Python program.", CODE_SCHEMA, self._execute)
-        self._codemode = codemode
         self._execution = execution
-        self._context = context
 
     async def process_llm_request(
         self, *, tool_context: ToolContext, llm_request: LlmRequest
     ) -> None:
         # Requests of other users may be made meanwhile, so this one gets a tool of its own.
         described = copy.copy(self)
-        with acting(self._codemode, self._context, tool_context):
-            described.description = await self._execution.describe_async()
+        described.description = await self._execution.describe_async(tool_context)
         llm_request.append_tools([described])
 
     async def _execute(self, arguments: dict[str, Any], ctx: ToolContext) -> Answer:
-        with acting(self._codemode, self._context, ctx):
-            return await self._execution.execute(arguments.get("code"))
+        return await self._execution.execute(arguments.get("code"), ctx)
 
 
 def code_tool(
@@ -87,7 +79,7 @@ def code_tool(
     answer is ``{"result": text}``, or ``{"error": text}`` for code that fails, as
     an exception would end the agent's run.
     """
-    return _CodeTool(codemode, CodeExecution(codemode, **options), context)
+    return _CodeTool(CodeExecution(codemode, context, **options))
 
 
 def plain_tools(
@@ -95,15 +87,14 @@ def plain_tools(
     names: Iterable[str] | None = None,
     *,
     context: ContextOf | None = None,
-    execution_timeout: float | None = None,
-    max_chars: int = 20_000,
+    **options: Unpack[CallOptions],
 ) -> list[BaseTool]:
     """Return a tool for each of the named tools, None for all, that this context may call.
 
     ``orders.get`` is ``orders_get``. Raises ConfigurationError.
     """
-    found = direct_tools(codemode, names, execution_timeout=execution_timeout, max_chars=max_chars)
-    return [_plain_tool(codemode, one, context) for one in found]
+    found = DirectCalls(codemode, context, **options).tools(names)
+    return [_plain_tool(one) for one in found]
 
 
 async def plain_tools_async(
@@ -111,19 +102,12 @@ async def plain_tools_async(
     names: Iterable[str] | None = None,
     *,
     context: ContextOf | None = None,
-    execution_timeout: float | None = None,
-    max_chars: int = 20_000,
+    **options: Unpack[CallOptions],
 ) -> list[BaseTool]:
     """Return these tools from a task; otherwise like ``plain_tools``."""
-    found = await direct_tools_async(
-        codemode, names, execution_timeout=execution_timeout, max_chars=max_chars
-    )
-    return [_plain_tool(codemode, one, context) for one in found]
+    found = await DirectCalls(codemode, context, **options).tools_async(names)
+    return [_plain_tool(one) for one in found]
 
 
-def _plain_tool(codemode: Codemode, direct: DirectTool, context: ContextOf | None) -> BaseTool:
-    async def call(arguments: dict[str, Any], ctx: ToolContext) -> Answer:
-        with acting(codemode, context, ctx):
-            return await direct.call(arguments)
-
-    return _CodemodeTool(direct.name, direct.description, direct.schema, call)
+def _plain_tool(direct: DirectTool) -> BaseTool:
+    return _CodemodeTool(direct.name, direct.description, direct.schema, direct.call)

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
+from importlib import import_module
 from typing import Any, Unpack
 
 from langchain_core.tools import StructuredTool, ToolException
 from langgraph.runtime import Runtime, get_runtime
+from pydantic import PrivateAttr
 
 from codemode.core.codemode import Codemode
 from codemode.core.events import Event
+from codemode.integrations._direct_calls import DirectCalls, DirectTool
 from codemode.integrations._framework_tools import (
     CODE_SCHEMA,
     Answer,
+    CallOptions,
     CodeExecution,
     CodeOptions,
     ContextOf,
-    DirectTool,
-    acting,
-    direct_tools,
-    direct_tools_async,
 )
+from codemode.integrations._pictures import pictures_of
 
-__all__ = ["code_tool", "code_tool_async", "plain_tools", "plain_tools_async"]
+__all__ = [
+    "code_tool",
+    "code_tool_async",
+    "describe_per_request",
+    "plain_tools",
+    "plain_tools_async",
+]
+
+
+class _CodemodeTool(StructuredTool):
+    """A tool whose arguments are checked by Codemode."""
+
+    _execution: CodeExecution | None = PrivateAttr(default=None)
 
 
 def code_tool(
@@ -32,21 +45,21 @@ def code_tool(
 
     ``context`` returns variables of the RuntimeContext for the Runtime of the
     graph, such as ``lambda runtime: {"user": runtime.context["user"]}``. The
-    description is that of the current context. The events of an execution are
-    written to the stream "custom", as ``{"codemode": event}``. The artifact of
-    the tool message is the ExecutionResult. Code that fails is a message with
-    the status "error".
+    description is that of the current context; ``describe_per_request`` makes it
+    that of each request. The events of an execution are written to the stream
+    "custom", as ``{"codemode": event}``. The artifact of the tool message is the
+    ExecutionResult. Code that fails is a message with the status "error".
     """
-    execution = CodeExecution(codemode, **options)
-    return _code_tool(codemode, execution, execution.describe(), context)
+    execution = CodeExecution(codemode, context, **options)
+    return _code_tool(execution, execution.describe())
 
 
 async def code_tool_async(
     codemode: Codemode, *, context: ContextOf | None = None, **options: Unpack[CodeOptions]
 ) -> StructuredTool:
     """Return this tool from a task; otherwise like ``code_tool``."""
-    execution = CodeExecution(codemode, **options)
-    return _code_tool(codemode, execution, await execution.describe_async(), context)
+    execution = CodeExecution(codemode, context, **options)
+    return _code_tool(execution, await execution.describe_async())
 
 
 def plain_tools(
@@ -54,15 +67,14 @@ def plain_tools(
     names: Iterable[str] | None = None,
     *,
     context: ContextOf | None = None,
-    execution_timeout: float | None = None,
-    max_chars: int = 20_000,
+    **options: Unpack[CallOptions],
 ) -> list[StructuredTool]:
     """Return a tool for each of the named tools, None for all, that this context may call.
 
     ``orders.get`` is ``orders_get``. Raises ConfigurationError.
     """
-    found = direct_tools(codemode, names, execution_timeout=execution_timeout, max_chars=max_chars)
-    return [_plain_tool(codemode, one, context) for one in found]
+    found = DirectCalls(codemode, context, **options).tools(names)
+    return [_plain_tool(one) for one in found]
 
 
 async def plain_tools_async(
@@ -70,38 +82,55 @@ async def plain_tools_async(
     names: Iterable[str] | None = None,
     *,
     context: ContextOf | None = None,
-    execution_timeout: float | None = None,
-    max_chars: int = 20_000,
+    **options: Unpack[CallOptions],
 ) -> list[StructuredTool]:
     """Return these tools from a task; otherwise like ``plain_tools``."""
-    found = await direct_tools_async(
-        codemode, names, execution_timeout=execution_timeout, max_chars=max_chars
-    )
-    return [_plain_tool(codemode, one, context) for one in found]
+    found = await DirectCalls(codemode, context, **options).tools_async(names)
+    return [_plain_tool(one) for one in found]
 
 
-def _code_tool(
-    codemode: Codemode, execution: CodeExecution, description: str, context: ContextOf | None
-) -> StructuredTool:
-    async def execute_code(code: Any = None) -> tuple[str, Any]:
+def describe_per_request() -> Any:
+    """Return a middleware for ``create_agent``, which describes each ``code_tool`` anew.
+
+    Each request to the model has the description for the tools that its own
+    context may call. Needs the package ``langchain``, which all else here does
+    without.
+    """
+    # By its name, as mypy with the plugin of django-stubs fails in that package.
+    middleware = import_module("langchain.agents.middleware")
+
+    async def describe_codemode(request: Any, handler: Any) -> Any:
+        tools = [await _described(tool, request.runtime) for tool in request.tools]
+        return await handler(request.override(tools=tools))
+
+    return middleware.wrap_model_call(describe_codemode)
+
+
+async def _described(tool: Any, runtime: Runtime[Any]) -> Any:
+    if not isinstance(tool, _CodemodeTool) or tool._execution is None:
+        return tool
+    description = await tool._execution.describe_async(runtime)
+    return tool.model_copy(update={"description": description})
+
+
+def _code_tool(execution: CodeExecution, description: str) -> StructuredTool:
+    async def execute_code(code: Any = None) -> tuple[Any, Any]:
         runtime = _runtime()
         listen = None if runtime is None else _writer(runtime)
-        with acting(codemode, context, runtime):
-            return _content_of(await execution.execute(code, on_event=listen))
+        return _content_of(await execution.execute(code, runtime, on_event=listen))
 
-    return _tool(execute_code, execution.name, description, CODE_SCHEMA)
+    tool = _tool(execute_code, execution.name, description, CODE_SCHEMA)
+    tool._execution = execution
+    return tool
 
 
 def _writer(runtime: Runtime[Any]) -> Callable[[Event], None]:
     return lambda event: runtime.stream_writer({"codemode": event})
 
 
-def _plain_tool(
-    codemode: Codemode, direct: DirectTool, context: ContextOf | None
-) -> StructuredTool:
-    async def call(**arguments: Any) -> tuple[str, Any]:
-        with acting(codemode, context, _runtime()):
-            return _content_of(await direct.call(arguments))
+def _plain_tool(direct: DirectTool) -> StructuredTool:
+    async def call(**arguments: Any) -> tuple[Any, Any]:
+        return _content_of(await direct.call(arguments, _runtime()))
 
     return _tool(call, direct.name, direct.description, direct.schema)
 
@@ -111,8 +140,8 @@ def _tool(
     name: str,
     description: str,
     schema: dict[str, Any],
-) -> StructuredTool:
-    return StructuredTool.from_function(
+) -> _CodemodeTool:
+    tool = _CodemodeTool.from_function(
         coroutine=coroutine,
         name=name,
         description=description,
@@ -120,6 +149,8 @@ def _tool(
         response_format="content_and_artifact",
         handle_tool_error=True,
     )
+    assert isinstance(tool, _CodemodeTool)
+    return tool
 
 
 def _runtime() -> Runtime[Any] | None:
@@ -129,7 +160,12 @@ def _runtime() -> Runtime[Any] | None:
         return None
 
 
-def _content_of(answer: Answer) -> tuple[str, Any]:
+def _content_of(answer: Answer) -> tuple[str | list[dict[str, str]], Any]:
     if answer.failed:
         raise ToolException(answer.text)
-    return answer.text, answer.result
+    if not (pictures := pictures_of(answer.result)):
+        return answer.text, answer.result
+    images = [
+        {"type": "image", "base64": one.base64, "mime_type": one.media_type} for one in pictures
+    ]
+    return [{"type": "text", "text": answer.text}, *images], answer.result

@@ -8,15 +8,15 @@ from typing import Any, Literal, Unpack
 
 from codemode.core.codemode import Codemode
 from codemode.errors import ConfigurationError
+from codemode.integrations._direct_calls import DirectCalls, DirectTool
 from codemode.integrations._framework_tools import (
     CODE_SCHEMA,
     Answer,
+    CallOptions,
     CodeExecution,
     CodeOptions,
-    DirectTool,
-    direct_tools,
-    direct_tools_async,
 )
+from codemode.integrations._pictures import pictures_of
 
 __all__ = [
     "OpenAITool",
@@ -47,14 +47,15 @@ class OpenAITool:
         """Return what answers a call, an item of a response or a ``tool_call`` of a chat message.
 
         The tool runs in the context of the current task. A failure is a text for
-        the model, which has no flag for one.
+        the model, which has no flag for one. Answers of the Responses API have the
+        pictures of the outcome.
         """
         if call.type == "custom_tool_call":
-            text = (await self._call(call.input)).text
-            return {"type": "custom_tool_call_output", "call_id": call.call_id, "output": text}
+            output = _output_of(await self._call(call.input))
+            return {"type": "custom_tool_call_output", "call_id": call.call_id, "output": output}
         if call.type == "function_call":
-            text = (await self._call(call.arguments)).text
-            return {"type": "function_call_output", "call_id": call.call_id, "output": text}
+            output = _output_of(await self._call(call.arguments))
+            return {"type": "function_call_output", "call_id": call.call_id, "output": output}
         function = call.function
         text = (await self._call(function.arguments)).text
         return {"role": "tool", "tool_call_id": call.id, "content": text}
@@ -86,14 +87,13 @@ def plain_tools(
     names: Iterable[str] | None = None,
     *,
     kind: Literal["function", "chat"] = "function",
-    execution_timeout: float | None = None,
-    max_chars: int = 20_000,
+    **options: Unpack[CallOptions],
 ) -> list[OpenAITool]:
     """Return a tool for each of the named tools, None for all, that this context may call.
 
     ``orders.get`` is ``orders_get``. Raises ConfigurationError.
     """
-    found = direct_tools(codemode, names, execution_timeout=execution_timeout, max_chars=max_chars)
+    found = DirectCalls(codemode, **options).tools(names)
     return [_plain_tool(kind, one) for one in found]
 
 
@@ -102,13 +102,10 @@ async def plain_tools_async(
     names: Iterable[str] | None = None,
     *,
     kind: Literal["function", "chat"] = "function",
-    execution_timeout: float | None = None,
-    max_chars: int = 20_000,
+    **options: Unpack[CallOptions],
 ) -> list[OpenAITool]:
     """Return these tools from a task; otherwise like ``plain_tools``."""
-    found = await direct_tools_async(
-        codemode, names, execution_timeout=execution_timeout, max_chars=max_chars
-    )
+    found = await DirectCalls(codemode, **options).tools_async(names)
     return [_plain_tool(kind, one) for one in found]
 
 
@@ -156,6 +153,13 @@ def _definition(
     if kind == "chat":
         return {"type": "function", "function": function}
     raise ConfigurationError(f"kind={kind!r}; expected 'custom', 'function' or 'chat'")
+
+
+def _output_of(answer: Answer) -> str | list[dict[str, str]]:
+    if not (pictures := pictures_of(answer.result)):
+        return answer.text
+    images = [{"type": "input_image", "image_url": one.url, "detail": "auto"} for one in pictures]
+    return [{"type": "input_text", "text": answer.text}, *images]
 
 
 def _name_of(call: Any) -> str | None:

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal, Unpack
 
-from agents import CustomTool, FunctionTool
+from agents import CustomTool, FunctionTool, ToolOutputImage, ToolOutputText
 from agents.tool_context import ToolContext
 
 from codemode.core.codemode import Codemode
 from codemode.errors import ConfigurationError
+from codemode.integrations._direct_calls import DirectCalls, DirectTool
 from codemode.integrations._framework_tools import (
     CODE_SCHEMA,
+    CallOptions,
     CodeExecution,
     CodeOptions,
     ContextOf,
-    DirectTool,
-    acting,
-    direct_tools,
-    direct_tools_async,
 )
+from codemode.integrations._pictures import pictures_of
 
 __all__ = ["code_tool", "code_tool_async", "plain_tools", "plain_tools_async"]
 
@@ -41,8 +40,8 @@ def code_tool(
     The description is that of the current context. Code that fails is a text
     for the model, as an exception would end the agent's run.
     """
-    execution = CodeExecution(codemode, **options)
-    return _code_tool(codemode, execution, execution.describe(), kind, context)
+    execution = CodeExecution(codemode, context, **options)
+    return _code_tool(execution, execution.describe(), kind)
 
 
 async def code_tool_async(
@@ -53,8 +52,8 @@ async def code_tool_async(
     **options: Unpack[CodeOptions],
 ) -> FunctionTool | CustomTool:
     """Return this tool from a task; otherwise like ``code_tool``."""
-    execution = CodeExecution(codemode, **options)
-    return _code_tool(codemode, execution, await execution.describe_async(), kind, context)
+    execution = CodeExecution(codemode, context, **options)
+    return _code_tool(execution, await execution.describe_async(), kind)
 
 
 def plain_tools(
@@ -62,15 +61,14 @@ def plain_tools(
     names: Iterable[str] | None = None,
     *,
     context: ContextOf | None = None,
-    execution_timeout: float | None = None,
-    max_chars: int = 20_000,
+    **options: Unpack[CallOptions],
 ) -> list[FunctionTool]:
     """Return a tool for each of the named tools, None for all, that this context may call.
 
     ``orders.get`` is ``orders_get``. Raises ConfigurationError.
     """
-    found = direct_tools(codemode, names, execution_timeout=execution_timeout, max_chars=max_chars)
-    return [_plain_tool(codemode, one, context) for one in found]
+    found = DirectCalls(codemode, context, **options).tools(names)
+    return [_plain_tool(one) for one in found]
 
 
 async def plain_tools_async(
@@ -78,30 +76,23 @@ async def plain_tools_async(
     names: Iterable[str] | None = None,
     *,
     context: ContextOf | None = None,
-    execution_timeout: float | None = None,
-    max_chars: int = 20_000,
+    **options: Unpack[CallOptions],
 ) -> list[FunctionTool]:
     """Return these tools from a task; otherwise like ``plain_tools``."""
-    found = await direct_tools_async(
-        codemode, names, execution_timeout=execution_timeout, max_chars=max_chars
-    )
-    return [_plain_tool(codemode, one, context) for one in found]
+    found = await DirectCalls(codemode, context, **options).tools_async(names)
+    return [_plain_tool(one) for one in found]
 
 
-def _code_tool(
-    codemode: Codemode,
-    execution: CodeExecution,
-    description: str,
-    kind: Kind,
-    context: ContextOf | None,
-) -> FunctionTool | CustomTool:
+def _code_tool(execution: CodeExecution, description: str, kind: Kind) -> FunctionTool | CustomTool:
     async def execute(ctx: ToolContext[Any], code: Any) -> str:
-        with acting(codemode, context, ctx):
-            return (await execution.execute(code)).text
+        return (await execution.execute(code, ctx)).text
 
-    async def execute_arguments(ctx: ToolContext[Any], arguments: str) -> str:
-        with acting(codemode, context, ctx):
-            return (await execution.execute_arguments(arguments)).text
+    async def execute_arguments(ctx: ToolContext[Any], arguments: str) -> Any:
+        answer = await execution.execute_arguments(arguments, ctx)
+        if not (pictures := pictures_of(answer.result)):
+            return answer.text
+        images = (ToolOutputImage(image_url=one.url) for one in pictures)
+        return [ToolOutputText(text=answer.text), *images]
 
     if kind == "custom":
         return CustomTool(
@@ -120,10 +111,9 @@ def _code_tool(
     )
 
 
-def _plain_tool(codemode: Codemode, direct: DirectTool, context: ContextOf | None) -> FunctionTool:
+def _plain_tool(direct: DirectTool) -> FunctionTool:
     async def call(ctx: ToolContext[Any], arguments: str) -> str:
-        with acting(codemode, context, ctx):
-            return (await direct.call(arguments)).text
+        return (await direct.call(arguments, ctx)).text
 
     return FunctionTool(
         name=direct.name,

@@ -6,20 +6,19 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any, Unpack
 
-from pydantic_ai import CustomEvent, RunContext, Tool, ToolFailed
+from pydantic_ai import BinaryContent, CustomEvent, RunContext, Tool, ToolFailed
 from pydantic_ai.tools import ToolDefinition
 
 from codemode.core.codemode import Codemode
 from codemode.core.events import Event
+from codemode.integrations._direct_calls import DirectCalls, DirectTool
 from codemode.integrations._framework_tools import (
+    CallOptions,
     CodeExecution,
     CodeOptions,
     ContextOf,
-    DirectTool,
-    acting,
-    direct_tools,
-    direct_tools_async,
 )
+from codemode.integrations._pictures import pictures_of
 
 __all__ = ["CodemodeEvent", "code_tool", "plain_tools", "plain_tools_async"]
 
@@ -42,21 +41,22 @@ def code_tool(
     may call. The events of an execution are emitted as ``CodemodeEvent``. Code
     that fails is a failed tool result and uses no retry of the agent.
     """
-    execution = CodeExecution(codemode, **options)
+    execution = CodeExecution(codemode, context, **options)
 
-    async def execute_code(ctx: RunContext[Any], code: str) -> str:
+    async def execute_code(ctx: RunContext[Any], code: str) -> Any:
         async def emit(event: Event) -> None:
             await ctx.emit(CodemodeEvent(event=event))
 
-        with acting(codemode, context, ctx):
-            answer = await execution.execute(code, on_event=emit)
+        answer = await execution.execute(code, ctx, on_event=emit)
         if answer.failed:
             raise ToolFailed(answer.text)
-        return answer.text
+        if not (pictures := pictures_of(answer.result)):
+            return answer.text
+        images = (BinaryContent(data=one.data, media_type=one.media_type) for one in pictures)
+        return [answer.text, *images]
 
     async def prepare(ctx: RunContext[Any], definition: ToolDefinition) -> ToolDefinition:
-        with acting(codemode, context, ctx):
-            description = await execution.describe_async()
+        description = await execution.describe_async(ctx)
         return dataclasses.replace(definition, description=description)
 
     return Tool(execute_code, takes_ctx=True, name=execution.name, prepare=prepare)
@@ -67,15 +67,14 @@ def plain_tools(
     names: Iterable[str] | None = None,
     *,
     context: ContextOf | None = None,
-    execution_timeout: float | None = None,
-    max_chars: int = 20_000,
+    **options: Unpack[CallOptions],
 ) -> list[Tool[Any]]:
     """Return a tool for each of the named tools, None for all, that this context may call.
 
     ``orders.get`` is ``orders_get``. Raises ConfigurationError.
     """
-    found = direct_tools(codemode, names, execution_timeout=execution_timeout, max_chars=max_chars)
-    return [_plain_tool(codemode, one, context) for one in found]
+    found = DirectCalls(codemode, context, **options).tools(names)
+    return [_plain_tool(one) for one in found]
 
 
 async def plain_tools_async(
@@ -83,20 +82,16 @@ async def plain_tools_async(
     names: Iterable[str] | None = None,
     *,
     context: ContextOf | None = None,
-    execution_timeout: float | None = None,
-    max_chars: int = 20_000,
+    **options: Unpack[CallOptions],
 ) -> list[Tool[Any]]:
     """Return these tools from a task; otherwise like ``plain_tools``."""
-    found = await direct_tools_async(
-        codemode, names, execution_timeout=execution_timeout, max_chars=max_chars
-    )
-    return [_plain_tool(codemode, one, context) for one in found]
+    found = await DirectCalls(codemode, context, **options).tools_async(names)
+    return [_plain_tool(one) for one in found]
 
 
-def _plain_tool(codemode: Codemode, direct: DirectTool, context: ContextOf | None) -> Tool[Any]:
+def _plain_tool(direct: DirectTool) -> Tool[Any]:
     async def call(ctx: RunContext[Any], **arguments: Any) -> str:
-        with acting(codemode, context, ctx):
-            answer = await direct.call(arguments)
+        answer = await direct.call(arguments, ctx)
         if answer.failed:
             raise ToolFailed(answer.text)
         return answer.text

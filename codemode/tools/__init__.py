@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from codemode._lazy import lazy_names
 from codemode.tools.build import make_tool
 from codemode.tools.decorator import tool
 from codemode.tools.errors import (
@@ -16,11 +16,20 @@ from codemode.tools.errors import (
     ToolTimeout,
     UnknownTool,
 )
-from codemode.tools.from_schema.schema_tool import tool_from_schema
 from codemode.tools.tool import Tool
 
 if TYPE_CHECKING:
     from codemode.catalogue.stubs import render_stubs
+    from codemode.tools.from_schema.schema_tool import tool_from_schema
+
+# Many processes need neither. Besides, stubs are of the catalogue, which is built on this package.
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "codemode.catalogue.stubs": ("render_stubs",),
+        "codemode.tools.from_schema.schema_tool": ("tool_from_schema",),
+    },
+)
 
 __all__ = [
     "InvalidArguments",
@@ -36,10 +45,3 @@ __all__ = [
     "tool",
     "tool_from_schema",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    # Stubs are a catalogue's, which is built on this package: loaded on first use.
-    if name == "render_stubs":
-        return import_module("codemode.catalogue.stubs").render_stubs
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

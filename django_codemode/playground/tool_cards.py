@@ -58,12 +58,12 @@ def starter_code(tools: Iterable[Tool]) -> str:
     lists = [tool for tool in easy if _returns_list(tool)]
     for tool in lists[:1]:
         call = _call(tool)
-        return f'rows = {call}\nprint(len(rows), "rows")\nrows[:10]\n'
+        return f'rows = {call}\nprint(len(rows), "rows")\nrows[:10]'
     for tool in easy[:1]:
-        return f"{_call(tool)}\n"
+        return _call(tool)
     for tool in found[:1]:
-        return f"# How a tool is called. Nothing calls it yet.\nhelp({tool.name})\n"
-    return 'print("The code runs in a sandbox.")\nsum(range(10))\n'
+        return f"# How a tool is called. Nothing calls it yet.\nhelp({tool.name})"
+    return 'print("The code runs in a sandbox.")\nsum(range(10))'
 
 
 def _sorted(tools: Iterable[Tool]) -> list[Tool]:

@@ -58,7 +58,7 @@ _SCRIPTS = [
     f"django_codemode/playground/{name}.js"
     for name in (
         *("highlight", "editor", "completion", "events", "output", "timeline"),
-        *("tables", "clipboard", "confirmation", "draft", "history", "playground"),
+        *("tables", "clipboard", "confirmation", "options", "draft", "history", "playground"),
     )
 ]
 

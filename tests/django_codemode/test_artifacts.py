@@ -25,9 +25,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
         ("a.csv", b"", "application/octet-stream", 'attachment; filename="a.csv"'),
     ],
 )
-def test_only_pictures_are_shown(
-    name: str, data: bytes, media_type: str, disposition: str
-) -> None:
+def test_only_pictures_are_shown(name: str, data: bytes, media_type: str, disposition: str) -> None:
     response = artifact_response(Artifact.received(name, data))
     assert response.content == data
     assert response.headers["Content-Type"] == media_type

@@ -45,7 +45,7 @@ def take(page: Page, path: Path, *, width: int, height: int | None = None) -> No
 
 
 def main(folder: Path) -> None:
-    """Write the pictures, each in light and in dark."""
+    """Write the pictures, in light and in dark."""
     folder.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as data,
@@ -57,15 +57,18 @@ def main(folder: Path) -> None:
         page.open()
         page.run("1")  # starts the executor
         page.part("history-clear").click()
-        for name, code in (("playground-error", MISTAKE), ("playground", REPORT)):
-            page.run(code.strip())
-            wait_until(lambda: page.part("result-section").is_displayed())
-            for scheme, suffix in (("light", ""), ("dark", "-dark")):
-                page.prefer(scheme)
-                take(page, folder / f"{name}{suffix}.png", width=1200)
-                if name == "playground":
-                    phone = folder / f"{name}-phone{suffix}.png"
-                    take(page, phone, width=360, height=1300)
+        page.run(MISTAKE.strip())
+        page.prefer("dark")
+        take(page, folder / "playground-error.png", width=1200)
+        page.prefer("light")
+        page.run(REPORT.strip())
+        wait_until(lambda: page.all(".codemode-table"))
+        page.script("document.querySelector('.codemode-call details').open = true")
+        take(page, folder / "playground.png", width=1200)
+        page.script("document.querySelector('.codemode-call details').open = false")
+        take(page, folder / "playground-phone.png", width=360, height=1300)
+        page.prefer("dark")
+        take(page, folder / "playground-phone-dark.png", width=360, height=1300)
 
 
 if __name__ == "__main__":

@@ -206,7 +206,7 @@ def told(event: Event) -> str:
             return f"{event.name} {event.arguments}"
         case "tool_call_finished":
             assert_type(event, ToolCallFinished)
-            return event.outcome
+            return f"{event.outcome} {event.at_ms} {event.value}"
         case "progress":
             assert_type(event, ProgressReported)
             return f"{event.done} {event.note}"

@@ -30,6 +30,9 @@ _OPENING_SECONDS = 60.0
 _TAKE_ATTEMPTS = 3
 _MAKING_SECONDS = 5.0
 _ENDLESS = 1e9
+# The default limit of CPU time is this much above the wall clock's, so that the wall clock ends
+# code that keeps one core busy, and not one or the other by chance.
+_SPARE_CPU_SECONDS = 1.0
 
 type Refusal = tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]
 """The arguments that abort a stream: status, details, trailing metadata."""
@@ -303,11 +306,13 @@ class ExecuteStream:
         return run
 
     def _cpu_limit(self, opening: pb.Open) -> float:
-        """Return the limit of CPU seconds of the sandbox: by default that of the wall clock."""
+        """Return the sandbox's limit of CPU seconds: by default just above the wall clock's."""
         if self._limits.max_cpu_seconds is not None:
             return self._limits.max_cpu_seconds
         ceiling = self._resources.config.ceilings.max_cpu_seconds or _ENDLESS
-        return ceiling if opening.session else min(ceiling, self._execution_timeout(opening.run))
+        if opening.session:
+            return ceiling
+        return min(ceiling, self._execution_timeout(opening.run) + _SPARE_CPU_SECONDS)
 
     def _execution_timeout(self, run: pb.Run) -> float:
         return self._seconds("execution_timeout", run.execution_timeout)

@@ -93,6 +93,7 @@ class Run:
         self._calls = CallCount(terms.tool_calls_before, terms.limits.max_tool_calls)
         self._artifacts = ArtifactCount(terms.limits)
         self._state = _State.SENT
+        self._started = False  # the client knows that the code runs
         self._ending: Ending | None = None  # set with STOPPED
         self._output_bytes = 0
         self._hints: list[str] = []
@@ -191,9 +192,10 @@ class Run:
             if self._state is not _State.SENT:
                 raise FrameError("a second TAKEN frame")
             self._state = _State.TAKEN
+            self._started = True
             await self._report_started()
             return
-        if self._state is _State.SENT:
+        if not self._started:
             raise FrameError(f"a {frame.kind.name} frame before TAKEN")
         match frame.kind:
             case Frame.CALL:

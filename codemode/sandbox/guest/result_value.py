@@ -11,6 +11,7 @@ from codemode.errors.base import ValueEncodingError
 from codemode.sandbox.guest.code.wording import not_awaited
 from codemode.sandbox.guest.coding import dump
 from codemode.sandbox.guest.failure import ResultError
+from codemode.sandbox.guest.tools.calling import is_of_tool
 
 __all__ = ["encode_result", "result_too_large"]
 
@@ -64,7 +65,8 @@ def _refuse_awaitable(value: Any, where: str) -> None:
         name = value.__qualname__
         if where == "the result":
             fix = not_awaited(name, f"await {name}(...)")
-        value.close()
+        if not is_of_tool(value):
+            value.close()  # else a later run of a session might be told of it
     raise ResultError("ResultNotAwaited", f"{where} is a {kind} that was never awaited; {fix}")
 
 

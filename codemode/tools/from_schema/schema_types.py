@@ -163,11 +163,14 @@ class SchemaTypes:
     def _any_of(self, schema: dict[str, Any], choice: str, path: str, name: str) -> Any:
         common = {key: one for key, one in schema.items() if key not in (choice, "nullable")}
         hints = []
+        records = 0  # without a name of their own, which a message about them needs
         for number, branch in enumerate(schema[choice]):
             place = f"{path}/{choice}/{number}"
             one = self._document.schema(branch, place)
             wanted: Schema = {"allOf": [one, common]} if says_more(common) else one
-            hints.append(self._type(wanted, place, name))
+            unique = f"{name}{records + 1}" if records else name
+            hints.append(self._type(wanted, place, unique))
+            records += getattr(hints[-1], "__name__", "") == unique
         return _union([*hints, *_null(schema)])
 
     def _kind(

@@ -119,7 +119,7 @@ class Command(BaseCommand):
             "--artifacts",
             type=Path,
             metavar="FOLDER",
-            help="write the files that the code gives by artifact() to this folder, overwriting none",
+            help="write the files that the code gives to this folder, overwriting none",
         )
         parser.add_argument(
             "--json", action="store_true", help="print the whole outcome as one JSON object"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -11,10 +11,11 @@ from codemode.catalogue.search import MOST_FUNCTIONS, SearchIndex, namespace_of
 from codemode.catalogue.search_words import MAX_CHARACTERS, Synonyms, stem
 from codemode.core import ComponentRegistry
 from codemode.errors import ConfigurationError
-from codemode.tools import make_tool
+from codemode.tools import make_tool, tool
 from codemode.tools.tool import Tool
 from tests.support.tool_sets import many
 from tests.support.tool_sets.requests import HELD_OUT, TUNING
+from tests.support.tool_sets.unseen_requests import UNSEEN_REQUESTS
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +36,11 @@ def found(tools: Iterable[Tool], text: str, **own: Iterable[str]) -> list[str]:
     return [one.name for one in SearchIndex(tools).search(text, 5, Synonyms(own))]
 
 
-@pytest.mark.parametrize(("requests", "least"), [(TUNING, 0.95), (HELD_OUT, 0.9)])
+@pytest.mark.parametrize(
+    ("requests", "least"), [(TUNING, 0.95), (HELD_OUT, 0.9), (UNSEEN_REQUESTS, 0.82)]
+)
 def test_the_right_namespace_is_among_the_best_three(
-    index: SearchIndex, requests: Mapping[str, tuple[str, ...]], least: float
+    index: SearchIndex, requests: Mapping[str, Collection[str]], least: float
 ) -> None:
     hits = 0
     for text, right in requests.items():
@@ -80,16 +83,26 @@ def test_words_that_say_nothing_find_nothing() -> None:
     assert found(tools, "zebra") == []
 
 
+def test_everyday_words_count_less_than_others() -> None:
+    tools = [
+        described("winners.first", "Return the first of a week."),
+        described("holidays.get", "Return what is closed."),
+    ]
+    assert found(tools, "the first holidays of this week")[0] == "holidays.get"
+
+
 def test_a_text_without_words_finds_the_first_namespaces() -> None:
     tools = [described(f"n{number}.get", "Get.") for number in range(9)]
     assert found(tools, " ?! ") == [f"n{number}.get" for number in range(5)]
 
 
-def test_names_of_arguments_are_searched() -> None:
+@pytest.mark.parametrize("text", ["iban", "creditors", "pay back"])
+def test_names_of_arguments_and_tags_are_searched(text: str) -> None:
+    @tool(tags=["creditor", "pay back"])
     def call(iban: str) -> None: ...
 
     tools = [make_tool("accounts.look", call), described("orders.get", "Return an order.")]
-    assert found(tools, "iban") == ["accounts.look"]
+    assert found(tools, text) == ["accounts.look"]
 
 
 @pytest.mark.parametrize(
@@ -146,12 +159,12 @@ def test_a_search_has_a_limited_number_of_terms() -> None:
 def test_what_is_found_does_not_depend_on_tools_that_are_left_out() -> None:
     registry = ComponentRegistry()
     many.register_many(registry, 300)
-    shown = [tool for tool in registry.tools.values() if "github" not in tool.name]
+    shown = [one for one in registry.tools.values() if "github" not in one.name]
     names: Callable[[SearchIndex], list[str]] = lambda index: [  # noqa: E731
         one.name for one in index.search("open an issue with the build", 20, Synonyms())
     ]
     alone = ComponentRegistry()
-    for tool in shown:
-        alone.register_tool(tool.name, tool)
+    for one in shown:
+        alone.register_tool(one.name, one)
     assert names(SearchIndex(shown)) == names(SearchIndex(alone.tools.values()))
     assert not any("github" in name for name in names(SearchIndex(shown)))

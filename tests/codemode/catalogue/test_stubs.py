@@ -9,8 +9,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from codemode.catalogue.stubs import render_records, render_stubs
 from codemode.tools import Tool, make_tool
 from tests.support.tool_sets.odd import (
@@ -124,11 +122,6 @@ def test_a_type_checker_accepts_every_stub_and_finds_wrong_calls(tmp_path: Path)
     found = {line.partition(":")[0] for line in done.stdout.splitlines() if ": error:" in line}
     lines = {line.split(":")[1] for line in done.stdout.splitlines() if ": error:" in line}
     assert (found, lines) == ({"used.py"}, {"7", "8", "15"}), done.stdout + done.stderr
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_every_stub_is_valid_python(name: str) -> None:
-    compile(stubs(**CASES[name]), name, "exec")
 
 
 def test_a_record_of_a_tool_is_its_own_class_and_not_a_namesake() -> None:

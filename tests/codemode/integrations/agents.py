@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -39,36 +40,57 @@ class Seen:
     """What the model has seen, and what its framework's own channel has carried.
 
     ``failed`` has a mark for each answer, None where the framework has none.
+    ``pictures`` are those of all answers.
     """
 
     offered: dict[str, str] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
     failed: list[bool | None] = field(default_factory=list)
     events: list[Any] = field(default_factory=list)
+    pictures: list[bytes] = field(default_factory=list)
 
-    def read(self, text: str, failed: bool | None = None) -> None:
+    def read(self, content: Any, failed: bool | None = None) -> None:
+        """Note an answer: a text, or a list of a text and the pictures in Base64."""
+        text, *pictures = [content] if isinstance(content, str) else content
         self.texts.append(text)
         self.failed.append(failed)
+        self.pictures += map(b64decode, pictures)
 
 
-Run = Callable[[Codemode, Sequence[Call], Seen, dict[str, Any]], Awaitable[None]]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Talk:
+    """One run of an agent, in which the model makes ``calls`` of ``tools``.
+
+    ``user`` goes into the framework's own context. ``per_request``: the agent
+    describes its tools for each request, if the framework has a part for that.
+    """
+
+    tools: Sequence[Any]
+    calls: Sequence[Call]
+    user: Any
+    per_request: bool
+    seen: Seen = field(default_factory=Seen)
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
     """One way to run an agent.
 
-    ``takes_context``: ``code_tool`` has the option ``context``. ``own_threads``:
-    the framework runs tools in threads of its own, which it cannot cancel.
+    ``takes_context``: ``code_tool`` has the option ``context``. ``per_request``:
+    the description can be that of each request. ``own_threads``: the framework
+    runs tools in threads of its own, which it cannot cancel. ``pictures``: its
+    answers to the model may have some.
     """
 
     name: str
     module: str
-    run_with: Run = field(repr=False)
+    run_with: Callable[[Talk], Awaitable[None]] = field(repr=False)
     options: Mapping[str, Any] = field(default_factory=dict)
     dotted: bool = False
     takes_context: bool = True
+    per_request: bool = False
     own_threads: bool = False
+    pictures: bool = True
 
     @property
     def package(self) -> str:
@@ -76,47 +98,77 @@ class Agent:
         packages = {"google_adk": "google.adk", "openai_agents": "agents"}
         return packages.get(self.module, self.module)
 
-    async def run(self, codemode: Codemode, *calls: Call, **options: Any) -> Seen:
-        """Run the agent once, in the current context."""
-        seen = Seen()
-        await self.run_with(codemode, calls, seen, {**self.options, **options})
-        return seen
+    async def run(
+        self,
+        codemode: Codemode,
+        *calls: Call,
+        tools: Sequence[Any] | None = None,
+        user: Any = None,
+        per_request: bool = False,
+        **options: Any,
+    ) -> Seen:
+        """Run the agent once, in the current context, with ``tools`` or those of ``options``."""
+        if tools is None:
+            tools = await self.tools(codemode, **options)
+        talk = Talk(tools=tools, calls=calls, user=user, per_request=per_request)
+        await self.run_with(talk)
+        return talk.seen
+
+    async def tools(self, codemode: Codemode, **options: Any) -> list[Any]:
+        """Return the tool that executes code, and a plain tool of each other, made in a task."""
+        adapter, options, of_plain = self._adapter(options)
+        plain = await adapter.plain_tools_async(codemode, **of_plain)
+        if self.module in ("google_adk", "pydantic_ai"):  # which ask for the description later
+            return [adapter.code_tool(codemode, **options), *plain]
+        return [await adapter.code_tool_async(codemode, **options), *plain]
+
+    def tools_of_sync_code(
+        self, codemode: Codemode, names: Sequence[str], **options: Any
+    ) -> list[Any]:
+        """Return the tool that executes code, and a plain tool of each that is named."""
+        adapter, options, of_plain = self._adapter(options)
+        plain = adapter.plain_tools(codemode, names, **of_plain)
+        return [adapter.code_tool(codemode, **options), *plain]
+
+    def _adapter(self, options: dict[str, Any]) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+        """Return the adapter, the options of ``code_tool``, and those of ``plain_tools``."""
+        options = {**self.options, **options}
+        of_plain = {name: options[name] for name in ("context", "max_chars") if name in options}
+        if options.get("kind") == "chat":
+            of_plain["kind"] = "chat"
+        return import_module(f"codemode.integrations.{self.module}"), options, of_plain
 
     def plain(self, name: str) -> str:
         """Return the name under which the model calls a tool."""
         return name if self.dotted else name.replace(".", "_")
 
 
-async def _tools(
-    codemode: Codemode, module: str, options: Mapping[str, Any], plain_kind: str | None = None
-) -> list[Any]:
-    adapter = import_module(f"codemode.integrations.{module}")
-    shared = {key: value for key, value in options.items() if key == "context"}
-    kind = {} if plain_kind is None else {"kind": plain_kind}
-    plain = await adapter.plain_tools_async(codemode, **shared, **kind)
-    if module in ("google_adk", "pydantic_ai"):  # which ask for the description later
-        return [adapter.code_tool(codemode, **options), *plain]
-    return [await adapter.code_tool_async(codemode, **options), *plain]
+def _parts(content: Any) -> list[dict[str, Any]]:
+    """Return the parts of a content that may be a text alone."""
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-async def _responses(
-    codemode: Codemode, calls: Sequence[Call], seen: Seen, options: dict[str, Any]
-) -> None:
+def _of_parts(content: Any, text: str, image: str) -> list[str]:
+    """Return the text and the pictures of a content, without what is before their Base64."""
+    return [one[text] if text in one else one[image].rpartition(",")[2] for one in _parts(content)]
+
+
+async def _responses(talk: Talk) -> None:
     import httpx2
     import openai
 
     from codemode.integrations.openai import answer_calls
 
-    tools = await _tools(codemode, "openai", options)
-    custom = options["kind"] == "custom"
+    tools, calls, seen = talk.tools, talk.calls, talk.seen
+    custom = tools[0].definition["type"] == "custom"
 
     def answer(request: Any) -> Any:
         body = json.loads(request.content)
         seen.offered = {one["name"]: one["description"] for one in body["tools"]}
         read = [one["output"] for one in body["input"] if one.get("type", "").endswith("_output")]
         if read or not calls:
-            for text in read:
-                seen.read(text)
+            for one in read:
+                seen.read(_of_parts(one, "text", "image_url"))
             text = {"type": "output_text", "text": DONE, "annotations": []}
             output = [
                 {"type": "message", "id": "m", "role": "assistant", "content": [text]},
@@ -172,15 +224,13 @@ async def _responses(
         assert response.output_text == DONE
 
 
-async def _chat(
-    codemode: Codemode, calls: Sequence[Call], seen: Seen, options: dict[str, Any]
-) -> None:
+async def _chat(talk: Talk) -> None:
     import httpx2
     import openai
 
     from codemode.integrations.openai import answer_calls
 
-    tools = await _tools(codemode, "openai", options, "chat")
+    tools, calls, seen = talk.tools, talk.calls, talk.seen
 
     def answer(request: Any) -> Any:
         body = json.loads(request.content)
@@ -230,13 +280,11 @@ async def _chat(
         assert message.content == DONE
 
 
-async def _anthropic(
-    codemode: Codemode, calls: Sequence[Call], seen: Seen, options: dict[str, Any]
-) -> None:
+async def _anthropic(talk: Talk) -> None:
     import anthropic
     import httpx2
 
-    tools = await _tools(codemode, "anthropic", options)
+    calls, seen = talk.calls, talk.seen
     requests = 0
 
     def answer(request: Any) -> Any:
@@ -257,7 +305,11 @@ async def _anthropic(
             ]
         elif calls:
             for one in body["messages"][-1]["content"]:
-                seen.read(one["content"], one.get("is_error", False))
+                read = [
+                    part["text"] if part["type"] == "text" else part["source"]["data"]
+                    for part in _parts(one["content"])
+                ]
+                seen.read(read, one.get("is_error", False))
         return httpx2.Response(
             200,
             json={
@@ -280,23 +332,20 @@ async def _anthropic(
             model="fake",
             max_tokens=100,
             messages=[{"role": "user", "content": "hello"}],
-            tools=tools,
+            tools=talk.tools,
         ).until_done()
         assert last.content[0].text == DONE
 
 
-async def _openai_agents(
-    codemode: Codemode, calls: Sequence[Call], seen: Seen, options: dict[str, Any]
-) -> None:
+async def _openai_agents(talk: Talk) -> None:
     import agents
     from agents.testing import ModelStep, ScriptedModel, assistant_message
     from openai.types.responses import ResponseCustomToolCall, ResponseFunctionToolCall
 
     agents.set_tracing_disabled(disabled=True)
-    user = options.pop("user", None)
-    tools = await _tools(codemode, "openai_agents", options)
+    tools, calls, seen = list(talk.tools), talk.calls, talk.seen
     seen.offered = {one.name: one.description for one in tools}
-    custom = options["kind"] == "custom"
+    custom = isinstance(tools[0], agents.CustomTool)
     made: list[Any] = [
         ResponseCustomToolCall(
             type="custom_tool_call",
@@ -316,16 +365,14 @@ async def _openai_agents(
     steps = [ModelStep(output=made)] if calls else []
     model = ScriptedModel([*steps, ModelStep(output=[assistant_message(DONE)])])
     agent = agents.Agent(name="clerk", model=model, tools=tools)
-    result = await agents.Runner.run(agent, "hello", context=user)
+    result = await agents.Runner.run(agent, "hello", context=talk.user)
     assert result.final_output == DONE
     outputs = [one for one in result.new_items if isinstance(one, agents.ToolCallOutputItem)]
     for item in sorted(outputs, key=lambda one: one.raw_item["call_id"]):
-        seen.read(str(item.output))
+        seen.read(_of_parts(item.raw_item["output"], "text", "image_url"))
 
 
-async def _pydantic_ai(
-    codemode: Codemode, calls: Sequence[Call], seen: Seen, options: dict[str, Any]
-) -> None:
+async def _pydantic_ai(talk: Talk) -> None:
     from pydantic_ai import Agent as PydanticAgent
     from pydantic_ai.messages import (
         ModelMessage,
@@ -338,13 +385,15 @@ async def _pydantic_ai(
 
     from codemode.integrations.pydantic_ai import CodemodeEvent
 
-    user = options.pop("user", None)
+    calls, seen = talk.calls, talk.seen
 
     def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         seen.offered = {one.name: one.description or "" for one in info.function_tools}
         parts = [part for part in messages[-1].parts if isinstance(part, ToolReturnPart)]
         for part in parts:
-            seen.read(str(part.content), part.outcome == "failed")
+            content = part.content if isinstance(part.content, list) else [part.content]
+            texts = [one if isinstance(one, str) else one.base64 for one in content]
+            seen.read(texts, part.outcome == "failed")
         if parts or not calls:
             return ModelResponse(parts=[TextPart(DONE)])
         return ModelResponse(
@@ -357,10 +406,9 @@ async def _pydantic_ai(
                 seen.events.append(event.event)
 
     agent = PydanticAgent(
-        FunctionModel(answer, stream_function=_streamed(answer)),
-        tools=await _tools(codemode, "pydantic_ai", options),
+        FunctionModel(answer, stream_function=_streamed(answer)), tools=list(talk.tools)
     )
-    result = await agent.run("hello", deps=user, event_stream_handler=listen)
+    result = await agent.run("hello", deps=talk.user, event_stream_handler=listen)
     assert result.output == DONE
 
 
@@ -383,29 +431,35 @@ def _streamed(answer: Callable[..., Any]) -> Any:
     return stream
 
 
-async def _langchain(
-    codemode: Codemode, calls: Sequence[Call], seen: Seen, options: dict[str, Any]
-) -> None:
+async def _langchain(talk: Talk) -> None:
     from langchain.agents import create_agent
     from langchain_core.language_models.fake_chat_models import FakeMessagesListChatModel
     from langchain_core.messages import AIMessage, ToolMessage
+
+    from codemode.integrations.langchain import describe_per_request
+
+    calls, seen = talk.calls, talk.seen
 
     class Fake(FakeMessagesListChatModel):
         def bind_tools(self, tools: Any, **_options: Any) -> Any:
             seen.offered = {one.name: one.description for one in tools}
             return self
 
-    user = options.pop("user", None)
     made = [
         {"name": call.name, "args": dict(call.arguments), "id": str(number)}
         for number, call in enumerate(calls)
     ]
     steps = [AIMessage(content="", tool_calls=made)] if calls else []
     model = Fake(responses=[*steps, AIMessage(content=DONE)])
-    agent = create_agent(model, await _tools(codemode, "langchain", options), context_schema=dict)
+    agent = create_agent(
+        model,
+        talk.tools,
+        context_schema=dict,
+        middleware=[describe_per_request()] if talk.per_request else [],
+    )
     messages: list[Any] = []
     async for mode, part in agent.astream(
-        {"messages": [("user", "hello")]}, context=user, stream_mode=["custom", "values"]
+        {"messages": [("user", "hello")]}, context=talk.user, stream_mode=["custom", "values"]
     ):
         if mode == "custom":
             seen.events.append(part["codemode"])
@@ -413,18 +467,19 @@ async def _langchain(
             messages = part["messages"]
     for message in messages:
         if isinstance(message, ToolMessage):
-            seen.read(str(message.content), message.status == "error")
+            content = _of_parts(message.content, "text", "base64")
+            seen.read(content, message.status == "error")
     assert messages[-1].content == DONE
 
 
-async def _fastmcp(
-    codemode: Codemode, calls: Sequence[Call], seen: Seen, options: dict[str, Any]
-) -> None:
+async def _fastmcp(talk: Talk) -> None:
     from fastmcp import Client, FastMCP
 
-    options.pop("user", None)
-    server = FastMCP("shop")
-    for tool in await _tools(codemode, "fastmcp", options):
+    from codemode.integrations.fastmcp import describe_per_request
+
+    calls, seen = talk.calls, talk.seen
+    server = FastMCP("shop", transforms=[describe_per_request()] if talk.per_request else [])
+    for tool in talk.tools:
         server.add_tool(tool)
 
     async def progress(done: float, total: float | None, note: str | None) -> None:
@@ -437,16 +492,17 @@ async def _fastmcp(
             for call in calls
         )
         for result in await asyncio.gather(*made):
-            seen.read(result.content[0].text, result.is_error)
+            first, *images = result.content
+            seen.read([first.text, *(one.data for one in images)], result.is_error)
 
 
-async def _google_adk(
-    codemode: Codemode, calls: Sequence[Call], seen: Seen, options: dict[str, Any]
-) -> None:
+async def _google_adk(talk: Talk) -> None:
     from google.adk.agents import LlmAgent
     from google.adk.models import BaseLlm, LlmRequest, LlmResponse
     from google.adk.runners import InMemoryRunner
     from google.genai.types import Content, FunctionCall, Part
+
+    calls, seen = talk.calls, talk.seen
 
     class Fake(BaseLlm):
         async def generate_content_async(
@@ -467,12 +523,10 @@ async def _google_adk(
                 ]
             yield LlmResponse(content=Content(role="model", parts=parts))
 
-    user = options.pop("user", None)
-    tools = await _tools(codemode, "google_adk", options)
-    agent = LlmAgent(name="clerk", model=Fake(model="fake"), tools=tools)
+    agent = LlmAgent(name="clerk", model=Fake(model="fake"), tools=list(talk.tools))
     async with InMemoryRunner(agent) as runner:
         session = await runner.session_service.create_session(
-            app_name=runner.app_name, user_id="ann", state=user
+            app_name=runner.app_name, user_id="ann", state=talk.user
         )
         message = Content(role="user", parts=[Part(text="hello")])
         run = runner.run_async(user_id="ann", session_id=session.id, new_message=message)
@@ -481,12 +535,11 @@ async def _google_adk(
     assert texts[-1] == DONE
 
 
-async def _crewai(
-    codemode: Codemode, calls: Sequence[Call], seen: Seen, options: dict[str, Any]
-) -> None:
+async def _crewai(talk: Talk) -> None:
     from crewai import Agent as CrewAgent
     from crewai import BaseLLM, Crew, Task
 
+    calls, seen = talk.calls, talk.seen
     read: list[str] = []
 
     class Fake(BaseLLM):
@@ -512,7 +565,7 @@ async def _crewai(
         goal="help",
         backstory="a shop",
         llm=Fake(model="fake"),
-        tools=await _tools(codemode, "crewai", options),
+        tools=list(talk.tools),
     )
     task = Task(description="hello", expected_output="an answer", agent=agent)
     result = await Crew(agents=[agent], tasks=[task]).akickoff()
@@ -523,18 +576,20 @@ async def _crewai(
 
 
 def _all() -> Iterator[Agent]:
-    no_context = {"takes_context": False}
+    no_context, texts_alone = {"takes_context": False}, {"pictures": False}
     yield Agent("openai-custom", "openai", _responses, {"kind": "custom"}, **no_context)
     yield Agent("openai-function", "openai", _responses, {"kind": "function"}, **no_context)
-    yield Agent("openai-chat", "openai", _chat, {"kind": "chat"}, **no_context)
+    yield Agent("openai-chat", "openai", _chat, {"kind": "chat"}, **no_context, **texts_alone)
     yield Agent("anthropic", "anthropic", _anthropic, **no_context)
     yield Agent("openai-agents", "openai_agents", _openai_agents, {"kind": "function"})
-    yield Agent("openai-agents-custom", "openai_agents", _openai_agents, {"kind": "custom"})
-    yield Agent("pydantic-ai", "pydantic_ai", _pydantic_ai)
-    yield Agent("langchain", "langchain", _langchain)
-    yield Agent("fastmcp", "fastmcp", _fastmcp, dotted=True)
-    yield Agent("google-adk", "google_adk", _google_adk)
-    yield Agent("crewai", "crewai", _crewai, own_threads=True, **no_context)
+    yield Agent(
+        "openai-agents-custom", "openai_agents", _openai_agents, {"kind": "custom"}, **texts_alone
+    )
+    yield Agent("pydantic-ai", "pydantic_ai", _pydantic_ai, per_request=True)
+    yield Agent("langchain", "langchain", _langchain, per_request=True)
+    yield Agent("fastmcp", "fastmcp", _fastmcp, dotted=True, per_request=True)
+    yield Agent("google-adk", "google_adk", _google_adk, per_request=True, **texts_alone)
+    yield Agent("crewai", "crewai", _crewai, own_threads=True, **no_context, **texts_alone)
 
 
 AGENTS = {agent.name: agent for agent in _all()}

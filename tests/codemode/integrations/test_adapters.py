@@ -3,58 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 
-from codemode import ClientConfig, Codemode, ToolError, get_current_context, tool
+from codemode import Codemode
 from codemode.core.events import ExecutionCompleted, ProgressReported
-from codemode.errors import ConfigurationError, ExecutorBusyError
-from codemode.integrations._framework_tools import CodeExecution, direct_tools
 from tests.codemode.integrations.agents import Agent, Call, code
-from tests.support.processes import ExecutorProcess
-
-
-class Rights:
-    """A permission checker: the context lists the permissions."""
-
-    def allows(self, tool: Any, context: Any) -> bool:
-        return tool.permission in context.get("rights", ())
-
-
-@pytest.fixture
-def shop(executor: ExecutorProcess) -> Iterator[Codemode]:
-    """Yield a facade with the tools of a shop."""
-
-    @tool(name="orders.get", effects="reads")
-    def get(order_id: int) -> dict[str, Any]:
-        """Return an order."""
-        return {"id": order_id, "total": 40}
-
-    @tool(name="orders.refund", permission="refund")
-    def refund(order_id: int) -> str:
-        """Pay an order back."""
-        return f"refunded {order_id}"
-
-    @tool
-    def fail() -> None:
-        """Fail."""
-        raise ToolError("the service is down")
-
-    @tool
-    def whoami() -> str:
-        """Return the tenant and the thread."""
-        return f"{(get_current_context() or {}).get('tenant_id')} in {threading.get_ident()}"
-
-    with Codemode.from_client_config(ClientConfig(executor_url=executor.url)) as codemode:
-        codemode.registry.permission_checker = Rights()
-        for one in (get, refund, fail, whoami):
-            codemode.registry.register_tool(None, one)
-        yield codemode
 
 
 def needs_the_callers_thread(agent: Agent) -> None:
@@ -62,11 +19,29 @@ def needs_the_callers_thread(agent: Agent) -> None:
         pytest.skip("runs tools in threads of its own, as test_crewai.py shows")
 
 
-def test_code_runs_with_tools_and_its_outcome_is_read(agent: Agent, shop: Codemode) -> None:
-    seen = asyncio.run(agent.run(shop, code("print('two')\n2 * orders.get(7)['total']")))
-    assert seen.texts == ["Output:\ntwo\n\nResult:\n80"]
-    assert seen.failed in ([None], [False])
+def test_code_and_plain_tools_run_and_are_read(agent: Agent, shop: Codemode) -> None:
+    get = agent.plain("orders.get")
+    program = code("print('two')\n2 * orders.get(7)['total']")
+    seen = asyncio.run(agent.run(shop, program, Call(get, {"order_id": 7})))
+    assert seen.texts == ["Output:\ntwo\n\nResult:\n80", '{"id": 7, "total": 40}']
+    assert seen.failed in ([None] * 2, [False] * 2)
     assert "def get(order_id: int) -> dict" in seen.offered["execute_code"]
+    assert seen.offered[get] == "Return an order."
+
+
+def test_pictures_are_seen_where_the_framework_takes_them(agent: Agent, shop: Codemode) -> None:
+    png, gif = b"\x89PNG\r\n\x1a\n", b"GIF89a"
+    files = {"a.png": png, "b.svg": b"<svg/>", "c": gif, "large.png": png}
+    program = code(
+        f"for name, data in {files!r}.items():\n"
+        "    data += bytes(3_750_000 if name == 'large.png' else 0)\n"
+        "    open(name, 'wb').write(data)\n    artifact(name)\n7"
+    )
+    seen = asyncio.run(agent.run(shop, program, code("open('a', 'w').write('x'); artifact('a')")))
+    drawn, plain = seen.texts
+    assert drawn.startswith("Result:\n7\n\nArtifacts:\n- a.png (image/png, 8 bytes)\n- b.svg")
+    assert plain == "Artifact: a (1 byte)"
+    assert seen.pictures == ([png, gif] if agent.pictures else [])
 
 
 def test_failures_are_read_and_the_agent_goes_on(agent: Agent, shop: Codemode) -> None:
@@ -86,12 +61,6 @@ def test_failures_are_read_and_the_agent_goes_on(agent: Agent, shop: Codemode) -
     assert seen.failed in ([None] * 4, [True] * 4)
 
 
-def test_plain_tools_are_called_by_their_arguments(agent: Agent, shop: Codemode) -> None:
-    seen = asyncio.run(agent.run(shop, Call(agent.plain("orders.get"), {"order_id": 7})))
-    assert seen.texts == ['{"id": 7, "total": 40}']
-    assert seen.offered[agent.plain("orders.get")] == "Return an order."
-
-
 def test_a_tool_is_offered_and_run_by_permission(agent: Agent, shop: Codemode) -> None:
     refund = agent.plain("orders.refund")
 
@@ -109,108 +78,57 @@ def test_a_tool_is_offered_and_run_by_permission(agent: Agent, shop: Codemode) -
     assert "refund" not in refused.offered["execute_code"]
 
 
+def test_a_shared_tool_is_described_for_each_request(agent: Agent, shop: Codemode) -> None:
+    if not agent.per_request:
+        pytest.skip("describes a tool once, when it is made")
+
+    async def as_user(shared: Any, *rights: str) -> Any:
+        with shop.registry.context(rights=rights):
+            program = code("orders.refund(7)")
+            return await agent.run(shop, program, tools=shared, per_request=True)
+
+    async def both_at_once() -> list[Any]:
+        shared = await agent.tools(shop)
+        shop.registry.register_tool("later", lambda: 1)
+        return await asyncio.gather(as_user(shared, "refund"), as_user(shared))
+
+    allowed, refused = asyncio.run(both_at_once())
+    assert allowed.texts == ["refunded 7"]
+    assert "not permitted" in refused.texts[0]
+    described = [one.offered["execute_code"] for one in (allowed, refused)]
+    assert ["refund(" in one for one in described] == [True, False]
+    assert ["def later(" in one for one in described] == [True, True]
+
+
+def test_sync_code_makes_the_same_tools_by_name(agent: Agent, shop: Codemode) -> None:
+    shop.registry.register_tool("lines", lambda: "x" * 500)
+    tools = agent.tools_of_sync_code(shop, ["lines"], max_chars=200)
+    calls = (code("lines()"), Call("lines", {}))
+    seen = asyncio.run(agent.run(shop, *calls, tools=tools))
+    assert seen.offered.keys() == {"execute_code", "lines"}
+    assert "def get(order_id: int) -> dict" in seen.offered["execute_code"]
+    assert [len(text) <= 200 and text.startswith("xxx") for text in seen.texts] == [True, True]
+
+
 def test_users_at_once_keep_their_own_context(agent: Agent, shop: Codemode) -> None:
-    async def as_tenant(name: str) -> str:
+    async def as_tenant(name: str) -> None:
         with shop.registry.context(tenant_id=name):
             seen = await agent.run(shop, code("whoami()"), Call("whoami", {}))
         assert [text.partition(" ")[0] for text in seen.texts] == [name, name]
-        return name
 
-    async def all_at_once() -> list[str]:
-        names = [f"tenant{number}" for number in range(8)]
-        return await asyncio.gather(*map(as_tenant, names))
+    async def all_at_once() -> None:
+        await asyncio.gather(*(as_tenant(f"tenant{number}") for number in range(8)))
 
-    assert len(asyncio.run(all_at_once())) == 8
-
-
-def test_tools_run_in_the_thread_of_a_sync_caller(agent: Agent, shop: Codemode) -> None:
-    needs_the_callers_thread(agent)
-    seen = async_to_sync(agent.run)(shop, code("whoami()"), Call("whoami", {}))
-    assert {text.rpartition(" ")[2] for text in seen.texts} == {str(threading.get_ident())}
+    asyncio.run(all_at_once())
 
 
 @pytest.mark.django_db
-def test_tools_see_the_rows_of_the_callers_transaction(agent: Agent, shop: Codemode) -> None:
+def test_tools_see_the_rows_of_a_sync_callers_transaction(agent: Agent, shop: Codemode) -> None:
     needs_the_callers_thread(agent)
     shop.registry.register_tool("clerks", lambda: list(User.objects.values_list("username")))
     User.objects.create_user("ann")
     seen = async_to_sync(agent.run)(shop, code("clerks()"), Call("clerks", {}))
     assert seen.texts == ['[["ann"]]'] * 2
-
-
-def test_options_that_are_wrong_are_named(shop: Codemode) -> None:
-    with pytest.raises(ConfigurationError, match="name='execute code'; expected up to 64 letters"):
-        CodeExecution(shop, name="execute code")
-    with pytest.raises(ConfigurationError, match="'timeout' is not an option; there are: avail"):
-        CodeExecution(shop, timeout=5)  # type: ignore[typeddict-item]
-    shop.registry.register_tool("orders_get", lambda: 1)
-    with pytest.raises(ConfigurationError, match="'orders.get' and 'orders_get' would both be"):
-        direct_tools(shop)
-    assert [one.name for one in direct_tools(shop, ["orders.get"], dotted=True)] == ["orders.get"]
-
-
-@pytest.mark.parametrize(
-    "arguments, text",
-    [
-        ('{"code": "1 +', "The arguments are not JSON: Unterminated string"),
-        ("[" * 100_000, "The arguments are not JSON: "),
-        ("6 * 7", "The arguments are not JSON: Extra data"),
-        ('{"program": "6 * 7"}', 'The arguments have no code; send {"code": "…"}'),
-        ('"6 * 7"', "The arguments have no code"),
-        ('{"code": 42}', "code is a int; send a program"),
-    ],
-)
-def test_a_model_learns_what_is_wrong_with_its_arguments(
-    shop: Codemode, arguments: str, text: str
-) -> None:
-    answer = asyncio.run(CodeExecution(shop).execute_arguments(arguments))
-    assert answer.failed
-    assert answer.text.startswith(text)
-    if "not JSON" in text:
-        direct = direct_tools(shop, ["orders.get"])[0]
-        assert asyncio.run(direct.call(arguments)) == answer
-
-
-def test_options_reach_the_run(shop: Codemode) -> None:
-    execution = CodeExecution(
-        shop,
-        description="Run.",
-        available_tools=["fail"],
-        execution_timeout=0.5,
-        max_chars=300,
-    )
-    assert execution.describe() == "Run."
-    assert "orders" in asyncio.run(execution.execute("orders.get(7)")).text
-    assert asyncio.run(execution.execute("'x' * 5000")).text.startswith("xxx")
-    assert len(asyncio.run(execution.execute("'x' * 5000")).text) <= 300
-    assert asyncio.run(execution.execute("while True: pass")).text.startswith("Timed out")
-    fitted = CodeExecution(shop, max_tokens=500)
-    assert len(fitted.describe()) < len(CodeExecution(shop).describe()) + 1
-    with pytest.raises(ConfigurationError, match="max_tokens=5 is too few"):
-        CodeExecution(shop, max_tokens=5).describe()
-    unknown = asyncio.run(CodeExecution(shop, profile="science").execute("1"))
-    assert unknown.text.startswith("The code cannot be executed at the moment")
-
-
-def test_a_busy_executor_is_a_text_that_says_when_to_try_again(shop: Codemode) -> None:
-    class Busy(Codemode):
-        async def run_async(self, *_: Any, **__: Any) -> Any:
-            raise ExecutorBusyError("busy", retry_after=4.0)
-
-    with Busy(shop.client, shop.registry) as busy:
-        answer = asyncio.run(CodeExecution(busy).execute("1"))
-    assert answer.text == "No sandbox is free, so nothing has been executed. Try again in 4 s."
-
-
-def test_a_run_whose_executor_is_lost_keeps_its_calls(own_executor: ExecutorProcess) -> None:
-    config = ClientConfig(executor_url=own_executor.url, connect_timeout=0)
-    with Codemode.from_client_config(config) as codemode:
-        codemode.registry.register_tool("pay", lambda: "paid")
-        codemode.registry.register_tool("end", own_executor.kill)
-        answer = asyncio.run(CodeExecution(codemode).execute("pay()\nend()\nwhile True: pass"))
-    assert answer.failed
-    assert answer.text.startswith("Crashed: the executor was lost during the run\n\n")
-    assert "\npay() -> completed\n" in answer.text
 
 
 def test_cancelling_the_agent_ends_the_run_and_its_tool(agent: Agent, shop: Codemode) -> None:
@@ -239,13 +157,6 @@ def test_cancelling_the_agent_ends_the_run_and_its_tool(agent: Agent, shop: Code
         return ended
 
     assert asyncio.run(cancelled()) == ["cancelled"]
-
-
-def test_an_executor_that_is_not_there_is_a_text_without_its_address(agent: Agent) -> None:
-    config = ClientConfig(executor_url="http://127.0.0.1:1", connect_timeout=0)
-    with Codemode.from_client_config(config) as codemode:
-        seen = asyncio.run(agent.run(codemode, code("1")))
-    assert seen.texts == ["The code cannot be executed at the moment: nothing has been executed."]
 
 
 def test_events_reach_the_listener_and_the_channel_of_the_framework(
@@ -283,6 +194,7 @@ def test_the_frameworks_own_context_makes_that_of_the_tools(agent: Agent, shop: 
             shop,
             *(code("whoami()"), code("orders.refund(7)"), Call("whoami", {})),
             user={"tenant": "shop"},
+            per_request=True,
             context=context,
         )
     )
@@ -290,3 +202,4 @@ def test_the_frameworks_own_context_makes_that_of_the_tools(agent: Agent, shop: 
     assert first.startswith("shop in ")
     assert second == "refunded 7"
     assert third.startswith("shop in ")
+    assert ("refund(" in seen.offered["execute_code"]) == agent.per_request

@@ -59,7 +59,7 @@ def test_a_tool_that_does_not_only_read_is_marked(effects: Any, mark: str) -> No
     ("tools", "begins"),
     [
         ([(cancel, None), (orders, "reads"), (total, "reads")], "rows = orders()\n"),
-        ([(cancel, None), (total, "reads")], "await total()\n"),
+        ([(cancel, None), (total, "reads")], "await total()"),
         ([(orders, None), (total, "database")], "# How a tool is called"),
         ([], "print("),
     ],

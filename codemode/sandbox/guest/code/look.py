@@ -23,6 +23,9 @@ from codemode.sandbox.guest.code.unawaited import READERS, misuses
 
 __all__ = ["Known", "Sight", "look"]
 
+_Attribute = ast.Attribute
+_Name = ast.Name
+
 _BINDERS_AT_RUN_TIME: Final = frozenset(
     {
         *("FunctionType", "__builtins__", "__import__", "builtins", "compile", "ctypes", "delattr"),
@@ -115,25 +118,24 @@ def _look_at_calls(
     for call in found.calls:
         function: Any = call.func
         kind = type(function)
-        if kind is ast.Name:
-            if function.id in functions:
+        if kind is _Name:
+            name = function.id
+            if name in functions:
                 async_calls.add(id(call))
                 if id(call) not in awaited:
-                    suspicions.unawaited[id(call)] = function.id
+                    suspicions.unawaited[id(call)] = name
                 continue
-            if function.id not in roots:
-                if function.id in READERS:
+            if name not in roots:
+                if name in READERS:
                     suspicions.readers.append(call)
                 continue
-        elif (
-            kind is ast.Attribute
-            and type(function.value) is ast.Name
-            and function.value.id not in roots
-        ):
-            # Quick, and the usual case: a method of a variable.
-            if function.attr == "run" and function.value.id == "asyncio":
-                suspicions.loops.append(call)
-            continue
+        elif kind is _Attribute and type(owner := function.value) is _Name:
+            name = owner.id
+            if name not in roots:
+                # Quick, and the usual case: a method of a variable.
+                if name == "asyncio" and function.attr == "run":
+                    suspicions.loops.append(call)
+                continue
         try:
             spec = tools.of(function)
         except (AttributeError, LookupError) as error:

@@ -24,7 +24,7 @@ from codemode.sandbox.guest.tools.tool_errors import InvalidArgumentsError, Tool
 from codemode.sandbox.guest.tools.unfinished_calls import UnfinishedCalls
 from codemode.wire.frames import Frame, FrameError, pack_texts, unpack_texts
 
-__all__ = ["Caller", "ToolSpec"]
+__all__ = ["Caller", "ToolSpec", "is_of_tool"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +80,7 @@ class Caller:
         number = self.unfinished.make(spec.name)
         coroutine: Any = self._call_async(number, spec, args, kwargs)
         coroutine.__name__ = coroutine.__qualname__ = spec.name
+        self.unfinished.note_made(number, coroutine)
         return cast("CoroutineType[Any, Any, Any]", coroutine)
 
     async def _call_async(
@@ -149,6 +150,11 @@ class Caller:
         except FrameError as error:
             raise ToolError(f"{spec.name}(): broken answer: {error}", tool=spec.name) from None
         raise failure_of(spec.name, spec.signature, failure, type_name, message)
+
+
+def is_of_tool(coroutine: CoroutineType[Any, Any, Any]) -> bool:
+    """Return whether a coroutine is that of a tool's call."""
+    return coroutine.cr_code is Caller._call_async.__code__
 
 
 def _by_name(spec: ToolSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

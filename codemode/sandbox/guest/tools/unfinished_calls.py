@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from types import CodeType, FrameType
 from typing import Any
+from weakref import ref
 
 __all__ = ["UnfinishedCalls"]
 
@@ -26,9 +27,12 @@ class UnfinishedCalls:
     """The calls that the code made and that have not begun, or not ended.
 
     The coroutine of a tool's call need not exist any more: what counts is that
-    it was made and never took its first step. Each change is one operation on a
-    dict, so any thread may call. ``tools_code`` is the code object of those
-    coroutines.
+    it was made and never took its first step. One that Python deletes in that
+    state was never awaited; one that is gone or closed without this was thrown
+    an exception instead of the first step, as the cancelled task around it does.
+    Each change is one operation on a dict, so any thread may call.
+    ``tools_code`` is the code object of those coroutines; its argument
+    ``number`` is what ``make`` returned.
     """
 
     def __init__(self, tools_code: CodeType) -> None:
@@ -40,24 +44,33 @@ class UnfinishedCalls:
         """Forget the calls of the former run; ``filename`` is that of the code."""
         self._filename = filename
         self._not_begun: dict[int, tuple[str, int]] = {}
+        self._coroutines: dict[int, Callable[[], Any]] = {}
         self._not_ended: dict[int, str] = {}
         self._cut_off: dict[str, None] = {}
 
     def make(self, tool: str) -> int:
-        """Note that the code has made the coroutine of a call; return the call's number."""
+        """Note that the code makes the coroutine of a call; return the call's number."""
         number = next(self._numbers)
         self._keep(number, tool)
         return number
 
+    def note_made(self, number: int, coroutine: Any) -> None:
+        """Note the coroutine of a call."""
+        if number in self._not_begun:
+            self._coroutines[number] = ref(coroutine)
+
     def note_deleted(self, coroutine: Any) -> None:
         """Note that a coroutine was deleted that has not begun."""
-        if coroutine.cr_code is not self._tools_code:
+        if coroutine.cr_code is self._tools_code:
+            self._coroutines.pop(coroutine.cr_frame.f_locals["number"], None)
+        else:
             self._keep(next(self._numbers), _name(coroutine.__qualname__))
 
     def begin(self, tool: str, number: int = 0) -> int:
         """Note that a call begins; return its number."""
         if number:
             self._not_begun.pop(number, None)
+            self._coroutines.pop(number, None)
         else:
             number = next(self._numbers)
         self._not_ended[number] = tool
@@ -74,9 +87,12 @@ class UnfinishedCalls:
 
     def hints(self, failure: str | None = None) -> Iterator[str]:
         """Yield hints about the calls at the end of the code, which failed with this message."""
-        for function, lines in self._lines().items():
+        never_awaited, cancelled = self._lines()
+        for function, lines in never_awaited.items():
             if failure is None or not (function in failure and "await" in failure):
                 yield _never_awaited(function, lines)
+        for function, lines in cancelled.items():
+            yield _cancelled(function, lines)
         if failure is None:
             for tool in self._cut_off | dict.fromkeys(list(self._not_ended.values())):
                 yield (
@@ -89,7 +105,7 @@ class UnfinishedCalls:
 
         ``coroutines`` has the name of the variable and of the function that was called.
         """
-        known = self._lines()
+        known = {function for function, _ in self._not_begun.values()}
         for variable, function in coroutines:
             if function not in known:
                 yield _hint(_name(function), f" in {variable}")
@@ -98,12 +114,24 @@ class UnfinishedCalls:
         if len(self._not_begun) < _MOST_KEPT:
             self._not_begun[number] = (function, self._line())
 
-    def _lines(self) -> dict[str, list[int]]:
-        """Return the functions with calls that have not begun, and the line of each call."""
-        lines: dict[str, list[int]] = {}
-        for function, line in list(self._not_begun.values()):
+    def _lines(self) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+        """Return the functions with calls that have not begun, and the line of each call.
+
+        Those that were never awaited come first, those that were cancelled second.
+        """
+        never_awaited: dict[str, list[int]] = {}
+        cancelled: dict[str, list[int]] = {}
+        for number, (function, line) in list(self._not_begun.items()):
+            lines = cancelled if self._was_cancelled(number) else never_awaited
             lines.setdefault(function, []).append(line)
-        return lines
+        return never_awaited, cancelled
+
+    def _was_cancelled(self, number: int) -> bool:
+        find = self._coroutines.get(number)
+        if find is None:
+            return False
+        coroutine = find()
+        return coroutine is None or coroutine.cr_frame is None
 
     def _line(self) -> int:
         """Return the line of the code that makes or deletes the coroutine, or 0."""
@@ -128,10 +156,23 @@ def _name(qualified: str) -> str:
 
 
 def _never_awaited(function: str, lines: list[int]) -> str:
+    return _hint(function, _where(lines), times=len(lines))
+
+
+def _cancelled(function: str, lines: list[int]) -> str:
+    where, times = _where(lines), len(lines)
+    if times == 1:
+        return f"{function}(...){where} was cancelled before it began, so it has not run"
+    return (
+        f"{function}(...){where} was cancelled {times} times before it began, so these calls "
+        "have not run"
+    )
+
+
+def _where(lines: list[int]) -> str:
     numbers = list(dict.fromkeys(line for line in lines if line))
     named = ", ".join(map(str, numbers[:_LINES_NAMED])) + ", ..." * (len(numbers) > _LINES_NAMED)
-    where = f" on line{'s' * (len(numbers) > 1)} {named}" if numbers else ""
-    return _hint(function, where, times=len(lines))
+    return f" on line{'s' * (len(numbers) > 1)} {named}" if numbers else ""
 
 
 def _hint(function: str, where: str, *, times: int = 1) -> str:

@@ -5,15 +5,16 @@ class CodemodeConfirmation {
   #dialog;
   #list;
   #remember;
-  #answer = null;
+  #answer = null; // resolves the present question
 
   constructor(dialog, { list, remember, confirm, decline }) {
     this.#dialog = dialog;
     this.#list = list;
     this.#remember = remember;
-    confirm.addEventListener("click", () => dialog.close("run"));
-    decline.addEventListener("click", () => dialog.close(""));
-    dialog.addEventListener("close", () => this.#answer?.(dialog.returnValue === "run"));
+    confirm.addEventListener("click", () => this.#close(true));
+    decline.addEventListener("click", () => this.#close(false));
+    // By Escape. The event may come late, when the dialog is open for the next question.
+    dialog.addEventListener("close", () => !dialog.open && this.#answer(false));
     dialog.addEventListener("keydown", (event) => {
       if (event.key === "Escape") event.stopPropagation(); // It closes the dialog alone.
     });
@@ -32,11 +33,15 @@ class CodemodeConfirmation {
       }),
     );
     this.#remember.checked = false;
-    this.#dialog.returnValue = "";
     const runs = await new Promise((resolve) => {
       this.#answer = resolve;
       this.#dialog.showModal();
     });
     return { runs, remembers: runs && this.#remember.checked };
+  }
+
+  #close(runs) {
+    this.#dialog.close();
+    this.#answer(runs);
   }
 }

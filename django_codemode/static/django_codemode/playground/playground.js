@@ -8,7 +8,6 @@
   const [run, cancel, status] = [find("run"), find("cancel"), find("status")];
   const [refusal, outcome] = [find("refusal"), find("outcome")];
   const [progress, progressBar, progressNote] = [find("progress"), find("progress-bar"), find("progress-note")];
-  const [inputs, profile, asUser] = [find("inputs"), find("profile"), find("as-user")];
   const cards = [...document.querySelectorAll("#codemode-tools > li")];
   const toolNames = new Set(cards.map((card) => card.dataset.name));
   const marks = new Map(cards.filter((card) => card.dataset.writes).map((card) => [card.dataset.name, card.dataset.writes]));
@@ -22,8 +21,17 @@
     clear: find("history-clear"),
     choose: (code) => editor.replace(0, editor.value.length, code),
   });
-  const draft = new CodemodeDraft(`${root.dataset.historyKey}.draft`, { code: editor, inputs, profile }, (error) =>
-    say(`This browser keeps no draft: ${error.message}`),
+  const options = new CodemodeOptions({
+    box: find("options"),
+    inputs: find("inputs"),
+    profile: find("profile"),
+    user: find("as-user"),
+    error: find("inputs-error"),
+  });
+  const draft = new CodemodeDraft(
+    `${root.dataset.historyKey}.draft`,
+    { code: editor, inputs: find("inputs"), profile: find("profile") },
+    (error) => say(`This browser keeps no draft: ${error.message}`),
   );
   const confirmation = new CodemodeConfirmation(find("confirmation"), {
     list: find("confirmation-tools"),
@@ -143,29 +151,6 @@
     },
   };
 
-  /* Return what is wrong with the inputs, and show it at their field. */
-  function wrongInputs() {
-    const text = inputs.value.trim();
-    let wrong = "";
-    try {
-      const value = JSON.parse(text || "{}");
-      if (value === null || typeof value !== "object" || Array.isArray(value)) wrong = "they are JSON, and not an object";
-    } catch (error) {
-      wrong = error.message;
-    }
-    find("inputs-error").textContent = wrong && `The inputs cannot be used: ${wrong}. Expected an object such as {"limit": 2}.`;
-    inputs.setAttribute("aria-invalid", String(wrong !== ""));
-    return wrong;
-  }
-
-  /* The request for a run as JSON on one line. The inputs go as they were written: numbers of any size are exact. */
-  function body() {
-    const given = inputs.value.trim().replaceAll(/[\n\r\t]/g, " ");
-    const options = { profile: profile.value.trim(), as_user: asUser?.value.trim() };
-    const named = Object.entries(options).filter(([, value]) => value).map(([name, value]) => `, "${name}": ${JSON.stringify(value)}`);
-    return `{"code": ${JSON.stringify(editor.value)}${given && `, "inputs": ${given}`}${named.join("")}}`;
-  }
-
   /* Whether the person wants to run code that names tools which may write. */
   async function isConfirmed(code) {
     const named = codemodePython.named(code, new Set(marks.keys())).filter((name) => !draft.isAllowed(name));
@@ -182,12 +167,11 @@
       say("There is no code to run");
       return;
     }
-    if (wrongInputs()) {
+    if (options.wrong()) {
       say("Not run: the inputs are wrong", "wrong");
-      find("options").open = true;
-      inputs.focus();
       return;
     }
+    const request = options.request(code);
     running = new AbortController();
     const { signal } = running;
     if (!(await isConfirmed(code))) {
@@ -200,7 +184,7 @@
     let whole = 0;
     try {
       const csrf = { [root.dataset.csrfHeader]: form.elements.csrfmiddlewaretoken.value };
-      for await (const { name, data } of codemodeEvents(root.dataset.streamUrl, body(), csrf, signal)) {
+      for await (const { name, data } of codemodeEvents(root.dataset.streamUrl, request, csrf, signal)) {
         ended = take[name]?.(data) ?? ended;
         whole = data.wall_ms ?? whole;
       }
@@ -238,24 +222,24 @@
     const names = [...document.querySelectorAll("#codemode-context dt")].map((term) => term.textContent);
     const program = codemodeClipboard.python({
       code: editor.value,
-      inputs: inputs.value.trim(),
-      profile: profile.value.trim(),
-      user: asUser?.value.trim() || root.dataset.username,
+      inputs: options.inputs,
+      profile: options.profile,
+      user: options.user || root.dataset.username,
       others: names.filter((name) => !["user", "real_user", "request_id"].includes(name)),
     });
     copied(program, "as Python");
   }
 
   function copyAsCurl() {
-    if (wrongInputs()) {
+    if (options.wrong()) {
       say("Not copied: the inputs are wrong", "wrong");
       return;
     }
     // Only the playground's own view knows these two.
-    const ownView = profile.value.trim() || asUser?.value.trim();
+    const ownView = options.profile || options.user;
     const command = codemodeClipboard.curl({
       url: ownView ? new URL(root.dataset.streamUrl, location.href).href : root.dataset.curlUrl,
-      body: body(),
+      body: options.request(editor.value),
       session: root.dataset.sessionCookie,
       csrf: root.dataset.csrfCookie,
       csrfHeader: root.dataset.csrfHeader,
@@ -292,7 +276,7 @@
   find("copy-python").addEventListener("click", copyAsPython);
   find("copy-curl").addEventListener("click", copyAsCurl);
   find("clear-draft").addEventListener("click", () => {
-    inputs.value = profile.value = "";
+    options.clear();
     editor.replace(0, editor.value.length, root.dataset.starter);
     draft.clear();
     say("The draft is forgotten");
@@ -300,7 +284,7 @@
 
   // A page that shows an outcome shows the code of that outcome.
   if (find("result-section").hidden && !refusal.childElementCount) draft.restore();
-  if (inputs.value || profile.value) find("options").open = true; // They count, so they are seen.
+  options.reveal();
   new CodemodeCompletion(
     editor,
     find("suggestions"),

@@ -93,9 +93,7 @@ async def test_broken_protocol_is_named(puppet: Puppet, data: bytes, complaint: 
     assert "completed" not in hearer.kinds
 
 
-@pytest.mark.parametrize(
-    "data", [artifact("a"), call(1), COMPLETED, pack(Frame.FAILED, RUN, 0)]
-)
+@pytest.mark.parametrize("data", [artifact("a"), call(1), COMPLETED, pack(Frame.FAILED, RUN, 0)])
 async def test_nothing_counts_before_the_code_is_taken(puppet: Puppet, data: bytes) -> None:
     hearer, survived = await serve(puppet, data + TAKEN + COMPLETED, hang_up=False)
     assert survived is False

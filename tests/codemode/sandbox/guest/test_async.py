@@ -55,7 +55,10 @@ def test_gather_is_concurrent(forker: Forker, style: str) -> None:
         ("await asyncio.to_thread(now, 'A')", "a"),
         ("await asyncio.get_running_loop().run_in_executor(None, now, 'A')", "a"),
         ("now('A') + await rate('B')", "ab"),
-        ("[await rate(c) async for c in agen()]", None),
+        (
+            "async def codes():\n    yield 'A'\n    yield 'B'\n[await rate(c) async for c in codes()]",
+            ["a", "b"],
+        ),
         (
             "task = asyncio.create_task(rate('A'))\nawait asyncio.sleep(0.02)\nnow('B') + await task",
             "ba",
@@ -81,9 +84,6 @@ def test_gather_is_concurrent(forker: Forker, style: str) -> None:
     ],
 )
 def test_async_tool_is_a_native_coroutine_function(forker: Forker, code: str, value: Any) -> None:
-    if "agen" in code:
-        code = "async def agen():\n    yield 'A'\n    yield 'B'\n" + code
-        value = ["a", "b"]
     outcome = run(forker, code, 0.03)
     assert outcome.completed, outcome
     assert outcome.value == value
@@ -229,6 +229,9 @@ def test_call_that_nobody_awaited_is_a_hint_on_a_failure_that_does_not_name_it(
     assert outcome.hints == [f"rate(...) on line 2 {NEVER_AWAITED} rate(...)"]
     outcome = run(forker, "f = rate\nf('A')")
     assert (outcome.type, outcome.hints) == ("ResultNotAwaited", [])
+    outcome = run(forker, "[rate(code) for code in 'ABCD']")
+    assert outcome.type == "ResultNotAwaited"
+    assert outcome.hints == [f"rate(...) on line 2 {FOUR_TIMES} rate(...)"]
 
 
 @pytest.mark.parametrize(
@@ -243,6 +246,38 @@ def test_call_that_the_end_cuts_off_is_a_hint(forker: Forker, tool: str, code: s
     outcome = run(forker, code)
     assert (outcome.value, outcome.stderr) == (1, "")
     assert outcome.hints == [f"{tool}(...) {CUT_OFF} before the end"]
+
+
+CANCELLED = "was cancelled before it began, so it has not run"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "asyncio.create_task(rate('A')).cancel()\nawait asyncio.sleep(0)",
+        "t = asyncio.create_task(rate('A'))\nt.cancel()\nawait asyncio.wait([t])\n1",
+        "try: await asyncio.wait_for(rate('A'), 0)\nexcept TimeoutError: 1",
+        "c = rate('A')\nc.close()",
+    ],
+)
+def test_call_that_was_cancelled_before_its_first_step_is_a_hint(forker: Forker, code: str) -> None:
+    outcome = run(forker, code)
+    assert outcome.completed
+    assert outcome.of("call") == []
+    assert outcome.hints == [f"rate(...) on line 2 {CANCELLED}"]
+
+
+def test_calls_that_were_never_awaited_and_cancelled_are_told_apart(forker: Forker) -> None:
+    code = (
+        "f = rate\nf('lost')\n"
+        "for code in 'AB': asyncio.create_task(rate(code)).cancel()\n"
+        "await asyncio.sleep(0)\n1/0"
+    )
+    outcome = run(forker, code)
+    assert outcome.hints == [
+        f"rate(...) on line 3 {NEVER_AWAITED} rate(...)",
+        "rate(...) on line 4 was cancelled 2 times before it began, so these calls have not run",
+    ]
 
 
 def test_hints_are_of_their_own_run(forker: Forker) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.codemode.sandbox.guest.guest_driver import Forker, Guest, Outcome
 
-PYPLOT = '''
+PYPLOT = """
 _figures = {}
 
 class Figure:
@@ -55,7 +55,7 @@ def close(which=None):
         _figures.clear()
     elif _figures:
         del _figures[max(_figures)]
-'''
+"""
 ENTER = (
     "import os, sys\nos.environ['TMPDIR'] = folder\nos.chdir(folder)\nsys.path.insert(0, folder)\n"
     "from matplotlib import pyplot as plt\n"
@@ -115,10 +115,8 @@ def test_figures_beside_the_pictures_given_are_named(run: Run) -> None:
         "plt.plot('one')\nplt.savefig('sales.PNG')\nartifact('sales.PNG')\nplt.figure()\nplt.plot('two')"
     )
     assert outcome.of("artifact") == [("sales.PNG", PNG + b"one")]
-    assert outcome.hints == [
-        "2 open figures were not sent, as artifact() gave 1 picture: "
-        "give each figure by artifact(), or none"
-    ]
+    (hint,) = outcome.hints
+    assert hint.startswith("2 open figures were not sent, as artifact() gave 1 picture: ")
 
 
 def test_a_file_that_is_not_a_picture_leaves_the_figures_open(run: Run) -> None:
@@ -161,7 +159,9 @@ def test_a_caller_that_takes_no_files_gets_no_figures(run: Run) -> None:
 def test_code_that_breaks_pyplot_gets_its_value(run: Run) -> None:
     outcome = run("plt.get_fignums = None\n7")
     assert outcome.value == 7
-    assert outcome.hints == ["open figures were not sent: TypeError: 'NoneType' object is not callable"]
+    assert outcome.hints == [
+        "open figures were not sent: TypeError: 'NoneType' object is not callable"
+    ]
 
 
 def test_each_run_of_a_session_sends_its_own_figures(session: Guest) -> None:

@@ -85,16 +85,14 @@ def test_too_large_result_is_a_limit(forker: Forker) -> None:
     with Guest(forker, [], lambda *_: None, value_bytes=1000) as guest:
         outcome = guest.run("print('before')\n'x' * 2000")
     assert outcome.type == "ResultLimit"
-    assert "1,000" in outcome.message or "1000" in outcome.message
+    assert "larger than 1000 bytes" in outcome.message
     assert outcome.stdout == "before\n"
 
 
 @pytest.mark.parametrize(
     "code",
     [
-        "rate('EUR')",
-        "result = rate('EUR')",
-        "import asyncio\nasync def f():\n    pass\nf()",
+        "f = rate\nf('EUR')",
         "[rate(c) for c in ('EUR', 'USD')]",
         "{'rate': rate('EUR')}",
     ],
@@ -102,8 +100,7 @@ def test_too_large_result_is_a_limit(forker: Forker) -> None:
 def test_result_that_was_not_awaited_says_to_await(forker: Forker, code: str) -> None:
     outcome = run(forker, code)
     assert outcome.type == "ResultNotAwaited"
-    assert "await" in outcome.message
-    assert "never awaited" in outcome.message or "is async: write" in outcome.message
+    assert "a coroutine that was never awaited" in outcome.message
 
 
 def test_future_as_result_was_not_awaited(forker: Forker) -> None:

@@ -210,6 +210,11 @@ REFUSED = [
         2.5,
         "'x' must be a whole number",
     ),
+    (
+        {"anyOf": [{"required": ["a"]}, {"properties": {"b": {"type": "string"}}}]},
+        {"b": 5},
+        "'x' must be X | X2; it is nearest to X2, but 'x.b' must be a string (str), got 5",
+    ),
     (False, 1, "'x' must be left out, got 1"),
 ]
 

@@ -152,7 +152,6 @@ def test_thread_that_ends_by_an_exception_gets_advice(forker: Forker) -> None:
 @pytest.mark.parametrize(
     "code, message",
     [
-        ("{'total': 1}['x' * 1_000_000]", "'xx"),
         ("record = {'k' * 1_000_000: 1}\nrecord['total']", "its keys are 'kkk"),
         ("record = {f'key{n}': n for n in range(100_000)}\nrecord['total']", "'key19', …"),
         ("getattr(orders, 'x' * 1_000_000)", "there is no tool orders.xxx"),
@@ -166,7 +165,8 @@ def test_thread_that_ends_by_an_exception_gets_advice(forker: Forker) -> None:
 def test_advice_is_bounded(forker: Forker, code: str, message: str) -> None:
     outcome = run(forker, code)
     assert message in outcome.message
-    assert "\n".join(outcome.message.split("\n")[1:]) == "" or len(outcome.message) < 40_000
+    _, _, advice = outcome.message.partition("\n")
+    assert len(advice) < 1_500
 
 
 def test_code_that_replaces_what_advice_uses_harms_only_its_own_report(forker: Forker) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import pytest
 
+from codemode.sandbox.guest.code import compilation
 from codemode.sandbox.guest.code.fences import strip_fences
+from codemode.sandbox.guest.code.look import Known
 from tests.codemode.sandbox.guest.code.looked_at import run, run_all
 from tests.codemode.sandbox.guest.guest_driver import Forker
 
@@ -94,3 +97,14 @@ def test_failure_beside_a_return_has_its_line(forker: Forker) -> None:
 )  # fmt: skip
 def test_other_code_that_stands_outside_functions_stays_an_error(forker: Forker, code: str) -> None:
     assert run(forker, code).type == "SyntaxError"
+
+
+def test_a_fault_of_the_look_costs_no_program_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> Any:
+        raise LookupError("a node of a later Python")
+
+    monkeypatch.setattr(compilation, "look", fail)
+    known = Known({}, set(), vars(builtins), {}, session=False, explain=str)
+    names: dict[str, Any] = {}
+    exec(compilation.compile_code("x = 2\nx + unknown if 0 else x", "<code>", known), names)
+    assert names[compilation.VALUE] == 2

@@ -181,7 +181,14 @@ def _frameworks(work: Path) -> Iterator[Stage]:
     folders = ("codemode/integrations", "django_codemode/mcp", "tests/django_codemode/mcp")
     # Named one by one: what the configuration leaves out is left out of folders alone.
     files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
-    files += [ROOT / "tests/benchmarks/mcp_servers.py", ROOT / "tests/servers/test_mcp.py"]
+    files += [
+        ROOT / name
+        for name in (
+            "example_project/assistant/live.py",
+            "tests/benchmarks/mcp_servers.py",
+            "tests/servers/test_mcp.py",
+        )
+    ]
     imports = "test_importing_every_module_and_checking_makes_no_query"
     benchmark = "test_benchmark_of_the_mcp_server_has_a_floor_for_each_figure"
     yield from _beside(
@@ -193,6 +200,7 @@ def _frameworks(work: Path) -> Iterator[Stage]:
             f"tests/benchmarks/test_benchmarks_run.py::{benchmark}",
             "tests/django_codemode/management/test_codemode_mcp.py",
             "tests/django_codemode/mcp",
+            "tests/example_project/assistant/test_live.py",
             f"tests/django_codemode/test_apps.py::{imports}",
             "tests/servers/test_mcp.py",
             "tests/typing/test_types.py",

@@ -180,17 +180,30 @@ def _frameworks(work: Path) -> Iterator[Stage]:
     """Yield stages that check the adapters and the MCP server beside the frameworks together."""
     folders = ("codemode/integrations", "django_codemode/mcp", "tests/django_codemode/mcp")
     # Named one by one: what the configuration leaves out is left out of folders alone.
-    files = (file for folder in folders for file in (ROOT / folder).rglob("*.py"))
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
+    files += [
+        ROOT / name
+        for name in (
+            "example_project/assistant/live.py",
+            "tests/benchmarks/mcp_servers.py",
+            "tests/servers/test_mcp.py",
+        )
+    ]
     imports = "test_importing_every_module_and_checking_makes_no_query"
+    benchmark = "test_benchmark_of_the_mcp_server_has_a_floor_for_each_figure"
     yield from _beside(
         "Frameworks",
         work,
         packages=("--group", "frameworks"),
         files=sorted(str(file) for file in files if file.stem not in APART),
         tests=(
+            f"tests/benchmarks/test_benchmarks_run.py::{benchmark}",
             "tests/django_codemode/management/test_codemode_mcp.py",
             "tests/django_codemode/mcp",
+            "tests/example_project/assistant/test_live.py",
             f"tests/django_codemode/test_apps.py::{imports}",
+            "tests/servers/test_mcp.py",
+            "tests/typing/test_types.py",
             "tests/test_project.py",
             PAGES_OF_FRAMEWORKS,
             "tests/test_docs.py::test_examples_give_what_the_page_shows[mcp-tools.md]",

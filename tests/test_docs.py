@@ -254,7 +254,7 @@ def test_every_option_of_the_executor_is_documented() -> None:
     assert shows("executor.md", options) == []
 
 
-@pytest.mark.parametrize("command", ["codemode_exec", "codemode_tools"])
+@pytest.mark.parametrize("command", ["codemode_exec", "codemode_mcp", "codemode_tools"])
 def test_every_option_of_a_command_is_documented(command: str) -> None:
     parser = load_command_class("django_codemode", command).create_parser("manage.py", command)
     ours = {option for one in parser._actions for option in one.option_strings}

@@ -29,6 +29,7 @@ except ImportError as error:
     ) from error
 
 from codemode.integrations._mcp.connections import Connections, MCPServerError
+from codemode.integrations._mcp.listing import list_tools
 from codemode.integrations._mcp.options import (
     Headers,
     HeadersOf,
@@ -37,14 +38,7 @@ from codemode.integrations._mcp.options import (
     checked_headers,
     options_for,
 )
-from codemode.integrations._mcp.tools import (
-    MAX_TOOLS,
-    Answer,
-    Found,
-    arguments_of,
-    missing,
-    value_of,
-)
+from codemode.integrations._mcp.tools import Answer, Found, arguments_of, value_of
 
 __all__ = [
     "HeadersOf",
@@ -56,8 +50,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger("codemode.integrations")
-
-_MAX_LISTING_BYTES = 8 * 1024**2
 
 
 def register_mcp(
@@ -152,11 +144,8 @@ class MCPTools:
     def _replace(self, headers: Headers) -> None:
         options = self._options
         ends = time.monotonic() + options.timeout
-        tools = self._listed(headers)
-        if options.only is not None:
-            missing(options.only, tools)
         found = Found()
-        for one in tools:
+        for one in self._listed(headers):
             if time.monotonic() > ends:
                 raise MCPServerError(
                     f"the tools of the MCP server of {options.prefix!r} were not read within "
@@ -218,19 +207,23 @@ class MCPTools:
         await self.close_async()
 
     def _listed(self, headers: Headers) -> list[types.Tool]:
-        request = self._connections.request(headers, _list_tools)
+        options = self._options
+        request = self._connections.request(headers, partial(list_tools, options))
         try:
-            return request.result(self._options.timeout)
+            return request.result(options.timeout)
         except TimeoutError:
             request.cancel()
-            reason = f"it did not list them within {self._options.timeout:g} s"
-        except MCPServerError:
+            reason = f"it did not list them within timeout={options.timeout:g} s"
+        except ToolRegistrationError:
             raise
         except MCPError as error:
             reason = str(error)[:500]
+            if error.code == types.REQUEST_TIMEOUT:
+                timeout = f"timeout={options.timeout:g} s"
+                reason = f"one page of them did not come within a third of {timeout}"
         except ValueError as error:  # pydantic's
             reason = f"it does not answer as MCP says ({str(error)[:500]})"
-        raise MCPServerError(f"the MCP server of {self._options.prefix!r} gave no tools: {reason}")
+        raise MCPServerError(f"the MCP server of {options.prefix!r} gave no tools: {reason}")
 
     def _function(self, name: str, servers_name: str, wrapped: bool) -> Callable[..., Any]:
         async def call(**arguments: Any) -> Any:
@@ -279,26 +272,6 @@ def _handle(
             f"codemode is a {type(registry).__name__}; expected a Codemode or a ComponentRegistry"
         )
     return MCPTools(registry, options_for(prefix, server, **options))
-
-
-async def _list_tools(session: ClientSession) -> list[types.Tool]:
-    """Return all tools of a server. Raises MCPServerError for too many."""
-    tools: list[types.Tool] = []
-    size = 0
-    params = None
-    for _ in range(MAX_TOOLS):
-        page = await session.list_tools(params=params)
-        tools += page.tools
-        size += len(page.model_dump_json())
-        if len(tools) > MAX_TOOLS or size > _MAX_LISTING_BYTES:
-            break
-        if page.next_cursor is None:
-            return tools
-        params = types.PaginatedRequestParams(cursor=page.next_cursor)
-    raise MCPServerError(
-        f"the MCP server offers more than {MAX_TOOLS:,} tools, or more than "
-        f"{_MAX_LISTING_BYTES:,} bytes about them"
-    )
 
 
 async def _call_tool(

@@ -10,11 +10,19 @@ import io
 import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
-from django.core.exceptions import DisallowedHost, PermissionDenied
-from django.core.handlers.asgi import ASGIRequest
+from django.core.exceptions import (
+    BadRequest,
+    DisallowedHost,
+    PermissionDenied,
+    SuspiciousOperation,
+)
+from django.core.handlers.asgi import ASGIRequest, get_script_prefix
+from django.http.multipartparser import MultiPartParserError
+from django.utils.encoding import iri_to_uri
 
 from codemode.core.context import RuntimeContext, use_context
 from codemode.errors import ConfigurationError
@@ -28,6 +36,7 @@ from django_codemode.mcp.authentication import (
     check_origin,
     resolve_authentication,
 )
+from django_codemode.mcp.bodies import may_answer_early, read_whole
 from django_codemode.mcp.in_flight import CALLER, SESSION_HEADER, new_session_id
 from django_codemode.mcp.offer import Offer
 from django_codemode.mcp.tool_server import make_server
@@ -42,6 +51,7 @@ __all__ = ["mcp_application"]
 
 _METADATA = "/.well-known/oauth-protected-resource"
 _NO_METHOD = "send a POST request with a message of MCP; this server keeps no sessions"
+_MALFORMED = "the query or the Content-Type is malformed"
 
 
 def mcp_application(
@@ -52,13 +62,15 @@ def mcp_application(
     tools: Sequence[str] | None = None,
     plain_tools: Sequence[str] | None = None,
     permission_required: str | Collection[str] = "django_codemode.execute_code",
+    resource: str | None = None,
 ) -> ASGIApplication:
     """Return an ASGI application that serves MCP at a path, and the given one elsewhere.
 
     ``authentication``, ``tools`` and ``plain_tools`` replace the settings
-    ``MCP_AUTHENTICATION``, ``MCP_TOOLS`` and ``MCP_PLAIN_TOOLS``. Raises
-    ConfigurationError for a wrong argument or setting, and if neither tells how
-    requests are authenticated.
+    ``MCP_AUTHENTICATION``, ``MCP_TOOLS`` and ``MCP_PLAIN_TOOLS``. ``resource`` is
+    the public URL of this server, for which tokens of OAuth 2 must have been
+    issued; by default that of the request. Raises ConfigurationError for a wrong
+    argument or setting, and if neither tells how requests are authenticated.
     """
     return _MCPApplication(
         application,
@@ -69,6 +81,7 @@ def mcp_application(
             plain_tools=None if plain_tools is None else list(plain_tools),
         ),
         permission_required=permission_required,
+        resource=None if resource is None else _checked_resource(resource),
     )
 
 
@@ -81,6 +94,7 @@ class _MCPApplication:
         authentication: Any,
         offer: Offer,
         permission_required: str | Collection[str],
+        resource: str | None,
     ) -> None:
         if not (path.startswith("/") and path.strip("/")):
             raise ConfigurationError(f"path={path!r}; expected one such as '/mcp/'")
@@ -93,17 +107,18 @@ class _MCPApplication:
             except ValueError as error:
                 raise ConfigurationError(f"authentication: {error}") from error
         self._permission = permission_required
+        self._resource = resource
         self._server = make_server(offer)
         self._authentication()  # so that a mistake stops the start
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            path = scope["path"].removeprefix(scope.get("root_path", "")).rstrip("/")
+            path = scope["path"].removeprefix(get_script_prefix(scope).rstrip("/")).rstrip("/")
             if path == self._path:
-                await self._serve(scope, receive, send)
+                await self._serve(scope, *may_answer_early(receive, send))
                 return
             if path == f"{_METADATA}{self._path}" and self._authentication().oauth2:
-                await self._send_metadata(scope, send)
+                await self._serve_metadata(scope, *may_answer_early(receive, send))
                 return
         await self._application(scope, receive, send)
 
@@ -111,18 +126,21 @@ class _MCPApplication:
         if scope["method"] != "POST":
             await _send_json(send, 405, _error("method_not_allowed", _NO_METHOD), {"Allow": "POST"})
             return
-        # Of the headers alone: the body is read once the caller has been admitted.
-        request = ASGIRequest({**scope}, io.BytesIO())
+        try:
+            request = _request_of(scope)
+        except RefusalError as refusal:
+            await _refuse(send, refusal)
+            return
         async with own_thread():
             try:
                 caller, context = await sync_to_async(self._admit)(request)
+                length = request.headers.get("Content-Length")
+                body = await read_whole(receive, length, most=_most_bytes())
             except RefusalError as refusal:
-                await _send_json(
-                    send,
-                    refusal.status,
-                    _error(refusal.code, str(refusal)),
-                    await sync_to_async(self._headers_of)(request, refusal),
-                )
+                headers = await sync_to_async(self._challenge)(request, refusal)
+                await _refuse(send, refusal, headers)
+                return
+            if body is None:
                 return
             # One for each request: it may be entered once, and belongs to one event loop.
             manager = StreamableHTTPSessionManager(
@@ -131,7 +149,7 @@ class _MCPApplication:
             with use_context(context):
                 async with manager.run():
                     await manager.handle_request(
-                        {**scope, CALLER: caller}, receive, _with_session_id(request, send)
+                        {**scope, CALLER: caller}, body, _with_session_id(request, send)
                     )
 
     def _admit(self, request: ASGIRequest) -> tuple[str, RuntimeContext]:
@@ -139,41 +157,40 @@ class _MCPApplication:
         try:
             check_origin(request, get_settings().mcp_allowed_origins)
             authentication = self._authentication()
-            user = authentication.user_of(request, self._resource(request))
+            user = authentication.user_of(request, self._resource_of(request))
             if user is not None:
                 _put_user(request, user)
                 require_permission(user, self._permission)
             get_codemode()  # the first time, it imports and connects: not in the loop
             context = provide(request)
-        except DisallowedHost as error:
-            raise RefusalError("host_not_allowed", "the Host is not in ALLOWED_HOSTS") from error
         except PermissionDenied as error:
             raise RefusalError("not_permitted", "permission denied", status=403) from error
+        except (BadRequest, MultiPartParserError, SuspiciousOperation) as error:
+            # Of a hook that reads what no MCP request has, such as request.POST.
+            raise RefusalError("bad_request", _MALFORMED) from error
         except ConfigurationError as error:
             raise not_configured(error) from error
         if user is not None:
             return f"user {user.pk}", context
         return f"address {request.META.get('REMOTE_ADDR', '')}", context
 
-    def _headers_of(self, request: ASGIRequest, refusal: RefusalError) -> dict[str, str]:
-        headers = {}
-        if isinstance(refusal, UnauthenticatedError) or refusal.status == 401:
-            metadata = request.build_absolute_uri(f"{_prefix(request)}{_METADATA}{self._path}")
-            headers["WWW-Authenticate"] = self._authentication().challenge(refusal, metadata)
-        return headers
+    def _challenge(self, request: ASGIRequest, refusal: RefusalError) -> dict[str, str]:
+        """Return the header of a refusal that says how to authenticate, if it is about that."""
+        if not isinstance(refusal, UnauthenticatedError) and refusal.status != 401:
+            return {}
+        metadata = _url(request, f"{_METADATA}{self._path}")
+        return {"WWW-Authenticate": self._authentication().challenge(refusal, metadata)}
 
-    async def _send_metadata(self, scope: Scope, send: Send) -> None:
-        """Send where clients get tokens for this server, by RFC 9728."""
+    async def _serve_metadata(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answer where clients get tokens for this server, by RFC 9728."""
         if scope["method"] not in {"GET", "HEAD"}:
             text = "send a GET request"
             await _send_json(send, 405, _error("method_not_allowed", text), {"Allow": "GET, HEAD"})
             return
-        request = ASGIRequest({**scope}, io.BytesIO())
         try:
-            document = await sync_to_async(self._metadata)(request)
-        except DisallowedHost:
-            text = "the Host is not in ALLOWED_HOSTS"
-            await _send_json(send, 400, _error("host_not_allowed", text))
+            document = await sync_to_async(self._metadata)(_request_of(scope))
+        except RefusalError as refusal:
+            await _refuse(send, refusal)
             return
         # Public, and read by clients in browsers as well.
         await _send_json(send, 200, document, {"Access-Control-Allow-Origin": "*"})
@@ -182,7 +199,7 @@ class _MCPApplication:
         from oauth2_provider.settings import oauth2_settings
 
         document: dict[str, Any] = {
-            "resource": self._resource(request),
+            "resource": self._resource_of(request),
             "bearer_methods_supported": ["header"],
         }
         if servers := oauth2_settings.oauth2_resource_authorization_servers(request):
@@ -191,8 +208,8 @@ class _MCPApplication:
             document["scopes_supported"] = scopes
         return document
 
-    def _resource(self, request: ASGIRequest) -> str:
-        return request.build_absolute_uri(f"{_prefix(request)}{self._path}")
+    def _resource_of(self, request: ASGIRequest) -> str:
+        return self._resource or _url(request, self._path)
 
     def _authentication(self) -> Authentication:
         settings = get_settings()
@@ -214,8 +231,35 @@ def _with_session_id(request: ASGIRequest, send: Send) -> Send:
     return sending
 
 
-def _prefix(request: ASGIRequest) -> str:
-    return str(request.scope.get("root_path", ""))
+def _request_of(scope: Scope) -> ASGIRequest:
+    """Return a request by its headers alone. Raises RefusalError for one that Django refuses."""
+    # The body is read once the caller has been admitted.
+    try:
+        request = ASGIRequest({**scope}, io.BytesIO())
+        request.get_host()
+    except DisallowedHost as error:
+        raise RefusalError("host_not_allowed", "the Host is not in ALLOWED_HOSTS") from error
+    except (BadRequest, LookupError, ValueError) as error:
+        raise RefusalError("bad_request", _MALFORMED) from error
+    return request
+
+
+def _url(request: ASGIRequest, path: str) -> str:
+    # Not by build_absolute_uri(): Daphne lets clients name the root path, and with
+    # "//evil.example" the URL would be of that host.
+    root = (request.script_name or "").strip("/")
+    place = f"/{root}{path}" if root else path
+    return str(iri_to_uri(f"{request.scheme}://{request.get_host()}{place}"))
+
+
+def _checked_resource(resource: Any) -> str:
+    parts = urlsplit(resource) if isinstance(resource, str) else None
+    if parts is None or parts.scheme not in ("http", "https") or not parts.netloc or parts.fragment:
+        raise ConfigurationError(
+            f"resource={resource!r}; expected the public URL of this server, such as "
+            "'https://example.com/mcp'"
+        )
+    return str(resource)
 
 
 def _put_user(request: ASGIRequest, user: Any) -> None:
@@ -234,6 +278,12 @@ def _most_bytes() -> int:
 
 def _error(code: str, message: str) -> dict[str, Any]:
     return {"error": {"code": code, "message": message}}
+
+
+async def _refuse(
+    send: Send, refusal: RefusalError, headers: Mapping[str, str] | None = None
+) -> None:
+    await _send_json(send, refusal.status, _error(refusal.code, str(refusal)), headers)
 
 
 async def _send_json(

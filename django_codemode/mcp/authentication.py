@@ -15,6 +15,7 @@ from typing import Any, cast
 from asgiref.sync import async_to_sync
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest
 from django.utils.http import is_same_domain
 from django.utils.module_loading import import_string
@@ -68,7 +69,8 @@ class Authentication:
                 user = async_to_sync(_wait_for)(user)
             if user is None:
                 continue
-            if not hasattr(user, "is_authenticated"):
+            # By the key, callers are told apart.
+            if not (hasattr(user, "is_authenticated") and hasattr(user, "pk")):
                 raise ConfigurationError(
                     f"{way!r} returned a {type(user).__name__} for a request; expected a user, "
                     "or None for a request without a valid credential"
@@ -95,20 +97,25 @@ class Authentication:
     def _user_of_token(self, request: HttpRequest, resource: str) -> Any:
         """Return the user of a token of OAuth 2, or None for anything else.
 
-        Raises UnauthenticatedError for a valid token that is not for this resource.
+        Raises UnauthenticatedError for a valid token that is not for this resource, and
+        BadRequest for a query that cannot be read.
         """
         if not _has_bearer_token(request):
             return None
         # Imports models, so only when the apps are ready.
         from oauth2_provider.oauth2_backends import get_oauthlib_core
 
-        valid, checked = get_oauthlib_core().verify_request(request, scopes=[])
+        try:
+            valid, checked = get_oauthlib_core().verify_request(request, scopes=[])
+        except ValueError as error:  # oauthlib's, of a query
+            raise BadRequest(str(error)) from error
         if not valid or checked.user is None:
             return None
         token = checked.access_token
-        # The library lets a token without an audience pass everywhere. The MCP specification
-        # forbids that: another service to which it was given could use it here.
-        if not token.resource or not token.allows_audience(resource):
+        # The library lets a token without an audience pass everywhere, one for a whole site on
+        # all its paths, and any by a setting. The MCP specification forbids that: another
+        # service to which it was given could use it here.
+        if resource.rstrip("/") not in {one.rstrip("/") for one in token.resource}:
             raise UnauthenticatedError(
                 f"the token was not issued for {resource}: ask for it with this resource",
                 error="invalid_token",

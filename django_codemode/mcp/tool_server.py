@@ -178,11 +178,8 @@ async def _call_tool(
             return await _execute(codemode, chosen, arguments, _reporter(ctx))
         plain = await codemode.permitted_tools_async(chosen.select_plain(codemode.registry))
         if params.name not in plain:
-            shown, known = (
-                cut(params.name, 100),
-                [EXECUTE_CODE, SEARCH_TOOLS, DESCRIBE_TOOL, *plain],
-            )
-            hint = did_you_mean(shown, known)
+            shown = cut(params.name, 100)
+            hint = did_you_mean(shown, [EXECUTE_CODE, SEARCH_TOOLS, DESCRIBE_TOOL, *plain])
             raise MCPError(code=INVALID_PARAMS, message=f"{shown!r} is not a tool{hint}")
         await _count(ctx)
         return await _call_plain_tool(codemode, params.name, arguments)

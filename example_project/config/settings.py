@@ -12,6 +12,8 @@ DEBUG = True
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 
 INSTALLED_APPS = [
+    # First, because its runserver makes the database.
+    "assistant",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from codemode.sandbox.lockdown.layers import LAYERS
+from tests.support.frameworks import needs_frameworks
 from tests.support.paths import ROOT
 
 
@@ -27,6 +28,24 @@ def test_benchmark_shows_each_layer_of_the_lock_down() -> None:
     assert total["targets"] == ["p50 ≤ 0.6"]
     assert [layer["name"] for layer in layers] == [f"CPU of {one.__name__}" for one in LAYERS[tier]]
     assert sum(layer["min"] for layer in layers) <= total["p50"] <= total["max"]
+
+
+def test_benchmark_of_the_mcp_server_has_a_floor_for_each_figure() -> None:
+    needs_frameworks("mcp")
+    finished = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks", "--quick", "--only", "mcp", "--json", "-"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    figures = json.loads(finished.stdout)["figures"]
+    assert [figure["name"] for figure in figures] == [
+        f"{what} by MCP, {transport}"
+        for transport in ("HTTP", "stdio")
+        for what in ("list of the tools", "trivial run")
+    ]
+    assert all(figure["ratio"] > 0 for figure in figures)
 
 
 @pytest.mark.quiet

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -53,12 +53,24 @@ class Server:
     workers: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    def serving(self, app: str) -> Server:
+        """Return the same server with another ASGI application."""
+
+        def command(port: int, folder: Path) -> list[str]:
+            return [app if one == _ASGI_APP else one for one in self.command(port, folder)]
+
+        return replace(self, command=command)
+
+
+_ASGI_APP = "tests.servers.project.asgi:application"
+_PRELOADED_APP = "tests.servers.project.wsgi_preload:application"
+
 
 def _uvicorn(*options: str) -> Callable[[int, Path], list[str]]:
     def command(port: int, folder: Path) -> list[str]:
         address = ("--host", "127.0.0.1", "--port", str(port), "--log-level", "warning")
         extra = ("--reload-dir", str(folder)) if "--reload" in options else ()
-        return ["uvicorn", "tests.servers.project.asgi:application", *address, *options, *extra]
+        return ["uvicorn", _ASGI_APP, *address, *options, *extra]
 
     return command
 
@@ -76,21 +88,16 @@ def _gunicorn(
 
 
 def _daphne(port: int, folder: Path) -> list[str]:
-    app = "tests.servers.project.asgi:application"
-    return ["daphne", "--verbosity", "0", "-b", "127.0.0.1", "-p", str(port), app]
+    return ["daphne", "--verbosity", "0", "-b", "127.0.0.1", "-p", str(port), _ASGI_APP]
 
 
 def _hypercorn(port: int, folder: Path) -> list[str]:
-    app = "tests.servers.project.asgi:application"
-    return ["hypercorn", "--bind", f"127.0.0.1:{port}", "--log-level", "warning", app]
+    return ["hypercorn", "--bind", f"127.0.0.1:{port}", "--log-level", "warning", _ASGI_APP]
 
 
 def _runserver(*options: str) -> Callable[[int, Path], list[str]]:
     return lambda port, folder: ["django", "runserver", f"127.0.0.1:{port}", *options]
 
-
-_ASGI_APP = "tests.servers.project.asgi:application"
-_PRELOADED_APP = "tests.servers.project.wsgi_preload:application"
 
 SERVERS = (
     Server(name="uvicorn", command=_uvicorn(), asgi=True),

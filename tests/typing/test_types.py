@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from codemode import config
+from tests.support.frameworks import needs_frameworks
 
-PROGRAM = Path(__file__).with_name("uses_every_name.py")
 MODULES = (
     "codemode",
     "codemode.core.events",
@@ -24,6 +24,15 @@ MODULES = (
     "django_codemode.testing",
     "django_codemode.views",
 )
+# Names of modules that need the package mcp.
+MODULES_OF_MCP = ("codemode.integrations.mcp", "django_codemode.mcp.application")
+
+
+@pytest.fixture(params=["uses_every_name.py", "uses_mcp.py"])
+def program(request: pytest.FixtureRequest) -> Path:
+    if request.param == "uses_mcp.py":
+        needs_frameworks("mcp")
+    return Path(__file__).with_name(request.param)
 
 
 def check(*command: str, folder: Path) -> None:
@@ -36,26 +45,26 @@ def check(*command: str, folder: Path) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_program_uses_every_public_name(module: str) -> None:
+def test_program_uses_every_public_name(program: Path) -> None:
     imported = {
         alias.name
-        for node in ast.walk(ast.parse(PROGRAM.read_text("utf-8")))
+        for node in ast.walk(ast.parse(program.read_text("utf-8")))
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert set(importlib.import_module(module).__all__) <= imported
+    for module in MODULES_OF_MCP if program.name == "uses_mcp.py" else MODULES:
+        assert set(importlib.import_module(module).__all__) <= imported, module
 
 
-def test_mypy_accepts_the_program_without_plugins(tmp_path: Path) -> None:
+def test_mypy_accepts_the_program_without_plugins(tmp_path: Path, program: Path) -> None:
     (tmp_path / "mypy.ini").write_text("[mypy]\nstrict = true\n")
 
-    check("mypy", str(PROGRAM), folder=tmp_path)
+    check("mypy", str(program), folder=tmp_path)
 
 
-def test_pyright_accepts_the_program(tmp_path: Path) -> None:
+def test_pyright_accepts_the_program(tmp_path: Path, program: Path) -> None:
     settings = {
-        "include": [str(PROGRAM)],
+        "include": [str(program)],
         "typeCheckingMode": "strict",
         "enableTypeIgnoreComments": False,
         "reportUnnecessaryTypeIgnoreComment": "error",

@@ -170,9 +170,11 @@ class _Pool:
                 while (found := self._found(headers)) is None:
                     await self._freed.wait()
         except TimeoutError:
+            options = self._options
             raise MCPServerError(
-                f"the MCP server of {self._options.prefix!r} has {self._options.max_connections} "
-                "connections, and all were in use; raise max_connections"
+                f"the MCP server of {options.prefix!r} has max_connections="
+                f"{options.max_connections}, and all were in use for timeout="
+                f"{options.timeout:g} s; raise one of the two"
             ) from None
         found.users += 1
         return found
@@ -310,7 +312,7 @@ def _unreachable(options: ServerOptions, failure: BaseException | None) -> MCPSe
     while isinstance(failure, BaseExceptionGroup):
         failure = failure.exceptions[0]
     if failure is None:
-        reason = f"it did not answer within {options.timeout:g} s"
+        reason = f"it did not answer within timeout={options.timeout:g} s"
     elif isinstance(failure, MCPError):
         reason = str(failure)[:500]
     else:

@@ -11,7 +11,7 @@ import binascii
 import json
 import keyword
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,9 +25,8 @@ from codemode.tools import Tool, ToolError, tool_from_schema
 from codemode.tools.decorator import Effects
 from codemode.tools.names import namespaces_of
 
-__all__ = ["MAX_TOOLS", "Answer", "Found", "arguments_of", "missing", "value_of"]
+__all__ = ["Answer", "Found", "arguments_of", "value_of"]
 
-MAX_TOOLS = 1_000
 _MAX_NAME = 128  # of the protocol
 _MAX_DESCRIPTION = 1_000
 _MAX_NOTE = 300
@@ -236,13 +235,3 @@ def _text(text: str, most: int) -> str:
 
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def missing(only: Iterable[str], tools: Iterable[types.Tool]) -> None:
-    """Raise ToolRegistrationError for names that the server does not offer."""
-    there = {one.name for one in tools}
-    for name in sorted(set(only) - there):
-        known = ", ".join(map(repr, sorted(there)[:20])) or "none"
-        raise ToolRegistrationError(
-            f"only has {name!r}, which the MCP server does not offer; it offers {known}"
-        )

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -28,7 +28,12 @@ from codemode import Codemode, ToolError
 from codemode.core.registry import ComponentRegistry, RuntimeContext
 from codemode.errors import ConfigurationError, ToolRegistrationError
 from codemode.integrations._mcp.http import MAX_ANSWER_BYTES
-from codemode.integrations.mcp import MCPServerError, register_mcp, register_mcp_async
+from codemode.integrations.mcp import (
+    MCPOptions,
+    MCPServerError,
+    register_mcp,
+    register_mcp_async,
+)
 from codemode.tools import ToolPermissionDenied
 from tests.codemode.integrations.mcp_servers import (
     PNG,
@@ -42,7 +47,7 @@ from tests.codemode.integrations.mcp_servers import (
     usual_tools,
 )
 from tests.support.halves import Half
-from tests.support.processes import free_port, wait_until
+from tests.support.processes import free_port, is_running, wait_until
 
 Shop = AbstractContextManager[str | StdioServerParameters]
 
@@ -156,7 +161,9 @@ def test_the_permission_and_the_effects_are_those_of_the_project(
 def test_only_the_named_tools_are_registered(codemode: Codemode, url: str) -> None:
     with register_mcp(codemode, "shop", url, only=["create-issue", "ask"]) as handle:
         assert sorted(handle.tools) == ["shop.ask", "shop.create_issue"]
-    with pytest.raises(ToolRegistrationError, match="only has 'ad', which the MCP server does not"):
+    with pytest.raises(
+        ToolRegistrationError, match="only has 'ad', which the MCP server of 'shop'"
+    ):
         register_mcp(codemode, "shop", url, only=["ad"])
     assert dict(codemode.registry.tools) == {}
 
@@ -233,7 +240,7 @@ def test_a_late_call_is_cancelled_at_the_server(
     with register_mcp(codemode, "shop", shop, timeout=5, only=["wait"]):
         with pytest.raises(ToolError, match="did not answer within 5 s; the call has been cancel"):
             codemode.call_tool("shop.wait")
-        wait_until(lambda: "wait cancelled" in notes.all())
+        assert wait_until(lambda: "wait cancelled" in notes.all())
 
 
 def test_a_cancelled_run_cancels_the_call_at_the_server(
@@ -249,14 +256,14 @@ def test_a_cancelled_run_cancels_the_call_at_the_server(
 
     with register_mcp(codemode, "shop", shop):
         asyncio.run(cancel())
-        wait_until(lambda: "wait cancelled" in notes.all())
+        assert wait_until(lambda: "wait cancelled" in notes.all())
 
 
 def test_closing_fails_the_calls_in_flight(codemode: Codemode, shop: Any, notes: Notes) -> None:
     handle = register_mcp(codemode, "shop", shop)
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(codemode.call_tool, "shop.wait")
-        wait_until(lambda: "wait begun" in notes.all())
+        assert wait_until(lambda: "wait begun" in notes.all())
         handle.close()
         with pytest.raises(ToolError, match="connection to the MCP server was lost during the cal"):
             call.result()
@@ -277,7 +284,7 @@ def test_a_command_that_has_ended_is_started_again(codemode: Codemode, notes: No
         process.kill()
         thread = handle._connections._thread
         assert thread is not None
-        wait_until(lambda: all(one.ended for one in thread.pool._open.values()))
+        assert wait_until(lambda: all(one.ended for one in thread.pool._open.values()))
         assert codemode.call_tool("shop.add", {"a": 3, "b": 4}) == 7
     assert [one.split()[0] for one in notes.all()[-2:]] == ["started", "add"]
 
@@ -384,21 +391,89 @@ def test_what_a_server_says_is_cut_and_visible(codemode: Codemode) -> None:
         assert len(note) == 300
 
 
-def test_a_list_without_end_is_refused(codemode: Codemode) -> None:
+def listing(pages: Callable[[int], Awaitable[list[types.Tool]]]) -> Any:
+    """Return the application of a server whose list of tools never ends."""
     made = server([])
 
-    async def on_list(_: Any, params: Any) -> Any:
+    async def on_list(_: Any, params: types.PaginatedRequestParams | None) -> Any:
         page = int(params.cursor) if params and params.cursor else 0
-        tools = [tool(f"t{page}_{number}") for number in range(100)]
         return types.ListToolsResult(
-            tools=tools, next_cursor=str(page + 1), ttl_ms=0, cache_scope="private"
+            tools=await pages(page), next_cursor=f"{page + 1}", ttl_ms=0, cache_scope="private"
         )
 
     made.add_request_handler("tools/list", types.PaginatedRequestParams, on_list)
-    failure = pytest.raises(MCPServerError, match="offers more than 1,000 tools")
-    with on_loopback(app(made)) as url, failure:
-        register_mcp(codemode, "shop", url)
+    return app(made)
+
+
+def test_a_list_without_end_is_refused_unless_it_names_what_is_wanted(codemode: Codemode) -> None:
+    async def pages(page: int) -> list[types.Tool]:
+        return [tool(f"t{page}_{number}") for number in range(100)]
+
+    with on_loopback(listing(pages)) as url:
+        failure = "MCP server of 'shop' offers more than 1,000 tools; choose among them by only="
+        with pytest.raises(MCPServerError, match=failure):
+            register_mcp(codemode, "shop", url)
+        with register_mcp(codemode, "shop", url, only=["t30_7"]) as handle:
+            assert list(handle.tools) == ["shop.t30_7"]
     assert threads() == []
+
+
+def test_a_list_of_too_many_bytes_is_refused(codemode: Codemode) -> None:
+    asked: list[int] = []
+
+    async def pages(page: int) -> list[types.Tool]:
+        asked.append(page)
+        return [tool(f"t{page}", description="x" * 2 * 1024**2)]
+
+    failure = "MCP server of 'shop' lists its tools in more than 8,388,608 bytes; choose among"
+    with on_loopback(listing(pages)) as url, pytest.raises(MCPServerError, match=failure):
+        register_mcp(codemode, "shop", url)
+    assert asked == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "reason"),
+    [
+        (0.5, "it did not list them within timeout=6 s"),
+        (600, "one page of them did not come within a third of timeout=6 s"),
+    ],
+    ids=["page by page", "at one page"],
+)
+def test_a_slow_list_is_given_up(codemode: Codemode, seconds: float, reason: str) -> None:
+    async def pages(page: int) -> list[types.Tool]:
+        await asyncio.sleep(seconds if page else 0)
+        return []
+
+    failure = f"MCP server of 'shop' gave no tools: {reason}"
+    with on_loopback(listing(pages)) as url, pytest.raises(MCPServerError, match=failure):
+        register_mcp(codemode, "shop", url, timeout=6)
+    assert threads() == []
+
+
+def test_a_call_that_gets_no_connection_is_given_up(
+    codemode: Codemode, url: str, notes: Notes, caplog: pytest.LogCaptureFixture
+) -> None:
+    def headers(context: RuntimeContext) -> Mapping[str, str]:
+        return {"Authorization": context.get("user", "nobody")}
+
+    def call(user: str, name: str) -> Any:
+        with codemode.registry.context(user=user):
+            return codemode.call_tool(name)
+
+    options = MCPOptions(headers=headers, max_connections=1, timeout=4)
+    with ThreadPoolExecutor(16) as pool, register_mcp(codemode, "shop", url, **options):
+        pool.submit(call, "ann", "shop.wait")
+        assert wait_until(lambda: "wait begun" in notes.all())
+        other = pool.submit(call, "bob", "shop.who")
+        # Each of these calls is given up as well, and the next one uses the connection before.
+        while not wait_until(other.done, seconds=0.5):
+            pool.submit(call, "ann", "shop.wait")
+        with pytest.raises(ToolError, match="shop.who was not called: its MCP server cannot be"):
+            other.result()
+    assert (
+        "the MCP server of 'shop' has max_connections=1, and all were in use for timeout=4 s; "
+        "raise one of the two"
+    ) in caplog.text
 
 
 def test_tools_change_only_by_refresh(codemode: Codemode) -> None:
@@ -532,7 +607,10 @@ def test_names_and_effects_are_checked_before_a_server_is_asked() -> None:
         ("http://127.0.0.1:1/mcp", "ConnectError"),
         (StdioServerParameters(command="no-such-command"), "No such file"),
         (StdioServerParameters(command="true"), "Connection closed"),
-        (StdioServerParameters(command="sleep", args=["600"]), "it did not list them within 1 s"),
+        (
+            StdioServerParameters(command="sleep", args=["600"]),
+            "it did not list them within timeout=1 s",
+        ),
     ],
     ids=["refused", "no command", "ends", "silent"],
 )
@@ -577,7 +655,7 @@ def test_a_forked_child_connects_itself_and_processes_end(notes: Notes) -> None:
     assert sorted(ended.stdout.split()) == ["3", "3", "7"]
     started = [int(one.split()[1]) for one in notes.all() if one.startswith("started")]
     assert len(started) == 3  # at registration, in the parent, in the child
-    wait_until(lambda: not any(map(psutil.pid_exists, started)))
+    assert wait_until(lambda: not any(map(is_running, started)))
 
 
 def test_without_the_package_the_error_names_the_extra() -> None:

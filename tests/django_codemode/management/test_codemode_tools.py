@@ -76,6 +76,7 @@ def test_tools_that_are_named_are_shown_whole(register: Callable[..., None]) -> 
     refund, _, own = out.partition("\n\ntestapp_sums.total(year: int) -> int\n    Sum up.\n")
     assert refund.splitlines()[3:] == [
         "    is shop.codemode_tools.refund, and runs in the caller's thread",
+        "    effects: database",
         "",
         "    class RefundRow(TypedDict):",
         "        id: int",

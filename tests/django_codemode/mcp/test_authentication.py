@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -103,14 +104,16 @@ class TestHooks:
         challenge = 'Bearer error="invalid_token", error_description="the credential is not valid"'
         assert refused.headers["WWW-Authenticate"] == challenge
 
+    @pytest.mark.parametrize("returned", [True, SimpleNamespace(is_authenticated=True)])
     def test_a_hook_that_returns_no_user_is_an_error_that_names_it(
-        self, coder: User, configure: Configure, caplog: pytest.LogCaptureFixture
+        self, coder: User, configure: Configure, caplog: pytest.LogCaptureFixture, returned: object
     ) -> None:
-        with mcp_serves(lambda request: True) as url:
+        with mcp_serves(lambda request: returned) as url:
             answer = post(url)
         assert answer.status_code == 500
         assert "manage.py check" in answer.json()["error"]["message"]
-        assert "returned a bool for a request; expected a user" in caplog.text
+        name = type(returned).__name__
+        assert f"returned a {name} for a request; expected a user" in caplog.text
 
 
 class TestTheDoor:
@@ -140,6 +143,27 @@ class TestTheDoor:
             answer = post(url, Authorization="Bearer coder", **headers)
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
+    async def test_a_request_that_django_cannot_read_is_refused(self) -> None:
+        # Not by a server: some of them refuse it themselves.
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/mcp/",
+            "query_string": b"\xff",
+            "headers": [(b"host", b"testserver")],
+        }
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        await mcp_application(django_application, authentication="session")(scope, receive, send)
+        assert sent[0]["status"] == 400
+        assert b'"bad_request"' in sent[1]["body"]
+
     def test_an_allowed_origin_may_send_a_token(self, coder: User, configure: Configure) -> None:
         configure(MCP_ALLOWED_ORIGINS=["http://localhost:6274"])
         with mcp_serves() as url:
@@ -161,6 +185,7 @@ class TestTheDoor:
         ("arguments", "message"),
         [
             ({"path": "/"}, "path='/'; expected one such as '/mcp/'"),
+            ({"resource": "shop.example"}, "resource='shop.example'; expected the public URL"),
             ({"authentication": ["session", "anonymous"]}, "nothing can stand beside it"),
             ({"authentication": 7}, "7 does not authenticate"),
             ({"authentication": "shop.no.such"}, "'shop.no.such' cannot be imported"),

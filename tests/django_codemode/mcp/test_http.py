@@ -278,6 +278,16 @@ class TestPermissions:
         assert answer.status_code == 403
         assert answer.json()["error"]["message"].endswith("permission django_codemode.execute_code")
 
+    def test_a_project_may_require_more(
+        self, call: Callable[..., Any], coder: User, clerk: User, configure: Configure
+    ) -> None:
+        with mcp_serves(
+            permission_required=("django_codemode.execute_code", "shop.add_refund")
+        ) as url:
+            assert text_of(call(url, "clerk", "execute_code", code="1")) == "1"
+            answer = httpx.post(url, headers={"Authorization": "Bearer coder"})
+        assert answer.status_code == 403
+
 
 class TestDescriptions:
     def test_effects_become_annotations(self, era: str, coder: User, configure: Configure) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
+from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -21,8 +23,9 @@ from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
 from oauth2_provider.models import AccessToken, Application
 
+from django_codemode.mcp.application import mcp_application
 from tests.django_codemode.mcp.clients import mcp_serves, text_of
-from tests.support.django_servers import session_headers
+from tests.support.django_servers import asgi_serves, session_headers
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,13 +34,18 @@ CALLBACK = "http://127.0.0.1:1/callback"
 METADATA = "/.well-known/oauth-protected-resource/mcp"
 
 
-@contextmanager
-def oauth_serves(settings: Any, configure: Configure) -> Iterator[str]:
-    """Serve a project that issues tokens with the scope ``codemode``."""
+def issues_tokens(settings: Any, configure: Configure, **more: object) -> None:
+    """Let the project issue tokens with the scope ``codemode``."""
     settings.ROOT_URLCONF = "tests.django_codemode.mcp.oauth_urls"
-    settings.OAUTH2_PROVIDER = {"SCOPES": {"codemode": "Execute code", "read": "Read"}}
+    scopes = {"codemode": "Execute code", "read": "Read"}
+    settings.OAUTH2_PROVIDER = {"SCOPES": scopes, **more}
     configure(MCP_AUTHENTICATION=["oauth2"], MCP_SCOPES=["codemode"])
-    with mcp_serves(None, application=get_asgi_application()) as url:
+
+
+@contextmanager
+def oauth_serves(settings: Any, configure: Configure, **options: Any) -> Iterator[str]:
+    issues_tokens(settings, configure)
+    with mcp_serves(None, application=get_asgi_application(), **options) as url:
         yield url
 
 
@@ -49,13 +57,14 @@ def token_of(user: User, resource: list[str], **changes: Any) -> str:
         "resource": resource,
         **changes,
     }
-    return str(AccessToken.objects.create(user=user, token="t" * 30, **fields).token)
+    return str(AccessToken.objects.create(user=user, token=uuid4().hex, **fields).token)
 
 
-def post(url: str, token: str) -> httpx.Response:
+def post(url: str, token: str, **more: str) -> httpx.Response:
     headers = {
         "Accept": "application/json, text/event-stream",
         "Authorization": f"Bearer {token}",
+        **more,
     }
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     return httpx.post(url, headers=headers, json=body, timeout=60)
@@ -154,6 +163,7 @@ def test_the_metadata_is_that_of_the_server(
         (["{origin}/mcp"], {}, 200, ""),
         ([], {}, 401, "invalid_token"),
         (["https://other.example/mcp"], {}, 401, "invalid_token"),
+        (["{origin}/"], {}, 401, "invalid_token"),
         (["{origin}/mcp"], {"scope": "read"}, 403, "insufficient_scope"),
         (["{origin}/mcp"], {"expires": timezone.now()}, 401, "invalid_token"),
     ],
@@ -173,3 +183,57 @@ def test_a_token_must_be_for_this_server(
         answer = post(url, token)
     assert answer.status_code == status
     assert (f'error="{error}"' in answer.headers.get("WWW-Authenticate", "")) == bool(error)
+
+
+def test_tokens_are_for_the_url_that_the_project_names(
+    coder: User, configure: Configure, settings: Any
+) -> None:
+    settings.ALLOWED_HOSTS = ["127.0.0.1", "shop.example"]
+    named = "http://shop.example/mcp"
+    with oauth_serves(settings, configure, resource=named) as url:
+        origin = url.removesuffix("/mcp/")
+        assert httpx.get(f"{origin}{METADATA}").json()["resource"] == named
+        assert post(url, token_of(coder, [named]), Host="shop.example").status_code == 200
+        assert post(url, token_of(coder, [f"{origin}/mcp"])).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "root",
+    ["//evil.example", "http://evil.example", ".evil.example", '/"\r\nX-Evil: 1'],
+    ids=["no scheme", "a URL", "a domain", "a header"],
+)
+def test_a_root_path_that_the_client_chooses_is_not_another_host(
+    coder: User, configure: Configure, settings: Any, root: str
+) -> None:
+    """Daphne takes the root path from a header of the request."""
+    # The toolkit's own check compares with the request's URL, and a project may do without it.
+    issues_tokens(settings, configure, RESOURCE_SERVER_TOKEN_RESOURCE_VALIDATOR=None)
+    app = mcp_application(get_asgi_application())
+
+    async def rooted(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, "root_path": root}, receive, send)
+
+    with asgi_serves(rooted) as address:
+        hosts = ("evil.example", f"{address}.evil.example")
+        token = token_of(coder, [f"http://{host}/mcp" for host in hosts])
+        answer = post(f"http://{address}/mcp/", token)
+    assert answer.status_code == 401
+    assert f'resource_metadata="http://{address}/' in answer.headers["WWW-Authenticate"]
+    assert "X-Evil" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("query", "content_type"),
+    [("?a=%zz", "application/json"), ("", "multipart/form-data")],
+    ids=["query", "form"],
+)
+def test_a_request_that_the_toolkit_cannot_read_is_refused(
+    coder: User, configure: Configure, settings: Any, query: str, content_type: str
+) -> None:
+    with oauth_serves(settings, configure) as url:
+        connection = HTTPConnection(urlsplit(url).netloc, timeout=60)  # it sends the query as it is
+        headers = {"Authorization": "Bearer x", "Content-Type": content_type}
+        with closing(connection):
+            connection.request("POST", f"/mcp/{query}", b"{}", headers)
+            answer = connection.getresponse()
+            assert (answer.status, b'"bad_request"' in answer.read()) == (400, True)

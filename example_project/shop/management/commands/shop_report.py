@@ -4,18 +4,16 @@ import os
 import time
 from argparse import ArgumentParser
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from django.core.files import locks
-from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from codemode import ExecutorClient
 from django_codemode import get_codemode
+from shop.database import prepare_database
 from shop.models import Merchant
 from shop.report import SCRIPT, Report, render, run_report
-from shop.seed import YEAR, seed
+from shop.seed import YEAR
 
 
 class Command(BaseCommand):
@@ -59,12 +57,3 @@ def _where(client: ExecutorClient) -> str:
     executor = client.embedded
     place = f"process {executor.pid}" if executor is not None else client.url
     return f"The executor was {place}; Django is process {os.getpid()}."
-
-
-def prepare_database() -> None:
-    """Migrate and seed the example's database, even if several commands start at once."""
-    # This file serves as the lock, so that no lock file is left behind.
-    with Path(__file__).open() as lock:
-        locks.lock(lock, locks.LOCK_EX)
-        call_command("migrate", verbosity=0)
-        seed()

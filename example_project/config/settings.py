@@ -67,8 +67,9 @@ TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 
 # No executor is configured: one is started on first use and ends with the process.
-# The example runs only its own code. It therefore accepts any host, with whatever
-# isolation the host offers. A real project leaves MIN_TIER out.
+# The example runs only its own code, and yours. It therefore accepts any host, with whatever
+# isolation the host offers. A real project leaves MIN_TIER out, and so does who gives the
+# assistant a real model.
 CODEMODE: dict[str, object] = {
     "CONTEXT_PROVIDER": "shop.context.context_of",
     "MIN_TIER": "unsafe",

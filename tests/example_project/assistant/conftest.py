@@ -4,9 +4,20 @@ from collections.abc import Iterator
 
 import pytest
 
+from assistant.choice import PROVIDERS, choose_model
 from tests.example_project.assistant.page import AssistantPage
 from tests.example_project.assistant.site import ExampleSite
 from tests.playground.browser import Browser
+
+
+@pytest.fixture(autouse=True)
+def no_key_of_a_provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the environment of whoever runs the tests choose no real model."""
+    for variable in PROVIDERS:
+        monkeypatch.delenv(variable, raising=False)
+    choose_model.cache_clear()
+    yield
+    choose_model.cache_clear()
 
 
 @pytest.fixture(scope="session")

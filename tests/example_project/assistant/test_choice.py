@@ -1,21 +1,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 
 import pytest
 
-from assistant.choice import PROVIDERS, choose_model
+from assistant.choice import choose_model
 from assistant.scripted import ScriptedModel
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for variable in PROVIDERS:
-        monkeypatch.delenv(variable, raising=False)
-    choose_model.cache_clear()
-    yield
-    choose_model.cache_clear()
 
 
 def test_without_a_key_the_model_is_scripted() -> None:

@@ -112,8 +112,8 @@ async def post_async(person: Person, url: str) -> Any:
     return await client.post(url, BODY, content_type=JSON)
 
 
-def by_stream(person: Person, url: str = "/codemode/stream/") -> str:
-    answer: Any = person.client.post(url, BODY, content_type=JSON)
+def by_stream(person: Person) -> str:
+    answer: Any = person.client.post("/codemode/stream/", BODY, content_type=JSON)
     if not answer.streaming:
         return word_of(answer.status_code, answer.json())
     return word_of(200, parse(b"".join(answer).decode())[-1][2])
@@ -169,7 +169,11 @@ def by_form(person: Person) -> str:
 
 
 def by_live(person: Person) -> str:
-    return by_stream(person, f"{PAGE}stream/")
+    answer: Any = person.client.post(f"{PAGE}stream/", BODY, content_type=JSON)
+    if not answer.streaming:
+        return word_of(answer.status_code, answer.json())
+    events = parse(b"".join(answer).decode())
+    return "".join(data["text"] for _, kind, data in events if kind == "output").strip()
 
 
 def word_of(status: int, outcome: dict[str, Any]) -> str:

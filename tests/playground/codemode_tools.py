@@ -9,7 +9,6 @@ from typing import Any
 
 from codemode import tool
 from codemode.core.registry import RuntimeContext, get_current_context
-from django_codemode.signals import execution_started
 
 HOSTILE = (
     "<img src=x onerror=\"document.title='broken in'\"><script>document.title='broken in'</script>"
@@ -20,9 +19,6 @@ audited: list[dict[str, str]] = []
 
 def audit(*, context: RuntimeContext, **_others: Any) -> None:
     audited.append(texts(context))
-
-
-execution_started.connect(audit, dispatch_uid="tests.playground")
 
 
 def texts(context: RuntimeContext | None) -> dict[str, str]:

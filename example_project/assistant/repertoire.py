@@ -65,8 +65,10 @@ def _chart(result: ExecutionResult) -> str:
 def _customers(result: ExecutionResult) -> str:
     if not result.value:
         return "There is no customer in Germany."
-    first = result.value[0]
-    return f"{first['name']} has ordered most often: {first['orders']} times."
+    most = result.value[0]["orders"]
+    names = [row["name"] for row in result.value if row["orders"] == most]
+    have, each = ("have", " each") if len(names) > 1 else ("has", "")
+    return f"{' and '.join(names)} {have} ordered most often: {most} times{each}."
 
 
 def _refund(result: ExecutionResult) -> str:

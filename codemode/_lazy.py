@@ -1,4 +1,8 @@
-"""Names of a package that are loaded on first use (PEP 562)."""
+"""Names of a package that are loaded on first use (PEP 562).
+
+Only for names that no execution needs: a process that forks while another thread
+imports a module leaves its child the lock of that module, held forever.
+"""
 
 from __future__ import annotations
 

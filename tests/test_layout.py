@@ -33,12 +33,7 @@ MAY_IMPORT = {
         "codemode.errors.base",
         "codemode.values",
     ),
-    "codemode.catalogue": (
-        "codemode._lazy",
-        "codemode.errors.base",
-        "codemode.values",
-        "codemode.tools",
-    ),
+    "codemode.catalogue": ("codemode.errors.base", "codemode.values", "codemode.tools"),
     "codemode.embedded": ("codemode.errors", "codemode.interpreter"),
     "codemode.core": (
         "codemode._suggestions",

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-import codemode.catalogue as catalogues
+from codemode.catalogue.catalogue import Catalogue, catalogue_of
+from codemode.catalogue.instructions import Sandbox, instructions_for
 from codemode.config import ClientConfig
 from codemode.core._dispatch.threads import off_loop
 from codemode.core._link.inside_loop import call_outside_loop
@@ -23,9 +24,6 @@ from codemode.core.session import Session
 from codemode.errors import ExecutionError
 from codemode.tools.tool import Tool
 from codemode.wire.profile_packages import PACKAGES_OF_PROFILES
-
-if TYPE_CHECKING:
-    from codemode.catalogue import Catalogue, Sandbox
 
 __all__ = ["Codemode", "EventStream"]
 
@@ -270,7 +268,7 @@ class Codemode:
         not registered, and for a budget into which not even a line fits.
         """
         tools = self._permitted(available_tools, "catalogue")
-        return catalogues.catalogue_of(tools, max_tokens=max_tokens, notes=notes)
+        return catalogue_of(tools, max_tokens=max_tokens, notes=notes)
 
     async def catalogue_async(
         self,
@@ -281,9 +279,7 @@ class Codemode:
     ) -> Catalogue:
         """Return the catalogue from a task; otherwise like ``catalogue``."""
         tools = await self.permitted_tools_async(available_tools)
-        return await off_loop(
-            partial(catalogues.catalogue_of, max_tokens=max_tokens, notes=notes), tools
-        )
+        return await off_loop(partial(catalogue_of, max_tokens=max_tokens, notes=notes), tools)
 
     def instructions(
         self, available_tools: Iterable[str] | None = None, *, max_tokens: int | None = None
@@ -295,7 +291,7 @@ class Codemode:
         altogether. Otherwise like ``catalogue``.
         """
         tools = self._permitted(available_tools, "instructions")
-        return catalogues.instructions_for(tools, self._sandbox(), max_tokens=max_tokens)
+        return instructions_for(tools, self._sandbox(), max_tokens=max_tokens)
 
     async def instructions_async(
         self, available_tools: Iterable[str] | None = None, *, max_tokens: int | None = None
@@ -303,7 +299,7 @@ class Codemode:
         """Return the instructions from a task; otherwise like ``instructions``."""
         tools = await self.permitted_tools_async(available_tools)
         return await off_loop(
-            partial(catalogues.instructions_for, max_tokens=max_tokens), tools, self._sandbox()
+            partial(instructions_for, max_tokens=max_tokens), tools, self._sandbox()
         )
 
     def permitted_tools(self, available_tools: Iterable[str] | None = None) -> Mapping[str, Tool]:
@@ -368,7 +364,7 @@ class Codemode:
 
     def _sandbox(self) -> Sandbox:
         limits = self.client.limits
-        return catalogues.Sandbox(
+        return Sandbox(
             python=_OWN_PYTHON if self.client.embedded is not None else _ANY_PYTHON,
             packages=PACKAGES_OF_PROFILES.get(self.client.profile, ()),
             execution_timeout=limits.execution_timeout,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-import codemode.catalogue as catalogues
+from codemode.catalogue.help_text import help_texts
 from codemode.catalogue.search import SearchIndex
 from codemode.tools.tool import Tool
 
@@ -23,7 +23,7 @@ def spec_of(tool: Tool, *, hidden: bool = False, explained: bool = True) -> dict
 
     Those that only ``help`` shows are left out unless the tool is to be ``explained``.
     """
-    texts = catalogues.help_texts(tool) if explained and not hidden else {}
+    texts = help_texts(tool) if explained and not hidden else {}
     return {
         "name": tool.name,
         "signature": "" if hidden else tool.signature,

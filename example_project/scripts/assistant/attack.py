@@ -18,8 +18,8 @@ def secrets():
 
 
 def home():
-    names = [str(path) for path in Path("/root").iterdir()]
-    return bool(names), names
+    names = [name for name in os.listdir("/root") if f"/root/{name}/" not in os.__file__]
+    return bool(names), names or "nothing but Python"
 
 
 def other_processes():

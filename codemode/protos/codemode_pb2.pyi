@@ -8,20 +8,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ClientMessage(_message.Message):
-    __slots__ = ("open", "run", "tool_result", "cancel_run", "chunk", "batch")
+    __slots__ = ("open", "run", "tool_result", "cancel_run", "chunk", "batch", "replay_part")
     OPEN_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
     TOOL_RESULT_FIELD_NUMBER: _ClassVar[int]
     CANCEL_RUN_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_PART_FIELD_NUMBER: _ClassVar[int]
     open: Open
     run: Run
     tool_result: ToolResult
     cancel_run: CancelRun
     chunk: Chunk
     batch: ClientBatch
-    def __init__(self, open: _Optional[_Union[Open, _Mapping]] = ..., run: _Optional[_Union[Run, _Mapping]] = ..., tool_result: _Optional[_Union[ToolResult, _Mapping]] = ..., cancel_run: _Optional[_Union[CancelRun, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., batch: _Optional[_Union[ClientBatch, _Mapping]] = ...) -> None: ...
+    replay_part: ReplayPart
+    def __init__(self, open: _Optional[_Union[Open, _Mapping]] = ..., run: _Optional[_Union[Run, _Mapping]] = ..., tool_result: _Optional[_Union[ToolResult, _Mapping]] = ..., cancel_run: _Optional[_Union[CancelRun, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., batch: _Optional[_Union[ClientBatch, _Mapping]] = ..., replay_part: _Optional[_Union[ReplayPart, _Mapping]] = ...) -> None: ...
 
 class ClientBatch(_message.Message):
     __slots__ = ("messages",)
@@ -30,7 +32,7 @@ class ClientBatch(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[ClientMessage, _Mapping]]] = ...) -> None: ...
 
 class ExecutorMessage(_message.Message):
-    __slots__ = ("started", "output", "tool_call", "tool_call_cancelled", "progress", "completed", "failed", "chunk", "batch", "artifact")
+    __slots__ = ("started", "output", "tool_call", "tool_call_cancelled", "progress", "completed", "failed", "chunk", "batch", "artifact", "steps")
     STARTED_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     TOOL_CALL_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +43,7 @@ class ExecutorMessage(_message.Message):
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
     started: Started
     output: Output
     tool_call: ToolCall
@@ -51,7 +54,8 @@ class ExecutorMessage(_message.Message):
     chunk: Chunk
     batch: ExecutorBatch
     artifact: Artifact
-    def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., tool_call: _Optional[_Union[ToolCall, _Mapping]] = ..., tool_call_cancelled: _Optional[_Union[ToolCallCancelled, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., completed: _Optional[_Union[Completed, _Mapping]] = ..., failed: _Optional[_Union[Failed, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., batch: _Optional[_Union[ExecutorBatch, _Mapping]] = ..., artifact: _Optional[_Union[Artifact, _Mapping]] = ...) -> None: ...
+    steps: Steps
+    def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., tool_call: _Optional[_Union[ToolCall, _Mapping]] = ..., tool_call_cancelled: _Optional[_Union[ToolCallCancelled, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., completed: _Optional[_Union[Completed, _Mapping]] = ..., failed: _Optional[_Union[Failed, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., batch: _Optional[_Union[ExecutorBatch, _Mapping]] = ..., artifact: _Optional[_Union[Artifact, _Mapping]] = ..., steps: _Optional[_Union[Steps, _Mapping]] = ...) -> None: ...
 
 class ExecutorBatch(_message.Message):
     __slots__ = ("messages",)
@@ -144,18 +148,30 @@ class ToolSpec(_message.Message):
     def __init__(self, name: _Optional[str] = ..., signature: _Optional[str] = ..., positional_parameters: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., asynchronous: bool = ..., hidden: bool = ..., notes: _Optional[_Iterable[str]] = ..., records: _Optional[_Iterable[str]] = ..., marks: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("run_id", "code", "inputs", "execution_timeout", "execution_id")
+    __slots__ = ("run_id", "code", "inputs", "execution_timeout", "execution_id", "replay", "replay_parts")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_PARTS_FIELD_NUMBER: _ClassVar[int]
     run_id: int
     code: str
     inputs: bytes
     execution_timeout: float
     execution_id: str
-    def __init__(self, run_id: _Optional[int] = ..., code: _Optional[str] = ..., inputs: _Optional[bytes] = ..., execution_timeout: _Optional[float] = ..., execution_id: _Optional[str] = ...) -> None: ...
+    replay: bytes
+    replay_parts: int
+    def __init__(self, run_id: _Optional[int] = ..., code: _Optional[str] = ..., inputs: _Optional[bytes] = ..., execution_timeout: _Optional[float] = ..., execution_id: _Optional[str] = ..., replay: _Optional[bytes] = ..., replay_parts: _Optional[int] = ...) -> None: ...
+
+class ReplayPart(_message.Message):
+    __slots__ = ("run_id", "data")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    run_id: int
+    data: bytes
+    def __init__(self, run_id: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class ToolResult(_message.Message):
     __slots__ = ("run_id", "call_id", "value", "failure")
@@ -192,20 +208,22 @@ class Chunk(_message.Message):
     def __init__(self, data: _Optional[bytes] = ...) -> None: ...
 
 class Started(_message.Message):
-    __slots__ = ("run_id", "execution_id", "isolation", "protocol_version", "executor_version", "features")
+    __slots__ = ("run_id", "execution_id", "isolation", "protocol_version", "executor_version", "features", "python_version")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     ISOLATION_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_VERSION_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
+    PYTHON_VERSION_FIELD_NUMBER: _ClassVar[int]
     run_id: int
     execution_id: str
     isolation: str
     protocol_version: int
     executor_version: str
     features: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, run_id: _Optional[int] = ..., execution_id: _Optional[str] = ..., isolation: _Optional[str] = ..., protocol_version: _Optional[int] = ..., executor_version: _Optional[str] = ..., features: _Optional[_Iterable[str]] = ...) -> None: ...
+    python_version: str
+    def __init__(self, run_id: _Optional[int] = ..., execution_id: _Optional[str] = ..., isolation: _Optional[str] = ..., protocol_version: _Optional[int] = ..., executor_version: _Optional[str] = ..., features: _Optional[_Iterable[str]] = ..., python_version: _Optional[str] = ...) -> None: ...
 
 class Output(_message.Message):
     __slots__ = ("run_id", "stream", "text")
@@ -226,16 +244,28 @@ class Output(_message.Message):
     def __init__(self, run_id: _Optional[int] = ..., stream: _Optional[_Union[Output.Stream, str]] = ..., text: _Optional[str] = ...) -> None: ...
 
 class ToolCall(_message.Message):
-    __slots__ = ("run_id", "call_id", "name", "arguments")
+    __slots__ = ("run_id", "call_id", "name", "arguments", "label", "steps")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
     run_id: int
     call_id: int
     name: str
     arguments: bytes
-    def __init__(self, run_id: _Optional[int] = ..., call_id: _Optional[int] = ..., name: _Optional[str] = ..., arguments: _Optional[bytes] = ...) -> None: ...
+    label: str
+    steps: bytes
+    def __init__(self, run_id: _Optional[int] = ..., call_id: _Optional[int] = ..., name: _Optional[str] = ..., arguments: _Optional[bytes] = ..., label: _Optional[str] = ..., steps: _Optional[bytes] = ...) -> None: ...
+
+class Steps(_message.Message):
+    __slots__ = ("run_id", "data")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    run_id: int
+    data: bytes
+    def __init__(self, run_id: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class ToolCallCancelled(_message.Message):
     __slots__ = ("run_id", "call_id")
@@ -280,7 +310,7 @@ class Completed(_message.Message):
     def __init__(self, run_id: _Optional[int] = ..., value: _Optional[bytes] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., hints: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Failed(_message.Message):
-    __slots__ = ("run_id", "status", "type", "message", "line", "traceback", "usage", "hints")
+    __slots__ = ("run_id", "status", "type", "message", "line", "traceback", "usage", "hints", "divergence")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -289,6 +319,7 @@ class Failed(_message.Message):
     TRACEBACK_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     HINTS_FIELD_NUMBER: _ClassVar[int]
+    DIVERGENCE_FIELD_NUMBER: _ClassVar[int]
     run_id: int
     status: str
     type: str
@@ -297,7 +328,22 @@ class Failed(_message.Message):
     traceback: str
     usage: Usage
     hints: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, run_id: _Optional[int] = ..., status: _Optional[str] = ..., type: _Optional[str] = ..., message: _Optional[str] = ..., line: _Optional[int] = ..., traceback: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., hints: _Optional[_Iterable[str]] = ...) -> None: ...
+    divergence: Divergence
+    def __init__(self, run_id: _Optional[int] = ..., status: _Optional[str] = ..., type: _Optional[str] = ..., message: _Optional[str] = ..., line: _Optional[int] = ..., traceback: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., hints: _Optional[_Iterable[str]] = ..., divergence: _Optional[_Union[Divergence, _Mapping]] = ...) -> None: ...
+
+class Divergence(_message.Message):
+    __slots__ = ("reason", "label", "name", "arguments", "expected")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    label: str
+    name: str
+    arguments: bytes
+    expected: str
+    def __init__(self, reason: _Optional[str] = ..., label: _Optional[str] = ..., name: _Optional[str] = ..., arguments: _Optional[bytes] = ..., expected: _Optional[str] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("wall_seconds", "cpu_seconds", "max_rss_bytes", "output_bytes", "tool_calls")

@@ -29,6 +29,7 @@ class Frame(IntEnum):
     RUN = 2  # body: texts(code) + inputs (CBOR map)
     TOOL_VALUE = 3  # body: CBOR value
     TOOL_FAILURE = 4  # body: texts(kind, type, message)
+    REPLAY = 5  # body: CBOR map; before the RUN of a recorded run
 
     # child to executor
     READY = 16  # body: empty; sent once, when the child is locked down
@@ -42,6 +43,9 @@ class Frame(IntEnum):
     FAILED = 24  # body: texts(type, message, line, traceback)
     HINT = 25  # body: UTF-8; a remark for the model, sent before the run's last frame
     ARTIFACT = 26  # body: texts(name) + the bytes of a file
+    RECORDED_CALL = 27  # body: texts(name, label, steps) + arguments (CBOR map)
+    STEPS = 28  # body: ASCII; what a recorded run has taken in, before its output and its end
+    DIVERGED = 29  # body: texts(reason, label, name, expected, line) + arguments (CBOR map)
 
 
 PROGRESS = struct.Struct("!dd")

@@ -17,6 +17,7 @@ __all__ = [
     "EOF",
     "FEATURES",
     "PROTOCOL_VERSION",
+    "RECORDING",
     "TOOL_NAMES",
     "ChunkBuffer",
     "make_stub",
@@ -28,7 +29,8 @@ __all__ = [
 PROTOCOL_VERSION = 1
 BATCHES = "batches"
 TOOL_NAMES = "tool_names"
-FEATURES = (BATCHES, TOOL_NAMES)
+RECORDING = "recording"
+FEATURES = (BATCHES, TOOL_NAMES, RECORDING)
 """The features beyond the first form of the protocol that an executor announces."""
 
 CHUNK_BYTES = 128 * 1024

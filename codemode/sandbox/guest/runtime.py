@@ -30,6 +30,8 @@ from codemode.sandbox.guest.frame_socket import FrameSocket
 from codemode.sandbox.guest.output import Output
 from codemode.sandbox.guest.program import Program, filename_of
 from codemode.sandbox.guest.progress import Progress
+from codemode.sandbox.guest.recorded.record import Record
+from codemode.sandbox.guest.recorded.world import begin_recorded
 from codemode.sandbox.guest.result_value import encode_result
 from codemode.sandbox.guest.scope import RunScope
 from codemode.sandbox.guest.tools.calling import Caller, ToolSpec
@@ -92,6 +94,8 @@ class Guest:
         self._tools: Tools
         self._session = False
         self._max_bytes = 0
+        self._replay: Mapping[str, Any] | None = None
+        self._record: Record | None = None
 
     def rehearse(self) -> None:
         """Process a stream's first frames and one line of code, and keep nothing of them.
@@ -130,7 +134,9 @@ class Guest:
         number = 0
         while True:
             kind, run, body = self._frames.receive()
-            if kind == Frame.RUN:
+            if kind == Frame.REPLAY:
+                self._replay = load(body)
+            elif kind == Frame.RUN:
                 number += 1
                 try:
                     self.run(run, number, body)
@@ -182,12 +188,16 @@ class Guest:
             Frame.FAILED, run, 0, pack_texts("MemoryLimit", MEMORY_MESSAGE, "", "")
         )
         self._begin(run, filename)
+        if self._replay is not None:
+            self._begin_recorded(self._replay, run)
         try:
             frame = self._execute(run, filename, body)
         except MemoryError:
             frame = out_of_memory
         if self._frames.forked:
             _exit(0)
+        if self._record is not None:
+            self._record.finish()
         self._scope.end()
         if self._session:
             # Before the last frame: a thread that still waits for an answer may also be the
@@ -206,6 +216,12 @@ class Guest:
         self._progress.begin_run()
         self._artifacts.begin_run()
         self._caller.unfinished.begin_run(filename)
+
+    def _begin_recorded(self, replay: Mapping[str, Any], run: int) -> None:
+        self._record, calls = begin_recorded(replay, self._frames, run)
+        self._record.line_number = self._caller.unfinished.line
+        self._record.flush = self._output.flush
+        self._caller.make_calls_by(calls)
 
     def _execute(self, run: int, filename: str, body: bytes) -> bytes:
         """Execute the code and return the run's last frame."""

@@ -31,7 +31,7 @@ View = Literal["local", "global"]
 _MAX_CALLS = 36
 
 _PROLOGUE = """\
-import asyncio, contextvars, datetime, hashlib, itertools, queue, random, secrets, threading, time, uuid
+import asyncio, contextlib, contextvars, datetime, hashlib, itertools, queue, random, secrets, threading, time, uuid
 from concurrent.futures import ThreadPoolExecutor
 
 seen_by_all, left = [], []

@@ -140,6 +140,9 @@ class Statements:
         name = self.name("branch")
         failure = f"await flaky(digest(me), {self.extra()})\n" if fails else ""
         body = self.body(max(calls - bool(fails), 1))
+        if calls > 1 and self.rng.random() < 0.1:
+            end = self.pick("lookup(digest(me))", "await fetch(digest(me), 'end')")
+            body = f"try:\n{indented(body)}finally:\n    see(me, {end})\n"
         self.functions.append(
             f"async def {name}(me):\n{indented(body + failure + tail)}    return me[-1]\n"
         )

@@ -130,3 +130,41 @@ def announced(s: Statements, calls: int) -> str:
         f"{event}.set()\n"
         "see(me, await asyncio.gather(*waiters))\n"
     )
+
+
+@statement(1.5)
+def context_manager(s: Statements, calls: int) -> str:
+    name = s.name("opened")
+    s.functions.append(
+        "@contextlib.asynccontextmanager\n"
+        f"async def {name}(me):\n"
+        f"    see(me, (await {s.async_tool()}(digest(me)))['serial'])\n"
+        "    try:\n"
+        "        yield me\n"
+        "    finally:\n"
+        f"        see(me, {s.pick('lookup', 'await fetch')}(digest(me)))\n"
+    )
+    inner = indented(s.body(max(calls - 2, 1)))
+    return f"async with {name}(me):\n{inner}"
+
+
+@statement(0.5)
+def tasks_of_one_context(s: Statements, calls: int) -> str:
+    one = s.name("one")
+    made = ", ".join(
+        f"asyncio.create_task({s.branch(part)}([*me, {n}]), context={one})"
+        for n, part in enumerate(s.split(calls))
+    )
+    return f"{one} = contextvars.copy_context()\nsee(me, await asyncio.gather({made}))\n"
+
+
+@statement(0.5)
+def eager_tasks(s: Statements, calls: int) -> str:
+    tasks = s.name("tasks")
+    made = [f"{s.branch(part)}([*me, {number}])" for number, part in enumerate(s.split(calls))]
+    return (
+        "asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)\n"
+        f"{tasks} = [asyncio.create_task(each) for each in ({', '.join(made)},)]\n"
+        "asyncio.get_running_loop().set_task_factory(None)\n"
+        f"see(me, await asyncio.gather(*{tasks}))\n"
+    )

@@ -49,3 +49,13 @@ def own_threads(s: Statements, calls: int) -> str:
         "for each in threads:\n    each.join()\n"
         "see(me, [one[-1] for one in mine])\n"
     )
+
+
+@statement(1, "threads")
+def loop_called_by_a_thread(s: Statements, calls: int) -> str:
+    name, branch = s.name("work"), s.branch(calls)
+    s.functions.append(
+        f"def {name}(me, loop):\n"
+        f"    return see(me, asyncio.run_coroutine_threadsafe({branch}([*me]), loop).result())\n"
+    )
+    return f"see(me, await asyncio.to_thread({name}, [*me], asyncio.get_running_loop()))\n"

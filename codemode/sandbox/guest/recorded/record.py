@@ -63,6 +63,7 @@ class Record:
         self.seed: bytes = replay["seed"]
         self._start: int = replay["start"]
         self._upcoming = read_steps(str(replay["steps"], "ascii"))
+        self._steps_left = sum(map(len, self._upcoming.values()))
         self._known = {
             label: KnownCall(pack_texts(name), digest, kind, body)
             for label, name, digest, kind, body in replay["calls"]
@@ -97,11 +98,10 @@ class Record:
         In a live line the clock moves to the real time, and at least to ``until``.
         """
         if line.upcoming:
-            step = line.upcoming.popleft()
+            step = self._next_of(line)
             if step.kind != kind or step.argument != argument:
                 self.diverge("missing")
             self._apply(line, step)
-            self._progress += 1
             return
         line.live = True
         now = max(line.now, self._real(line), until)
@@ -111,6 +111,14 @@ class Record:
         step = Step(kind, argument, now - line.now, rounds, self._wall - line.wall)
         self._apply(line, step)
         self._out.add(write_step(line.label, step))
+
+    def _next_of(self, line: Line) -> Step:
+        with self._change:
+            self._progress += 1
+            self._steps_left -= 1
+            if self.is_used_up:
+                self._change.notify_all()
+        return line.upcoming.popleft()
 
     @staticmethod
     def _apply(line: Line, step: Step) -> None:
@@ -130,7 +138,7 @@ class Record:
         elif line.upcoming:
             step = line.upcoming[0]
             if step.kind == "k" and step.argument == str(line.looks):
-                self._apply(line, line.upcoming.popleft())
+                self._apply(line, self._next_of(line))
                 return line
         line.now += 1
         return line
@@ -162,6 +170,17 @@ class Record:
         live = parent.live and not self._known and not upcoming
         return Line(label, now=parent.now, wall=parent.wall, live=live, upcoming=upcoming)
 
+    def start_line(self, line: Line, cancelled: Callable[[], bool] = bool) -> None:
+        """Start a line in its own thread, unless ``cancelled()``.
+
+        A line whose start is not in the record waits until all of the record has come again: what
+        is in the record has not seen it.
+        """
+        if not (line.upcoming or self.is_used_up):
+            self.wait(lambda: self.is_used_up or cancelled(), lambda: self.diverge("missing"))
+        if not cancelled():
+            self.step(line, "b")
+
     def end_line(self) -> None:
         """Note that a line is at its end."""
         with self._change:
@@ -175,6 +194,11 @@ class Record:
         return self._alive > 1
 
     # Calls
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether all of the record has come again."""
+        return not (self._steps_left or self._known)
 
     @property
     def held(self) -> bool:

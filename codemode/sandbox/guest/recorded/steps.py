@@ -24,6 +24,7 @@ _STEP = re.compile(r"([\w.]*)\|([a-z])([^+]*)\+(\d{1,18})(?:\*(\d{1,18}))?(?:\^(
 class Step(NamedTuple):
     """One step. Kinds:
 
+    ``b``: the line began.
     ``e``: a loop took an event from outside, with this name.
     ``t``: a loop's timer of this number fired.
     ``c``: a call returned to the thread that waited for it.

@@ -16,7 +16,6 @@ from codemode.sandbox.guest.recorded.lines import current_line, current_path
 
 __all__ = ["install"]
 
-_ensure_future = asyncio.ensure_future
 _isfuture = asyncio.isfuture
 _iscoroutine = asyncio.iscoroutine
 _init_task = asyncio.Task.__init__
@@ -72,11 +71,12 @@ def _hash_of_gathering(future: Any) -> int:
 
 def _ordered(function: Any) -> Any:
     """Return ``as_completed`` for coroutines in their order: it puts them into a set."""
+    ensure_future = asyncio.ensure_future  # which also takes values of synchronous tools
 
     @functools.wraps(function)
     def call(fs: Any, *args: Any, **kwargs: Any) -> Any:
         if not (_isfuture(fs) or _iscoroutine(fs)):
-            fs = [one if _isfuture(one) else _ensure_future(one) for one in fs]
+            fs = [one if _isfuture(one) else ensure_future(one) for one in fs]
         return function(fs, *args, **kwargs)
 
     return call

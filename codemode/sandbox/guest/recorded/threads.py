@@ -38,6 +38,7 @@ def install(record: Record) -> None:
         def call(*args: Any, **kwargs: Any) -> Any:
             former = enter_line(line)
             try:
+                record.start_line(line)
                 return function(*args, **kwargs)
             finally:
                 enter_line(former)
@@ -69,13 +70,17 @@ def install(record: Record) -> None:
     def submit(pool: Any, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         name = current_path().thread()
         line = record.begin_line(name)
+        work: Any
         try:
-            work: Any = _submit(pool, on_line(line, function), *args, **kwargs)
+            if record.is_used_up:
+                work = _submit(pool, on_line(line, function), *args, **kwargs)
+                work.add_done_callback(lambda done: record.end_line() if done.cancelled() else None)
+            else:
+                work = _replayed(record, pool, line, functools.partial(function, *args, **kwargs))
         except BaseException:
             record.end_line()
             raise
         work.recorded_name = name
-        work.add_done_callback(lambda done: record.end_line() if done.cancelled() else None)
         return work
 
     def wrap_future(future: Any, *, loop: asyncio.AbstractEventLoop | None = None) -> Any:
@@ -91,3 +96,31 @@ def install(record: Record) -> None:
     setattr(_Pool, "submit", submit)  # noqa: B010  # likewise
     for module in (asyncio, asyncio.futures):
         setattr(module, "wrap_future", wrap_future)  # noqa: B010  # likewise
+
+
+def _replayed(record: Record, pool: Any, line: Line, function: Callable[[], Any]) -> Any:
+    """Submit work of a replay, which begins if it began in the record, and not by chance."""
+    work: concurrent.futures.Future[Any] = concurrent.futures.Future()
+    began = bool(line.upcoming)
+    if began:
+        work.set_running_or_notify_cancel()  # it can be cancelled no longer
+
+    def perform() -> None:
+        former = enter_line(line)
+        try:
+            record.start_line(line, work.cancelled)
+            if not began and not work.set_running_or_notify_cancel():
+                return
+            try:
+                result = function()
+            except BaseException as error:  # noqa: BLE001  # as the pool does
+                work.set_exception(error)
+            else:
+                work.set_result(result)
+        finally:
+            enter_line(former)
+            record.end_line()
+
+    work.add_done_callback(lambda _: record.changed())
+    _submit(pool, perform)
+    return work

@@ -221,6 +221,7 @@ class Guest:
         self._record, calls = begin_recorded(replay, self._frames, run)
         self._record.line_number = self._caller.unfinished.line
         self._record.flush = self._output.flush
+        self._record.written = lambda: self._output.written
         self._caller.make_calls_by(calls)
 
     def _execute(self, run: int, filename: str, body: bytes) -> bytes:

@@ -173,7 +173,8 @@ class RecordedLoop(asyncio.base_events.BaseEventLoop):
         elif not ready:
             if not self._stopping:
                 self._take(rest=True)
-        elif self._rounds >= _ROUNDS_WITHOUT_REST:
+        elif self._rounds >= _ROUNDS_WITHOUT_REST and self.record.is_used_up:
+            # Before, the record has no step because the loop took nothing in.
             self._take(rest=False)
         self._rounds += 1
         for _ in range(len(ready)):

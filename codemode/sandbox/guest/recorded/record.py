@@ -64,6 +64,7 @@ class Record:
         self._start: int = replay["start"]
         self._upcoming = read_steps(str(replay["steps"], "ascii"))
         self._steps_left = sum(map(len, self._upcoming.values()))
+        self._output_characters: int = replay["output"]
         self._known = {
             label: KnownCall(pack_texts(name), digest, kind, body)
             for label, name, digest, kind, body in replay["calls"]
@@ -87,6 +88,8 @@ class Record:
         """Returns the number of the code's line that runs in this thread, or 0."""
         self.flush: Callable[[], object] = int
         """Sends what the code has printed."""
+        self.written: Callable[[], int] = int
+        """Returns how many characters the code has printed."""
 
     # Steps and clocks
 
@@ -198,7 +201,7 @@ class Record:
     @property
     def is_used_up(self) -> bool:
         """Whether all of the record has come again."""
-        return not (self._steps_left or self._known)
+        return not (self._steps_left or self._known or self._output_characters > self.written())
 
     @property
     def held(self) -> bool:

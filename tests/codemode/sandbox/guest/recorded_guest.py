@@ -59,7 +59,13 @@ class Journal:
                 steps += event[4]
             elif event[0] == "steps":
                 steps += event[1]
-        content = {"start": START, "seed": self.seed, "steps": steps.encode(), "calls": calls}
+        content = {
+            "start": START,
+            "seed": self.seed,
+            "steps": steps.encode(),
+            "calls": calls,
+            "output": sum(len(event[1]) for event in self.events if event[0] == "output"),
+        }
         return encode(content, max_bytes=MAX_BYTES)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import time
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -12,6 +11,7 @@ from enum import Enum, auto
 from codemode.config import Limits
 from codemode.executor.pool.children import Child
 from codemode.executor.pool.frame_stream import ReceivedFrame
+from codemode.executor.streams import run_events
 from codemode.executor.streams.artifact_count import ArtifactCount
 from codemode.executor.streams.call_count import CallCount
 from codemode.executor.streams.endings import Ending, ending_of_exit
@@ -34,7 +34,6 @@ from codemode.executor.streams.unanswered_calls import UnansweredCalls
 from codemode.protos import codemode_pb2 as pb
 from codemode.wire.constants import EXIT_NO_MEMORY, MAX_HINTS
 from codemode.wire.frames import Frame, FrameError, pack_texts
-from codemode.wire.protobuf import FEATURES, PROTOCOL_VERSION
 
 __all__ = ["ChildLostError", "Run", "RunTerms"]
 
@@ -42,9 +41,6 @@ logger = logging.getLogger("codemode.executor")
 
 _EXIT_WAIT = 1.0
 _LOGGED_CHARACTERS = 2_000
-
-# A sandbox runs the executor's own interpreter.
-_PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 _PRINTED = (Frame.STDOUT, Frame.STDERR)
 _PASSED_ON = (Frame.ARTIFACT, Frame.STEPS, Frame.RECORDED_CALL)
@@ -208,7 +204,10 @@ class Run:
                 raise FrameError("a second TAKEN frame")
             self._state = _State.TAKEN
             self._started = True
-            await self._report_started()
+            terms = self._terms
+            await self._events.send(
+                run_events.started(self._request, isolation=terms.isolation, version=terms.version)
+            )
             return
         if not self._started:
             raise FrameError(f"a {frame.kind.name} frame before TAKEN")
@@ -220,7 +219,7 @@ class Run:
             case Frame.STEPS if self._recorded:
                 await self._take_steps(frame)
             case Frame.DIVERGED if self._recorded:
-                await self._diverge(frame)
+                await self._finish(diverged_of(frame, self._last_usage(), self._hints))
             case Frame.CANCEL_CALL:
                 await self._cancel_call(frame)
             case Frame.PROGRESS:
@@ -233,25 +232,10 @@ class Run:
             case Frame.COMPLETED:
                 await self._complete(frame)
             case Frame.FAILED:
-                await self._fail(frame)
+                await self._finish(failed_of(frame, self._last_usage(), self._hints))
             case _:
                 run = "a recorded run" if self._recorded else "a run"
                 raise FrameError(f"a {frame.kind.name} frame during {run}")
-
-    async def _report_started(self) -> None:
-        await self._events.send(
-            pb.ExecutorMessage(
-                started=pb.Started(
-                    run_id=self.run_id,
-                    execution_id=self._request.execution_id,
-                    isolation=self._terms.isolation,
-                    protocol_version=PROTOCOL_VERSION,
-                    executor_version=self._terms.version,
-                    features=FEATURES,
-                    python_version=_PYTHON_VERSION,
-                )
-            )
-        )
 
     async def _output(self, kind: Frame, data: bytes) -> None:
         room = self._limits.max_output_bytes - self._output_bytes
@@ -292,18 +276,7 @@ class Run:
 
     async def _pass_call(self, number: int, call: GuestCall) -> None:
         arguments = await self._events.send_chunks(call.arguments)
-        await self._events.send(
-            pb.ExecutorMessage(
-                tool_call=pb.ToolCall(
-                    run_id=self.run_id,
-                    call_id=number,
-                    name=call.name,
-                    arguments=arguments,
-                    label=call.label,
-                    steps=call.steps,
-                )
-            )
-        )
+        await self._events.send(run_events.tool_call(self.run_id, number, call, arguments))
 
     async def _recorded_call(self, frame: ReceivedFrame) -> None:
         call = recorded_call_of(frame)
@@ -312,25 +285,18 @@ class Run:
         elif self._state is not _State.STOPPED and await self._admit(frame.call, call):
             await self._pass_call(frame.call, call)
         elif call.steps:
-            await self._pass_steps(call.steps)
+            await self._events.send(run_events.steps_taken(self.run_id, call.steps))
 
     async def _take_steps(self, frame: ReceivedFrame) -> None:
         steps = steps_of(frame)
         if (excess := self._steps.add(steps)) is not None:
             self._stop("limit", *excess)
         else:
-            await self._pass_steps(steps)
-
-    async def _pass_steps(self, steps: bytes) -> None:
-        await self._events.send(pb.ExecutorMessage(steps=pb.Steps(run_id=self.run_id, data=steps)))
+            await self._events.send(run_events.steps_taken(self.run_id, steps))
 
     async def _cancel_call(self, frame: ReceivedFrame) -> None:
         if self.answers(frame.run, frame.call):
-            await self._events.send(
-                pb.ExecutorMessage(
-                    tool_call_cancelled=pb.ToolCallCancelled(run_id=self.run_id, call_id=frame.call)
-                )
-            )
+            await self._events.send(run_events.tool_call_cancelled(self.run_id, frame.call))
 
     async def _artifact(self, frame: ReceivedFrame) -> None:
         name, data = artifact_of(frame)
@@ -344,24 +310,11 @@ class Run:
     async def _complete(self, frame: ReceivedFrame) -> None:
         usage = self._last_usage()
         value = await self._events.send_chunks(frame.body)
-        self._state = _State.FINISHED
-        await self._events.send(
-            pb.ExecutorMessage(
-                completed=pb.Completed(
-                    run_id=self.run_id, value=value, usage=usage, hints=self._hints
-                )
-            )
-        )
+        await self._finish(run_events.completed(self.run_id, value, usage, self._hints))
 
-    async def _fail(self, frame: ReceivedFrame) -> None:
-        message = failed_of(frame, self._last_usage(), self._hints)
+    async def _finish(self, last: pb.ExecutorMessage) -> None:
         self._state = _State.FINISHED
-        await self._events.send(message)
-
-    async def _diverge(self, frame: ReceivedFrame) -> None:
-        message = diverged_of(frame, self._last_usage(), self._hints)
-        self._state = _State.FINISHED
-        await self._events.send(message)
+        await self._events.send(last)
 
     def _last_usage(self) -> pb.Usage:
         """Return the usage of a finished run; end the sandbox unless it is a session's."""
@@ -396,19 +349,7 @@ class Run:
     async def _report_ending(self) -> None:
         ending = self._ending
         assert ending is not None
-        self._state = _State.FINISHED
-        await self._events.send(
-            pb.ExecutorMessage(
-                failed=pb.Failed(
-                    run_id=self.run_id,
-                    status=ending.status,
-                    type=ending.type,
-                    message=ending.message,
-                    usage=self._usage(),
-                    hints=self._hints,
-                )
-            )
-        )
+        await self._finish(run_events.ended(self.run_id, ending, self._usage(), self._hints))
         await self._events.flush()
 
     def _usage(self) -> pb.Usage:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         get_current_context,
         get_current_execution,
     )
+    from codemode.core.recording import Recording
     from codemode.core.registry import ComponentRegistry
     from codemode.core.result import ExecutionResult
     from codemode.errors import (
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         ExecutorProtocolError,
         ExecutorRequestError,
         InvalidRequestError,
+        RecordingFormatError,
         ToolRegistrationError,
         ValueDecodingError,
         ValueEncodingError,
@@ -49,6 +51,7 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     "codemode.core.client": ("ExecutorClient",),
     "codemode.core.codemode": ("Codemode",),
     "codemode.core.context": ("RuntimeContext", "get_current_context", "get_current_execution"),
+    "codemode.core.recording": ("Recording",),
     "codemode.core.registry": ("ComponentRegistry",),
     "codemode.core.result": ("ExecutionResult",),
     "codemode.errors": (
@@ -64,6 +67,7 @@ _SOURCES: dict[str, tuple[str, ...]] = {
         "ExecutorProtocolError",
         "ExecutorRequestError",
         "InvalidRequestError",
+        "RecordingFormatError",
         "ToolRegistrationError",
         "ValueDecodingError",
         "ValueEncodingError",
@@ -93,6 +97,8 @@ __all__ = [
     "ExecutorRequestError",
     "InvalidRequestError",
     "Limits",
+    "Recording",
+    "RecordingFormatError",
     "RuntimeContext",
     "TLSConfig",
     "ToolError",

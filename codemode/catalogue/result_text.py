@@ -22,9 +22,13 @@ _ENDINGS: Final = {
     "cancelled": ("Cancelled", "it was cancelled"),
     "limit": ("Stopped by a limit", "it was stopped"),
     "crashed": ("Crashed", "it crashed"),
+    "diverged": ("Diverged from its record", "it diverged"),
+}
+_ADVICE: Final = {
+    "diverged": "Do not run this code again: a person must look at what has happened.",
 }
 # The type adds nothing to these: the beginning of the line says it already.
-_PLAIN_TYPES: Final = frozenset({"Timeout", "Cancelled", "Crashed"})
+_PLAIN_TYPES: Final = frozenset({"Timeout", "Cancelled", "Crashed", "Divergence"})
 
 _FIRST_CALLS: Final = 8
 _LAST_CALLS: Final = 12
@@ -151,8 +155,10 @@ def _of_completed(outcome: Outcome, max_chars: int) -> list[_Section]:
 
 def _of_failed(outcome: Outcome) -> list[_Section]:
     verb, it_ended = _ENDINGS.get(outcome.status, ("Failed", "it failed"))
+    advice = [_text("", _ADVICE[outcome.status])] if outcome.status in _ADVICE else []
     return [
         *_failure(verb, outcome.error),
+        *advice,
         *_hints(outcome),
         *_calls(f"Called before {it_ended}", outcome),
         *_printed("Output:\n", outcome.stdout),

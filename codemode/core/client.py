@@ -22,6 +22,8 @@ from codemode.core.context import RuntimeContext, get_current_context
 from codemode.core.event_stream import Cancellation, last_result, last_result_async
 from codemode.core.events import Event
 from codemode.core.executor_info import ExecutorInfo
+from codemode.core.recorder import Recorder
+from codemode.core.recording import Recording
 from codemode.core.registry import ComponentRegistry
 from codemode.core.result import ExecutionResult
 from codemode.embedded.executor import EmbeddedExecutor
@@ -128,6 +130,9 @@ class ExecutorClient:
         execution_timeout: float | None = None,
         context: RuntimeContext | None = None,
         profile: str | None = None,
+        recording: Recording | None = None,
+        recorder: Recorder | None = None,
+        execution_id: str | None = None,
     ) -> ExecutionResult:
         """Execute code and return its whole outcome; a failure of the code does not raise.
 
@@ -135,6 +140,12 @@ class ExecutorClient:
         client's limits, by the names of ``Limits``. ``inputs`` become global
         variables of the code. ``execution_timeout`` in seconds. ``profile``
         names the preloaded packages of the sandbox, None the client's own.
+
+        ``recording`` makes it a recorded run: what the recording holds is
+        answered from it, and what is new is written into it. ``recorder``, for
+        the calls that it does not hold, may wrap or hold them, or end the run.
+        ``execution_id``, of 1 to 200 printable ASCII characters, names the
+        execution; a replay keeps that of its recording.
 
         Inside a running event loop this works, in a worker thread, but blocks
         the loop: use ``execute_async`` there.
@@ -149,6 +160,9 @@ class ExecutorClient:
             execution_timeout=execution_timeout,
             context=context,
             profile=profile,
+            recording=recording,
+            recorder=recorder,
+            execution_id=execution_id,
         )
         return call_outside_loop(lambda: last_result(self._events(options)), self.registry)
 
@@ -162,6 +176,9 @@ class ExecutorClient:
         execution_timeout: float | None = None,
         context: RuntimeContext | None = None,
         profile: str | None = None,
+        recording: Recording | None = None,
+        recorder: Recorder | None = None,
+        execution_id: str | None = None,
     ) -> ExecutionResult:
         """Execute code from a task; otherwise as ``execute``. Cancelling kills the sandbox."""
         options = RunOptions(
@@ -172,6 +189,9 @@ class ExecutorClient:
             execution_timeout=execution_timeout,
             context=context,
             profile=profile,
+            recording=recording,
+            recorder=recorder,
+            execution_id=execution_id,
         )
         return await last_result_async(self._events_async(options))
 
@@ -185,6 +205,9 @@ class ExecutorClient:
         execution_timeout: float | None = None,
         context: RuntimeContext | None = None,
         profile: str | None = None,
+        recording: Recording | None = None,
+        recorder: Recorder | None = None,
+        execution_id: str | None = None,
         cancellation: Cancellation | None = None,
         pause_seconds: float = math.inf,
     ) -> Generator[Event, None, None]:
@@ -202,6 +225,9 @@ class ExecutorClient:
             execution_timeout=execution_timeout,
             context=context,
             profile=profile,
+            recording=recording,
+            recorder=recorder,
+            execution_id=execution_id,
         )
         return self._events(options, cancellation=cancellation, pause_seconds=pause_seconds)
 
@@ -215,6 +241,9 @@ class ExecutorClient:
         execution_timeout: float | None = None,
         context: RuntimeContext | None = None,
         profile: str | None = None,
+        recording: Recording | None = None,
+        recorder: Recorder | None = None,
+        execution_id: str | None = None,
         cancellation: Cancellation | None = None,
     ) -> AsyncGenerator[Event, None]:
         """Execute code from a task and give the events as they happen.
@@ -229,6 +258,9 @@ class ExecutorClient:
             execution_timeout=execution_timeout,
             context=context,
             profile=profile,
+            recording=recording,
+            recorder=recorder,
+            execution_id=execution_id,
         )
         return self._events_async(options, cancellation=cancellation)
 
@@ -287,7 +319,16 @@ class ExecutorClient:
             context = options.context if options.context is not None else get_current_context()
             sandbox = self._sandbox(options, context)
             request = RunRequest.of(options, sandbox.limits)
-            return Run(self.registry, sandbox, request, context, cancellation, pause_seconds)
+            return Run(
+                self.registry,
+                sandbox,
+                request,
+                context,
+                cancellation,
+                pause_seconds,
+                recording=options.recording,
+                recorder=options.recorder,
+            )
 
         return sync_carrier.carry(begin, self._course(self._connection.open_sync))
 
@@ -298,7 +339,15 @@ class ExecutorClient:
             context = options.context if options.context is not None else get_current_context()
             sandbox = await self._sandbox_async(options, context)
             request = RunRequest.of(options, sandbox.limits)
-            return Run(self.registry, sandbox, request, context, cancellation)
+            return Run(
+                self.registry,
+                sandbox,
+                request,
+                context,
+                cancellation,
+                recording=options.recording,
+                recorder=options.recorder,
+            )
 
         return async_carrier.carry(begin, self._course(self._connection.open_async))
 

@@ -18,6 +18,7 @@ from codemode.core.client import ExecutorClient, FairnessKey
 from codemode.core.context import RuntimeContext, get_current_context
 from codemode.core.direct_call import DirectCall
 from codemode.core.event_stream import EventStream
+from codemode.core.recording import Recording
 from codemode.core.registry import ComponentRegistry
 from codemode.core.result import ExecutionResult
 from codemode.core.session import Session
@@ -72,14 +73,16 @@ class Codemode:
         available_tools: Iterable[str] | None = None,
         execution_timeout: float | None = None,
         profile: str | None = None,
+        recording: Recording | None = None,
+        execution_id: str | None = None,
     ) -> str:
         """Execute code and return what a model should read: ``ExecutionResult.for_model()``.
 
         A value alone is a str unchanged, or else JSON; output alone is returned as
         it was printed. ``inputs`` become global variables of the code.
-        ``available_tools=None`` means all tools, ``[]`` none.
-        ``execution_timeout`` is in seconds. ``profile`` selects the packages that
-        the sandbox has preloaded; None means the client's profile.
+        ``available_tools=None`` means all tools, ``[]`` none. ``execution_timeout``
+        is in seconds. ``profile`` selects the sandbox's preloaded packages. What
+        ``recording`` holds is answered from it; what is new is written into it.
 
         Raises ExecutionError when the code failed, with a message for the model
         and the whole outcome as ``result``, and ExecutorClientError when
@@ -92,6 +95,8 @@ class Codemode:
                 available_tools=available_tools,
                 execution_timeout=execution_timeout,
                 profile=profile,
+                recording=recording,
+                execution_id=execution_id,
             )
         )
 
@@ -103,6 +108,8 @@ class Codemode:
         available_tools: Iterable[str] | None = None,
         execution_timeout: float | None = None,
         profile: str | None = None,
+        recording: Recording | None = None,
+        execution_id: str | None = None,
     ) -> str:
         """Execute code from a task; otherwise like ``execute``."""
         result = await self.run_async(
@@ -111,10 +118,12 @@ class Codemode:
             available_tools=available_tools,
             execution_timeout=execution_timeout,
             profile=profile,
+            recording=recording,
+            execution_id=execution_id,
         )
-        if not isinstance(result.value, str | int | float | None):
-            return await off_loop(_text, result)  # a large value takes long to convert
-        return _text(result)
+        if isinstance(result.value, str | int | float | None):
+            return _text(result)
+        return await off_loop(_text, result)  # a large value takes long to convert
 
     def run(
         self,
@@ -124,6 +133,8 @@ class Codemode:
         available_tools: Iterable[str] | None = None,
         execution_timeout: float | None = None,
         profile: str | None = None,
+        recording: Recording | None = None,
+        execution_id: str | None = None,
     ) -> ExecutionResult:
         """Execute code and return the whole outcome; a failure of the code does not raise."""
         return self.client.execute(
@@ -132,6 +143,8 @@ class Codemode:
             inputs=inputs,
             execution_timeout=execution_timeout,
             profile=profile,
+            recording=recording,
+            execution_id=execution_id,
         )
 
     async def run_async(
@@ -142,6 +155,8 @@ class Codemode:
         available_tools: Iterable[str] | None = None,
         execution_timeout: float | None = None,
         profile: str | None = None,
+        recording: Recording | None = None,
+        execution_id: str | None = None,
     ) -> ExecutionResult:
         """Execute code from a task; otherwise like ``run``."""
         return await self.client.execute_async(
@@ -150,6 +165,8 @@ class Codemode:
             inputs=inputs,
             execution_timeout=execution_timeout,
             profile=profile,
+            recording=recording,
+            execution_id=execution_id,
         )
 
     def stream(
@@ -160,6 +177,8 @@ class Codemode:
         available_tools: Iterable[str] | None = None,
         execution_timeout: float | None = None,
         profile: str | None = None,
+        recording: Recording | None = None,
+        execution_id: str | None = None,
     ) -> EventStream:
         """Execute code and return its events as they happen, for ``for`` or ``async for``.
 
@@ -171,6 +190,8 @@ class Codemode:
             "inputs": inputs,
             "execution_timeout": execution_timeout,
             "profile": profile,
+            "recording": recording,
+            "execution_id": execution_id,
         }
         return EventStream(
             partial(self.client.stream, code, **arguments),

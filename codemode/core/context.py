@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
+import hashlib
 import inspect
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -92,6 +94,8 @@ class CurrentExecution:
 
     ``expires_at`` is a moment on the clock of ``time.monotonic()``. ``depth``
     is 0, and one more for each enclosing execution whose tool executes code.
+    ``label`` is the call's name within a recorded run, the same in each replay;
+    None in a plain run.
     """
 
     execution_id: str
@@ -99,6 +103,22 @@ class CurrentExecution:
     call_id: int
     expires_at: float = field(repr=False)
     depth: int = field(default=0, repr=False)
+    label: str | None = None
+    _plain_key: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @property
+    def idempotency_key(self) -> str:
+        """A text that names this call to other systems, which can so notice a repetition.
+
+        In a recorded run it follows from ``execution_id`` and ``label``, and is
+        the same in each replay and each process. In a plain run it is unique.
+        """
+        if self.label is not None:
+            named = f"{self.execution_id}\n{self.label}".encode()
+            return hashlib.blake2b(named, digest_size=16).hexdigest()
+        if not self._plain_key:
+            self._plain_key.append(uuid.uuid4().hex)
+        return self._plain_key[0]
 
     @property
     def deadline(self) -> float:

@@ -17,7 +17,8 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from codemode.config import Limits
-from codemode.core._dispatch.dispatcher import Dispatcher, cancel_once
+from codemode.core._dispatch.cancelling import cancel_once
+from codemode.core._dispatch.dispatcher import Dispatcher
 from codemode.core._dispatch.threads import UNWIND_SECONDS, off_loop
 from codemode.core._grpc.apart import take
 from codemode.core._link.link import Finished

@@ -67,6 +67,9 @@ class ToolCall:
     ``arguments`` are as received, in ``size`` bytes; ``validated`` are as the
     tool gets them, and empty until they have been checked. ``failure`` is set
     once the call is refused. ``runtime_context`` is empty where the run has none.
+    Of a recorded run, ``label`` is the call's name within the run, ``encoded``
+    has the arguments as they travel, ``steps`` what the code has taken in since
+    the last call, and ``answered`` is set where the outcome was on record.
     ``cancelled`` is set by another thread than the one that takes ``stage`` on.
     """
 
@@ -86,6 +89,10 @@ class ToolCall:
     stop: Callable[[], object] | None = field(default=None, repr=False)
     outcome: ToolOutcome | None = field(default=None, repr=False)
     passed_hooks: list[ToolHook] = field(default_factory=list, repr=False)
+    label: str | None = None
+    encoded: bytes = field(default=b"", repr=False)
+    steps: bytes = field(default=b"", repr=False)
+    answered: bool = False
 
     @property
     def record(self) -> ToolCallRecord:

@@ -17,7 +17,9 @@ __all__ = [
     "Usage",
 ]
 
-ExecutionStatus = Literal["completed", "failed", "timeout", "cancelled", "limit", "crashed"]
+ExecutionStatus = Literal[
+    "completed", "failed", "timeout", "cancelled", "limit", "crashed", "diverged"
+]
 
 ToolCallOutcome = Literal["running", "completed", "failed", "refused", "cancelled"]
 
@@ -28,6 +30,8 @@ class ToolCallRecord:
 
     ``outcome`` is ``running`` for a call that had started but not ended when
     the execution did. ``duration_ms`` is None until the call has ended.
+    ``replayed`` calls were answered from a recording: no tool ran, they took no
+    time, and their ``call_id`` is negative.
     """
 
     call_id: int
@@ -36,6 +40,7 @@ class ToolCallRecord:
     outcome: ToolCallOutcome
     duration_ms: float | None = None
     error: str | None = None
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +83,8 @@ class ExecutionResult:
     * ``cancelled``: the caller cancelled the execution, or closed the client.
     * ``limit``: the execution exceeded a limit, named by ``error.type``.
     * ``crashed``: the sandbox died.
+    * ``diverged``: a replay left its recording; ``error.message`` has the call that
+      was expected and the one that came. Nothing of the code ran after it.
 
     Whatever the status, ``stdout``, ``stderr``, ``artifacts`` and ``tool_calls``
     hold everything up to the end. ``hints`` are remarks for the model that wrote the

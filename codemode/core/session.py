@@ -25,8 +25,9 @@ from codemode.core.event_stream import (
     last_result_async,
 )
 from codemode.core.events import Event
+from codemode.core.recording import Recording
 from codemode.core.result import ExecutionResult
-from codemode.errors import ConfigurationError, ExecutorClientError
+from codemode.errors import ConfigurationError, ExecutorClientError, InvalidRequestError
 
 __all__ = ["Session"]
 
@@ -66,8 +67,14 @@ class Session:
         *,
         inputs: Mapping[str, Any] | None = None,
         execution_timeout: float | None = None,
+        recording: Recording | None = None,
     ) -> ExecutionResult:
-        """Run code in the session's sandbox and return the whole outcome."""
+        """Run code in the session's sandbox and return the whole outcome.
+
+        A run of a session depends on those before it, so it cannot be recorded:
+        raises InvalidRequestError for a ``recording``.
+        """
+        _refuse(recording)
         options = RunOptions(code=code, inputs=inputs, execution_timeout=execution_timeout)
         return last_result(self._events("run", options))
 
@@ -77,8 +84,10 @@ class Session:
         *,
         inputs: Mapping[str, Any] | None = None,
         execution_timeout: float | None = None,
+        recording: Recording | None = None,
     ) -> ExecutionResult:
         """Run code from a task; otherwise as ``run``."""
+        _refuse(recording)
         options = RunOptions(code=code, inputs=inputs, execution_timeout=execution_timeout)
         return await last_result_async(self._events_async("run_async", options))
 
@@ -88,11 +97,13 @@ class Session:
         *,
         inputs: Mapping[str, Any] | None = None,
         execution_timeout: float | None = None,
+        recording: Recording | None = None,
     ) -> EventStream:
         """Run code and give the events as they happen, to ``for`` or to ``async for``.
 
         Leaving the loop before the last event ends the session.
         """
+        _refuse(recording)
         options = RunOptions(code=code, inputs=inputs, execution_timeout=execution_timeout)
         return EventStream(
             partial(self._events, "stream", options), partial(self._events_async, "stream", options)
@@ -220,6 +231,14 @@ class Session:
             cancellation,
             pause_seconds,
             turn=self._one_at_a_time(),
+        )
+
+
+def _refuse(recording: Recording | None) -> None:
+    if recording is not None:
+        raise InvalidRequestError(
+            "a run of a session cannot be recorded, because it depends on the runs before it; "
+            "use run(code, recording=...) of the Codemode instead"
         )
 
 

@@ -11,10 +11,11 @@ CodemodeError
 │   ├── ExecutorProtocolError      the other side broke the wire contract
 │   └── ClientClosedError          use after close
 ├── ConfigurationError             a setting is wrong (also ValueError)
-│   └── InvalidRequestError        code or inputs that cannot be sent
+│   └── InvalidRequestError        code, inputs, id or recording that cannot be sent
 ├── ToolRegistrationError          a tool cannot be registered (also ValueError)
 └── ValueEncodingError             a value cannot travel (also ValueError)
     └── ValueDecodingError         bytes that are not a valid value
+        └── RecordingFormatError   bytes that are not a recording
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from codemode.errors.base import (
     CodemodeError,
     ConfigurationError,
     InvalidRequestError,
+    RecordingFormatError,
     ToolRegistrationError,
     ValueDecodingError,
     ValueEncodingError,
@@ -52,6 +54,7 @@ __all__ = [
     "ExecutorProtocolError",
     "ExecutorRequestError",
     "InvalidRequestError",
+    "RecordingFormatError",
     "ToolRegistrationError",
     "ValueDecodingError",
     "ValueEncodingError",

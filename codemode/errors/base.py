@@ -6,6 +6,7 @@ __all__ = [
     "CodemodeError",
     "ConfigurationError",
     "InvalidRequestError",
+    "RecordingFormatError",
     "ToolRegistrationError",
     "ValueDecodingError",
     "ValueEncodingError",
@@ -21,7 +22,7 @@ class ConfigurationError(CodemodeError, ValueError):
 
 
 class InvalidRequestError(ConfigurationError):
-    """Code that is not valid text, or inputs whose names cannot be variables of the code."""
+    """A request that cannot be sent: its code, its inputs, its id or its recording is at fault."""
 
 
 class ToolRegistrationError(CodemodeError, ValueError):
@@ -34,3 +35,7 @@ class ValueEncodingError(CodemodeError, ValueError):
 
 class ValueDecodingError(ValueEncodingError):
     """Bytes that are not a valid value within the limits."""
+
+
+class RecordingFormatError(ValueDecodingError):
+    """Bytes that are not a recording; the message has the place and what was expected."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from codemode._suggestions import did_you_mean, some_names
 from codemode.core._dispatch.interrupts import is_interrupt
+from codemode.core._grpc.greenlets import why_not_async
 from codemode.core.hooks import ToolCall, ToolFailure, ToolHook, ToolOutcome, failure_of
 from codemode.core.plain_functions import call_plain
 from codemode.errors import ValueDecodingError
@@ -20,6 +21,8 @@ __all__ = [
     "decode_arguments",
     "run_after_hooks",
     "run_before_hooks",
+    "shown",
+    "unable",
     "unknown_tool",
     "validate",
 ]
@@ -114,3 +117,22 @@ def unknown_tool(name: str, tools: Mapping[str, Tool], *, search: bool) -> ToolF
             otherwise=f"the tools are: {some_names(tools, 20)}",
         )
     return ToolFailure(kind="unknown_tool", type="UnknownTool", message=message)
+
+
+def shown(tools: Mapping[str, Tool], listed: Collection[str] | None) -> Mapping[str, Tool]:
+    """Return the tools that are listed; a run of many tools makes no copy of them."""
+    if listed is None or listed is tools:
+        return tools
+    if isinstance(listed, Mapping):
+        return listed
+    return {name: tool for name, tool in tools.items() if name in listed}
+
+
+def unable(tool: Tool) -> ToolFailure | None:
+    """Return why this process cannot run a tool, or None if it can."""
+    if not tool.asynchronous:
+        return None
+    reason = why_not_async(f"the tool {tool.name!r}", "make it a plain function")
+    if reason is None:
+        return None
+    return ToolFailure(kind="error", type="ConfigurationError", message=reason)

@@ -49,6 +49,12 @@ class CallEntry:
             self._end = (outcome, duration_ms, error)
         return True
 
+    def correct(self, outcome: ToolCallOutcome, error: str) -> None:
+        """Record another end than the one on record, of which nobody has learnt."""
+        with self._lock:
+            self._end = None
+        self.end(outcome, error)
+
     def record(self) -> ToolCallRecord:
         """Return the record as it stands now."""
         outcome, duration_ms, error = self._end or ("running", None, None)
@@ -70,13 +76,10 @@ class CallLog:
         self._entries: dict[int, CallEntry] = {}
         self._argument_bytes = 0
 
-    def begin(self, call_id: int, name: str) -> CallEntry | None:
-        """Add an entry and return it; return None when the id has one already."""
-        entry = CallEntry(call_id, name)
+    def add(self, entry: CallEntry) -> bool:
+        """Add an entry; return False when its id has one already."""
         with self._lock:
-            if self._entries.setdefault(call_id, entry) is not entry:
-                return None
-        return entry
+            return self._entries.setdefault(entry.call_id, entry) is entry
 
     def keep_arguments(self, entry: CallEntry, arguments: dict[str, Any], data: bytes) -> None:
         """Let an entry show its arguments, if there is room for ``data``, their encoded form."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import functools
 import threading
@@ -17,15 +16,19 @@ from codemode.core._dispatch import logs
 from codemode.core._dispatch.call_checks import (
     decode_arguments,
     run_after_hooks,
+    shown,
+    unable,
     unknown_tool,
 )
 from codemode.core._dispatch.call_log import CallEntry, CallLog
+from codemode.core._dispatch.cancelling import canceller
 from codemode.core._dispatch.interrupts import is_interrupt
 from codemode.core._dispatch.lookups import Lookups
-from codemode.core._dispatch.performer import CANCELLED, Performer, refuse
+from codemode.core._dispatch.outcomes import CANCELLED, refuse
+from codemode.core._dispatch.performer import Performer
 from codemode.core._dispatch.pool_share import PoolShare
+from codemode.core._dispatch.seam import Seam
 from codemode.core._dispatch.threads import adopt_locals, on_sync_thread, sync_code_here
-from codemode.core._grpc.greenlets import why_not_async
 from codemode.core.context import (
     CurrentExecution,
     RuntimeContext,
@@ -37,7 +40,7 @@ from codemode.core.registry import ComponentRegistry
 from codemode.core.result import ToolCallRecord
 from codemode.tools.tool import Tool
 
-__all__ = ["Dispatcher", "cancel_once"]
+__all__ = ["Dispatcher"]
 
 # A search for near names costs time in this process, and executed code decides how often.
 _MAX_SEARCHES = 50
@@ -52,7 +55,8 @@ class Dispatcher:
     moment on the clock of ``time.monotonic()``, may be set again when the code
     starts later than expected; no tool starts after it. Each tool runs in its
     own copy of ``captured``, the caller's context at the start of the run.
-    ``on_error`` gets each exception with which a tool fails.
+    ``on_error`` gets each exception with which a tool fails. ``seam`` is that of a
+    recorded run.
 
     Make a dispatcher in the caller's thread or task. The sync half calls
     ``call_sync`` and ``run_in_pool`` from there; where there is a loop, a task
@@ -72,10 +76,11 @@ class Dispatcher:
         runtime_context: RuntimeContext | None,
         listed: Collection[str] | None = None,
         on_error: Callable[[BaseException], object] | None = None,
+        seam: Seam | None = None,
     ) -> None:
         self._extensions = registry.extensions
         self._tools = tools
-        self._listed = _shown(tools, listed)
+        self._listed = shown(tools, listed)
         self._lookups = Lookups(
             lambda: registry.listing(tools, self._listed),
             extensions=registry.extensions,
@@ -87,11 +92,13 @@ class Dispatcher:
         self._captured = captured
         self._thread = threading.get_ident()
         self._runtime_context = runtime_context
+        self.seam = seam
         self._performer = Performer(
             extensions=registry.extensions,
             max_value_bytes=max_value_bytes,
             deadline=deadline,
             on_error=on_error,
+            seam=seam,
         )
         outer = captured.run(get_current_execution)
         self._depth = 0 if outer is None else outer.depth + 1
@@ -119,50 +126,56 @@ class Dispatcher:
         """Whether a tool that the run has left behind is still at work on the sync thread."""
         return self._left is not None and self._left.outcome is None
 
-    def begin(self, call_id: int, name: str, arguments: bytes) -> ToolCall:
+    def begin(
+        self, call_id: int, name: str, arguments: bytes, *, label: str = "", steps: bytes = b""
+    ) -> ToolCall:
         """Accept a call: count it, decode its arguments and find its tool.
 
-        Nothing that executed code may send raises an exception: a bad call is
-        returned with its ``failure`` set. Safe from any thread. Takes time in
-        proportion to the size of the arguments.
+        In a recorded run, whose calls have a ``label``, it may come back as
+        ``answered``. Nothing that executed code may send raises another exception
+        than EndRun, and that in a recorded run only: a bad call is returned with
+        its ``failure`` set. Safe from any thread. Takes time in proportion to the
+        size of the arguments.
         """
+        call = self._received(call_id, name, arguments)
+        if self.seam is not None and self._answered(call, arguments, label, steps):
+            return call
         with self._lock:
             self._begun += 1
             begun, cancelled = self._begun, self._cancelled
         # Only one call beyond the budget is recorded: executed code decides how many there are.
-        entry = self._log.begin(call_id, name) if begun <= self._max_calls + 1 else None
-        call = ToolCall(
-            call_id=call_id,
-            name=name,
-            execution_id=self._execution_id,
-            tool=None,
-            arguments={},
-            failure=None,
-            context=self._context_for(call_id, name),
-            runtime_context=self._runtime_context or RuntimeContext(),
-            entry=entry or CallEntry(call_id, name),
-            size=len(arguments),
-        )
+        logged = begun <= self._max_calls + 1 and self._log.add(call.entry)
         failure: ToolFailure | None
         if begun > self._max_calls:
             failure = _failure(
                 "limit", "ToolCallLimit", f"the run may make at most {self._max_calls} tool calls"
             )
-        elif entry is None:
+        elif not logged:
             failure = _failure("error", "ProtocolError", f"call id {call_id} was used before")
         elif cancelled:
             failure = CANCELLED
         else:
             failure = self._decode(call, arguments) or self._find(call)
-        if entry is not None:
+        if logged:
             logs.call_began(call)
         if failure is None:
             with self._lock:
                 self._open[call_id] = call
         else:
             refuse(call, failure)
-            if entry is not None:
+            if logged:
                 logs.call_ended(call)
+        return call
+
+    def begin_lookup(
+        self, call_id: int, name: str, question: bytes, *, label: str, steps: bytes
+    ) -> ToolCall:
+        """Accept a question about tools of a recorded run, which may have its answer on record.
+
+        It is not counted, and not in ``records()``. Raises EndRun.
+        """
+        call = self._received(call_id, name, question)
+        self._answered(call, question, label, steps)
         return call
 
     def call_sync(self, call: ToolCall) -> ToolOutcome:
@@ -172,7 +185,7 @@ class Dispatcher:
         call is on record by then. Raises TypeError for an async tool.
         """
         if call.failure is not None or call.tool is None:
-            return ToolOutcome(failure=call.failure)
+            return self._performer.refused(call)
         tool = _sync_tool(call, call.tool)
         call.stage = CallStage.TAKEN
         try:
@@ -191,13 +204,14 @@ class Dispatcher:
         """
         done: Future[ToolOutcome] = Future()
         if call.failure is not None or call.tool is None:
-            done.set_result(ToolOutcome(failure=call.failure))
+            done.set_result(self._performer.refused(call))
             return done
         tool = _sync_tool(call, call.tool)
         call.stage = CallStage.TAKEN
         denied = call.context.run(self._extensions.denial, tool, call.runtime_context)
         if denied is not None:
-            done.set_result(refuse(call, denied))
+            refuse(call, denied)
+            done.set_result(self._performer.refused(call))
             self._close(call)
             return done
         perform = functools.partial(self._performer.perform, permitted=True)
@@ -215,11 +229,11 @@ class Dispatcher:
         """
         tool = call.tool
         if call.failure is not None or tool is None:
-            return ToolOutcome(failure=call.failure)
+            return await self._performer.refused_async(call)
         if threading.get_ident() != self._thread:
             adopt_locals()
         call.stage = CallStage.TAKEN
-        call.stop = _canceller()
+        call.stop = canceller()
         try:
             if tool.asynchronous:
                 async with sync_code_here():
@@ -245,13 +259,23 @@ class Dispatcher:
         finally:
             self._close(call)
 
-    def look_up(self, name: str, question: bytes) -> ToolOutcome:
-        """Answer what the code asks about tools, in the caller's thread."""
-        return self.context_of_lookup(name).run(self._lookups.answer, name, question)
+    def look_up(self, name: str, question: bytes, call: ToolCall | None = None) -> ToolOutcome:
+        """Answer what the code asks about tools, in the caller's thread.
 
-    async def look_up_in_async_half(self, name: str, question: bytes) -> ToolOutcome:
+        ``call`` is what ``begin_lookup`` has returned, in a recorded run.
+        """
+        context = self.context_of_lookup(name)
+        answer = functools.partial(context.run, self._lookups.answer, name, question)
+        return answer() if call is None or self.seam is None else self.seam.perform(call, answer)
+
+    async def look_up_in_async_half(
+        self, name: str, question: bytes, call: ToolCall | None = None
+    ) -> ToolOutcome:
         """Answer from the current task, which was made with ``context_of_lookup``."""
-        return await self._lookups.answer_in_async_half(name, question)
+        answer = functools.partial(self._lookups.answer_in_async_half, name, question)
+        if call is None or self.seam is None:
+            return await answer()
+        return await self.seam.perform_async(call, answer)
 
     def context_of_lookup(self, name: str) -> contextvars.Context:
         """Return the context in which a question about tools is answered."""
@@ -280,7 +304,32 @@ class Dispatcher:
         """Return the records of all calls so far, in order, including those still running."""
         return self._log.records()
 
-    def _context_for(self, call_id: int, name: str) -> contextvars.Context:
+    def _received(self, call_id: int, name: str, arguments: bytes) -> ToolCall:
+        return ToolCall(
+            call_id=call_id,
+            name=name,
+            execution_id=self._execution_id,
+            tool=None,
+            arguments={},
+            failure=None,
+            context=self._context_for(call_id, name),
+            runtime_context=self._runtime_context or RuntimeContext(),
+            entry=CallEntry(call_id, name),
+            size=len(arguments),
+        )
+
+    def _answered(self, call: ToolCall, data: bytes, label: str, steps: bytes) -> bool:
+        """Ask the recorder for the outcome of a call; return whether it has one."""
+        assert self.seam is not None
+        call.label, call.encoded, call.steps = label, data, steps
+        call.context = self._context_for(call.call_id, call.name, label)
+        call.outcome = self.seam.answer(call)
+        call.answered = call.outcome is not None
+        return call.answered
+
+    def _context_for(
+        self, call_id: int, name: str, label: str | None = None
+    ) -> contextvars.Context:
         context = self._captured.copy()
         execution = CurrentExecution(
             execution_id=self._execution_id,
@@ -288,6 +337,7 @@ class Dispatcher:
             call_id=call_id,
             expires_at=self.deadline,
             depth=self._depth,
+            label=label,
         )
         context.run(bind_tool, self._runtime_context, execution)
         return context
@@ -303,7 +353,7 @@ class Dispatcher:
     def _find(self, call: ToolCall) -> ToolFailure | None:
         call.tool = self._tools.get(call.name)
         if call.tool is not None:
-            return _unable(call.tool)
+            return unable(call.tool)
         with self._lock:
             self._searches += 1
             search = self._searches <= _MAX_SEARCHES
@@ -319,9 +369,10 @@ class Dispatcher:
             return await in_pool(performer.perform, call, tool)
         outcome = await on_sync_thread(performer.admit, call, tool)
         if outcome is None:
-            outcome = await in_pool(performer.run, call, tool)
-            await on_sync_thread(run_after_hooks, call, outcome)
-        return outcome
+            outcome = await in_pool(performer.go_on, call, tool, None)
+            await on_sync_thread(run_after_hooks, call, call.outcome or outcome)
+            return outcome
+        return await performer.refused_async(call)
 
     def _pool_ended(self, call: ToolCall, cancelled: bool) -> None:
         if cancelled:
@@ -334,44 +385,6 @@ class Dispatcher:
             was_open = self._open.pop(call.call_id, None) is not None
         if was_open:
             logs.call_ended(call)
-
-
-def _shown(tools: Mapping[str, Tool], listed: Collection[str] | None) -> Mapping[str, Tool]:
-    """Return the tools that are listed; a run of many tools makes no copy of them."""
-    if listed is None or listed is tools:
-        return tools
-    if isinstance(listed, Mapping):
-        return listed
-    return {name: tool for name, tool in tools.items() if name in listed}
-
-
-def cancel_once(task: asyncio.Task[Any]) -> None:
-    """Cancel a task, unless it already unwinds.
-
-    A second cancellation would interrupt the task's ``finally`` blocks.
-    """
-    if not task.cancelling():
-        task.cancel()
-
-
-def _canceller() -> Callable[[], object]:
-    """Return a function that cancels the current task, from any thread."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None
-
-    def cancel() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing runs any more
-            loop.call_soon_threadsafe(cancel_once, task)
-
-    return cancel
-
-
-def _unable(tool: Tool) -> ToolFailure | None:
-    """Return why this process cannot run a tool, or None if it can."""
-    if not tool.asynchronous:
-        return None
-    reason = why_not_async(f"the tool {tool.name!r}", "make it a plain function")
-    return None if reason is None else _failure("error", "ConfigurationError", reason)
 
 
 def _failure(kind: Any, type_name: str, message: str) -> ToolFailure:

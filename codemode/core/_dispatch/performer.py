@@ -7,11 +7,14 @@ import inspect
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from codemode.core._dispatch.call_checks import run_after_hooks, run_before_hooks, validate
 from codemode.core._dispatch.extensions import Extensions
 from codemode.core._dispatch.interrupts import is_interrupt
+from codemode.core._dispatch.outcomes import CANCELLED, TIME_IS_OVER, refuse
+from codemode.core._dispatch.seam import Seam
 from codemode.core._dispatch.threads import adopt_locals, call_each, off_loop, on_sync_thread
 from codemode.core.hooks import (
     OFF_LOOP_BYTES,
@@ -26,26 +29,16 @@ from codemode.tools.errors import ToolError
 from codemode.tools.tool import Tool
 from codemode.values import encode
 
-__all__ = ["CANCELLED", "Performer", "refuse"]
+__all__ = ["Performer"]
 
 logger = logging.getLogger("codemode.tools")
-
-CANCELLED = ToolFailure(kind="cancelled", type="Cancelled", message="the call was cancelled")
-
-
-def refuse(call: ToolCall, failure: ToolFailure) -> ToolOutcome:
-    """Record that the tool has not run, and return that outcome."""
-    call.failure = failure
-    call.outcome = ToolOutcome(failure=failure)
-    error = f"{failure.type}: {failure.message}"
-    call.entry.end("cancelled" if failure.kind == "cancelled" else "refused", error)
-    return call.outcome
 
 
 class Performer:
     """The steps of each call: permission, validation, hooks, tool and encoding.
 
     They run in the current thread and context, unless a method says otherwise.
+    ``seam`` is that of a recorded run, past which all outcomes go.
     """
 
     def __init__(
@@ -55,11 +48,13 @@ class Performer:
         max_value_bytes: int,
         deadline: float,
         on_error: Callable[[BaseException], object] | None = None,
+        seam: Seam | None = None,
     ) -> None:
         self._extensions = extensions
         self._max_value_bytes = max_value_bytes
         self.deadline = deadline
         self._on_error = on_error
+        self._seam = seam
 
     def admit(self, call: ToolCall, tool: Tool, *, permitted: bool = False) -> ToolOutcome | None:
         """Check a call and show it to the hooks; return the outcome if it is refused, or None."""
@@ -78,9 +73,33 @@ class Performer:
     def perform(self, call: ToolCall, tool: Tool, *, permitted: bool = False) -> ToolOutcome:
         """Perform all steps of a sync tool's call."""
         try:
-            return self.admit(call, tool, permitted=permitted) or self.run(call, tool)
+            return self.go_on(call, tool, self.admit(call, tool, permitted=permitted))
         finally:
             run_after_hooks(call, call.outcome or ToolOutcome(failure=CANCELLED))
+
+    def go_on(self, call: ToolCall, tool: Tool, refusal: ToolOutcome | None) -> ToolOutcome:
+        """Run a sync tool's call that is admitted; either way past the recorder."""
+        if self._seam is None:
+            return refusal or self.run(call, tool)
+        if refusal is not None:
+            return self.refused(call)
+        return self._seam.perform(call, partial(self.run, call, tool))
+
+    def refused(self, call: ToolCall) -> ToolOutcome:
+        """Return the outcome of a refused call, past the recorder."""
+        outcome = call.outcome or ToolOutcome(failure=call.failure)
+        return outcome if self._seam is None else self._seam.perform(call, lambda: outcome)
+
+    async def refused_async(self, call: ToolCall) -> ToolOutcome:
+        """Return this outcome in a task."""
+        outcome = call.outcome or ToolOutcome(failure=call.failure)
+        if self._seam is None:
+            return outcome
+
+        async def refusal() -> ToolOutcome:
+            return outcome
+
+        return await self._seam.perform_async(call, refusal)
 
     async def perform_async(self, call: ToolCall, tool: Tool) -> ToolOutcome:
         """Perform all steps of an asynchronous tool's call, with hooks on the sync thread.
@@ -95,23 +114,32 @@ class Performer:
             outcome = await off_loop(self.admit, call, tool)
         else:
             outcome = self.admit(call, tool)
-        if outcome is None:
-            try:
-                value = await tool.call(call.runtime_context, call.validated)
-                outcome = self._succeed(call, tool, value)
-            except asyncio.CancelledError as error:
-                task = asyncio.current_task()
-                if task is None or task.cancelling():
-                    raise
-                # Something within the tool was cancelled, not the call.
-                outcome = self.fail(call, tool, error)
-            except BaseException as error:
-                outcome = self.fail(call, tool, error)
-                if is_interrupt(error):
-                    raise
-            if call.passed_hooks:
-                await on_sync_thread(run_after_hooks, call, outcome)
+        if outcome is not None:
+            return await self.refused_async(call)
+        if self._seam is None:
+            outcome = await self.run_async(call, tool)
+        else:
+            outcome = await self._seam.perform_async(call, partial(self.run_async, call, tool))
+        if call.passed_hooks:
+            await on_sync_thread(run_after_hooks, call, call.outcome or outcome)
         return outcome
+
+    async def run_async(self, call: ToolCall, tool: Tool) -> ToolOutcome:
+        """Run an admitted call of an asynchronous tool and encode its value."""
+        try:
+            value = await tool.call(call.runtime_context, call.validated)
+            return self._succeed(call, tool, value)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Something within the tool was cancelled, not the call.
+            return self.fail(call, tool, error)
+        except BaseException as error:
+            outcome = self.fail(call, tool, error)
+            if is_interrupt(error):
+                raise
+            return outcome
 
     def run(self, call: ToolCall, tool: Tool) -> ToolOutcome:
         """Run an admitted call of a sync tool and encode its value."""
@@ -149,12 +177,12 @@ class Performer:
         return tool.permission is not None or bool(self._extensions.hooks.all)
 
     def _in_time(self, call: ToolCall) -> ToolFailure | None:
-        if call.cancelled:
+        if call.cancelled or (self._seam is not None and self._seam.ending is not None):
             return CANCELLED
         if time.monotonic() >= self.deadline:
             return ToolFailure(
                 kind="limit",
-                type="ExecutionTimeout",
+                type=TIME_IS_OVER,
                 message=f"the execution's time was over before {call.name} could run",
             )
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -12,7 +13,8 @@ from typing import Any
 
 import grpc
 
-from codemode.core._dispatch.dispatcher import Dispatcher, cancel_once
+from codemode.core._dispatch.cancelling import cancel_once
+from codemode.core._dispatch.dispatcher import Dispatcher
 from codemode.core._dispatch.threads import UNWIND_SECONDS, off_loop
 from codemode.core._link.driver import Run, Steps
 from codemode.core._link.grpc_errors import client_error, inherited_stream, status_is_lost
@@ -120,6 +122,25 @@ class AsyncLink(Link):
                     return None  # EOF
         return self._unread.popleft()
 
+    async def receive_finished(self, deadline: float) -> Finished | None:
+        """Wait for the next tool to end."""
+        inbox = self._inbox
+        while inbox is not None:
+            while not inbox.empty():
+                item = inbox.get_nowait()
+                if isinstance(item, Finished):
+                    if self._running.pop(item.call.call_id, None) is item.call:
+                        return item
+                elif isinstance(item, BaseException) and not isinstance(item, grpc.RpcError):
+                    raise item
+            # A task that ends leaves its answer as a task.
+            at_work = {*self._tasks.values(), *self._answers}
+            left = deadline - time.monotonic()
+            if not at_work or left <= 0:
+                break
+            await asyncio.wait(at_work, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        return None
+
     async def _read(self) -> Any:
         try:
             return await self._call.read()
@@ -177,9 +198,22 @@ class AsyncLink(Link):
         return self._inbox
 
     async def look_up(
-        self, call_id: int, name: str, question: bytes, dispatcher: Dispatcher
+        self,
+        call_id: int,
+        name: str,
+        question: bytes,
+        dispatcher: Dispatcher,
+        call: ToolCall | None = None,
     ) -> None:
-        """Answer in a task: a search of the project may wait for the thread for sync code."""
+        """Answer in a task: a search of the project may wait for the thread for sync code.
+
+        In a recorded run the driver waits, because the recording may end the run.
+        """
+        if call is not None:
+            answered = dispatcher.look_up_in_async_half(name, question, call)
+            task_of_call = asyncio.create_task(answered, context=call.context)
+            await self.answer(call_id, await task_of_call)
+            return
         inbox, run_id = self._shared_inbox(), self._run_id
 
         async def answer() -> None:

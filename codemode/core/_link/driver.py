@@ -20,6 +20,7 @@ import grpc
 
 from codemode.core._dispatch.dispatcher import Dispatcher
 from codemode.core._dispatch.observation import Observation
+from codemode.core._dispatch.seam import Seam
 from codemode.core._link.grpc_errors import overdue
 from codemode.core._link.link import Ending, Finished, Link
 from codemode.core._link.request import RunRequest, SandboxRequest, run_messages
@@ -27,7 +28,9 @@ from codemode.core._link.transcript import Transcript
 from codemode.core.context import RuntimeContext
 from codemode.core.event_stream import PAUSE, Cancellation
 from codemode.core.events import Event, ExecutionCompleted, ExecutionStarted
-from codemode.core.hooks import Execution
+from codemode.core.hooks import Execution, ToolCall
+from codemode.core.recorder import EndRun, Recorder
+from codemode.core.recording import Recording
 from codemode.core.registry import ComponentRegistry
 from codemode.core.result import ExecutionResult
 from codemode.errors import ExecutorConnectionError, ExecutorProtocolError
@@ -47,6 +50,8 @@ _PAUSES = (0.05, 0.1, 0.2, None)
 # The statuses of a run after which its sandbox takes another one.
 _SURVIVED = ("completed", "failed")
 
+_ENDS = ("completed", "failed")  # the messages that are a run's last
+
 
 class Run:
     """One run: what is asked for, in which context, and who watches it."""
@@ -60,13 +65,18 @@ class Run:
         cancellation: Cancellation | None = None,
         pause_seconds: float = math.inf,
         turn: AbstractContextManager[object] | None = None,
+        recording: Recording | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
+        self._recording, self._recorder = recording, recorder
+        if recording is not None:
+            turn = recording._turn()
         self.sandbox = sandbox
         self.request = request
         self.cancellation = cancellation or Cancellation()
         self.pause_seconds = pause_seconds
         self.turn = turn or nullcontext()
-        """A block around the whole run, in which a session runs nothing else."""
+        """A block around the whole run, in which its session or recording serves no other."""
         self._registry = registry
         self._context = context
         execution = Execution(
@@ -83,6 +93,15 @@ class Run:
     def begin(self) -> Transcript:
         """Begin the record of an attempt; it is final if the code must not be sent."""
         request, limits = self.request, self.sandbox.limits
+        recorded, seam = None, None
+        if self._recording is not None:
+            recorded = self._recording._begin(
+                execution_id=request.execution_id,
+                profile=self.sandbox.profile,
+                code=request.code,
+                inner=self._recorder,
+            )
+            seam = Seam(recorded)
         dispatcher = Dispatcher(
             registry=self._registry,
             tools=self.sandbox.tools,
@@ -93,6 +112,7 @@ class Run:
             deadline=time.monotonic() + request.execution_timeout,
             captured=contextvars.copy_context(),
             runtime_context=self._context,
+            seam=seam,
         )
         transcript = self.observation.transcript = Transcript(
             execution_id=request.execution_id,
@@ -100,6 +120,7 @@ class Run:
             execution_timeout=request.execution_timeout,
             dispatcher=dispatcher,
             limits=limits,
+            recording=recorded,
         )
         if self.cancellation.why:
             transcript.cancelled(self.cancellation.why)
@@ -124,7 +145,11 @@ def run_once(run: Run, open_link: Callable[..., Any], waits: Iterator[float]) ->
         if transcript.final is not None:
             yield ExecutionCompleted(result=transcript.final)
             return
-        messages = run.sandbox.messages(run.request)
+        recorded = transcript.recording
+        replay = None
+        if recorded is not None:
+            replay = recorded.replay(run.sandbox.limits.max_value_bytes)
+        messages = run.sandbox.messages(run.request, replay)
         timeout = run.sandbox.deadline(run.request)
         link: Link = yield partial(open_link, messages, timeout=timeout, waited=waits)
         try:
@@ -171,6 +196,7 @@ def _note_end(result: ExecutionResult | None, link: Link) -> None:
 def _drive(run: Run, link: Link, transcript: Transcript) -> Steps:
     """Drive a run whose code is on its way to its end. Raises ExecutorClientError."""
     dispatcher = transcript.dispatcher
+    seam = dispatcher.seam
     try:
         while transcript.final is None:
             item = yield link.receive
@@ -183,8 +209,12 @@ def _drive(run: Run, link: Link, transcript: Transcript) -> Steps:
                 yield PAUSE
             elif isinstance(item, Finished):
                 yield transcript.call_finished(item.call)
-            else:
+            elif seam is None:
                 yield from _take(item, link, transcript)
+            else:
+                yield from _take_recorded(item, link, transcript, seam)
+            if seam is not None and seam.ending is not None and transcript.final is None:
+                yield from _end_here(link, transcript, seam.ending)
     except grpc.RpcError as error:
         dispatcher.cancel_all()
         yield link.end_tools
@@ -213,9 +243,7 @@ def _take(message: pb.ExecutorMessage, link: Link, transcript: Transcript) -> St
                 return
             begin = partial(dispatcher.begin, wanted.call_id, wanted.name, arguments)
             call = yield partial(link.compute, len(arguments), begin)
-            yield transcript.call_started(call)
-            if (yield partial(link.start, call, dispatcher)):
-                yield transcript.call_finished(call)
+            yield from _run_tool(call, link, transcript)
         case "tool_call_cancelled":
             link.cancel_call(message.tool_call_cancelled.call_id)
         case "completed" | "failed" as how:
@@ -233,3 +261,80 @@ def _take(message: pb.ExecutorMessage, link: Link, transcript: Transcript) -> St
                 if isinstance(event, ExecutionStarted):
                     link.learn(transcript.features)
                 yield event
+
+
+def _run_tool(call: ToolCall, link: Link, transcript: Transcript) -> Steps:
+    yield transcript.call_started(call)
+    if (yield partial(link.start, call, transcript.dispatcher)):
+        yield transcript.call_finished(call)
+
+
+def _take_recorded(
+    message: pb.ExecutorMessage, link: Link, transcript: Transcript, seam: Seam
+) -> Steps:
+    """Take a message of a recorded run: first past its recording, then as any other."""
+    recorded = transcript.recording
+    assert recorded is not None
+    kind = message.WhichOneof("message")
+    try:
+        if kind == "started":
+            recorded.started(message.started, link.url)
+        elif not transcript.started:
+            raise ExecutorProtocolError(f"{link.url} sent {kind!r} before the start of the run")
+        elif kind == "tool_call":
+            yield from _take_recorded_call(message.tool_call, link, transcript)
+            return
+        elif kind == "tool_call_cancelled":
+            recorded.give_up(message.tool_call_cancelled.call_id)
+        elif kind == "steps":
+            recorded.steps(message.steps.data)
+        elif kind in _ENDS:
+            yield from _take_recorded_end(message, link, transcript)
+            return
+        yield from _take(message, link, transcript)
+    except EndRun as ending:
+        seam.end(ending)
+
+
+def _take_recorded_call(wanted: pb.ToolCall, link: Link, transcript: Transcript) -> Steps:
+    dispatcher = transcript.dispatcher
+    data = transcript.chunks.whole(wanted.arguments)
+    lookup = wanted.name in LOOKUPS
+    begin = partial(
+        dispatcher.begin_lookup if lookup else dispatcher.begin,
+        wanted.call_id,
+        wanted.name,
+        data,
+        label=wanted.label,
+        steps=wanted.steps,
+    )
+    call = yield partial(link.compute, len(data), begin)
+    if call.answered:
+        yield partial(link.answer, call.call_id, call.outcome)
+    elif lookup:
+        yield partial(link.look_up, call.call_id, call.name, data, dispatcher, call)
+    else:
+        yield from _run_tool(call, link, transcript)
+
+
+def _take_recorded_end(message: pb.ExecutorMessage, link: Link, transcript: Transcript) -> Steps:
+    recorded = transcript.recording
+    assert recorded is not None
+    link.idle = True
+    if message.failed.status in ("", "failed"):  # the code has ended by itself
+        recorded.check_end()
+    yield from _take(message, link, transcript)
+    assert transcript.final is not None
+    recorded.ended(transcript.final.status)
+
+
+def _end_here(link: Link, transcript: Transcript, ending: EndRun) -> Steps:
+    """End a run in a state of the host: its sandbox at once, its tools when they have ended."""
+    dispatcher = transcript.dispatcher
+    if not link.idle:
+        link.kill()
+        while (item := (yield partial(link.receive_finished, dispatcher.deadline))) is not None:
+            yield transcript.call_finished(item.call)
+    dispatcher.cancel_all()
+    yield link.end_tools
+    transcript.end(ending)

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 
 from codemode.core._dispatch.dispatcher import Dispatcher
-from codemode.core._link.request import Peer
+from codemode.core._link.request import Peer, result_messages
 from codemode.core.hooks import ToolCall, ToolOutcome
 from codemode.core.result import ExecutionResult
 from codemode.protos import codemode_pb2 as pb
@@ -28,6 +28,7 @@ class Ending(enum.Enum):
     ABORTED = enum.auto()  # by the caller or by close(): the run ends as cancelled
     OVERDUE = enum.auto()  # the executor has not answered in time
     INHERITED = enum.auto()  # this process was forked, and the stream is its parent's
+    BY_HOST = enum.auto()  # the run has ended in a state of the host
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,14 @@ class Link(ABC):
             self.why = why
         self._give_up(Ending.ABORTED)
 
+    def kill(self) -> None:
+        """End the sandbox because the run has ended here; its tools that are at work go on."""
+        self._give_up(Ending.BY_HOST)
+
+    def answer(self, call_id: int, outcome: ToolOutcome) -> Any:
+        """Send the outcome of a call."""
+        return self.send(result_messages(self._run_id, call_id, outcome))
+
     def forget(self) -> None:
         """Leave the stream, in a forked child, to the parent."""
         self.ending = Ending.INHERITED
@@ -119,8 +128,22 @@ class Link(ABC):
         """Run a tool; return whether it has ended. If not, its ``Finished`` is received."""
 
     @abstractmethod
-    def look_up(self, call_id: int, name: str, question: bytes, dispatcher: Dispatcher) -> Any:
-        """Answer what the code asks about tools."""
+    def receive_finished(self, deadline: float) -> Any:
+        """Return the next ``Finished`` of a killed stream; None when no tool is at work.
+
+        Waits until ``deadline``, on the clock of ``time.monotonic()``.
+        """
+
+    @abstractmethod
+    def look_up(
+        self,
+        call_id: int,
+        name: str,
+        question: bytes,
+        dispatcher: Dispatcher,
+        call: ToolCall | None = None,
+    ) -> Any:
+        """Answer what the code asks about tools; ``call`` is the question in a recorded run."""
 
     @abstractmethod
     def end_tools(self) -> Any:

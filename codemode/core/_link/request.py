@@ -12,13 +12,18 @@ from typing import Any, Self
 from codemode._version import __version__
 from codemode.config import Limits
 from codemode.core._dispatch.listing import Listing
+from codemode.core._dispatch.outcomes import WITHHELD
+from codemode.core._recording.journal_bytes import EXECUTION_ID
 from codemode.core.context import RuntimeContext, get_current_execution
 from codemode.core.hooks import ToolOutcome
+from codemode.core.recorder import Recorder
+from codemode.core.recording import Recording
 from codemode.errors import InvalidRequestError
 from codemode.protos import codemode_pb2 as pb
 from codemode.tools import Tool
 from codemode.values import encode
-from codemode.wire.protobuf import PROTOCOL_VERSION, TOOL_NAMES, split, take_batch
+from codemode.values.shortening import shorten
+from codemode.wire.protobuf import CHUNK_BYTES, PROTOCOL_VERSION, TOOL_NAMES, split, take_batch
 
 __all__ = [
     "Peer",
@@ -40,7 +45,9 @@ class RunOptions:
 
     ``available_tools`` None means all, [] none. ``config`` overrides the
     client's limits. ``execution_timeout`` in seconds. ``context`` None means
-    the current one, ``profile`` None the client's own.
+    the current one, ``profile`` None the client's own. ``recording`` makes it a
+    recorded run, whose new calls go through ``recorder``, if there is one.
+    ``execution_id`` None means that of the recording, or else a new one.
     """
 
     code: str = ""
@@ -50,6 +57,12 @@ class RunOptions:
     execution_timeout: float | None = None
     context: RuntimeContext | None = None
     profile: str | None = None
+    recording: Recording | None = None
+    recorder: Recorder | None = None
+    execution_id: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_recording(self.recording, self.recorder)
 
 
 def limits_from(
@@ -71,8 +84,8 @@ def limits_from(
 class RunRequest:
     """A request for one run of code. ``inputs`` become global variables of the code.
 
-    Raises InvalidRequestError for code that is not text, and for names that
-    cannot be its variables.
+    Raises InvalidRequestError for code that is not text, for names that cannot
+    be its variables, and for an id that is not printable ASCII.
     """
 
     code: str
@@ -89,6 +102,7 @@ class RunRequest:
             inputs=options.inputs or {},
             execution_timeout=limits.execution_timeout,
             run_id=run_id,
+            execution_id=_execution_id(options),
         )
 
     def __post_init__(self) -> None:
@@ -150,8 +164,13 @@ class SandboxRequest:
         """Those that it is shown."""
         return self.listing.listed
 
-    def messages(self, run: RunRequest | None) -> list[pb.ClientMessage]:
-        """Return the first messages of a stream; called in the caller's context."""
+    def messages(
+        self, run: RunRequest | None, replay: bytes | None = None
+    ) -> list[pb.ClientMessage]:
+        """Return the first messages of a stream; called in the caller's context.
+
+        ``replay`` is that of a recorded run.
+        """
         outer = get_current_execution()
         listing, names = self.listing, ""
         specs: Iterable[dict[str, Any]]
@@ -179,10 +198,13 @@ class SandboxRequest:
             within_execution_id=outer.execution_id if outer is not None else "",
         )
         chunks: list[pb.ClientMessage] = []
+        parts: list[pb.ClientMessage] = []
         if run is not None:
             chunks, first_run = run.messages(self.limits)
+            if replay is not None:
+                parts = _add_replay(first_run, replay)
             opening.run.CopyFrom(first_run)
-        return [*chunks, pb.ClientMessage(open=opening)]
+        return [*chunks, pb.ClientMessage(open=opening), *parts]
 
     def deadline(self, run: RunRequest) -> float:
         """Return the seconds after which a run cannot be alive any more.
@@ -207,7 +229,9 @@ def run_messages(run: RunRequest, limits: Limits) -> list[pb.ClientMessage]:
 
 
 def result_messages(run_id: int, call_id: int, outcome: ToolOutcome) -> list[pb.ClientMessage]:
-    """Return the messages that answer one tool call."""
+    """Return the messages that answer one tool call; none for an outcome that is withheld."""
+    if outcome is WITHHELD:
+        return []
     failure = outcome.failure
     if failure is not None:
         answer = pb.ToolResult(
@@ -235,6 +259,49 @@ def _split(data: bytes) -> tuple[list[pb.ClientMessage], bytes]:
     """Return the chunk messages of a large value, and its last part."""
     chunks, rest = split(data)
     return [pb.ClientMessage(chunk=pb.Chunk(data=chunk)) for chunk in chunks], rest
+
+
+def _add_replay(run: pb.Run, replay: bytes) -> list[pb.ClientMessage]:
+    """Add the beginning of a replay to a run; return the messages with the rest."""
+    pieces = [replay[start : start + CHUNK_BYTES] for start in range(0, len(replay), CHUNK_BYTES)]
+    run.replay, run.replay_parts = pieces[0], len(pieces) - 1
+    return [
+        pb.ClientMessage(replay_part=pb.ReplayPart(run_id=run.run_id, data=piece))
+        for piece in pieces[1:]
+    ]
+
+
+def _execution_id(options: RunOptions) -> str:
+    given, recording = options.execution_id, options.recording
+    kept = None if recording is None else recording.execution_id
+    if given is None:
+        return kept or uuid.uuid4().hex
+    if not _is_execution_id(given):
+        raise InvalidRequestError(
+            f"execution_id is {shorten(given)}; expected 1 to 200 printable ASCII characters"
+        )
+    if kept is not None and kept != given:
+        raise InvalidRequestError(
+            f"execution_id is {given!r}, and the recording is of the execution {kept!r}; leave "
+            "execution_id out, or use a new Recording"
+        )
+    return given
+
+
+def _is_execution_id(given: object) -> bool:
+    return isinstance(given, str) and EXECUTION_ID.fullmatch(given) is not None
+
+
+def _check_recording(recording: Any, recorder: Recorder | None) -> None:
+    if recording is not None and not isinstance(recording, Recording):
+        raise InvalidRequestError(
+            f"recording is {shorten(recording)}; expected a codemode.Recording"
+        )
+    if recorder is not None and recording is None:
+        raise InvalidRequestError(
+            "recorder is given without a recording, in which it finds what came before; pass "
+            "recording=Recording() as well"
+        )
 
 
 def _check_code(code: Any) -> None:

@@ -23,7 +23,7 @@ from codemode.core._grpc.apart import begin_apart, take
 from codemode.core._link.driver import Run, Steps
 from codemode.core._link.grpc_errors import client_error, inherited_stream
 from codemode.core._link.link import Ending, Finished, Link
-from codemode.core._link.request import next_message, result_messages
+from codemode.core._link.request import next_message
 from codemode.core._link.tool_loop import ToolLoop, Work
 from codemode.core.event_stream import PAUSE
 from codemode.core.events import Event
@@ -111,13 +111,30 @@ class SyncLink(Link):
                     item.run()
                 case Finished(call, outcome):
                     if self._running.pop(call.call_id, None) is call:
-                        self._answer(call, outcome)
+                        self.answer(call.call_id, outcome)
                         return item
                 case BaseException():
                     raise item
                 case _:
                     return None
         return self._unread.popleft()
+
+    def receive_finished(self, deadline: float) -> Finished | None:
+        """Wait for the next tool to end, and run meanwhile what tools want of this thread."""
+        while self._running:
+            try:
+                item = take(self._inbox, within=max(0.0, deadline - time.monotonic()))
+            except Empty:
+                return None
+            match item:
+                case Work():
+                    item.run()
+                case Finished(call):
+                    if self._running.pop(call.call_id, None) is call:
+                        return item
+                case BaseException() if not isinstance(item, grpc.RpcError):
+                    raise item
+        return None
 
     def compute[T](self, size: int, function: Callable[..., T], *args: Any) -> T:
         """Call a function here: this thread is the caller's own."""
@@ -135,12 +152,19 @@ class SyncLink(Link):
             self._running[call.call_id] = call
             _report(self._inbox, call, dispatcher.run_in_pool(call))
             return False
-        self._answer(call, dispatcher.call_sync(call))
+        self.answer(call.call_id, dispatcher.call_sync(call))
         return True
 
-    def look_up(self, call_id: int, name: str, question: bytes, dispatcher: Dispatcher) -> None:
+    def look_up(
+        self,
+        call_id: int,
+        name: str,
+        question: bytes,
+        dispatcher: Dispatcher,
+        call: ToolCall | None = None,
+    ) -> None:
         """Answer in this thread: it is the caller's own."""
-        self.send(result_messages(self._run_id, call_id, dispatcher.look_up(name, question)))
+        self.answer(call_id, dispatcher.look_up(name, question, call))
 
     def cancel_call(self, call_id: int) -> None:
         call = self._running.pop(call_id, None)
@@ -185,9 +209,6 @@ class SyncLink(Link):
 
     def _cancel(self) -> None:
         begin_apart(self._call.cancel)
-
-    def _answer(self, call: ToolCall, outcome: ToolOutcome) -> None:
-        self.send(result_messages(self._run_id, call.call_id, outcome))
 
     def __del__(self) -> None:
         # An interrupt may have kept close(), or __init__(), from any of their steps.

@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 
 from asgiref.sync import ThreadSensitiveContext
 
-from codemode.core._dispatch.dispatcher import Dispatcher, cancel_once
+from codemode.core._dispatch.cancelling import cancel_once
+from codemode.core._dispatch.dispatcher import Dispatcher
 from codemode.core._dispatch.interrupts import is_interrupt
 from codemode.core._dispatch.threads import UNWIND_SECONDS, adopt_locals
 from codemode.core._grpc.apart import call_apart

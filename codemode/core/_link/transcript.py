@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from codemode.config import Limits
 from codemode.core._dispatch.dispatcher import Dispatcher
+from codemode.core._recording.recorded_pass import RecordedPass
 from codemode.core.artifact import Artifact
 from codemode.core.events import (
     Event,
@@ -19,10 +20,12 @@ from codemode.core.events import (
     ToolCallStarted,
 )
 from codemode.core.hooks import ToolCall
+from codemode.core.recorder import EndRun
 from codemode.core.result import (
     ExecutionFailure,
     ExecutionResult,
     ExecutionStatus,
+    ToolCallRecord,
     Usage,
 )
 from codemode.errors import ExecutorProtocolError, ValueDecodingError
@@ -39,6 +42,7 @@ _MAX_SOURCE_LINE = 500
 
 _STREAMS = {pb.Output.STREAM_STDOUT: "stdout", pb.Output.STREAM_STDERR: "stderr"}
 _STATUSES = frozenset({"failed", "timeout", "cancelled", "limit", "crashed"})
+_DIVERGED = "diverged"  # of recorded runs alone
 
 
 class Transcript:
@@ -52,7 +56,9 @@ class Transcript:
         execution_timeout: float,
         dispatcher: Dispatcher,
         limits: Limits,
+        recording: RecordedPass | None = None,
     ) -> None:
+        self.recording = recording
         self.execution_id = execution_id
         self._code = code
         self.dispatcher = dispatcher
@@ -86,7 +92,8 @@ class Transcript:
     def event(self, message: pb.ExecutorMessage) -> Event | None:
         """Note a message that needs no answer; return its event, if it has one.
 
-        Raises ExecutorProtocolError for more than the limits of the run allow.
+        Raises ExecutorProtocolError for more than the limits of the run allow,
+        and EndRun for output that is not the recorded one.
         """
         match message.WhichOneof("message"):
             case "output":
@@ -118,7 +125,10 @@ class Transcript:
             # A character is at least one of the bytes that the executor counts.
             raise self._excess("output", "max_output_bytes")
         self._output[name].append(output.text)
-        return OutputReceived(stream=cast("Any", name), text=output.text)
+        new = output.text
+        if self.recording is not None and not (new := self.recording.printed(name, new)):
+            return None
+        return OutputReceived(stream=cast("Any", name), text=new)
 
     def _keep_artifact(self, message: pb.Artifact) -> None:
         limits = self._limits
@@ -179,12 +189,15 @@ class Transcript:
     def fail(self, message: pb.Failed) -> ExecutionResult:
         """Note that the code did not complete."""
         status = message.status if message.status in _STATUSES else "failed"
+        kind, text = message.type, message.message
+        if self.recording is not None and message.status == _DIVERGED:
+            status, kind, text = _DIVERGED, "Divergence", self.recording.divergence(message)
         self.final = self._result(
             cast("ExecutionStatus", status),
             message,
             error=ExecutionFailure(
-                type=message.type,
-                message=message.message,
+                type=kind,
+                message=text,
                 line=message.line or None,
                 source_line=_line_of(self._code, message.line),
                 traceback=message.traceback,
@@ -196,6 +209,13 @@ class Transcript:
         """Note that the run was cancelled from this side."""
         self.final = self._result(
             "cancelled", error=ExecutionFailure(type="Cancelled", message=why)
+        )
+        return self.final
+
+    def end(self, ending: EndRun) -> ExecutionResult:
+        """Note that the run has ended in a state of the host."""
+        self.final = self._result(
+            ending.status, error=ExecutionFailure(type=ending.type, message=ending.message)
         )
         return self.final
 
@@ -215,6 +235,9 @@ class Transcript:
         failure = ExecutionFailure(type="Crashed", message="the executor was lost during the run")
         return self._result("crashed", error=failure)
 
+    def _replayed(self) -> tuple[ToolCallRecord, ...]:
+        return () if self.recording is None else self.recording.records()
+
     def _result(
         self,
         status: ExecutionStatus,
@@ -233,7 +256,7 @@ class Transcript:
             hints=_hints_of(last),
             artifacts=tuple(self._artifacts.values()),
             error=error,
-            tool_calls=self.dispatcher.records(),
+            tool_calls=self._replayed() + self.dispatcher.records(),
             duration_ms=duration_ms,
             isolation=self._isolation,
             usage=_usage_of(last),

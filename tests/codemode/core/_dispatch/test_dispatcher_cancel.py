@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
-from codemode.core._dispatch.dispatcher import cancel_once
+from codemode.core._dispatch.cancelling import cancel_once
 from codemode.core._dispatch.pool_share import MAX_SHARE_THREADS
 from tests.codemode.core._dispatch.dispatch_host import Hook, Host, failure_of, value_of
 

@@ -34,7 +34,13 @@ def replay_bytes(journal: Journal, head: Head, max_bytes: int) -> bytes:
             kind, body = _BY_HOST, b""
         left -= len(body)
         calls.append([call.label, call.name, digest_of(call.arguments), kind, body])
-    replay = {"start": head.start, "seed": head.seed, "steps": journal.steps(), "calls": calls}
+    replay = {
+        "start": head.start,
+        "seed": head.seed,
+        "steps": journal.steps(),
+        "calls": calls,
+        "output": len(journal.printed("stdout")) + len(journal.printed("stderr")),
+    }
     try:
         return encode(replay, max_bytes=max_bytes, path="replay")
     except ValueEncodingError:

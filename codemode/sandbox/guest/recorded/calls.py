@@ -39,6 +39,7 @@ class _TaskCall:
         self.future = loop.create_future()
         self.outcome: Outcome | None = None
         self.number = 0  # once it is sent
+        self.is_known = False
         self.given_up = False
         self._record = record
 
@@ -79,7 +80,8 @@ class RecordedCalls:
         if known is not None and known.kind:
             outcome: Outcome = (known.kind, known.body)
         else:
-            record.hold(label, name, arguments)
+            if known is None:
+                record.hold(label, name, arguments)
             record.sent()
             try:
                 outcome = self._frames.call(run, name, arguments, label)
@@ -97,7 +99,9 @@ class RecordedCalls:
         if known is not None and known.kind:
             call.finish((known.kind, known.body))
         else:
-            self._unsent.append(call)
+            call.is_known = known is not None
+            with self._sending:
+                self._unsent.append(call)
             self._send_more()
         try:
             outcome: Outcome = await call.future
@@ -109,9 +113,9 @@ class RecordedCalls:
     @property
     def first_held(self) -> tuple[str, bytes, bytes] | None:
         """The label, name and arguments of the call that has been held longest."""
-        for call in list(self._unsent):
-            return call.label, call.name, call.arguments
-        return None
+        with self._sending:
+            call = self._unsent[0] if self._unsent else None
+        return call and (call.label, call.name, call.arguments)
 
     def _send_more(self) -> None:
         """Send the calls of coroutines that are held no longer and have room.
@@ -119,16 +123,22 @@ class RecordedCalls:
         They do not wait for room in their tasks: that would be an event from outside, at a time
         that no replay knows.
         """
-        record, window = self._record, self._frames.window
-        while self._unsent and not record.held:
-            with self._sending:
-                if not self._unsent or not window.try_take(self._unsent[0].size):
-                    return
-                call = self._unsent.popleft()
-            record.sent()
+        while (call := self._next_to_send()) is not None:
+            self._record.sent()
             self._frames.begin_call(call, call.name, call.arguments, call.label)
             if call.given_up:
                 self._withdraw(call)
+
+    def _next_to_send(self) -> _TaskCall | None:
+        held = self._record.held
+        with self._sending:
+            for call in self._unsent:
+                if not held or call.is_known:
+                    if not self._frames.window.try_take(call.size):
+                        return None
+                    self._unsent.remove(call)
+                    return call
+        return None
 
     def _give_up(self, call: _TaskCall) -> None:
         if isinstance(call.loop, RecordedLoop):

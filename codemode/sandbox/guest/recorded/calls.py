@@ -114,8 +114,10 @@ class RecordedCalls:
     def first_held(self) -> tuple[str, bytes, bytes] | None:
         """The label, name and arguments of the call that has been held longest."""
         with self._sending:
-            call = self._unsent[0] if self._unsent else None
-        return call and (call.label, call.name, call.arguments)
+            if not self._unsent:
+                return None
+            call = self._unsent[0]
+        return call.label, call.name, call.arguments
 
     def _send_more(self) -> None:
         """Send the calls of coroutines that are held no longer and have room.

@@ -11,6 +11,7 @@ import ctypes
 import datetime
 import functools
 import gc
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -74,6 +75,9 @@ def install(record: Record) -> None:
     _replace("asctime", _of_now(time.asctime, 0))
     _replace("strftime", _of_now(time.strftime, 1))
     _freeze_datetime(wall)
+    # Of Python 3.12 in seconds, of 3.13 in nanoseconds.
+    started: Any = logging._startTime
+    vars(logging)["_startTime"] = time.time() if isinstance(started, float) else time.time_ns()
 
 
 def _replace(name: str, function: Any) -> None:

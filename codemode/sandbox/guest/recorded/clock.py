@@ -76,7 +76,7 @@ def install(record: Record) -> None:
     _replace("strftime", _of_now(time.strftime, 1))
     _freeze_datetime(wall)
     # Of Python 3.12 in seconds, of 3.13 in nanoseconds.
-    started: Any = logging._startTime
+    started: Any = vars(logging)["_startTime"]
     vars(logging)["_startTime"] = time.time() if isinstance(started, float) else time.time_ns()
 
 

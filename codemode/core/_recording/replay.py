@@ -39,6 +39,7 @@ def replay_bytes(journal: Journal, head: Head, max_bytes: int) -> bytes:
         "seed": head.seed,
         "steps": journal.steps(),
         "calls": calls,
+        "complete": bool(journal.ended),
         "output": len(journal.printed("stdout")) + len(journal.printed("stderr")),
     }
     try:

@@ -65,6 +65,7 @@ class Record:
         self._upcoming = read_steps(str(replay["steps"], "ascii"))
         self._steps_left = sum(map(len, self._upcoming.values()))
         self._output_characters: int = replay["output"]
+        self._complete: bool = replay["complete"]
         self._known = {
             label: KnownCall(pack_texts(name), digest, kind, body)
             for label, name, digest, kind, body in replay["calls"]
@@ -106,9 +107,21 @@ class Record:
                 self.diverge("missing")
             self._apply(line, step)
             return
+        if self._complete:
+            self._go_beyond(line)
         line.live = True
         now = max(line.now, self._real(line), until)
         self._move(line, kind, argument, now, rounds)
+
+    def _go_beyond(self, line: Line) -> NoReturn:
+        """Stop a line that goes on where a complete record has nothing more of it.
+
+        A thread that was still at work when the run ended may come further in a replay.
+        """
+        if line is self.main:
+            self.diverge("beyond")
+        self.wait(bool, lambda: self.diverge("beyond"))
+        raise AssertionError("this wait ends with the process")
 
     def _move(self, line: Line, kind: str, argument: str, now: int, rounds: int = 0) -> None:
         step = Step(kind, argument, now - line.now, rounds, self._wall - line.wall)
@@ -200,13 +213,18 @@ class Record:
 
     @property
     def is_used_up(self) -> bool:
-        """Whether all of the record has come again."""
-        return not (self._steps_left or self._known or self._output_characters > self.written())
+        """Whether all of the record has come again, and the run goes on."""
+        return not (
+            self._complete
+            or self._steps_left
+            or self._known
+            or self._output_characters > self.written()
+        )
 
     @property
     def held(self) -> bool:
-        """Whether the record has calls that have not come again."""
-        return bool(self._known)
+        """Whether new calls may not leave the sandbox: the record has others, or is complete."""
+        return bool(self._known) or self._complete
 
     def come(self, label: str, name: bytes, arguments: bytes) -> KnownCall | None:
         """Note that a call comes; return the record's call of this label, if it has one."""
@@ -226,9 +244,9 @@ class Record:
 
     def hold(self, label: str, name: bytes, arguments: bytes) -> None:
         """Wait in this thread until new calls may leave the sandbox."""
-        if self._known:
+        if self.held:
             self.wait(
-                lambda: not self._known, lambda: self.diverge("new_call", label, name, arguments)
+                lambda: not self.held, lambda: self.diverge("new_call", label, name, arguments)
             )
 
     def sent(self) -> None:

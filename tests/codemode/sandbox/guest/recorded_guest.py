@@ -64,6 +64,7 @@ class Journal:
             "seed": self.seed,
             "steps": steps.encode(),
             "calls": calls,
+            "complete": self.complete,
             "output": sum(len(event[1]) for event in self.events if event[0] == "output"),
         }
         return encode(content, max_bytes=MAX_BYTES)

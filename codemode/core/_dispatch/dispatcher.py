@@ -369,7 +369,8 @@ class Dispatcher:
             return await in_pool(performer.perform, call, tool)
         outcome = await on_sync_thread(performer.admit, call, tool)
         if outcome is None:
-            outcome = await in_pool(performer.go_on, call, tool, None)
+            go_on = functools.partial(performer.go_on, refusal=None)
+            outcome = await in_pool(go_on, call, tool)
             await on_sync_thread(run_after_hooks, call, call.outcome or outcome)
             return outcome
         return await performer.refused_async(call)

@@ -30,6 +30,9 @@ _OPENING_SECONDS = 60.0
 _TAKE_ATTEMPTS = 3
 _MAKING_SECONDS = 5.0
 _ENDLESS = 1e9
+# After a run that has left calls, the client may be writing an answer. A stream that ends meanwhile
+# fails on its side, with all that it has not read yet.
+_WRITING_SECONDS = 5.0
 # The default limit of CPU time is this much above the wall clock's, so that the wall clock ends
 # code that keeps one core busy, and not one or the other by chance.
 _SPARE_CPU_SECONDS = 1.0
@@ -62,6 +65,7 @@ class ExecuteStream:
         self._child: Child | None = None
         self._slot: Slot | None = None
         self._deadline = 0.0
+        self._client_may_write = False
         self._refusal: RequestRefusedError | LimitRefusedError | None = None
 
     async def serve(self) -> Refusal | None:
@@ -137,6 +141,8 @@ class ExecuteStream:
         reader = asyncio.create_task(self._read_client(session=opening.session))
         try:
             await self._serve_runs(opening)
+            if self._client_may_write:
+                await asyncio.wait((reader,), timeout=_WRITING_SECONDS)
         finally:
             reader.cancel()
             self._close_child(opening.fairness_key)
@@ -243,6 +249,7 @@ class ExecuteStream:
                 self._current = None
                 tool_calls = run.tool_calls
             if not survived or self._refusal is not None:
+                self._client_may_write = run.left_calls
                 return
             request = await self._next_run(child, idle_timeout)
 

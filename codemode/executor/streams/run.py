@@ -105,6 +105,7 @@ class Run:
         self._ending: Ending | None = None  # set with STOPPED
         self._output_bytes = 0
         self._hints: list[str] = []
+        self._gave_up = False
         self._started_at = time.monotonic()
         self._cpu_before = 0.0
 
@@ -159,6 +160,11 @@ class Run:
     def begun(self) -> bool:
         """Whether the run is bound to this sandbox: no other may take the code any more."""
         return self._state is not _State.SENT
+
+    @property
+    def left_calls(self) -> bool:
+        """Whether the code has given calls up, or ended before they were answered."""
+        return self._gave_up or bool(self._unanswered)
 
     def cancel(self) -> None:
         """Stop the run at the client's request."""
@@ -296,6 +302,7 @@ class Run:
 
     async def _cancel_call(self, frame: ReceivedFrame) -> None:
         if self.answers(frame.run, frame.call):
+            self._gave_up = True
             await self._events.send(run_events.tool_call_cancelled(self.run_id, frame.call))
 
     async def _artifact(self, frame: ReceivedFrame) -> None:

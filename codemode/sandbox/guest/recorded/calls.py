@@ -11,7 +11,7 @@ from codemode.sandbox.guest.frame_socket import FrameSocket
 from codemode.sandbox.guest.pending_calls import Outcome
 from codemode.sandbox.guest.recorded.lines import current_line, current_path
 from codemode.sandbox.guest.recorded.loop import RecordedLoop
-from codemode.sandbox.guest.recorded.record import Record
+from codemode.sandbox.guest.recorded.record import BY_HOST, NEVER, Record
 
 __all__ = ["RecordedCalls"]
 
@@ -77,7 +77,9 @@ class RecordedCalls:
         record = self._record
         label = current_path().call()
         known = record.come(label, name, arguments)
-        if known is not None and known.kind:
+        if known is not None and known.kind != BY_HOST:
+            if known.kind == NEVER:
+                record.park("missing")
             outcome: Outcome = (known.kind, known.body)
         else:
             if known is None:
@@ -96,8 +98,9 @@ class RecordedCalls:
         label = current_path().call()
         known = record.come(label, name, arguments)
         call = _TaskCall(run, label, name, arguments, get_running_loop(), record)
-        if known is not None and known.kind:
-            call.finish((known.kind, known.body))
+        if known is not None and known.kind != BY_HOST:
+            if known.kind != NEVER:
+                call.finish((known.kind, known.body))
         else:
             call.is_known = known is not None
             with self._sending:

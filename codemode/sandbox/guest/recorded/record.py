@@ -20,7 +20,7 @@ from codemode.sandbox.guest.recorded.lines import Line, current_line
 from codemode.sandbox.guest.recorded.steps import MAIN, Step, StepsOut, read_steps, write_step
 from codemode.wire.frames import Frame, pack, pack_texts
 
-__all__ = ["KnownCall", "Record"]
+__all__ = ["BY_HOST", "NEVER", "KnownCall", "Record"]
 
 # Captured at import: a recorded run replaces these functions in their modules.
 _monotonic_ns = time.monotonic_ns
@@ -45,8 +45,15 @@ _MOST_ARGUMENT_BYTES = 64 * 1024
 _LINGER_SECONDS = 0.2
 
 
+BY_HOST = 0
+"""The kind of a recorded call that the host answers when it comes."""
+
+NEVER = 5
+"""The kind of a recorded call whose answer the code did not get before it gave up or ended."""
+
+
 class KnownCall(NamedTuple):
-    """A call of the record. ``kind`` 0 means that the host answers it when it comes."""
+    """A call of the record. ``kind`` is that of the answer's frame, or one of the two above."""
 
     name: bytes
     digest: bytes
@@ -120,8 +127,7 @@ class Record:
         """
         if line is self.main:
             self.diverge("beyond")
-        self.wait(bool, lambda: self.diverge("beyond"))
-        raise AssertionError("this wait ends with the process")
+        self.park("beyond")
 
     def _move(self, line: Line, kind: str, argument: str, now: int, rounds: int = 0) -> None:
         step = Step(kind, argument, now - line.now, rounds, self._wall - line.wall)
@@ -296,6 +302,11 @@ class Record:
                     return ready()
             seen, cpu = self._progress, now
         return True
+
+    def park(self, reason: str) -> NoReturn:
+        """Keep this thread from going on; the run diverges when all else waits too."""
+        self.wait(bool, lambda: self.diverge(reason))
+        raise AssertionError("this wait ends with the process")
 
     def finish(self) -> None:
         """Check at the end of the code that all of the record has come again."""

@@ -196,8 +196,6 @@ class Guest:
             frame = out_of_memory
         if self._frames.forked:
             _exit(0)
-        if self._record is not None:
-            self._record.finish()
         self._scope.end()
         if self._session:
             # Before the last frame: a thread that still waits for an answer may also be the
@@ -240,7 +238,7 @@ class Guest:
             # before these two.
             _settrace(None)
             _setprofile(None)
-            self._disarm()
+            self._end_code()
             if uses_pyplot():
                 self._finish_figures(wanted=True)
             data = self._reserve.guard(self._encode, value)
@@ -248,7 +246,7 @@ class Guest:
         except BaseException as error:  # noqa: BLE001  # any exception is the code's outcome
             _settrace(None)
             _setprofile(None)
-            self._disarm()
+            self._end_code()
             if self._session and uses_pyplot():
                 self._finish_figures(wanted=False)
             frame = self._failed(run, error, filename)
@@ -286,10 +284,12 @@ class Guest:
             text = hint[:MAX_HINT_CHARACTERS].encode("utf-8", "replace")
             yield pack(Frame.HINT, run, 0, text)
 
-    def _disarm(self) -> None:
+    def _end_code(self) -> None:
         """Keep an alarm or a recursion limit set by the code from disturbing its report."""
         _alarm(0)
         _setrecursionlimit(RECURSION_LIMIT)
+        if self._record is not None:
+            self._record.finish()
 
     def _report_thread(self, args: threading.ExceptHookArgs) -> None:
         """Print the exception that ended a thread of the code, without the guest's frames."""

@@ -138,7 +138,7 @@ class Record:
         with self._change:
             self._progress += 1
             self._steps_left -= 1
-            if self.is_used_up:
+            if not self._steps_left:
                 self._change.notify_all()
         return line.upcoming.popleft()
 
@@ -309,9 +309,11 @@ class Record:
         raise AssertionError("this wait ends with the process")
 
     def finish(self) -> None:
-        """Check at the end of the code that all of the record has come again."""
-        if self._known:
-            self.wait(lambda: not self._known, lambda: self.diverge("missing"))
+        """Wait at the end of the code until all of the record has come again, as it had by then."""
+        if self._known or self._steps_left:
+            self.wait(
+                lambda: not (self._known or self._steps_left), lambda: self.diverge("missing")
+            )
 
     # What goes out
 

@@ -1,4 +1,4 @@
-"""The start of a zygote: ``python -I -S -B __main__.py CONTROL_FD SETTINGS``.
+"""The start of a zygote: ``python -s -P -S -B __main__.py CONTROL_FD SETTINGS``.
 
 A file run by its path has no package around it, so this one only makes ours
 importable and hands over.
@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
+
+# Python has read it. The executed code finds no variable in its environment that it has no use for.
+del os.environ["PYTHONHASHSEED"]
 
 _settings = json.loads(sys.argv[2])
 # The installed packages are importable only until the zygote's own modules are

@@ -1,10 +1,10 @@
 """The zygote: a small single-threaded process that forks sandboxed children.
 
-The executor starts the zygote as ``python -I -S -B __main__.py CONTROL_FD SETTINGS``
-with a clean environment. The zygote imports the modules that children need once,
-and then forks a child for each request of the executor. It never sees a tenant's
-data: the executor sends it only fixed commands, each with the file descriptors
-of one child's frame socket and raw output.
+The executor starts the zygote as ``python -s -P -S -B __main__.py CONTROL_FD
+SETTINGS`` with a clean environment. The zygote imports the modules that children
+need once, and then forks a child for each request of the executor. It never sees
+a tenant's data: the executor sends it only fixed commands, each with the file
+descriptors of one child's frame socket and raw output.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ then passes all keys before it, and the time grows with the square of their
 number.
 
 Text and bytes are hashed with a secret of the process (unless PYTHONHASHSEED
-removes it), so only other keys are checked. Equal hashes are found by sorting,
+removes it, as it does in a sandbox, whose code can only lose its own CPU time),
+so only other keys are checked. Equal hashes are found by sorting,
 which no choice of keys makes slow. Shared slots are found by following the path
 of each key in a table of marks, as ``Objects/dictobject.c`` and
 ``Objects/setobject.c`` of CPython do in their tables, with an allowance of steps

@@ -5,9 +5,11 @@ from __future__ import annotations
 __all__ = [
     "DESCRIBE",
     "EXIT_NO_MEMORY",
+    "LABEL",
     "LOOKUPS",
     "MAX_HINTS",
     "MAX_HINT_CHARACTERS",
+    "MAX_STEPS_BYTES",
     "MOST_LOOKUPS",
     "SANDBOX_USERS",
     "SEARCH",
@@ -21,6 +23,12 @@ MAX_HINTS = 20
 
 MAX_HINT_CHARACTERS = 1_000
 """The length to which each hint is cut, by each process on the way."""
+
+LABEL = r"[A-Za-z0-9.:_-]{1,200}"
+"""The form of a recorded call's label, as a regular expression that matches all of it."""
+
+MAX_STEPS_BYTES = 64 * 1024
+"""The size of one piece of a recorded run's steps, and of the arguments of a divergence."""
 
 SEARCH = "tools.search"
 DESCRIBE = "tools.describe"

@@ -14,7 +14,16 @@ from __future__ import annotations
 import struct
 from enum import IntEnum
 
-__all__ = ["HEADER", "LENGTH", "Frame", "FrameError", "pack", "pack_texts", "unpack_texts"]
+__all__ = [
+    "HEADER",
+    "LENGTH",
+    "Frame",
+    "FrameError",
+    "pack",
+    "pack_texts",
+    "unpack_bytes",
+    "unpack_texts",
+]
 
 LENGTH = struct.Struct("!I")
 HEADER = struct.Struct("!BII")
@@ -81,13 +90,25 @@ def unpack_texts(
     view = memoryview(body)
     texts = []
     for _ in range(count):
-        if len(view) < LENGTH.size:
-            raise FrameError("a text is missing")
-        (size,) = LENGTH.unpack_from(view)
-        if most_bytes is not None and size > most_bytes:
-            raise FrameError(f"a text of {size} bytes")
-        if len(view) < LENGTH.size + size:
-            raise FrameError(f"a text of {size} bytes is cut short")
-        texts.append(str(view[LENGTH.size : LENGTH.size + size], "utf-8", "replace"))
-        view = view[LENGTH.size + size :]
+        text, view = unpack_bytes(view, most_bytes=most_bytes)
+        texts.append(str(text, "utf-8", "replace"))
     return texts, view
+
+
+def unpack_bytes(
+    body: bytes | memoryview, *, most_bytes: int | None = None
+) -> tuple[memoryview, memoryview]:
+    """Return the bytes of a text, at most ``most_bytes``, and the rest of the body.
+
+    Raises FrameError.
+    """
+    view = memoryview(body)
+    if len(view) < LENGTH.size:
+        raise FrameError("a text is missing")
+    (size,) = LENGTH.unpack_from(view)
+    end = LENGTH.size + size
+    if most_bytes is not None and size > most_bytes:
+        raise FrameError(f"a text of {size} bytes")
+    if len(view) < end:
+        raise FrameError(f"a text of {size} bytes is cut short")
+    return view[LENGTH.size : end], view[end:]

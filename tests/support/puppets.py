@@ -16,7 +16,7 @@ from codemode.executor.pool.children import Child, Exit
 from codemode.executor.streams.event_writer import EventWriter
 from codemode.executor.streams.run import ChildLostError, Run, RunTerms
 from codemode.protos import codemode_pb2 as pb
-from codemode.wire.frames import Frame, pack, pack_texts
+from codemode.wire.frames import HEADER, LENGTH, Frame, pack, pack_texts
 from codemode.wire.protobuf import unbatched
 
 __all__ = [
@@ -28,8 +28,11 @@ __all__ = [
     "Puppet",
     "artifact",
     "call",
+    "diverged",
     "puppet_child",
+    "recorded_call",
     "serve",
+    "steps",
 ]
 
 RUN = 7
@@ -47,6 +50,28 @@ def call(number: int, *, run: int = RUN) -> bytes:
 
 def artifact(name: str, data: bytes = b"data", *, run: int = RUN) -> bytes:
     return pack(Frame.ARTIFACT, run, 0, pack_texts(name), data)
+
+
+def recorded_call(
+    number: int,
+    *,
+    name: str = "ping",
+    label: str = "0:1",
+    steps: str = "",
+    arguments: bytes = b"\xa0",
+) -> bytes:
+    return pack(Frame.RECORDED_CALL, RUN, number, pack_texts(name, label, steps), arguments)
+
+
+def steps(data: bytes = b"0:1@5\n") -> bytes:
+    return pack(Frame.STEPS, RUN, 0, data)
+
+
+def diverged(
+    reason: str = "call", *, expected: str = "", line: str = "3", arguments: bytes = b"\xa0"
+) -> bytes:
+    texts = ("", "") if reason in ("missing", "beyond") else ("0.1:2", "orders.get")
+    return pack(Frame.DIVERGED, RUN, 0, pack_texts(reason, *texts, expected, line), arguments)
 
 
 class Hearer:
@@ -101,6 +126,23 @@ class Puppet:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             await loop.sock_sendall(self.socket, data)
 
+    async def hear(self, last: Frame) -> list[tuple[Frame, bytes]]:
+        """Return the kinds and bodies of the frames that come, up to one of the last kind."""
+        loop = asyncio.get_running_loop()
+        self.socket.setblocking(False)
+        heard: list[tuple[Frame, bytes]] = []
+        data = bytearray()
+        async with asyncio.timeout(60):
+            while not heard or heard[-1][0] is not last:
+                while len(data) < LENGTH.size or len(data) < (end := _end_of_first(data)):
+                    received = await loop.sock_recv(self.socket, 1024 * 1024)
+                    assert received, "the executor has closed the socket"
+                    data += received
+                kind, *_ = HEADER.unpack_from(data, LENGTH.size)
+                heard.append((Frame(kind), bytes(data[LENGTH.size + HEADER.size : end])))
+                del data[:end]
+        return heard
+
     async def stop(self) -> None:
         self.child.kill()
         await asyncio.wait_for(asyncio.shield(self.child.exited), 60)
@@ -108,6 +150,10 @@ class Puppet:
         self.socket.close()
         os.close(self.raw_write)
         os.close(self._watched)
+
+
+def _end_of_first(frames: bytearray) -> int:
+    return LENGTH.size + int(LENGTH.unpack_from(frames)[0])
 
 
 @contextlib.asynccontextmanager
@@ -129,11 +175,15 @@ async def serve(
     timeout: float = 60,
     session: bool = True,
     hearer: Hearer | None = None,
+    replay: bytes | None = None,
 ) -> tuple[Hearer, bool | None]:
-    """Carry a run whose child sends ``data``; return what the client received."""
+    """Carry a run whose child sends ``data``; return what the client received.
+
+    A run with a ``replay`` is recorded.
+    """
     hearer = hearer or Hearer()
     run = Run(
-        pb.Run(run_id=RUN, code="1", execution_id="e"),
+        pb.Run(run_id=RUN, code="1", execution_id="e", replay=replay),
         RunTerms(limits=limits or Limits(), timeout=timeout, cpu_limit=60, session=session),
         child=puppet.child,
         events=EventWriter(hearer, batches=True),

@@ -59,6 +59,8 @@ def divergence_message(journal: Journal, divergence: pb.Divergence) -> str:
             what = f"a new call came, {label}: {got}"
         case "missing":
             what = "it has no further call"
+        case "beyond":
+            return _end("it goes on where the record has ended").message
         case _:
             what = f"the call {label} is {got}"
     return _end(f"{what}, {_still_expected(journal, divergence.expected)}").message

@@ -16,7 +16,7 @@ __all__ = ["digest_of", "replay_bytes"]
 # room left.
 _MOST_BODY = 64 * 1024
 _MOST_BODIES = 4 * 1024 * 1024
-_BY_HOST, _VALUE, _FAILURE = 0, 3, 4
+_BY_HOST, _VALUE, _FAILURE, _NEVER = 0, 3, 4, 5
 
 
 def digest_of(data: bytes) -> bytes:
@@ -34,7 +34,14 @@ def replay_bytes(journal: Journal, head: Head, max_bytes: int) -> bytes:
             kind, body = _BY_HOST, b""
         left -= len(body)
         calls.append([call.label, call.name, digest_of(call.arguments), kind, body])
-    replay = {"start": head.start, "seed": head.seed, "steps": journal.steps(), "calls": calls}
+    replay = {
+        "start": head.start,
+        "seed": head.seed,
+        "steps": journal.steps(),
+        "calls": calls,
+        "complete": bool(journal.ended),
+        "output": len(journal.printed("stdout")) + len(journal.printed("stderr")),
+    }
     try:
         return encode(replay, max_bytes=max_bytes, path="replay")
     except ValueEncodingError:
@@ -45,6 +52,8 @@ def replay_bytes(journal: Journal, head: Head, max_bytes: int) -> bytes:
 
 
 def _body(known: OutcomeKnown) -> tuple[int, bytes]:
+    if known.word == "cancelled":
+        return _NEVER, b""  # the code had given the call up, or ended without its answer
     if known.failure is None:
         return _VALUE, known.value or b""
     failure = known.failure

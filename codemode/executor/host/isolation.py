@@ -13,7 +13,7 @@ from typing import Any
 
 from codemode.config import Limits, Tier
 from codemode.errors.base import ConfigurationError
-from codemode.executor.host.clean_start import CLEAN_ENVIRONMENT, import_path
+from codemode.executor.host.clean_start import CLEAN_ENVIRONMENT, PYTHON_FLAGS, import_path
 from codemode.executor.host.limits import SandboxSettings, sandbox_settings
 from codemode.executor.host.work_folders import WorkFolder
 from codemode.interpreter import find_python
@@ -173,7 +173,7 @@ async def _try(settings: SandboxSettings, exposed: tuple[str, ...]) -> Mapping[s
     script = Path(__file__).parents[2] / "sandbox" / "lockdown" / "trial.py"
     try:
         process = await asyncio.create_subprocess_exec(
-            *(find_python(), "-I", "-S", "-B", str(script), json.dumps(argument)),
+            *(find_python(), *PYTHON_FLAGS, str(script), json.dumps(argument)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

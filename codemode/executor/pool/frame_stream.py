@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from codemode.executor.pool.frame_allowance import Allowance
-from codemode.wire.constants import MAX_HINT_CHARACTERS
+from codemode.wire.constants import MAX_HINT_CHARACTERS, MAX_STEPS_BYTES
 from codemode.wire.frames import HEADER, LENGTH, Frame, pack
 
 __all__ = ["FrameStream", "ReceivedFrame"]
@@ -28,6 +28,8 @@ _MOST_BYTES = {
     Frame.PROGRESS: 8 * 1024,
     Frame.FAILED: 256 * 1024,
     Frame.HINT: 4 * MAX_HINT_CHARACTERS,  # a character has at most four bytes
+    Frame.STEPS: MAX_STEPS_BYTES,
+    Frame.DIVERGED: 2 * MAX_STEPS_BYTES,
 }
 
 
@@ -162,6 +164,8 @@ class FrameStream(asyncio.Protocol):
             most = _MOST_BYTES.get(kind, self.max_frame_bytes + _FRAME_SLACK)
             if kind is Frame.ARTIFACT:
                 most = self.max_artifact_bytes + _FRAME_SLACK
+            elif kind is Frame.RECORDED_CALL:
+                most += MAX_STEPS_BYTES
             if not HEADER.size <= size <= HEADER.size + most:
                 return self._violate(f"a {kind.name} frame of {size} bytes")
             if run == 0 and kind is not Frame.READY:

@@ -61,7 +61,7 @@ class Upkeep:
     """How many children a pool keeps warm, and when these and their zygote are replaced.
 
     ``size`` children are idle. Ages are in seconds. A new zygote gives new
-    address layouts and hash seeds.
+    address layouts.
     """
 
     size: int

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from codemode.config import Limits
-from codemode.executor.host.clean_start import CLEAN_ENVIRONMENT, import_path
+from codemode.executor.host.clean_start import CLEAN_ENVIRONMENT, PYTHON_FLAGS, import_path
 from codemode.executor.host.control_groups import Cgroup, Cgroups
 from codemode.executor.host.limits import SandboxSettings
 from codemode.executor.host.work_folders import remove_folder
@@ -104,7 +104,7 @@ class Zygote:
         try:
             with theirs:
                 self._process = await asyncio.create_subprocess_exec(
-                    *(find_python(), "-I", "-S", "-B", "-X", "utf8", str(script)),
+                    *(find_python(), *PYTHON_FLAGS, str(script)),
                     *(str(theirs.fileno()), json.dumps(self._settings)),
                     stdin=asyncio.subprocess.DEVNULL,
                     pass_fds=(theirs.fileno(),),

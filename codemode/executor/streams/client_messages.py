@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -11,16 +13,21 @@ from google.protobuf.message import DecodeError
 from codemode.executor.streams.admission import Admission, BusyError
 from codemode.executor.streams.event_writer import Client
 from codemode.protos import codemode_pb2 as pb
-from codemode.wire.protobuf import EOF, ChunkBuffer
+from codemode.wire.protobuf import EOF, ChunkBuffer, unbatched
 
 __all__ = ["ClientMessages", "RequestRefusedError"]
 
 _PATIENCE_SECONDS = 3.0  # between two messages of a refused client
 _MOST_IN_BATCH = 1_000
+_MOST_REPLAY_PARTS = 4_096
 
 
 class RequestRefusedError(ValueError):
     """A message of the client that breaks the contract or a limit."""
+
+
+class _MissingPartError(RequestRefusedError):
+    """The absence of a part that should have been the next message."""
 
 
 class ClientMessages:
@@ -35,9 +42,18 @@ class ClientMessages:
         self._client = client
         self._ceiling = ceiling
         self._chunks = ChunkBuffer()
+        self._batch: deque[Any] = deque()
 
     async def read(self) -> Any:
-        """Return the next message, or EOF. Raises RequestRefusedError."""
+        """Return the next message, also out of a batch, or EOF. Raises RequestRefusedError."""
+        while not self._batch:
+            message = await self._read_one()
+            if message is EOF:
+                return EOF
+            self._batch.extend(unbatched(message))
+        return self._batch.popleft()
+
+    async def _read_one(self) -> Any:
         try:
             message = await self._client.read()
         except DecodeError:
@@ -52,22 +68,70 @@ class ClientMessages:
 
     async def read_first(self, admission: Admission) -> Any:
         """Return the first message that is not a chunk. Raises BusyError, RequestRefusedError."""
-        first = await self.read()
+        first = await self._read_one()
         try:
             with admission.arrival() as arrived:
-                while _is_chunk(first):
+                while _is_a("chunk", first):
                     arrived(len(first.chunk.data))
                     self.keep_chunk(first.chunk)
-                    first = await self.read()
+                    first = await self._read_one()
         except (BusyError, RequestRefusedError):
-            # Read on: a client that is still sending would not learn the reason.
             self._chunks.clear()
-            with contextlib.suppress(TimeoutError):
-                while _is_chunk(first):
-                    async with asyncio.timeout(_PATIENCE_SECONDS):
-                        first = await self.read()
+            if _is_a("chunk", first):
+                await self._let_finish("chunk")
             raise
         return first
+
+    async def read_replay(self, run: pb.Run, admission: Admission) -> None:
+        """Complete the replay of a recorded run by the messages that follow.
+
+        Raises BusyError, RequestRefusedError.
+        """
+        try:
+            with admission.arrival() as arrived:
+                run.replay = await self._whole_replay(run, arrived)
+        except _MissingPartError:
+            raise
+        except (BusyError, RequestRefusedError):
+            if run.replay_parts:
+                await self._let_finish("replay_part")
+            raise
+
+    async def _whole_replay(self, run: pb.Run, arrived: Callable[[int], None]) -> bytes:
+        if run.replay_parts > _MOST_REPLAY_PARTS:
+            raise RequestRefusedError(
+                f"a replay of {run.replay_parts} further parts; it may have {_MOST_REPLAY_PARTS}"
+            )
+        data = run.replay
+        parts = ChunkBuffer()
+        for number in range(1, run.replay_parts + 1):
+            parts.add(data)
+            message = await self.read()
+            if not _is_a("replay_part", message) or message.replay_part.run_id != run.run_id:
+                raise _MissingPartError(
+                    f"part {number} of the {run.replay_parts} further parts of the replay of run "
+                    f"{run.run_id} is missing: they come directly after their run"
+                )
+            data = message.replay_part.data
+            arrived(len(data))
+            self._check_replay(parts.size + len(data))
+        self._check_replay(parts.size + len(data))
+        return parts.whole(data)
+
+    def _check_replay(self, size: int) -> None:
+        if size > self.max_value_bytes:
+            raise RequestRefusedError(
+                f"a replay of {size} bytes is above max_value_bytes ({self.max_value_bytes}): "
+                "replay less, or raise the limit"
+            )
+
+    async def _let_finish(self, kind: str) -> None:
+        """Read on: a client that is still sending would not learn the reason of a refusal."""
+        with contextlib.suppress(TimeoutError):
+            while True:
+                async with asyncio.timeout(_PATIENCE_SECONDS):
+                    if not _is_a(kind, await self.read()):
+                        return
 
     def keep_chunk(self, chunk: pb.Chunk) -> None:
         """Keep a part of a value. Raises RequestRefusedError."""
@@ -86,5 +150,5 @@ class ClientMessages:
         return last
 
 
-def _is_chunk(message: Any) -> bool:
-    return message is not EOF and message.WhichOneof("message") == "chunk"
+def _is_a(kind: str, message: Any) -> bool:
+    return message is not EOF and message.WhichOneof("message") == kind

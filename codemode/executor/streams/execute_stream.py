@@ -22,7 +22,7 @@ from codemode.executor.streams.sandbox_opening import check_tools, open_sandbox
 from codemode.executor.streams.stale_calls import refuse_stale_call
 from codemode.protos import codemode_pb2 as pb
 from codemode.wire.frames import Frame, pack_texts
-from codemode.wire.protobuf import EOF, PROTOCOL_VERSION, unbatched
+from codemode.wire.protobuf import EOF, PROTOCOL_VERSION
 
 __all__ = ["ExecuteStream", "ExecutorResources", "Refusal"]
 
@@ -30,6 +30,9 @@ _OPENING_SECONDS = 60.0
 _TAKE_ATTEMPTS = 3
 _MAKING_SECONDS = 5.0
 _ENDLESS = 1e9
+# After a run that has left calls, the client may be writing an answer. A stream that ends meanwhile
+# fails on its side, with all that it has not read yet.
+_WRITING_SECONDS = 5.0
 # The default limit of CPU time is this much above the wall clock's, so that the wall clock ends
 # code that keeps one core busy, and not one or the other by chance.
 _SPARE_CPU_SECONDS = 1.0
@@ -62,6 +65,7 @@ class ExecuteStream:
         self._child: Child | None = None
         self._slot: Slot | None = None
         self._deadline = 0.0
+        self._client_may_write = False
         self._refusal: RequestRefusedError | LimitRefusedError | None = None
 
     async def serve(self) -> Refusal | None:
@@ -103,6 +107,17 @@ class ExecuteStream:
             raise RequestRefusedError("an `open` that is not a session's must carry its `run`")
         return opening
 
+    async def _complete_replay(self, run: pb.Run) -> None:
+        """Wait for the parts of a replay, before the stream takes a slot from another."""
+        try:
+            async with asyncio.timeout(_OPENING_SECONDS):
+                await self._messages.read_replay(run, self._resources.admission)
+        except TimeoutError:
+            raise RequestRefusedError(
+                f"the {run.replay_parts} further parts of the replay of run {run.run_id} did not "
+                f"all come within {_OPENING_SECONDS:g} s"
+            ) from None
+
     async def _admitted(self, opening: pb.Open) -> None:
         config = self._resources.config
         self._limits = resolve_limits(opening.limits, config.limits, config.ceilings)
@@ -111,9 +126,12 @@ class ExecuteStream:
             self._limits = self._limits.model_copy(update=none)
         self._messages.max_value_bytes = self._limits.max_value_bytes
         queue_timeout = self._seconds("queue_timeout", opening.queue_timeout)
-        self._deadline = asyncio.get_running_loop().time() + queue_timeout
         if opening.HasField("run"):
-            self._runs.put_nowait(self._checked_run(opening.run))
+            run = self._checked_run(opening.run, session=opening.session)
+            if run.HasField("replay"):
+                await self._complete_replay(run)
+            self._runs.put_nowait(run)
+        self._deadline = asyncio.get_running_loop().time() + queue_timeout
         self._slot = await self._resources.admission.acquire(
             opening.fairness_key,
             queue_timeout,
@@ -123,6 +141,9 @@ class ExecuteStream:
         reader = asyncio.create_task(self._read_client(session=opening.session))
         try:
             await self._serve_runs(opening)
+            if self._client_may_write:
+                self._close_child(opening.fairness_key)
+                await asyncio.wait((reader,), timeout=_WRITING_SECONDS)
         finally:
             reader.cancel()
             self._close_child(opening.fairness_key)
@@ -229,6 +250,7 @@ class ExecuteStream:
                 self._current = None
                 tool_calls = run.tool_calls
             if not survived or self._refusal is not None:
+                self._client_may_write = run.left_calls
                 return
             request = await self._next_run(child, idle_timeout)
 
@@ -261,8 +283,7 @@ class ExecuteStream:
         """Take the client's messages until it closes its side."""
         try:
             while (message := await self._messages.read()) is not EOF:
-                for one in unbatched(message):
-                    await self._take_message(one, session=session)
+                await self._take_message(message, session=session)
         except (RequestRefusedError, LimitRefusedError) as error:
             self._refusal = error
             if self._child is not None:
@@ -279,9 +300,14 @@ class ExecuteStream:
                 if self._current and self._current.run_id == message.cancel_run.run_id:
                     self._current.cancel()
             case "run" if session:
-                await self._runs.put(self._checked_run(message.run))
+                await self._runs.put(self._checked_run(message.run, session=True))
             case "run" | "open":
                 raise RequestRefusedError("this stream is open, and it is not a session's")
+            case "replay_part":
+                raise RequestRefusedError(
+                    f"a part of a replay of run {message.replay_part.run_id} came, but no recorded "
+                    "run waits for it"
+                )
             case _:
                 pass  # of a newer client
 
@@ -298,7 +324,14 @@ class ExecuteStream:
         assert self._child is not None
         await self._child.frames.send_frame(kind, result.run_id, result.call_id, body)
 
-    def _checked_run(self, run: pb.Run) -> pb.Run:
+    def _checked_run(self, run: pb.Run, *, session: bool) -> pb.Run:
+        if session and run.HasField("replay"):
+            raise RequestRefusedError(
+                "a run of a session cannot be recorded, because it depends on the runs before it: "
+                "record a run outside of a session"
+            )
+        if run.replay_parts and not run.HasField("replay"):
+            raise RequestRefusedError(f"run {run.run_id} has replay_parts, but not a replay")
         run.inputs = self._messages.whole(run.inputs)
         if not run.execution_id:
             run.execution_id = uuid.uuid4().hex

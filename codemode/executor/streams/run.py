@@ -11,24 +11,29 @@ from enum import Enum, auto
 from codemode.config import Limits
 from codemode.executor.pool.children import Child
 from codemode.executor.pool.frame_stream import ReceivedFrame
+from codemode.executor.streams import run_events
 from codemode.executor.streams.artifact_count import ArtifactCount
 from codemode.executor.streams.call_count import CallCount
 from codemode.executor.streams.endings import Ending, ending_of_exit
 from codemode.executor.streams.event_writer import EventWriter
 from codemode.executor.streams.guest_reports import (
+    GuestCall,
     artifact_of,
     call_of,
+    diverged_of,
     failed_of,
     hint_of,
     output_of,
     progress_of,
+    recorded_call_of,
+    steps_of,
 )
 from codemode.executor.streams.stale_calls import refuse_stale_call
+from codemode.executor.streams.step_count import StepCount
 from codemode.executor.streams.unanswered_calls import UnansweredCalls
 from codemode.protos import codemode_pb2 as pb
 from codemode.wire.constants import EXIT_NO_MEMORY, MAX_HINTS
 from codemode.wire.frames import Frame, FrameError, pack_texts
-from codemode.wire.protobuf import FEATURES, PROTOCOL_VERSION
 
 __all__ = ["ChildLostError", "Run", "RunTerms"]
 
@@ -38,6 +43,7 @@ _EXIT_WAIT = 1.0
 _LOGGED_CHARACTERS = 2_000
 
 _PRINTED = (Frame.STDOUT, Frame.STDERR)
+_PASSED_ON = (Frame.ARTIFACT, Frame.STEPS, Frame.RECORDED_CALL)
 
 
 class ChildLostError(RuntimeError):
@@ -67,7 +73,7 @@ class RunTerms:
 class _State(Enum):
     SENT = auto()  # not taken by the sandbox yet: another one may still take the code
     TAKEN = auto()  # the code runs
-    STOPPED = auto()  # the ending is known; what was printed and given before is still passed on
+    STOPPED = auto()  # the ending is known; output, artifacts and steps from before are passed on
     FINISHED = auto()  # the client's last event is queued
 
 
@@ -92,11 +98,14 @@ class Run:
         self._unanswered = UnansweredCalls(terms.limits)
         self._calls = CallCount(terms.tool_calls_before, terms.limits.max_tool_calls)
         self._artifacts = ArtifactCount(terms.limits)
+        self._recorded = request.HasField("replay")
+        self._steps = StepCount(terms.limits)
         self._state = _State.SENT
         self._started = False  # the client knows that the code runs
         self._ending: Ending | None = None  # set with STOPPED
         self._output_bytes = 0
         self._hints: list[str] = []
+        self._gave_up = False
         self._started_at = time.monotonic()
         self._cpu_before = 0.0
 
@@ -122,6 +131,9 @@ class Run:
         clock = asyncio.get_running_loop().call_later(self._terms.timeout, self._time_is_up)
         self._started_at = time.monotonic()
         try:
+            if self._recorded:
+                replay = self._request.replay
+                await self._child.frames.send_frame(Frame.REPLAY, self.run_id, 0, replay)
             await self._child.frames.send_frame(
                 Frame.RUN, self.run_id, 0, pack_texts(self._request.code), self._request.inputs
             )
@@ -149,6 +161,11 @@ class Run:
         """Whether the run is bound to this sandbox: no other may take the code any more."""
         return self._state is not _State.SENT
 
+    @property
+    def left_calls(self) -> bool:
+        """Whether the code has given calls up, or ended before they were answered."""
+        return self._gave_up or bool(self._unanswered)
+
     def cancel(self) -> None:
         """Stop the run at the client's request."""
         self._stop("cancelled", "Cancelled", "the caller cancelled the execution")
@@ -175,7 +192,7 @@ class Run:
                     body.append(frames[index].body)
                     index += 1
                 await self._output(frame.kind, b"".join(body))
-            elif self._state is not _State.STOPPED or frame.kind is Frame.ARTIFACT:
+            elif self._state is not _State.STOPPED or frame.kind in _PASSED_ON:
                 try:
                     await self._take(frame)
                 except FrameError as error:
@@ -193,13 +210,22 @@ class Run:
                 raise FrameError("a second TAKEN frame")
             self._state = _State.TAKEN
             self._started = True
-            await self._report_started()
+            terms = self._terms
+            await self._events.send(
+                run_events.started(self._request, isolation=terms.isolation, version=terms.version)
+            )
             return
         if not self._started:
             raise FrameError(f"a {frame.kind.name} frame before TAKEN")
         match frame.kind:
-            case Frame.CALL:
+            case Frame.CALL if not self._recorded:
                 await self._call(frame)
+            case Frame.RECORDED_CALL if self._recorded:
+                await self._recorded_call(frame)
+            case Frame.STEPS if self._recorded:
+                await self._take_steps(frame)
+            case Frame.DIVERGED if self._recorded:
+                await self._finish(diverged_of(frame, self._last_usage(), self._hints))
             case Frame.CANCEL_CALL:
                 await self._cancel_call(frame)
             case Frame.PROGRESS:
@@ -212,23 +238,10 @@ class Run:
             case Frame.COMPLETED:
                 await self._complete(frame)
             case Frame.FAILED:
-                await self._fail(frame)
+                await self._finish(failed_of(frame, self._last_usage(), self._hints))
             case _:
-                raise FrameError(f"a {frame.kind.name} frame during a run")
-
-    async def _report_started(self) -> None:
-        await self._events.send(
-            pb.ExecutorMessage(
-                started=pb.Started(
-                    run_id=self.run_id,
-                    execution_id=self._request.execution_id,
-                    isolation=self._terms.isolation,
-                    protocol_version=PROTOCOL_VERSION,
-                    executor_version=self._terms.version,
-                    features=FEATURES,
-                )
-            )
-        )
+                run = "a recorded run" if self._recorded else "a run"
+                raise FrameError(f"a {frame.kind.name} frame during {run}")
 
     async def _output(self, kind: Frame, data: bytes) -> None:
         room = self._limits.max_output_bytes - self._output_bytes
@@ -245,37 +258,52 @@ class Run:
             )
 
     async def _call(self, frame: ReceivedFrame) -> None:
-        name, arguments = call_of(frame)
-        if frame.call in self._unanswered:
-            raise FrameError(f"a second call {frame.call}")
-        if (excess := self._calls.add(name)) is not None:
+        call = call_of(frame)
+        if await self._admit(frame.call, call):
+            await self._pass_call(frame.call, call)
+
+    async def _admit(self, number: int, call: GuestCall) -> bool:
+        """Count a call and wait for room; return False when the run is over by then."""
+        if number in self._unanswered:
+            raise FrameError(f"a second call {number}")
+        if (excess := self._calls.add(call.name)) is not None:
             self._stop("limit", *excess)
-            return
+            return False
         # The guest waits for room by itself. A child that does not is not read until there is room.
-        while not self._unanswered.has_room(len(arguments)):
+        while not self._unanswered.has_room(len(call.arguments)):
             if self._state is _State.STOPPED or self._child.exited.done():
-                return
+                return False
             await self._events.flush()
             await self._unanswered.change()
         if self._state is _State.STOPPED:
-            return
-        self._unanswered.add(frame.call, len(arguments))
-        value = await self._events.send_chunks(arguments)
-        await self._events.send(
-            pb.ExecutorMessage(
-                tool_call=pb.ToolCall(
-                    run_id=self.run_id, call_id=frame.call, name=name, arguments=value
-                )
-            )
-        )
+            return False
+        self._unanswered.add(number, len(call.arguments))
+        return True
+
+    async def _pass_call(self, number: int, call: GuestCall) -> None:
+        arguments = await self._events.send_chunks(call.arguments)
+        await self._events.send(run_events.tool_call(self.run_id, number, call, arguments))
+
+    async def _recorded_call(self, frame: ReceivedFrame) -> None:
+        call = recorded_call_of(frame)
+        if (excess := self._steps.add(call.steps)) is not None:
+            self._stop("limit", *excess)
+        elif self._state is not _State.STOPPED and await self._admit(frame.call, call):
+            await self._pass_call(frame.call, call)
+        elif call.steps:
+            await self._events.send(run_events.steps_taken(self.run_id, call.steps))
+
+    async def _take_steps(self, frame: ReceivedFrame) -> None:
+        steps = steps_of(frame)
+        if (excess := self._steps.add(steps)) is not None:
+            self._stop("limit", *excess)
+        else:
+            await self._events.send(run_events.steps_taken(self.run_id, steps))
 
     async def _cancel_call(self, frame: ReceivedFrame) -> None:
         if self.answers(frame.run, frame.call):
-            await self._events.send(
-                pb.ExecutorMessage(
-                    tool_call_cancelled=pb.ToolCallCancelled(run_id=self.run_id, call_id=frame.call)
-                )
-            )
+            self._gave_up = True
+            await self._events.send(run_events.tool_call_cancelled(self.run_id, frame.call))
 
     async def _artifact(self, frame: ReceivedFrame) -> None:
         name, data = artifact_of(frame)
@@ -289,19 +317,11 @@ class Run:
     async def _complete(self, frame: ReceivedFrame) -> None:
         usage = self._last_usage()
         value = await self._events.send_chunks(frame.body)
-        self._state = _State.FINISHED
-        await self._events.send(
-            pb.ExecutorMessage(
-                completed=pb.Completed(
-                    run_id=self.run_id, value=value, usage=usage, hints=self._hints
-                )
-            )
-        )
+        await self._finish(run_events.completed(self.run_id, value, usage, self._hints))
 
-    async def _fail(self, frame: ReceivedFrame) -> None:
-        message = failed_of(frame, self._last_usage(), self._hints)
+    async def _finish(self, last: pb.ExecutorMessage) -> None:
         self._state = _State.FINISHED
-        await self._events.send(message)
+        await self._events.send(last)
 
     def _last_usage(self) -> pb.Usage:
         """Return the usage of a finished run; end the sandbox unless it is a session's."""
@@ -336,19 +356,7 @@ class Run:
     async def _report_ending(self) -> None:
         ending = self._ending
         assert ending is not None
-        self._state = _State.FINISHED
-        await self._events.send(
-            pb.ExecutorMessage(
-                failed=pb.Failed(
-                    run_id=self.run_id,
-                    status=ending.status,
-                    type=ending.type,
-                    message=ending.message,
-                    usage=self._usage(),
-                    hints=self._hints,
-                )
-            )
-        )
+        await self._finish(run_events.ended(self.run_id, ending, self._usage(), self._hints))
         await self._events.flush()
 
     def _usage(self) -> pb.Usage:

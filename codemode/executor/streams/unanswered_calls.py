@@ -31,6 +31,9 @@ class UnansweredCalls:
     def __contains__(self, call: int) -> bool:
         return call in self._sizes
 
+    def __bool__(self) -> bool:
+        return bool(self._sizes)
+
     def add(self, call: int, size: int) -> None:
         """Add a call with ``size`` bytes of arguments."""
         self._sizes[call] = size

@@ -40,6 +40,16 @@ class CallWindow:
         self._queues: dict[AbstractEventLoop | None, deque[_Waiter]] = {None: deque()}
         # Reentrant: a finalizer that calls a tool may run while this thread holds the lock.
         self._lock = threading.RLock()
+        self.on_room: Callable[[], object] | None = None
+        """Called when a call has given back its room."""
+
+    def try_take(self, size: int) -> bool:
+        """Take room for a call of ``size`` bytes, if there is some; return whether there was."""
+        with self._lock:
+            if not self._has_room(size):
+                return False
+            self._use(size)
+            return True
 
     def take(self, size: int) -> None:
         """Take room for a call of ``size`` bytes; wait in this thread until there is some."""
@@ -87,6 +97,8 @@ class CallWindow:
             self._free += 1
             self._bytes -= size
             self._wake_first()
+        if self.on_room is not None:
+            self.on_room()
 
     def _has_room(self, size: int) -> bool:
         return self._free == self._most or (

@@ -29,12 +29,13 @@ from codemode.sandbox.guest.pending_calls import (
     LOST,
     NO_MEMORY,
     Call,
+    NumberedCall,
     Outcome,
     TaskCall,
     ThreadCall,
 )
 from codemode.wire.constants import EXIT_NO_MEMORY
-from codemode.wire.frames import HEADER, LENGTH, Frame, pack
+from codemode.wire.frames import HEADER, LENGTH, Frame, pack, pack_texts
 
 __all__ = ["FrameSocket"]
 
@@ -45,6 +46,9 @@ _GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF, e
 
 # The bytes of a write, where its frame begins in them, and how many each `send` took.
 _NOTHING: tuple[memoryview, int, list[int]] = (memoryview(b""), 0, [])
+
+type OutgoingFrame = bytes | Callable[[str], bytes]
+"""A frame, or what makes one of the steps that a recorded run sends along."""
 
 _exit = os._exit
 _get_ident = threading.get_ident
@@ -73,13 +77,15 @@ class FrameSocket:
         self._broken = False
         self._calls: dict[int, Call] = {}
         self._numbers = count(1)
-        self._window = CallWindow(1, 0)
+        self.window = CallWindow(1, 0)
         self._inbox: deque[tuple[int, int, bytes]] = deque()
         self._inbox_filled = threading.Event()
         self._receiving = False
         self._reader_wanted = threading.Event()
         self._reading_apart = False
         self.forked = False
+        self.journal: Callable[[OutgoingFrame], bytes] | None = None
+        """Completes the frames of a recorded run; called while no other frame is sent."""
 
     def attach(self, sock: socket.socket) -> None:
         """Use this blocking socket; a process forked from now on cannot use it."""
@@ -99,7 +105,7 @@ class FrameSocket:
 
     def set_calls_in_flight(self, most: int, most_bytes: int) -> None:
         """Limit the unanswered calls, and the bytes of their arguments; further calls wait."""
-        self._window = CallWindow(most, most_bytes)
+        self.window = CallWindow(most, most_bytes)
 
     # Frames out
 
@@ -112,8 +118,8 @@ class FrameSocket:
         """Send one whole frame; frames of other threads wait until it is sent."""
         self.send_packed(pack(kind, run, call, *body))
 
-    def send_packed(self, frame: bytes) -> None:
-        """Send one frame that is packed already."""
+    def send_packed(self, frame: OutgoingFrame) -> None:
+        """Send one frame that is packed already, or that the journal completes."""
         if self.forked:
             raise RuntimeError("a forked process cannot reach the executor: use threads instead")
         ident = _get_ident()
@@ -122,9 +128,16 @@ class FrameSocket:
         with self._sending:
             self._sender = ident
             try:
-                self._write(frame)
+                if self.journal is not None:
+                    frame = self.journal(frame)
+                self._write(frame)  # type: ignore[arg-type]  # a journal makes bytes of the others
             finally:
                 self._sender = 0
+
+    def send_last(self, frame: bytes) -> None:
+        """Send one frame; all other senders wait for ever afterwards."""
+        self._sending.acquire()
+        self._write(frame if self.journal is None else self.journal(frame))
 
     def _write(self, frame: bytes) -> None:
         rest = self._rest()
@@ -225,14 +238,20 @@ class FrameSocket:
 
     # Calls
 
-    def call(self, run: int, name: bytes, arguments: bytes) -> Outcome:
-        """Send a call and wait in this thread for its answer; return the answer."""
-        self._window.take(len(arguments))
+    def call(self, run: int, name: bytes, arguments: bytes, label: str = "") -> Outcome:
+        """Send a call and wait in this thread for its answer; return the answer.
+
+        A call of a recorded run has a label.
+        """
+        self.window.take(len(arguments))
         number = next(self._numbers)
         call = ThreadCall(run, len(arguments))
         self._calls[number] = call
         try:
-            self.send(Frame.CALL, run, number, name, arguments)
+            if label:
+                self._send_recorded(run, number, name, arguments, label)
+            else:
+                self.send(Frame.CALL, run, number, name, arguments)
             while call.outcome is None:
                 if self._reading.acquire(blocking=False):
                     try:
@@ -244,13 +263,13 @@ class FrameSocket:
                     self._want_reader()
                     call.answered.acquire()
         except BaseException:
-            self._give_up(run, number)
+            self.give_up(run, number)
             raise
         return call.outcome
 
     async def call_async(self, run: int, name: bytes, arguments: bytes) -> Outcome:
         """Send a call, await its answer and return it; cancelling the task cancels the call."""
-        await self._window.take_async(len(arguments))
+        await self.window.take_async(len(arguments))
         number = next(self._numbers)
         call = TaskCall(run, len(arguments), get_running_loop())
         self._calls[number] = call
@@ -259,9 +278,25 @@ class FrameSocket:
             self.send(Frame.CALL, run, number, name, arguments)
             outcome: Outcome = await call.future
         except BaseException:
-            self._give_up(run, number)
+            self.give_up(run, number)
             raise
         return outcome
+
+    def begin_call(self, call: NumberedCall, name: bytes, arguments: bytes, label: str) -> None:
+        """Send a call of a recorded run that has room in the window."""
+        number = call.number = next(self._numbers)
+        self._calls[number] = call
+        self._want_reader()
+        self._send_recorded(call.run, number, name, arguments, label)
+
+    def _send_recorded(
+        self, run: int, number: int, name: bytes, arguments: bytes, label: str
+    ) -> None:
+        def frame(steps: str) -> bytes:
+            texts = pack_texts(label, steps)
+            return pack(Frame.RECORDED_CALL, run, number, name, texts, arguments)
+
+        self.send_packed(frame)
 
     def end_run(self, run: int) -> None:
         """Answer the calls that a run left open with LOST: the executor will not answer them."""
@@ -273,12 +308,13 @@ class FrameSocket:
     def _close(self, number: int) -> None:
         call = self._calls.pop(number, None)
         if call is not None:
-            self._window.give(call.size)
+            self.window.give(call.size)
 
-    def _give_up(self, run: int, number: int) -> None:
+    def give_up(self, run: int, number: int) -> bool:
+        """Cancel a call; return whether it still waited for its answer."""
         call = self._calls.pop(number, None)
         if call is None:
-            return
+            return False
         try:
             if not self.forked and not self.sending_here:
                 self.send(Frame.CANCEL_CALL, run, number)
@@ -287,7 +323,8 @@ class FrameSocket:
             # 1. Another thread takes the room and sends its call.
             # 2. The executor has no room for that call and stops reading.
             # 3. It never reads the cancellation that would make room.
-            self._window.give(call.size)
+            self.window.give(call.size)
+        return True
 
     # The reader thread
 

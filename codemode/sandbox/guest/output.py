@@ -52,6 +52,8 @@ class Output:
         self._flushed_at = 0.0
         self._gathered = threading.Event()
         self._flushing_apart = False
+        self.written = 0
+        """The number of characters that the code has printed."""
         self.stdout = _TextStream(self, Frame.STDOUT, 1)
         self.stderr = _TextStream(self, Frame.STDERR, 2)
         self.stdin = _NoInput()
@@ -76,6 +78,7 @@ class Output:
                 self.flush()
                 self._kind = kind
             self._parts.append(text)
+            self.written += len(text)
             self._size += len(text)
             if self._size >= GATHER_CHARACTERS:
                 self.flush()

@@ -6,7 +6,7 @@ import threading
 from asyncio import AbstractEventLoop
 from typing import Protocol
 
-__all__ = ["LOST", "NO_MEMORY", "Call", "Outcome", "TaskCall", "ThreadCall"]
+__all__ = ["LOST", "NO_MEMORY", "Call", "NumberedCall", "Outcome", "TaskCall", "ThreadCall"]
 
 _allocate_lock = threading.Lock
 
@@ -28,6 +28,12 @@ class Call(Protocol):
 
     def finish(self, outcome: Outcome) -> None:
         """Pass the answer to the waiter; only the first answer counts."""
+
+
+class NumberedCall(Call, Protocol):
+    """A call that knows its number."""
+
+    number: int
 
 
 class ThreadCall:

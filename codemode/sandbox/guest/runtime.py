@@ -30,6 +30,8 @@ from codemode.sandbox.guest.frame_socket import FrameSocket
 from codemode.sandbox.guest.output import Output
 from codemode.sandbox.guest.program import Program, filename_of
 from codemode.sandbox.guest.progress import Progress
+from codemode.sandbox.guest.recorded.record import Record
+from codemode.sandbox.guest.recorded.world import begin_recorded
 from codemode.sandbox.guest.result_value import encode_result
 from codemode.sandbox.guest.scope import RunScope
 from codemode.sandbox.guest.tools.calling import Caller, ToolSpec
@@ -92,6 +94,8 @@ class Guest:
         self._tools: Tools
         self._session = False
         self._max_bytes = 0
+        self._replay: Mapping[str, Any] | None = None
+        self._record: Record | None = None
 
     def rehearse(self) -> None:
         """Process a stream's first frames and one line of code, and keep nothing of them.
@@ -130,7 +134,9 @@ class Guest:
         number = 0
         while True:
             kind, run, body = self._frames.receive()
-            if kind == Frame.RUN:
+            if kind == Frame.REPLAY:
+                self._replay = load(body)
+            elif kind == Frame.RUN:
                 number += 1
                 try:
                     self.run(run, number, body)
@@ -182,6 +188,8 @@ class Guest:
             Frame.FAILED, run, 0, pack_texts("MemoryLimit", MEMORY_MESSAGE, "", "")
         )
         self._begin(run, filename)
+        if self._replay is not None:
+            self._begin_recorded(self._replay, run)
         try:
             frame = self._execute(run, filename, body)
         except MemoryError:
@@ -207,6 +215,13 @@ class Guest:
         self._artifacts.begin_run()
         self._caller.unfinished.begin_run(filename)
 
+    def _begin_recorded(self, replay: Mapping[str, Any], run: int) -> None:
+        self._record, calls = begin_recorded(replay, self._frames, run)
+        self._record.line_number = self._caller.unfinished.line
+        self._record.flush = self._output.flush
+        self._record.written = lambda: self._output.written
+        self._caller.make_calls_by(calls)
+
     def _execute(self, run: int, filename: str, body: bytes) -> bytes:
         """Execute the code and return the run's last frame."""
         try:
@@ -223,7 +238,7 @@ class Guest:
             # before these two.
             _settrace(None)
             _setprofile(None)
-            self._disarm()
+            self._end_code()
             if uses_pyplot():
                 self._finish_figures(wanted=True)
             data = self._reserve.guard(self._encode, value)
@@ -231,7 +246,7 @@ class Guest:
         except BaseException as error:  # noqa: BLE001  # any exception is the code's outcome
             _settrace(None)
             _setprofile(None)
-            self._disarm()
+            self._end_code()
             if self._session and uses_pyplot():
                 self._finish_figures(wanted=False)
             frame = self._failed(run, error, filename)
@@ -269,10 +284,12 @@ class Guest:
             text = hint[:MAX_HINT_CHARACTERS].encode("utf-8", "replace")
             yield pack(Frame.HINT, run, 0, text)
 
-    def _disarm(self) -> None:
+    def _end_code(self) -> None:
         """Keep an alarm or a recursion limit set by the code from disturbing its report."""
         _alarm(0)
         _setrecursionlimit(RECURSION_LIMIT)
+        if self._record is not None:
+            self._record.finish()
 
     def _report_thread(self, args: threading.ExceptHookArgs) -> None:
         """Print the exception that ended a thread of the code, without the guest's frames."""

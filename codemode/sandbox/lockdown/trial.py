@@ -1,6 +1,6 @@
 """A trial of one tier on this host, in a throw-away process.
 
-Run as ``python -I -S -B trial.py SETTINGS``, the trial prepares like a zygote,
+Run as ``python -s -P -S -B trial.py SETTINGS``, the trial prepares like a zygote,
 forks one child, applies each layer and prints one JSON object: ``{"ok": true, ...}``
 or the step that failed and its errno.
 """

@@ -58,6 +58,9 @@ VALUES: tuple[Any, ...] = (
     {str(number): number for number in range(30)},
 )
 ENCODED = [encode(value) for value in VALUES]
+LABELS = ("0:1", "0.1.T2:17", "l" * 200, "")
+STEPS = ("0:1@5\n", "0:1@5\n0.1:2@90000\n" * 40, "", "0:1")
+REASONS = ("call", "new_call", "missing", "beyond", "output")
 
 
 class Mutator:
@@ -65,11 +68,13 @@ class Mutator:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
+        self.recorded = False
 
     def frames(self) -> list[bytes]:
         """Return frames that a child may send, in an order that is possible."""
         rng = self.random
         made = [pack(Frame.TAKEN, RUN, 0)] if rng.random() < 0.9 else []
+        self.recorded = rng.random() < 0.5
         made += [self._frame() for _ in range(rng.randrange(24))]
         if rng.random() < 0.7:
             made.append(pack(Frame.COMPLETED, RUN, 0, rng.choice(ENCODED)))
@@ -79,8 +84,11 @@ class Mutator:
         rng = self.random
         number = rng.choice((0, 1, 2, 3, rng.randrange(2**32)))
         run = RUN if rng.random() < 0.9 else rng.choice((0, 1, RUN - 1, RUN + 1, 2**32 - 1))
+        if self.recorded and rng.random() < 0.5:
+            kind, body = self._record()
+            return pack(kind, run, number, body)
         match rng.randrange(9):
-            case 0 | 1:
+            case 0 | 1 if not self.recorded or rng.random() < 0.1:
                 kind, body = Frame.CALL, pack_texts("ping") + rng.choice(ENCODED)
             case 2:
                 kind, body = Frame.CANCEL_CALL, b""
@@ -99,6 +107,20 @@ class Mutator:
                 kind = rng.choice(list(Frame))
                 body = rng.randbytes(rng.randrange(40))
         return pack(kind, run, number, body)
+
+    def _record(self) -> tuple[Frame, bytes]:
+        """Return a frame that only a recorded run has."""
+        rng = self.random
+        label = rng.choice(LABELS)
+        match rng.randrange(8):
+            case 0 | 1 | 2 | 3:
+                texts = pack_texts("ping", label or "0", rng.choice(STEPS[:3]))
+                return Frame.RECORDED_CALL, texts + rng.choice(ENCODED)
+            case 4 | 5 | 6:
+                return Frame.STEPS, rng.choice(STEPS).encode()
+            case _:
+                texts = pack_texts(rng.choice(REASONS), label, "ping", rng.choice(LABELS), "3")
+                return Frame.DIVERGED, texts + rng.choice(ENCODED)
 
     def broken(self, data: bytes) -> bytes:
         """Return the bytes with one to three errors."""
@@ -218,11 +240,12 @@ async def one_stream(mutator: Mutator) -> int:
         max_tool_calls_in_flight=mutator.random.choice((1, 3, 100)),
         max_tool_calls=mutator.random.choice((2, 10_000)),
         max_output_bytes=mutator.random.choice((10, 1_000_000)),
+        max_value_bytes=mutator.random.choice((300, MAX_VALUE)),
         max_artifacts=mutator.random.choice((1, 100)),
         max_artifact_bytes=mutator.random.choice((50, 1_000_000)),
     )
     hearer.run = run = Run(
-        pb.Run(run_id=RUN, code="1", execution_id="e"),
+        pb.Run(run_id=RUN, code="1", execution_id="e", replay=b"" if mutator.recorded else None),
         RunTerms(limits=limits, timeout=60, cpu_limit=60, session=True),
         child=child,
         events=EventWriter(hearer, batches=False),
@@ -244,11 +267,23 @@ async def one_stream(mutator: Mutator) -> int:
     ends = [kind for kind in hearer.kinds if kind in ("completed", "failed")]
     assert len(ends) == (0 if survived is None else 1)
     assert not ends or hearer.kinds[-1] == ends[0]
-    if set(hearer.kinds) & {"artifact", "tool_call", "completed", "progress"}:
+    if set(hearer.kinds) & {"artifact", "tool_call", "completed", "progress", "steps"}:
         assert "started" in hearer.kinds
+    for message in hearer.messages:
+        if message.WhichOneof("message") == "tool_call":
+            assert bool(message.tool_call.label) is mutator.recorded
+    steps = steps_of(hearer.messages)
+    assert mutator.recorded or not steps
+    assert all(one.isascii() and one.endswith(b"\n") for one in steps)
+    assert sum(map(len, steps)) <= limits.max_value_bytes
     assert hearer.kinds.count("started") <= 1
     child.close()
     return child.frames.met
+
+
+def steps_of(messages: list[pb.ExecutorMessage]) -> list[bytes]:
+    pieces = [message.steps.data or message.tool_call.steps for message in messages]
+    return [piece for piece in pieces if piece]
 
 
 def resident() -> int:
@@ -284,7 +319,7 @@ def mutated_message(mutator: Mutator) -> bytes:
     """Return an executor's message whose text comes from a sandbox, with an error in it."""
     rng = mutator.random
     value = mutator.broken(rng.choice(ENCODED))
-    match rng.randrange(7):
+    match rng.randrange(9):
         case 0:
             message = pb.ExecutorMessage(completed=pb.Completed(run_id=RUN, value=value))
         case 1:
@@ -303,6 +338,15 @@ def mutated_message(mutator: Mutator) -> bytes:
             message = pb.ExecutorMessage(chunk=pb.Chunk(data=value))
         case 5:
             message = pb.ExecutorMessage(artifact=pb.Artifact(run_id=RUN, name="a", data=value))
+        case 6:
+            call = pb.ToolCall(run_id=RUN, call_id=1, name="ping", arguments=value)
+            call.label, call.steps = rng.choice(LABELS), rng.choice(STEPS).encode()
+            message = pb.ExecutorMessage(tool_call=call)
+        case 7:
+            divergence = pb.Divergence(reason=rng.choice(REASONS), label="0:1", arguments=value)
+            message = pb.ExecutorMessage(
+                failed=pb.Failed(run_id=RUN, status="diverged", divergence=divergence)
+            )
         case _:
             message = pb.ExecutorMessage(progress=pb.Progress(run_id=RUN, done=1, note="n"))
     data = message.SerializeToString()

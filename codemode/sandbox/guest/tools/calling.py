@@ -6,7 +6,7 @@ from asyncio import CancelledError
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import CoroutineType
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from codemode.errors.base import ValueEncodingError
 from codemode.sandbox.guest.code.wording import (
@@ -48,16 +48,30 @@ class ToolSpec:
     marks: Sequence[str] = ()
 
 
+class CallMaker(Protocol):
+    """What makes calls: the frame socket, or the calls of a recorded run."""
+
+    def call(self, run: int, name: bytes, arguments: bytes) -> Outcome:
+        """Make a call, wait in this thread for its answer and return it."""
+
+    async def call_async(self, run: int, name: bytes, arguments: bytes) -> Outcome:
+        """Make a call, await its answer and return it."""
+
+
 class Caller:
     """A maker of tool calls, usable from any thread and any event loop."""
 
     def __init__(self, frames: FrameSocket, output: Output, scope: RunScope) -> None:
-        self._frames = frames
+        self._frames: CallMaker = frames
         self._output = output
         self._scope = scope
         self._max_bytes = 0
         self.unfinished = UnfinishedCalls(tools_code=Caller._call_async.__code__)
         self.values = PlainValues()
+
+    def make_calls_by(self, calls: CallMaker) -> None:
+        """Make calls by this object from now on, instead of the frame socket."""
+        self._frames = calls
 
     def set_max_bytes(self, max_bytes: int) -> None:
         """Limit the encoded arguments of each call to so many bytes."""

@@ -112,7 +112,7 @@ class UnfinishedCalls:
 
     def _keep(self, number: int, function: str) -> None:
         if len(self._not_begun) < _MOST_KEPT:
-            self._not_begun[number] = (function, self._line())
+            self._not_begun[number] = (function, self.line())
 
     def _lines(self) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
         """Return the functions with calls that have not begun, and the line of each call.
@@ -133,8 +133,8 @@ class UnfinishedCalls:
         coroutine = find()
         return coroutine is None or coroutine.cr_frame is None
 
-    def _line(self) -> int:
-        """Return the line of the code that makes or deletes the coroutine, or 0."""
+    def line(self) -> int:
+        """Return the line of the code that is at work in this thread, or 0."""
         for frame in _frames():
             if frame.f_code.co_filename == self._filename:
                 return frame.f_lineno or 0

@@ -15,6 +15,7 @@ import pytest
 
 from codemode import ClientConfig, Codemode, ExecutorConnectionError
 from codemode.config import Limits, Tier
+from codemode.executor.host.clean_start import CLEAN_ENVIRONMENT
 from codemode.executor.host.work_folders import WorkFolder
 from codemode.executor.serving import server as server_module
 from codemode.executor.streams.sandbox_opening import open_sandbox
@@ -134,15 +135,16 @@ async def test_run_survives_the_age_limit_of_its_zygote(tier: Tier) -> None:
         assert await becomes(lambda: not is_running(first))
 
 
-async def test_replaced_zygote_has_another_hash_seed(tier: Tier) -> None:
-    async with serving(tier, pool_size=1, zygote_max_age=0.2) as (codemode, _):
-        hashes = set()
-        for _ in range(50):
-            hashes.add((await codemode.run_async("hash('a')")).value)
-            if len(hashes) > 1:
-                break
-            await asyncio.sleep(0.1)
-        assert len(hashes) == 2
+async def test_sets_of_text_have_one_order_in_each_sandbox(tier: Tier) -> None:
+    code = "import os\n[list({f'name {number}' for number in range(1_000)}), sorted(os.environ)]"
+    async with (
+        serving(tier, pool_size=1) as (codemode, _),
+        serving(tier, pool_size=1) as (other, _),
+    ):
+        order, environment = (await codemode.run_async(code)).value
+        assert (await other.run_async(code)).value[0] == order
+    assert order != sorted(order)
+    assert set(environment) == set(CLEAN_ENVIRONMENT) - {"PYTHONHASHSEED"}
 
 
 async def test_idle_children_are_replaced_when_they_are_old() -> None:

@@ -110,14 +110,18 @@ class Forker:
         packages = Path(cbor2.__file__).parents[1]
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-I", "-S", "-B", "-X", "utf8"),
+                *(sys.executable, "-s", "-P", "-S", "-B", "-X", "utf8"),
                 str(Path(__file__).with_name("guest_forker.py")),
                 str(theirs.fileno()),
                 os.pathsep.join(map(str, (ROOT, packages))),
                 *([] if look else ["blind"]),
             ],
             pass_fds=[theirs.fileno()],
-            env={"PATH": os.environ["PATH"], "MALLOC_ARENA_MAX": "2"},
+            env={
+                "PATH": os.environ["PATH"],
+                "MALLOC_ARENA_MAX": "2",
+                "PYTHONHASHSEED": "0",
+            },
         )
         theirs.close()
 

@@ -1,0 +1,358 @@
+"""The record of a run: what it replays, and what it adds.
+
+While the record has calls that have not come again, no other call leaves the
+sandbox: it is *held*. When all of them have come, the run is live. If it cannot
+come to that, because everything waits or the code has ended, the run has
+diverged from its record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, NoReturn
+
+from codemode.sandbox.guest.frame_socket import FrameSocket
+from codemode.sandbox.guest.recorded.lines import Line, current_line
+from codemode.sandbox.guest.recorded.steps import MAIN, Step, StepsOut, read_steps, write_step
+from codemode.wire.frames import Frame, pack, pack_texts
+
+__all__ = ["BY_HOST", "NEVER", "KnownCall", "Record"]
+
+# Captured at import: a recorded run replaces these functions in their modules.
+_monotonic_ns = time.monotonic_ns
+_time_ns = time.time_ns
+_process_time_ns = time.process_time_ns
+_blake2b = hashlib.blake2b
+_exit = os._exit
+_sleep = time.sleep
+
+# A clock that is further behind the real one moves at the next look. Smaller distances are not
+# worth a step.
+_BEHIND_MICROSECONDS = 1_000
+
+# Threads may wait for each other by locks, which nobody sees. A replay is given up when nothing
+# has come again and the process has computed nothing for so long.
+_STALL_SECONDS = 5.0
+_TICK_SECONDS = 0.1
+_IDLE_NANOSECONDS = 2_000_000  # of CPU time in a tick
+
+_STEPS_BYTES = 32 * 1024
+_MOST_ARGUMENT_BYTES = 64 * 1024
+_LINGER_SECONDS = 0.2
+
+
+BY_HOST = 0
+"""The kind of a recorded call that the host answers when it comes."""
+
+NEVER = 5
+"""The kind of a recorded call whose answer the code did not get before it gave up or ended."""
+
+
+class KnownCall(NamedTuple):
+    """A call of the record. ``kind`` is that of the answer's frame, or one of the two above."""
+
+    name: bytes
+    digest: bytes
+    kind: int
+    body: bytes
+
+
+class Record:
+    """What a run replays and what it adds to that, for all of its lines."""
+
+    def __init__(self, replay: Mapping[str, Any], frames: FrameSocket, run: int) -> None:
+        self._frames = frames
+        self._run = run
+        self.seed: bytes = replay["seed"]
+        self._start: int = replay["start"]
+        self._upcoming = read_steps(str(replay["steps"], "ascii"))
+        self._steps_left = sum(map(len, self._upcoming.values()))
+        self._output_characters: int = replay["output"]
+        self._complete: bool = replay["complete"]
+        self._known = {
+            label: KnownCall(pack_texts(name), digest, kind, body)
+            for label, name, digest, kind, body in replay["calls"]
+        }
+        fresh = not self._known and not self._upcoming
+        self._base_ns: int | None = _monotonic_ns() if fresh else None
+        self._wall = self._start
+        self.main = Line(
+            MAIN, now=0, wall=self._start, live=fresh, upcoming=self._upcoming.pop(MAIN, None)
+        )
+        self._out = StepsOut()
+        self._change = threading.Condition(threading.Lock())
+        self._progress = 0
+        self._alive = 1
+        self._waiting = 0
+        self._in_flight = 0
+        self._over = False
+        self.on_lift: Callable[[], object] = int
+        """Called when the run becomes live."""
+        self.line_number: Callable[[], int] = int
+        """Returns the number of the code's line that runs in this thread, or 0."""
+        self.flush: Callable[[], object] = int
+        """Sends what the code has printed."""
+        self.written: Callable[[], int] = int
+        """Returns how many characters the code has printed."""
+
+    # Steps and clocks
+
+    def step(
+        self, line: Line, kind: str, argument: str = "", *, until: int = 0, rounds: int = 0
+    ) -> None:
+        """Note that this line took something in, or take the step that the record has of it.
+
+        In a live line the clock moves to the real time, and at least to ``until``.
+        """
+        if line.upcoming:
+            step = self._next_of(line)
+            if step.kind != kind or step.argument != argument:
+                self.diverge("missing")
+            self._apply(line, step)
+            return
+        if self._complete:
+            self._go_beyond(line)
+        line.live = True
+        now = max(line.now, self._real(line), until)
+        self._move(line, kind, argument, now, rounds)
+
+    def _go_beyond(self, line: Line) -> NoReturn:
+        """Stop a line that goes on where a complete record has nothing more of it.
+
+        A thread that was still at work when the run ended may come further in a replay.
+        """
+        if line is self.main:
+            self.diverge("beyond")
+        self.park("beyond")
+
+    def _move(self, line: Line, kind: str, argument: str, now: int, rounds: int = 0) -> None:
+        step = Step(kind, argument, now - line.now, rounds, self._wall - line.wall)
+        self._apply(line, step)
+        self._out.add(write_step(line.label, step))
+
+    def _next_of(self, line: Line) -> Step:
+        with self._change:
+            self._progress += 1
+            self._steps_left -= 1
+            if not self._steps_left:
+                self._change.notify_all()
+        return line.upcoming.popleft()
+
+    @staticmethod
+    def _apply(line: Line, step: Step) -> None:
+        line.now += step.microseconds
+        line.wall += step.wall
+        line.looks = 0
+
+    def look(self) -> Line:
+        """Look at the clock of the current line, which moves a little, and return the line."""
+        line = current_line()
+        line.looks += 1
+        if line.live:
+            real = self._real(line)
+            if real - line.now > _BEHIND_MICROSECONDS or line.wall != self._wall:
+                self._move(line, "k", str(line.looks), max(real, line.now))
+                return line
+        elif line.upcoming:
+            step = line.upcoming[0]
+            if step.kind == "k" and step.argument == str(line.looks):
+                self._apply(line, self._next_of(line))
+                return line
+        line.now += 1
+        return line
+
+    def _real(self, line: Line) -> int:
+        """Return the real time of a live line in microseconds since the start of the run.
+
+        The first line that goes on after a replay sets the monotonic clock to where it stopped,
+        and the wall clock to the present: a timeout does not fire because a person has slept.
+        """
+        now = _monotonic_ns()
+        if self._base_ns is None:
+            self._base_ns = now - line.now * 1_000
+            self._wall = _time_ns() // 1_000 - line.now
+        return (now - self._base_ns) // 1_000
+
+    def real(self) -> int:
+        """Return the real time of the current line, which goes on live from here."""
+        return self._real(current_line())
+
+    # Lines
+
+    def begin_line(self, label: str) -> Line:
+        """Return the line of a thread that the current line starts or will start."""
+        parent = current_line()
+        upcoming = self._upcoming.pop(label, None)
+        with self._change:
+            self._alive += 1
+        live = parent.live and not self._known and not upcoming
+        return Line(label, now=parent.now, wall=parent.wall, live=live, upcoming=upcoming)
+
+    def start_line(self, line: Line, cancelled: Callable[[], bool] = bool) -> None:
+        """Start a line in its own thread, unless ``cancelled()``.
+
+        A line whose start is not in the record waits until all of the record has come again: what
+        is in the record has not seen it.
+        """
+        if not (line.upcoming or self.is_used_up):
+            self.wait(lambda: self.is_used_up or cancelled(), lambda: self.diverge("missing"))
+        if not cancelled():
+            self.step(line, "b")
+
+    def end_line(self) -> None:
+        """Note that a line is at its end."""
+        with self._change:
+            self._alive -= 1
+            self._progress += 1
+            self._change.notify_all()
+
+    @property
+    def has_other_lines(self) -> bool:
+        """Whether there are lines beside that of the caller."""
+        return self._alive > 1
+
+    # Calls
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether all of the record has come again, and the run goes on."""
+        return not (
+            self._complete
+            or self._steps_left
+            or self._known
+            or self._output_characters > self.written()
+        )
+
+    @property
+    def held(self) -> bool:
+        """Whether new calls may not leave the sandbox: the record has others, or is complete."""
+        return bool(self._known) or self._complete
+
+    def come(self, label: str, name: bytes, arguments: bytes) -> KnownCall | None:
+        """Note that a call comes; return the record's call of this label, if it has one."""
+        known = self._known.get(label)
+        if known is None:
+            return None
+        if known.name != name or known.digest != digest_of(arguments):
+            self.diverge("call", label, name, arguments, expected=label)
+        with self._change:
+            del self._known[label]
+            self._progress += 1
+            lifted = not self._known
+            self._change.notify_all()
+        if lifted:
+            self.on_lift()
+        return known
+
+    def hold(self, label: str, name: bytes, arguments: bytes) -> None:
+        """Wait in this thread until new calls may leave the sandbox."""
+        if self.held:
+            self.wait(
+                lambda: not self.held, lambda: self.diverge("new_call", label, name, arguments)
+            )
+
+    def sent(self) -> None:
+        """Note that a call is on its way to the host."""
+        with self._change:
+            self._in_flight += 1
+
+    def answered(self) -> None:
+        """Note that a call on its way has its answer, or was given up."""
+        with self._change:
+            self._in_flight -= 1
+            self._progress += 1
+            self._change.notify_all()
+
+    def changed(self) -> None:
+        """Note that something has come from outside."""
+        with self._change:
+            self._progress += 1
+            self._change.notify_all()
+
+    def wait(self, ready: Callable[[], bool], give_up: Callable[[], NoReturn]) -> None:
+        """Wait in this thread until ``ready()``; give up when nothing can lead to that."""
+        with self._change:
+            self._waiting += 1
+            try:
+                if self._until(ready):
+                    return
+            finally:
+                self._waiting -= 1
+        give_up()
+
+    def _until(self, ready: Callable[[], bool]) -> bool:
+        idle = 0.0
+        seen, cpu = self._progress, _process_time_ns()
+        while not ready():
+            if self._over:
+                self._change.wait()  # for the end of the process, which another thread brings about
+            if self._waiting >= self._alive and not self._in_flight:
+                return False
+            self._change.wait(_TICK_SECONDS)
+            now = _process_time_ns()
+            if self._progress != seen or self._in_flight or now - cpu > _IDLE_NANOSECONDS:
+                idle = 0.0
+            else:
+                idle += _TICK_SECONDS
+                if idle > _STALL_SECONDS:
+                    return ready()
+            seen, cpu = self._progress, now
+        return True
+
+    def park(self, reason: str) -> NoReturn:
+        """Keep this thread from going on; the run diverges when all else waits too."""
+        self.wait(bool, lambda: self.diverge(reason))
+        raise AssertionError("this wait ends with the process")
+
+    def finish(self) -> None:
+        """Wait at the end of the code until all of the record has come again, as it had by then."""
+        if self._known or self._steps_left:
+            self.wait(
+                lambda: not (self._known or self._steps_left), lambda: self.diverge("missing")
+            )
+
+    # What goes out
+
+    def complete(self, frame: bytes | Callable[[str], bytes]) -> bytes:
+        """Return a frame with the steps that go before it. Called while no other one is sent."""
+        steps = "".join(self._out.take())
+        before = b""
+        while len(steps) > _STEPS_BYTES or (steps and not callable(frame)):
+            end = steps.rfind("\n", 0, _STEPS_BYTES) + 1
+            before += pack(Frame.STEPS, self._run, 0, steps[:end].encode("ascii"))
+            steps = steps[end:]
+        return before + (frame(steps) if callable(frame) else frame)
+
+    def diverge(
+        self,
+        reason: str,
+        label: str = "",
+        name: bytes = b"",
+        arguments: bytes = b"",
+        expected: str = "",
+    ) -> NoReturn:
+        """Report that the code has left its record, and end this process."""
+        line = self.line_number()
+        with self._change:
+            first, self._over = not self._over, True
+        if first:
+            self.flush()
+            texts = pack_texts(reason, label)
+            texts += name or pack_texts("")
+            texts += pack_texts(expected or next(iter(self._known), ""), str(line or ""))
+            if len(arguments) > _MOST_ARGUMENT_BYTES:
+                arguments = b""
+            self._frames.send_last(pack(Frame.DIVERGED, self._run, 0, texts, arguments))
+            _sleep(_LINGER_SECONDS)
+            _exit(0)
+        while True:
+            _sleep(_LINGER_SECONDS)
+
+
+def digest_of(arguments: bytes) -> bytes:
+    """Return what the record keeps of a call's arguments."""
+    return _blake2b(arguments, digest_size=16).digest()

@@ -1,0 +1,82 @@
+"""Tasks and futures whose order in sets replays, and which know their path.
+
+Sets iterate by hash, and the hash of a task is its address, which differs in
+each process. Those of a recorded run are numbered instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import asyncio.futures
+import asyncio.tasks
+import functools
+from typing import Any
+
+from codemode.sandbox.guest.recorded.lines import current_line, current_path
+
+__all__ = ["install"]
+
+_isfuture = asyncio.isfuture
+_iscoroutine = asyncio.iscoroutine
+_init_task = asyncio.Task.__init__
+
+
+class RecordedFuture(asyncio.Future[Any]):
+    """A future that is numbered on its line."""
+
+    def __init__(self, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self.recorded_number = current_line().number()
+        super().__init__(loop=loop)
+
+    def __hash__(self) -> int:
+        return self.recorded_number
+
+
+class RecordedTask(asyncio.Task[Any], RecordedFuture):
+    """A task that is numbered on its line, and has a path of its own."""
+
+    def __init__(self, coro: Any, **options: Any) -> None:
+        path = current_path()
+        self.recorded_number = path.line.number()
+        self.recorded_path = path.task()
+        _init_task(self, coro, **options)
+
+    def __hash__(self) -> int:
+        return self.recorded_number
+
+
+def install() -> None:
+    """Let asyncio make these tasks and futures."""
+    RecordedFuture.__name__ = RecordedFuture.__qualname__ = "Future"
+    RecordedTask.__name__ = RecordedTask.__qualname__ = "Task"
+    for module in (asyncio, asyncio.futures):
+        setattr(module, "Future", RecordedFuture)  # noqa: B010  # a type, for the type checker
+    for module in (asyncio, asyncio.tasks):
+        setattr(module, "Task", RecordedTask)  # noqa: B010  # likewise
+        setattr(module, "as_completed", _ordered(asyncio.as_completed))  # noqa: B010  # likewise
+        setattr(  # noqa: B010  # likewise
+            module, "eager_task_factory", asyncio.create_eager_task_factory(RecordedTask)
+        )
+    gathering: Any = getattr(asyncio.tasks, "_GatheringFuture", None)
+    if gathering is not None:
+        gathering.__hash__ = _hash_of_gathering
+
+
+def _hash_of_gathering(future: Any) -> int:
+    number: int | None = future.__dict__.get("recorded_number")
+    if number is None:
+        number = future.recorded_number = current_line().number()
+    return number
+
+
+def _ordered(function: Any) -> Any:
+    """Return ``as_completed`` for coroutines in their order: it puts them into a set."""
+    ensure_future = asyncio.ensure_future  # which also takes values of synchronous tools
+
+    @functools.wraps(function)
+    def call(fs: Any, *args: Any, **kwargs: Any) -> Any:
+        if not (_isfuture(fs) or _iscoroutine(fs)):
+            fs = [one if _isfuture(one) else ensure_future(one) for one in fs]
+        return function(fs, *args, **kwargs)
+
+    return call

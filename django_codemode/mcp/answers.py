@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 from codemode.core.artifact import Artifact
-from codemode.core.result import ExecutionResult, ToolCallRecord
+from codemode.core.result import ExecutionResult, ExecutionStatus, ToolCallRecord
 from codemode.tools import Tool
 from codemode.values import to_text
 from codemode.values.shortening import cut_middle
@@ -31,9 +31,7 @@ _NULLABLE_TEXT = {"type": ["string", "null"]}
 OUTCOME_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "status": {
-            "enum": ["completed", "failed", "timeout", "cancelled", "limit", "crashed"],
-        },
+        "status": {"enum": list(get_args(ExecutionStatus))},
         "value": {"description": "The program's value as JSON."},
         "stdout": {"type": "string"},
         "hints": {"type": "array", "items": {"type": "string"}},

@@ -70,7 +70,7 @@ def steps(data: bytes = b"0:1@5\n") -> bytes:
 def diverged(
     reason: str = "call", *, expected: str = "", line: str = "3", arguments: bytes = b"\xa0"
 ) -> bytes:
-    texts = ("", "") if reason == "missing" else ("0.1:2", "orders.get")
+    texts = ("", "") if reason in ("missing", "beyond") else ("0.1:2", "orders.get")
     return pack(Frame.DIVERGED, RUN, 0, pack_texts(reason, *texts, expected, line), arguments)
 
 

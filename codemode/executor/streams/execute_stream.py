@@ -142,6 +142,7 @@ class ExecuteStream:
         try:
             await self._serve_runs(opening)
             if self._client_may_write:
+                self._close_child(opening.fairness_key)
                 await asyncio.wait((reader,), timeout=_WRITING_SECONDS)
         finally:
             reader.cancel()

@@ -40,13 +40,12 @@ _OUTPUT_CHARACTERS = CHUNK_BYTES // 4  # a character has at most four bytes
 
 _is_label = re.compile(LABEL).fullmatch
 _DIVERGENCES = {
-    "call": "the replayed code called {came} where the record has another call, by its tool or by "
-    "its arguments",
-    "new_call": "the replayed code called {came}, which the record does not have, while the "
-    "recorded call{expected} had not come again",
-    "missing": "the replayed code ended, or waits for ever, without the recorded call{expected}",
+    "call": "called {came} where the record has another call, by its tool or by its arguments",
+    "new_call": "called {came}, which the record does not have{before}",
+    "missing": "ended, or waits for ever{before}",
+    "beyond": "goes on where the record has ended",
 }
-_REMEDY = "; replay with the code, the inputs and the Python of the record, or record a new run"
+_REMEDY = "replay with the code, the inputs and the Python of the record, or record a new run"
 
 _STREAMS = {Frame.STDOUT: pb.Output.STREAM_STDOUT, Frame.STDERR: pb.Output.STREAM_STDERR}
 
@@ -151,13 +150,14 @@ def diverged_of(frame: ReceivedFrame, usage: pb.Usage, hints: list[str]) -> pb.E
         raise FrameError(f"a DIVERGED frame with {len(arguments)} bytes of arguments")
     name = cut(name, _NAME_CHARACTERS)
     came = f"{name} ({label})" if label else name
-    message = _DIVERGENCES[reason].format(came=came, expected=f" {expected}" if expected else "")
+    before = f", before the recorded call {expected} has come again" if expected else ""
+    what = _DIVERGENCES[reason].format(came=came, before=before)
     return pb.ExecutorMessage(
         failed=pb.Failed(
             run_id=frame.run,
             status="diverged",
             type="Divergence",
-            message=message + _REMEDY,
+            message=f"the replayed code {what}; {_REMEDY}",
             line=_line_of(line),
             usage=usage,
             hints=hints,

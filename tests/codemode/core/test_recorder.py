@@ -179,10 +179,10 @@ def test_a_recorder_ends_the_run_and_what_is_in_flight_ends_and_is_recorded(
 ) -> None:
     """The tool that is held does not run, and nothing starts after it."""
     recording, ran = Recording(), []
-    at_work, pausing = threading.Event(), Pausing("refund")
+    at_work, pausing = threading.Semaphore(0), Pausing("refund")
 
     async def slow() -> str:
-        at_work.set()
+        at_work.release()
         while not pausing.held:
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.02)
@@ -191,6 +191,7 @@ def test_a_recorder_ends_the_run_and_what_is_in_flight_ends_and_is_recorded(
 
     @tool(thread_sensitive=False)
     def slow_too() -> str:
+        at_work.release()
         while not pausing.held:
             time.sleep(0.001)
         time.sleep(0.02)
@@ -207,7 +208,9 @@ def test_a_recorder_ends_the_run_and_what_is_in_flight_ends_and_is_recorded(
     held = Call("m:3", "refund", {"order": 17})
 
     def until_at_work(_: Any) -> None:
-        assert at_work.wait(10)
+        if not pausing.held:
+            assert at_work.acquire(timeout=10)
+            assert at_work.acquire(timeout=10)
 
     with planned([*calls, until_at_work, held, Call("m:4", "slow")]) as (codemode, _):
         codemode.registry.register_tool("slow", slow)

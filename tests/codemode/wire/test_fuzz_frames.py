@@ -60,7 +60,7 @@ VALUES: tuple[Any, ...] = (
 ENCODED = [encode(value) for value in VALUES]
 LABELS = ("0:1", "0.1.T2:17", "l" * 200, "")
 STEPS = ("0:1@5\n", "0:1@5\n0.1:2@90000\n" * 40, "", "0:1")
-REASONS = ("call", "new_call", "missing", "output")
+REASONS = ("call", "new_call", "missing", "beyond", "output")
 
 
 class Mutator:

@@ -84,15 +84,16 @@ async def test_the_largest_call_fits_with_the_most_steps(puppet: Puppet) -> None
         ),
         (
             diverged("new_call", expected="0:7", arguments=b"x" * STEPS_BYTES),
-            "which the record does not have, while the recorded call 0:7 had not come again; replay",
+            "which the record does not have, before the recorded call 0:7 has come again; replay",
             b"x" * STEPS_BYTES,
         ),
         (
             diverged("missing", expected="0:7", arguments=b""),
-            "ended, or waits for ever, without the recorded call 0:7; replay with",
+            "ended, or waits for ever, before the recorded call 0:7 has come again; replay",
             b"",
         ),
-        (diverged("missing", line="x", arguments=b""), "without the recorded call;", b""),
+        (diverged("missing", line="x", arguments=b""), "ended, or waits for ever; replay", b""),
+        (diverged("beyond", arguments=b""), "goes on where the record has ended; replay", b""),
     ],
 )
 async def test_a_divergence_ends_the_run_in_words(
@@ -106,7 +107,7 @@ async def test_a_divergence_ends_the_run_in_words(
     assert message in failed.message
     assert failed.divergence.arguments == arguments
     assert list(failed.hints) == ["await it"]
-    if failed.divergence.reason == "missing":
+    if failed.divergence.reason in ("missing", "beyond"):
         assert (failed.divergence.label, failed.divergence.name) == ("", "")
     else:
         assert (failed.divergence.label, failed.divergence.name) == ("0.1:2", "orders.get")

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from codemode import Codemode
+from codemode import Codemode, Recording
 from codemode.executor.pool.children import Child
 from codemode.executor.serving.server import ExecutorServer
 from codemode.executor.streams import client_messages, execute_stream
@@ -92,6 +92,27 @@ async def test_a_replay_of_several_parts_comes_whole_and_directly_before_the_cod
         assert decode(completed.completed.value) == 5
     assert server.service is not None
     assert server.service.admission.arriving_bytes == 0
+
+
+async def test_a_sandbox_answers_from_a_replay_of_several_parts(
+    served: tuple[Codemode, ExecutorServer],
+) -> None:
+    codemode, _ = served
+    given = []
+
+    def fill(number: int) -> str:
+        """Return text that a replay just carries."""
+        given.append(number)
+        return f"{number}" * 60_000
+
+    codemode.registry.register_tool("fill", fill)
+    recording = Recording()
+    code = "''.join(fill(number)[:2] for number in range(5))"
+    assert (await codemode.run_async(code, recording=recording)).value == "0011223344"
+    again = await codemode.run_async(code, recording=recording.cut(after=4))
+    assert again.value == "0011223344"
+    assert given == [0, 1, 2, 3, 4, 4]
+    assert again.usage.tool_calls == 1
 
 
 async def test_a_plain_run_has_no_replay(

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from codemode import Codemode
 from codemode.core._link import async_carrier, sync_carrier
 
 # Not one of the ids that sys.monitoring reserves for debuggers, coverage, profilers and optimizers.

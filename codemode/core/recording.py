@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from codemode.core.hooks import ToolFailure
 from codemode.core.recorder import Recorder
 from codemode.core.result import ToolCallOutcome
 from codemode.errors import InvalidRequestError
+from codemode.tools import Tool
 from codemode.values import decode
 
 __all__ = ["RecordedCall", "Recording"]
@@ -156,7 +157,7 @@ class Recording:
         self, *, execution_id: str, profile: str, code: str, inner: Recorder | None
     ) -> RecordedPass:
         """Begin a pass. Raises InvalidRequestError for another execution or another profile."""
-        new = Head(execution_id=execution_id, profile=profile, code=digest_of(code.encode()))
+        new = self._new_head(execution_id, profile, digest_of(code.encode()))
         head = self._journal.begin(new)
         if head.execution_id != execution_id:
             raise InvalidRequestError(
@@ -168,8 +169,23 @@ class Recording:
                 f"the recording was made with the profile {head.profile!r}, and this run asks for "
                 f"{profile!r}; replay it with profile={head.profile!r}"
             )
-        self._pass = RecordedPass(self._journal, head, inner)
+        self._pass = RecordedPass(self._journal, head, inner, any_python=self._any_python)
         return self._pass
+
+    # What a recording out of a RecordingSource may do otherwise:
+
+    _any_python = False
+
+    def _new_head(self, execution_id: str, profile: str, code: bytes) -> Head:
+        """Return the head of a new record."""
+        return Head(execution_id=execution_id, profile=profile, code=code)
+
+    def _listed(self, tools: Mapping[str, Tool]) -> Mapping[str, Tool] | None:
+        """Return those of the tools that the code is shown, or None to ask for permissions."""
+        return None
+
+    def _note_listed(self, tools: Mapping[str, Tool], listed: Mapping[str, Tool]) -> None:
+        """Take note of the tools that the code is shown."""
 
 
 def _recorded_call(made: CallMade, known: OutcomeKnown | None, sequence: int) -> RecordedCall:

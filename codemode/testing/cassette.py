@@ -234,7 +234,7 @@ class Cassette:
             with self.path.open("rb") as file:
                 data = file.read(_MAX_BYTES + 1)
         except FileNotFoundError:
-            raise self._error(f"there is no {self}") from None
+            raise self._error(f"{self} does not exist") from None
         try:
             if len(data) > _MAX_BYTES:
                 raise RecordingFormatError(f"the file has more than {_MAX_BYTES:,} bytes")
@@ -268,7 +268,8 @@ def use_cassette(
     """Record all runs of this process in a block, or answer their tool calls from a file.
 
     The runs of each Codemode and ExecutorClient of the process belong to the
-    cassette, whichever thread or task begins them. ``mode`` is one of:
+    cassette, whichever thread or task begins them, but for those that a tool
+    begins and those with a ``recording`` of their own. ``mode`` is one of:
 
     * ``"replay"``: the file answers, and no tool, permission or hook runs.
     * ``"record"``: as ``"replay"``, but where there is no file, the tools run and

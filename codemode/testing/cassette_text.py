@@ -188,7 +188,8 @@ def _events(where: str, run: Any) -> Iterator[list[Any]]:
             yield [5, kind, output[kind][shown[kind] : end]]
             shown[kind] = end
     left = [name for name, text in output.items() if len(text) != shown[name]]
-    if left or outcomes or next(calls, None):
+    further = next(calls, None) is not None
+    if left or outcomes or further:
         what = left[0] if left else "calls"
         raise RecordingFormatError(f"{where}.{what} does not fit to its course")
 

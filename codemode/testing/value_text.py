@@ -153,7 +153,9 @@ def _items(shown: Any, levels: int) -> Any:
             if body not in ("nan", "inf", "-inf"):
                 raise ValueError('$float is for "nan", "inf" and "-inf"')
             return float(body)
-        case "$uuid" if type(body) is str:
+        case "$uuid":
+            if type(body) is not str:
+                raise ValueError("$uuid does not hold a text")
             return cbor2.CBORTag(TAG_UUID, uuid.UUID(body).bytes)
         case "$dict":
             return _dict(body, levels)

@@ -69,8 +69,8 @@ class RunOptions:
     def with_source(self) -> Self:
         """Return the options of a run that begins, with the recording that is in use for it."""
         source = recording_source()
-        if source is None or self.recording is not None:
-            return self
+        if source is None or self.recording is not None or get_current_execution() is not None:
+            return self  # what a tool runs is a part of that tool's call
         _check_code(self.code)
         return replace(self, recording=source.recording_for(self.code, self.execution_id))
 

@@ -12,7 +12,8 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from codemode.sandbox.guest.frame_socket import FrameSocket
@@ -77,6 +78,7 @@ class Record:
             label: KnownCall(pack_texts(name), digest, kind, body)
             for label, name, digest, kind, body in replay["calls"]
         }
+        self._in_order = deque(self._known)
         self.on_lift: Callable[[], object] = int
         """Called when the run becomes live."""
         self.line_number: Callable[[], int] = int
@@ -231,6 +233,18 @@ class Record:
     def held(self) -> bool:
         """Whether new calls may not leave the sandbox: the record has others, or is complete."""
         return bool(self._known) or self._complete
+
+    def first_known(self, names: Collection[str]) -> str | None:
+        """Return which of these answers the record had first, if it had any."""
+        in_order = self._in_order
+        while in_order:
+            label = in_order[0]
+            if label in names:
+                return label
+            if label in self._known:
+                return None
+            in_order.popleft()
+        return None
 
     def come(self, label: str, name: bytes, arguments: bytes) -> KnownCall | None:
         """Note that a call comes; return the record's call of this label, if it has one."""

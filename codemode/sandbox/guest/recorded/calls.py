@@ -55,7 +55,7 @@ class _TaskCall:
             else:  # of the code's own making: it has no order to replay
                 self.loop.call_soon_threadsafe(self._resolve)
         if self.number:
-            self._record.answered()
+            self._record.waiting.end_expecting()
 
     def _resolve(self) -> None:
         if not self.future.done():
@@ -85,11 +85,11 @@ class RecordedCalls:
         else:
             if known is None:
                 record.hold(label, name, arguments)
-            record.sent()
+            record.waiting.expect()
             try:
                 outcome = self._frames.call(run, name, arguments, label)
             finally:
-                record.answered()
+                record.waiting.end_expecting()
         record.step(current_line(), "c")
         return outcome
 
@@ -130,7 +130,7 @@ class RecordedCalls:
         that no replay knows.
         """
         while (call := self._next_to_send()) is not None:
-            self._record.sent()
+            self._record.waiting.expect()
             self._frames.begin_call(call, call.name, call.arguments, call.label)
             call.is_sent = True
             # The code may have given the call up while another thread was sending it.
@@ -161,4 +161,4 @@ class RecordedCalls:
 
     def _withdraw(self, call: _TaskCall) -> None:
         if call.outcome is None and self._frames.give_up(call.run, call.number):
-            self._record.answered()
+            self._record.waiting.end_expecting()

@@ -93,7 +93,7 @@ class RecordedLoop(asyncio.base_events.BaseEventLoop):
             if self._asleep:
                 self._asleep = False
                 self._alarm.release()
-        self.record.changed()
+        self.record.waiting.note()
 
     def withdraw(self, name: str) -> None:
         """Forget what has come by this name and was not taken in."""
@@ -259,7 +259,7 @@ class RecordedLoop(asyncio.base_events.BaseEventLoop):
         def ready() -> bool:
             return bool(self._arrived) or not record.held
 
-        if self._first_timer() is not None and record.has_other_lines:
+        if self._first_timer() is not None and record.waiting.has_other_lines:
             # The record of this line ends before the timer, and others still have calls to make.
             self._sleep()
         else:
@@ -320,7 +320,7 @@ def follow(
     def ended(_: object) -> None:
         if not loop.is_closed():
             loop.post(name, settle, future)
-        loop.record.answered()
+        loop.record.waiting.end_expecting()
 
     def cancelled(_: object) -> None:
         if future.cancelled():
@@ -328,6 +328,6 @@ def follow(
 
     future.add_done_callback(cancelled)
     # From here to its end, something is to come: a line that is over comes to its end before that.
-    loop.record.sent()
+    loop.record.waiting.expect()
     work.add_done_callback(ended)
     return future

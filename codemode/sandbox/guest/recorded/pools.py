@@ -30,8 +30,10 @@ _wrap_future = asyncio.wrap_future
 _hash: Callable[[object], int] = object.__hash__
 _monotonic = time.monotonic
 
-_OVERDUE = "-"
-"""The argument of the step that nothing more had ended in time."""
+_NO_MORE = "-"
+"""The argument of the step after which no more had ended."""
+
+_AT_ONCE = 100  # names in a step
 
 
 def install(record: Record) -> None:
@@ -44,15 +46,21 @@ def install(record: Record) -> None:
         try:
             if record.is_used_up:
                 work = _submit(pool, on_line(record, line, function), *args, **kwargs)
-                work.add_done_callback(lambda done: record.end_line() if done.cancelled() else None)
+                work.add_done_callback(
+                    lambda done: record.waiting.end_line() if done.cancelled() else None
+                )
             else:
                 work = _replayed(record, pool, line, functools.partial(function, *args, **kwargs))
         except BaseException:
-            record.end_line()
+            record.waiting.end_line()
             raise
         work.recorded_name = name
         work.recorded_number = current_line().number()
         return work
+
+    def end_if_cancelled(work: Any) -> None:
+        if work.cancelled():
+            record.waiting.end_line()
 
     def wrap_future(future: Any, *, loop: asyncio.AbstractEventLoop | None = None) -> Any:
         if asyncio.isfuture(future):
@@ -117,18 +125,31 @@ def _ended(
     """Wait for work to end; return the names of what has, in the record or now."""
     line = current_line()
     if line.upcoming and line.upcoming[0].kind == "f":
+        return _ended_before(record, works, most)
+    done, _ = _wait(works.values(), timeout, return_when)
+    ended = [name for name, work in works.items() if work in done][:most]
+    for start in range(0, len(ended), _AT_ONCE):
+        record.step(line, "f", ",".join(ended[start : start + _AT_ONCE]))
+    if len(ended) != most:
+        record.step(line, "f", _NO_MORE)
+    return ended
+
+
+def _ended_before(record: Record, works: dict[str, Any], most: int | None) -> list[str]:
+    """Wait for the work that had ended in the record; return its names."""
+    line = current_line()
+    ended: list[str] = []
+    while len(ended) != most and line.upcoming:
         argument = line.upcoming[0].argument
-        ended = [] if argument == _OVERDUE else argument.split(",")
-        if not works.keys() >= set(ended):
-            record.diverge("missing")
-        record.wait(
-            lambda: all(works[name].done() for name in ended), lambda: record.diverge("missing")
-        )
-    else:
-        done, _ = _wait(works.values(), timeout, return_when)
-        ended = [name for name, work in works.items() if work in done][:most]
-        argument = ",".join(ended) or _OVERDUE
-    record.step(line, "f", argument)
+        record.step(line, "f", argument)
+        if argument == _NO_MORE:
+            break
+        ended += argument.split(",")
+    if not works.keys() >= set(ended):
+        record.diverge("missing")
+    record.wait(
+        lambda: all(works[name].done() for name in ended), lambda: record.diverge("missing")
+    )
     return ended
 
 
@@ -153,8 +174,8 @@ def _replayed(record: Record, pool: Any, line: Line, function: Callable[[], Any]
                 work.set_result(result)
         finally:
             enter_line(former)
-            record.end_line()
+            record.waiting.end_line()
 
-    work.add_done_callback(lambda _: record.changed())
+    work.add_done_callback(lambda _: record.waiting.note())
     _submit(pool, perform)
     return work

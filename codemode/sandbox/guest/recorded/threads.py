@@ -35,7 +35,7 @@ def install(record: Record) -> None:
         try:
             _start(thread)
         except BaseException:
-            record.end_line()
+            record.waiting.end_line()
             raise
 
     def start_new(function: Callable[..., Any], args: Any, *more: Any) -> int:
@@ -43,7 +43,7 @@ def install(record: Record) -> None:
         try:
             return _start_new(on_line(record, line, function), args, *more)
         except BaseException:
-            record.end_line()
+            record.waiting.end_line()
             raise
 
     setattr(threading.Thread, "start", start)  # noqa: B010  # a method, for the type checker
@@ -62,6 +62,6 @@ def on_line(record: Record, line: Line, function: Callable[..., Any]) -> Callabl
             return function(*args, **kwargs)
         finally:
             enter_line(former)
-            record.end_line()
+            record.waiting.end_line()
 
     return call

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from codemode import Recording, get_current_execution
+from codemode import Codemode, Recording, get_current_execution
 from codemode.core import events
+from codemode.core.event_stream import EventStream
 from codemode.core.hooks import ToolCall, ToolOutcome
 from codemode.errors import ExecutorProtocolError, InvalidRequestError
 from codemode.protos import codemode_pb2 as pb
@@ -82,6 +83,55 @@ def test_what_is_recorded_is_answered_and_runs_no_tool_again(half: Half) -> None
     assert full["steps"] == b"m:1@5\nm:2@6\n"
     assert (empty["seed"], empty["start"]) == (full["seed"], full["start"])
     assert [(one[0], one[3]) for one in full["calls"]] == [("m:1", 3), ("m:2", 4), ("m:3", 3)]
+
+
+async def events_of(stream: EventStream) -> list[events.Event]:
+    return [one async for one in stream]
+
+
+def test_each_way_to_run_code_takes_a_recording_and_an_id() -> None:
+    ways: dict[str, Callable[[Codemode, Any], Any]] = {
+        "run": lambda one, given: one.run("…", **given),
+        "run_async": lambda one, given: asyncio.run(one.run_async("…", **given)),
+        "execute": lambda one, given: one.execute("…", **given),
+        "execute_async": lambda one, given: asyncio.run(one.execute_async("…", **given)),
+        "for": lambda one, given: list(one.stream("…", **given)),
+        "async for": lambda one, given: asyncio.run(events_of(one.stream("…", **given))),
+        "client": lambda one, given: one.client.execute("…", **given),
+        "client async": lambda one, given: asyncio.run(one.client.execute_async("…", **given)),
+    }
+    till = Till()
+    with planned(CALLS[:1]) as (codemode, _):
+        till.serve(codemode)
+        for way, run in ways.items():
+            recording = Recording()
+            run(codemode, {"recording": recording, "execution_id": way})
+            run(codemode, {"recording": recording})
+            assert recording.execution_id == way
+            assert recording.complete
+    assert till.amounts == [1] * len(ways)
+
+
+def test_a_cancelled_run_goes_on_in_another_sandbox(codemode: Codemode) -> None:
+    ran, recording = [], Recording()
+
+    async def book(amount: int) -> int:
+        ran.append(amount)
+        if len(ran) == 2:
+            stream.cancel()
+            await asyncio.sleep(60)
+        return amount
+
+    codemode.registry.register_tool("book", book)
+    stream = codemode.stream("result = [await book(1), await book(2)]", recording=recording)
+    last = list(stream)[-1]
+    assert isinstance(last, events.ExecutionCompleted)
+    assert last.result.status == "cancelled"
+    assert not recording.complete
+    assert [one.outcome for one in recording.calls] == ["completed", "running"]
+    result = codemode.run("result = [await book(1), await book(2)]", recording=recording)
+    assert result.value == [1, 2]
+    assert ran == [1, 2, 2]
 
 
 def test_a_cut_recording_runs_live_after_its_last_outcome(half: Half) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from codemode.core.event_stream import EventStream
 from codemode.core.hooks import ToolCall, ToolOutcome
 from codemode.errors import ExecutorProtocolError, InvalidRequestError
 from codemode.protos import codemode_pb2 as pb
+from codemode.tools import tool
 from codemode.values import encode
 from codemode.wire.constants import SEARCH
 from codemode.wire.protobuf import CHUNK_BYTES
@@ -132,6 +134,32 @@ def test_a_cancelled_run_goes_on_in_another_sandbox(codemode: Codemode) -> None:
     result = codemode.run("result = [await book(1), await book(2)]", recording=recording)
     assert result.value == [1, 2]
     assert ran == [1, 2, 2]
+
+
+def test_a_sync_tool_that_outlives_its_run_is_recorded_and_not_repeated(
+    codemode: Codemode, half: Half
+) -> None:
+    """The effect of such a tool cannot be stopped: doing it twice would be worse."""
+    ran, recording, go_on = [], Recording(), threading.Event()
+
+    @tool(thread_sensitive=False)
+    def book() -> int:
+        ran.append(1)
+        assert go_on.wait(30)
+        return 5
+
+    codemode.registry.register_tool("book", book)
+    cut_off = half.run(codemode, "book()", recording=recording, execution_timeout=0.3)
+    assert cut_off.status == "timeout"
+    assert [one.outcome for one in recording.calls] == ["running"]
+    go_on.set()
+    until = time.monotonic() + 30
+    while recording.calls[0].outcome == "running":
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    result = half.run(codemode, "book()", recording=recording)
+    assert result.value == 5
+    assert ran == [1]
 
 
 def test_a_cut_recording_runs_live_after_its_last_outcome(half: Half) -> None:

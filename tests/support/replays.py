@@ -113,7 +113,8 @@ class Trial:
         self, recording: Recording
     ) -> tuple[ExecutionResult, list[tuple[str | None, str, int]]]:
         codemode = self._rng.choice(self._codemodes)
-        code, options = self.program.code, {"recording": recording, "execution_timeout": _PATIENCE}
+        code = self.program.code
+        options: dict[str, Any] = {"recording": recording, "execution_timeout": _PATIENCE}
         noted = NotedPass(seed=self._rng.getrandbits(32), serials=self._serials)
         with within(noted):
             if self._rng.random() < 0.25:
@@ -130,10 +131,16 @@ class Trial:
         known: Iterable[str] = (),
     ) -> None:
         """Compare the calls that are new in a recording with the tools that ran."""
-        labels = [label for label, _, _ in executed]
-        self._expect(len(set(labels)) == len(labels), f"labels are not unique: {labels}")
-        new = _by_label(recording).keys() - set(known)
-        self._expect(new <= set(labels), f"recorded, but no tool ran: {new - set(labels)}")
+        labels = {label for label, _, _ in executed}
+        self._expect(len(labels) == len(executed), f"labels are not unique: {executed}")
+        for call in recording.calls:
+            if call.outcome != "completed":
+                continue  # refused by the tool, or given up by the code
+            if call.label not in known:
+                self._expect(call.label in labels, f"recorded, but no tool ran: {call}")
+            if isinstance(call.value, dict):
+                of = (call.value["tool"], call.value["key"])
+                self._expect(of == (call.name, call.arguments["key"]), f"another answer: {call}")
 
     def _expect(self, holds: bool, fault: str) -> None:
         if not holds:
@@ -146,9 +153,9 @@ def _by_label(recording: Recording) -> dict[str, str]:
     return {call.label: repr(call) for call in recording.calls}
 
 
-def _shown(result: ExecutionResult) -> tuple[bytes, str, str, Any]:
-    """Return all that a run shows."""
-    return encode(result.value), result.stdout, result.stderr, result.hints
+def _shown(result: ExecutionResult) -> tuple[bytes, str, str]:
+    """Return what a run shows and promises to show again."""
+    return encode(result.value), result.stdout, result.stderr
 
 
 async def try_all(

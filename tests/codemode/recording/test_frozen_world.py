@@ -147,8 +147,8 @@ result = [first, second]
     time.sleep(1.0)
     (before, then, tick), (after, now, tock) = _replayed(elsewhere, code, cut).value
     assert after - before >= 1.0
-    assert before <= then < before + 1.0
-    assert now >= after
+    assert before <= then
+    assert after <= now
     assert 0 < tock - tick < 0.5
 
 

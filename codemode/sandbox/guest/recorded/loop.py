@@ -230,9 +230,9 @@ class RecordedLoop(asyncio.base_events.BaseEventLoop):
     def _take_arrived(self) -> bool:
         while True:
             with self._arriving:
-                name = next(iter(self._arrived), None)
-                if name is None:
+                if not self._arrived:
                     return False
+                name = self.record.first_known(self._arrived) or next(iter(self._arrived))
                 handle, future = self._arrived.pop(name)
             # What comes for a future that is done is no step: in a replay it may never come.
             if not handle.cancelled() and (future is None or not future.done()):

@@ -12,7 +12,8 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from codemode.sandbox.guest.frame_socket import FrameSocket
@@ -77,7 +78,16 @@ class Record:
             label: KnownCall(pack_texts(name), digest, kind, body)
             for label, name, digest, kind, body in replay["calls"]
         }
-        fresh = not self._known and not self._upcoming
+        self._in_order = deque(self._known)
+        self.on_lift: Callable[[], object] = int
+        """Called when the run becomes live."""
+        self.line_number: Callable[[], int] = int
+        """Returns the number of the code's line that runs in this thread, or 0."""
+        self.flush: Callable[[], object] = int
+        """Sends what the code has printed."""
+        self.written: Callable[[], int] = int
+        """Returns how many characters the code has printed."""
+        fresh = self.is_used_up and not self._upcoming
         self._base_ns: int | None = _monotonic_ns() if fresh else None
         self._wall = self._start
         self.main = Line(
@@ -87,17 +97,9 @@ class Record:
         self._change = threading.Condition(threading.Lock())
         self._progress = 0
         self._alive = 1
-        self._waiting = 0
+        self._waiters: list[Callable[[], bool]] = []
         self._in_flight = 0
         self._over = False
-        self.on_lift: Callable[[], object] = int
-        """Called when the run becomes live."""
-        self.line_number: Callable[[], int] = int
-        """Returns the number of the code's line that runs in this thread, or 0."""
-        self.flush: Callable[[], object] = int
-        """Sends what the code has printed."""
-        self.written: Callable[[], int] = int
-        """Returns how many characters the code has printed."""
 
     # Steps and clocks
 
@@ -232,6 +234,18 @@ class Record:
         """Whether new calls may not leave the sandbox: the record has others, or is complete."""
         return bool(self._known) or self._complete
 
+    def first_known(self, names: Collection[str]) -> str | None:
+        """Return which of these answers the record had first, if it had any."""
+        in_order = self._in_order
+        while in_order:
+            label = in_order[0]
+            if label in names:
+                return label
+            if label in self._known:
+                return None
+            in_order.popleft()
+        return None
+
     def come(self, label: str, name: bytes, arguments: bytes) -> KnownCall | None:
         """Note that a call comes; return the record's call of this label, if it has one."""
         known = self._known.get(label)
@@ -276,12 +290,12 @@ class Record:
     def wait(self, ready: Callable[[], bool], give_up: Callable[[], NoReturn]) -> None:
         """Wait in this thread until ``ready()``; give up when nothing can lead to that."""
         with self._change:
-            self._waiting += 1
+            self._waiters.append(ready)
             try:
                 if self._until(ready):
                     return
             finally:
-                self._waiting -= 1
+                self._waiters.remove(ready)
         give_up()
 
     def _until(self, ready: Callable[[], bool]) -> bool:
@@ -290,8 +304,11 @@ class Record:
         while not ready():
             if self._over:
                 self._change.wait()  # for the end of the process, which another thread brings about
-            if self._waiting >= self._alive and not self._in_flight:
-                return False
+            if len(self._waiters) >= self._alive and not self._in_flight:
+                # One of them may be about to wake.
+                if not any(waiter() for waiter in self._waiters):
+                    return False
+                self._change.notify_all()
             self._change.wait(_TICK_SECONDS)
             now = _process_time_ns()
             if self._progress != seen or self._in_flight or now - cpu > _IDLE_NANOSECONDS:

@@ -65,8 +65,10 @@ class Recording:
     status ``diverged``.
 
     It holds at most ``max_bytes``; a run that needs more ends by a limit. It
-    serves one run at a time. What it holds is as secret as the values in it, and
-    the seed of all that the code draws at random is among it.
+    serves one run at a time. A sync tool that goes on after its run was cut off is
+    recorded when it ends, so that the next run does not repeat it. What it holds is
+    as secret as the values in it, and the seed of all that the code draws at random
+    is among it.
     """
 
     def __init__(self, *, max_bytes: int = _MAX_BYTES) -> None:
@@ -148,14 +150,14 @@ class Recording:
         try:
             yield
         finally:
-            if self._pass is not None:
-                self._pass.close()
             self._in_use.release()
 
     def _begin(
         self, *, execution_id: str, profile: str, code: str, inner: Recorder | None
     ) -> RecordedPass:
         """Begin a pass. Raises InvalidRequestError for another execution or another profile."""
+        if self._pass is not None:
+            self._pass.close()
         new = Head(execution_id=execution_id, profile=profile, code=digest_of(code.encode()))
         head = self._journal.begin(new)
         if head.execution_id != execution_id:

@@ -22,7 +22,7 @@ _ENDINGS: Final = {
     "cancelled": ("Cancelled", "it was cancelled"),
     "limit": ("Stopped by a limit", "it was stopped"),
     "crashed": ("Crashed", "it crashed"),
-    "diverged": ("Diverged from its record", "it diverged"),
+    "diverged": ("Diverged", "it diverged"),
 }
 _ADVICE: Final = {
     "diverged": "Do not run this code again: a person must look at what has happened.",

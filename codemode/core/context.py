@@ -7,8 +7,8 @@ import contextvars
 import functools
 import hashlib
 import inspect
+import secrets
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -88,6 +88,9 @@ class RuntimeContext(Mapping[str, Any]):
         return f"<{type(self).__name__}: {', '.join(self._variables) or 'empty'}>"
 
 
+_plain_keys = secrets.token_bytes(16)  # of this process
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurrentExecution:
     """The execution on whose behalf a tool runs.
@@ -104,7 +107,6 @@ class CurrentExecution:
     expires_at: float = field(repr=False)
     depth: int = field(default=0, repr=False)
     label: str | None = None
-    _plain_key: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def idempotency_key(self) -> str:
@@ -116,9 +118,9 @@ class CurrentExecution:
         if self.label is not None:
             named = f"{self.execution_id}\n{self.label}".encode()
             return hashlib.blake2b(named, digest_size=16).hexdigest()
-        if not self._plain_key:
-            self._plain_key.append(uuid.uuid4().hex)
-        return self._plain_key[0]
+        # The deadline tells apart runs to which the same id was given.
+        named = f"{self.execution_id}\n{self.call_id}\n{self.expires_at!r}".encode()
+        return hashlib.blake2b(named, key=_plain_keys, digest_size=16).hexdigest()
 
     @property
     def deadline(self) -> float:

@@ -36,7 +36,8 @@ class Recorder(Protocol):
 
     ``call.label`` names the call within the run, in each replay the same.
     ``call.encoded`` are its arguments as they travel, ``call.steps`` what the
-    code has taken in since the last call.
+    code has taken in since the last call. What the code asks about tools, as by
+    ``tools.search()``, is no call and does not come here.
 
     An exception other than EndRun from any of the methods means that the record
     cannot be written. The call then fails with the type ``RecordingError``, the
@@ -47,9 +48,9 @@ class Recorder(Protocol):
         """Return the outcome of a call that is on record, or None.
 
         Called for each call that arrives, before permission, validation and
-        hooks. An answered call is not counted as a tool call, no hook or event
-        shows it, and ``call.arguments`` are empty. Must not wait: it may run on
-        an event loop. Calls may arrive in other threads than they run in.
+        hooks. An answered call is not counted as a tool call, and no hook or event
+        shows it. ``call.arguments`` are empty here. Must not wait: it may run on
+        an event loop, and in another thread than the call.
         """
 
     def perform(self, call: ToolCall, run: Callable[[], ToolOutcome]) -> ToolOutcome:

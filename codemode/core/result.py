@@ -30,8 +30,8 @@ class ToolCallRecord:
 
     ``outcome`` is ``running`` for a call that had started but not ended when
     the execution did. ``duration_ms`` is None until the call has ended.
-    ``replayed`` calls were answered from a recording: no tool ran, they took no
-    time, and their ``call_id`` is negative.
+    ``replayed`` calls were answered from a recording, or by a recorder: no tool
+    ran, they took no time, and their ``call_id`` is negative.
     """
 
     call_id: int

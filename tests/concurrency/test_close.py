@@ -135,15 +135,34 @@ async def test_close_from_many_threads_tasks_and_loops_at_once(running: Running)
 def test_of_many_who_close_at_once_one_does_it(
     codemode: Codemode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only one closes the channels, although every caller has time to read the state first."""
+    """The first caller waits with what it has read until another has read it too, or may not."""
     closed: list[int] = []
+    read: list[bool] = []
+    met = threading.Event()
     made = codemode.client._connection
+
+    class Noted:
+        """A lock that notes when it is not free."""
+
+        def __init__(self, lock: threading.Lock) -> None:
+            self._lock = lock
+
+        def __enter__(self) -> None:
+            if not self._lock.acquire(blocking=False):
+                met.set()
+                self._lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self._lock.release()
 
     class Slow(connection.Connection):
         @property
         def _closer(self) -> bool:
             state: bool = self.__dict__["_closer"]
-            time.sleep(0.02)
+            read.append(state)
+            if len(read) > 1:
+                met.set()
+            assert met.wait(PATIENCE)
             return state
 
         @_closer.setter
@@ -159,6 +178,7 @@ def test_of_many_who_close_at_once_one_does_it(
         close_channels()
 
     monkeypatch.setattr(channels, "close", close_and_count)
+    monkeypatch.setattr(made, "_lock", Noted(made._lock))
     made.__class__ = Slow
 
     with ThreadPoolExecutor(8) as pool:

@@ -33,6 +33,8 @@ from codemode import (
     ExecutorRequestError,
     InvalidRequestError,
     Limits,
+    Recording,
+    RecordingFormatError,
     RuntimeContext,
     TLSConfig,
     ToolError,
@@ -54,6 +56,8 @@ from codemode.core.events import (
     ToolCallStarted,
 )
 from codemode.core.executor_info import ExecutorInfo
+from codemode.core.recorder import EndRun, Recorder
+from codemode.core.recording import RecordedCall
 from codemode.core.result import ExecutionFailure, ExecutionStatus, ToolCallRecord, Usage
 from codemode.core.session import Session
 from codemode.tools import (
@@ -243,6 +247,19 @@ def outcome(result: ExecutionResult) -> str:
     return result.text
 
 
+def replayed(codemode: Codemode, data: bytes, recorder: Recorder) -> Recording:
+    recording = Recording.from_bytes(data, max_bytes=1_000_000)
+    assert_type(recording.calls, tuple[RecordedCall, ...])
+    assert_type(recording.calls[0].arguments, dict[str, Any])
+    assert_type(recording.complete, bool)
+    assert_type(recording.to_bytes(), bytes)
+    result = codemode.run("1", recording=recording.cut(after=1))
+    if result.status == "diverged":
+        raise EndRun("cancelled", "Paused", "…")
+    codemode.client.execute("1", recording=recording, recorder=recorder, execution_id="1")
+    return recording
+
+
 registry = ComponentRegistry()
 assert_type(registry.register_tool("price", price), Tool)
 assert_type(registry.tools["price"].input_schema, dict[str, Any])
@@ -320,6 +337,7 @@ def guarded(codemode: Codemode) -> ExecutionResult | None:
     except (
         ConfigurationError,
         InvalidRequestError,
+        RecordingFormatError,
         ToolRegistrationError,
         ValueDecodingError,
         ValueEncodingError,

@@ -80,9 +80,10 @@ class Dispatcher:
     ) -> None:
         self._extensions = registry.extensions
         self._tools = tools
-        self._listed = shown(tools, listed)
+        self._listed = visible = shown(tools, listed)
         self._lookups = Lookups(
-            lambda: registry.listing(tools, self._listed),
+            # Without a reference to this object: a cycle would keep the caller's context.
+            lambda: registry.listing(tools, visible),
             extensions=registry.extensions,
             max_value_bytes=max_value_bytes,
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 from codemode.catalogue.help_text import help_texts
 from codemode.catalogue.search import SearchIndex
+from codemode.protos import codemode_pb2 as pb
 from codemode.tools.tool import Tool
 
 __all__ = ["Listing", "Listings", "spec_of"]
@@ -51,6 +52,11 @@ class Listing:
         """All names in one text, as ``Open.tool_names`` describes it."""
         hidden = [name for name in self.tools if name not in self.listed]
         return "\n\n".join(("\n".join(self.listed), "\n".join(hidden)))
+
+    @cached_property
+    def opening(self) -> pb.Open:
+        """The opening of a stream as far as its tools decide it, to be copied."""
+        return pb.Open(tools=[pb.ToolSpec(**self.spec(name)) for name in self.tools])
 
     @cached_property
     def index(self) -> SearchIndex:

@@ -12,6 +12,7 @@ import _thread
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -29,8 +30,15 @@ def begin_apart(function: Callable[[], object]) -> None:
     _thread.start_new_thread(function, ())
 
 
-def call_apart[T](function: Callable[[], T]) -> T:
-    """Call a function in a separate thread, and return or raise what it does."""
+def call_apart[T](
+    function: Callable[[], T],
+    *,
+    begun_within: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> T:
+    """Call a function in a separate thread, and return or raise what it does.
+
+    The thread is started, but not waited for, in a block of ``begun_within``.
+    """
     outcome: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
 
     def call() -> None:
@@ -39,7 +47,8 @@ def call_apart[T](function: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
             outcome.put((None, error))
 
-    begin_apart(call)
+    with begun_within():
+        begin_apart(call)
     result, error = take(outcome)
     if error is not None:
         raise error

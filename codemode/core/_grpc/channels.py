@@ -171,16 +171,17 @@ class Channels:
                 self._by_loop[loop] = channel
         return make_stub(channel)
 
-    def connected(self) -> bool:
-        """Return whether the channel for threads is connected; if not, let it connect.
+    def connect(self, within: float) -> bool:
+        """Let the channel for threads connect; return whether it is connected.
 
-        Return True when there is no channel: the next call will report why.
+        Wait for at most ``within`` seconds. Return True when there is no channel:
+        the next call will report why.
         """
         channel = self._sync
-        return channel is None or grpc_of_this_process().connected(channel)
+        return channel is None or grpc_of_this_process().connect(channel, within)
 
     def connected_async(self) -> bool:
-        """Do the same for the channel of the running loop."""
+        """Return whether the channel of the running loop is connected; if not, let it connect."""
         channel = self._by_loop.get(asyncio.get_running_loop())
         if channel is None or channel.get_state() is grpc.ChannelConnectivity.READY:
             return True

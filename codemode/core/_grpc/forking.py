@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.abc import MetaPathFinder
@@ -68,18 +69,27 @@ class GRPC:
         self._core.fork_unregister_channel(channel)
         return keep_at_exit(channel)
 
-    def connected(self, channel: grpc.Channel) -> bool:
-        """Return whether a channel for threads is connected; if not, let it connect."""
-        check = channel._channel.check_connectivity_state  # type: ignore[attr-defined]  # left out of the stubs
-        if check(False) == self._core.ConnectivityState.ready:
+    def connect(self, channel: grpc.Channel, within: float) -> bool:
+        """Return whether a channel for threads is connected; if not, let it connect.
+
+        Wait for a change of its state, for at most ``within`` seconds. The wait has to be
+        within gRPC: where gRPC has no poller of its own, as by default 1.76 has none in
+        Python, a connection only makes progress during such waits.
+        """
+        core = channel._channel  # type: ignore[attr-defined]  # left out of the stubs
+        ready = self._core.ConnectivityState.ready
+        if core.check_connectivity_state(False) == ready:
             return True
 
         def connect() -> None:
             with stacks():
-                check(True)
+                state = core.check_connectivity_state(True)
+            if state != ready:
+                core.watch_connectivity_state(state, time.time() + within)
 
-        call_apart(connect)
-        return False
+        # The thread that waits needs a stack like those of gRPC's own.
+        call_apart(connect, begun_within=stacks)
+        return bool(core.check_connectivity_state(False) == ready)
 
     def ssl_credentials(
         self, ca: bytes | None, key: bytes | None, certificate: bytes | None

@@ -300,12 +300,13 @@ class AsyncLink(Link):
         """
         pump = self._pump_task
         if pump is not None and self.idle:
-            if not self._call.done():
-                try:
-                    await self._call.done_writing()
-                except (grpc.RpcError, asyncio.InvalidStateError):
-                    pass  # the executor was faster
-            await asyncio.wait((pump,), timeout=_STOP_SECONDS)
+            self._outgoing.clear()  # answers that nobody waits for
+            unread = asyncio.create_task(_discard(self._inbox))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await self._end_writing()
+                    await asyncio.wait((pump,))
+            unread.cancel()
         if self._call.done() and self.idle:
             return
         self._call.cancel()
@@ -313,6 +314,13 @@ class AsyncLink(Link):
             pump.cancel()
         if pump is not None or not self.idle:  # else no read is outstanding
             await asyncio.sleep(_CANCEL_SECONDS)
+
+    async def _end_writing(self) -> None:
+        # After the write of an answer that is under way: gRPC does one at a time.
+        async with self._writing:
+            if not self._call.done():
+                with suppress(grpc.RpcError, asyncio.InvalidStateError):  # the executor was faster
+                    await self._call.done_writing()
 
     async def _pump(self, inbox: asyncio.Queue[Any]) -> None:
         try:
@@ -349,6 +357,12 @@ class AsyncLink(Link):
         # Before what the code does with it, so that watchers see it in order.
         await inbox.put(Finished(call, outcome))
         await self.send(result_messages(run_id, call.call_id, outcome))
+
+
+async def _discard(inbox: asyncio.Queue[Any] | None) -> None:
+    """Take all that comes, so that nobody waits for room."""
+    while inbox is not None:
+        await inbox.get()
 
 
 async def carry(

@@ -266,9 +266,8 @@ class Connection:
 
 def _wait(channels: Channels, pauses: Iterator[float]) -> None:
     for pause in pauses:
-        if channels.connected():
+        if channels.connect(within=pause):
             break
-        time.sleep(pause)
 
 
 def _in_thread(function: Callable[[], None]) -> Future[None]:

@@ -7,6 +7,7 @@ import uuid
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Self
 
 from codemode._version import __version__
@@ -171,40 +172,39 @@ class SandboxRequest:
 
         ``replay`` is that of a recorded run.
         """
-        outer = get_current_execution()
-        listing, names = self.listing, ""
-        specs: Iterable[dict[str, Any]]
+        message = pb.ClientMessage()
+        opening = message.open
+        self._add_tools(opening, run)
+        opening.protocol_version = PROTOCOL_VERSION
+        opening.client_version = __version__
+        opening.profile = self.profile
+        opening.limits.CopyFrom(_limits_message(self.limits))
+        opening.answers_lookups = opening.accepts_batches = opening.accepts_artifacts = True
+        opening.session = self.session
+        opening.fairness_key = self.fairness_key
+        opening.queue_timeout = self.limits.queue_timeout or _AT_ONCE
+        opening.idle_timeout = self.limits.idle_timeout
+        if (outer := get_current_execution()) is not None:
+            opening.within_execution_id = outer.execution_id
+        if run is None:
+            return [message]
+        chunks, first_run = run.messages(self.limits)
+        parts = _add_replay(first_run, replay) if replay is not None else []
+        opening.run.CopyFrom(first_run)
+        return [*chunks, message, *parts]
+
+    def _add_tools(self, opening: pb.Open, run: RunRequest | None) -> None:
+        listing = self.listing
         if len(listing.tools) <= _MOST_SENT:
-            specs = map(listing.spec, listing.tools)
-        elif TOOL_NAMES not in self.peer.features:
+            opening.CopyFrom(listing.opening)
+            return
+        specs: Iterable[dict[str, Any]]
+        if TOOL_NAMES not in self.peer.features:
             specs = (listing.spec(name, explained=False) for name in listing.tools)
         else:
-            names = listing.names
+            opening.tool_names = listing.names
             specs = () if run is None else listing.mentioned(run.code)
-        opening = pb.Open(
-            protocol_version=PROTOCOL_VERSION,
-            client_version=__version__,
-            profile=self.profile,
-            limits=pb.Limits(**{name: getattr(self.limits, name) or 0 for name in _LIMIT_FIELDS}),
-            tools=[pb.ToolSpec(**spec) for spec in specs],
-            tool_names=names,
-            answers_lookups=True,
-            session=self.session,
-            fairness_key=self.fairness_key,
-            queue_timeout=self.limits.queue_timeout or _AT_ONCE,
-            idle_timeout=self.limits.idle_timeout,
-            accepts_batches=True,
-            accepts_artifacts=True,
-            within_execution_id=outer.execution_id if outer is not None else "",
-        )
-        chunks: list[pb.ClientMessage] = []
-        parts: list[pb.ClientMessage] = []
-        if run is not None:
-            chunks, first_run = run.messages(self.limits)
-            if replay is not None:
-                parts = _add_replay(first_run, replay)
-            opening.run.CopyFrom(first_run)
-        return [*chunks, pb.ClientMessage(open=opening), *parts]
+        opening.tools.extend(pb.ToolSpec(**spec) for spec in specs)
 
     def deadline(self, run: RunRequest) -> float:
         """Return the seconds after which a run cannot be alive any more.
@@ -220,6 +220,11 @@ _MOST_SENT = 64
 
 _DEADLINE_SLACK = 30.0
 _AT_ONCE = 1e-3  # zero means the executor's default on the wire
+
+
+@lru_cache
+def _limits_message(limits: Limits) -> pb.Limits:
+    return pb.Limits(**{name: getattr(limits, name) or 0 for name in _LIMIT_FIELDS})
 
 
 def run_messages(run: RunRequest, limits: Limits) -> list[pb.ClientMessage]:

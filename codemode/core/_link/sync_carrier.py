@@ -244,7 +244,9 @@ def _read(
             inbox.put(message)
         inbox.put(None)
     except grpc.RpcError as error:
-        inbox.put(error)
+        # gRPC raises the call itself. With its traceback, the call would refer to the frames
+        # that refer to it, and would stay until the garbage collector runs.
+        inbox.put(error.with_traceback(None))
 
 
 def _requests(queued: _Outgoing, opened: SimpleQueue[Any]) -> Iterator[pb.ClientMessage]:

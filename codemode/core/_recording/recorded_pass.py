@@ -57,7 +57,7 @@ class RecordedPass:
         self._open = True
         self._arrived: set[str] = set()
         self._unanswered: dict[int, str] = {}
-        self._before = journal.calls()
+        self._answered = journal.calls()  # without running a tool
         self._output = {name: journal.printed(name) for name in ("stdout", "stderr")}
         self._shown = dict.fromkeys(self._output, 0)
 
@@ -107,13 +107,15 @@ class RecordedPass:
             if call.steps:
                 self._add(StepsTaken(call.steps))
             return known.outcome
-        self._add(CallMade(label, call.name, call.encoded, call.steps))
+        made = CallMade(label, call.name, call.encoded, call.steps)
+        self._add(made)
         self._unanswered[call.call_id] = label
         outcome = None
         if self._inner is not None and call.name not in LOOKUPS:
             outcome = self._inner.answer(call)
         if outcome is not None:
             self._keep(call, outcome)
+            self._answered.append((made, self._journal.outcome(label)))
         return outcome
 
     def perform(self, call: ToolCall, run: Callable[[], ToolOutcome]) -> ToolOutcome:
@@ -183,10 +185,10 @@ class RecordedPass:
         return divergence_message(self._journal, message.divergence)
 
     def records(self) -> tuple[ToolCallRecord, ...]:
-        """Return the records of the tool calls that were recorded before this pass."""
+        """Return the records of the tool calls that were on record, or that ``inner`` answered."""
         records: list[ToolCallRecord] = []
         left = _MOST_ARGUMENT_BYTES
-        for call, known in self._before:
+        for call, known in self._answered:
             if known is None or call.lookup:
                 continue
             left -= len(call.arguments)

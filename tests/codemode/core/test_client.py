@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -22,6 +24,7 @@ from codemode import (
     ExecutionResult,
     InvalidRequestError,
     Limits,
+    RuntimeContext,
     get_current_context,
     get_current_execution,
     tool,
@@ -30,6 +33,7 @@ from codemode.config import MAX_SECONDS
 from codemode.core._dispatch.pool_share import MAX_SHARE_THREADS
 from codemode.errors import ExecutorRequestError
 from tests.support.halves import Half
+from tests.support.processes import wait_until
 
 
 def register(codemode: Codemode, *tools: Any) -> None:
@@ -323,6 +327,33 @@ def test_tool_sees_the_context_of_the_start(codemode: Codemode, half: Half, call
     with codemode.registry.context(tenant="acme"):
         assert half.run(codemode, call).value == ("acme", True)
     assert get_current_execution() is None
+
+
+class Held:
+    """An object that a caller's context holds, such as a user."""
+
+
+@pytest.mark.parametrize("code", ["1", "here()"])
+def test_the_end_of_a_run_frees_the_callers_context(
+    codemode: Codemode, half: Half, code: str
+) -> None:
+    """No cycle of references keeps the context until the garbage collector runs."""
+    codemode.registry.register_tool("here", lambda: None)
+    client, held = codemode.client, Held()
+    freed = weakref.ref(held)
+    context = RuntimeContext({"held": held})
+    gc.disable()
+    try:
+        if half.name == "sync":
+            result = client.execute(code, context=context)
+        else:
+            result = asyncio.run(client.execute_async(code, context=context))
+        assert result.ok
+        del held, context
+        # The thread that reads the stream may hold it a little longer.
+        assert wait_until(lambda: freed() is None, 10)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.no_retry

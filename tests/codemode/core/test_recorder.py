@@ -18,12 +18,14 @@ from tests.support.halves import Half
 from tests.support.recorded_guest import Call, planned
 
 
-def run(half: Half, codemode: Codemode, recorder: Recorder, **options: Any) -> Any:
+def run(
+    half: Half, codemode: Codemode, recorder: Recorder, *, code: str = "…", **options: Any
+) -> Any:
     client = codemode.client
     options.setdefault("recording", Recording())
     if half.name == "sync":
-        return client.execute("…", recorder=recorder, **options)
-    return asyncio.run(client.execute_async("…", recorder=recorder, **options))
+        return client.execute(code, recorder=recorder, **options)
+    return asyncio.run(client.execute_async(code, recorder=recorder, **options))
 
 
 class Passing:
@@ -294,3 +296,50 @@ def test_a_recorder_needs_a_recording(half: Half) -> None:
         pytest.raises(InvalidRequestError, match=r"pass recording=Recording\(\) as well"),
     ):
         run(half, codemode, Passing(), recording=None)
+
+
+def test_nothing_of_the_code_runs_after_the_end_and_a_later_run_goes_on(
+    codemode: Codemode, half: Half
+) -> None:
+    """In a real sandbox, whose code catches everything."""
+    code = """
+try:
+    note("before")
+    answer = await refund(order=17)
+except BaseException as error:
+    note("caught")
+    answer = str(error)
+finally:
+    note("finally")
+result = answer
+"""
+    noted, recording = [], Recording()
+
+    async def refund(order: int) -> None:
+        noted.append(f"refund {order}")
+
+    def note(text: str) -> None:
+        noted.append(text)
+
+    codemode.registry.register_tool("refund", refund)
+    codemode.registry.register_tool("note", note)
+    pausing = Pausing("refund")
+    result = run(half, codemode, pausing, recording=recording, code=code)
+    assert (result.status, result.error.type) == ("cancelled", "Paused")
+    assert noted == ["before"]
+    assert [call.label for call in pausing.held] == [recording.calls[1].label]
+    refusal = ToolFailure(kind="permission_denied", type="Rejected", message="by Ana")
+    decided = Pausing("", {pausing.held[0].label or "": ToolOutcome(failure=refusal)})
+    result = run(half, codemode, decided, recording=recording, code=code)
+    assert result.value == "refund: by Ana"
+    assert noted == ["before", "caught", "finally"]
+    assert [(one.name, one.replayed) for one in result.tool_calls] == [
+        ("note", True), ("refund", True), ("note", False), ("note", False)
+    ]  # fmt: skip
+    again = run(half, codemode, Passing(), recording=recording, code=code)
+    assert again.value == "refund: by Ana"
+    assert len(noted) == 3
+    other = run(half, codemode, Passing(), recording=recording, code="note('x')")
+    assert other.status == "diverged"
+    assert "note(text='x'), while the recorded call" in other.error.message
+    assert len(noted) == 3

@@ -202,7 +202,7 @@ def test_another_call_under_a_recorded_label_ends_the_run_as_diverged(half: Half
     assert till.amounts == [1, 2]
     assert [one.replayed for one in result.tool_calls] == [True] * 3
     text = result.for_model()
-    assert "Diverged from its record: the code left" in text
+    assert text.startswith("Diverged: the code left its record: the call m:1 was add(amount=1)")
     assert "Do not run this code again" in text
     assert "Called before it diverged" in text
     assert recording.complete  # the record itself stays as it was

@@ -38,7 +38,8 @@ class _TaskCall:
         self.loop = loop
         self.future = loop.create_future()
         self.outcome: Outcome | None = None
-        self.number = 0  # once it is sent
+        self.number = 0  # once it is being sent
+        self.is_sent = False
         self.is_known = False
         self.given_up = False
         self._record = record
@@ -131,6 +132,8 @@ class RecordedCalls:
         while (call := self._next_to_send()) is not None:
             self._record.sent()
             self._frames.begin_call(call, call.name, call.arguments, call.label)
+            call.is_sent = True
+            # The code may have given the call up while another thread was sending it.
             if call.given_up:
                 self._withdraw(call)
 
@@ -153,7 +156,7 @@ class RecordedCalls:
                 self._unsent.remove(call)
                 return
             call.given_up = True
-        if call.number:
+        if call.is_sent:
             self._withdraw(call)
 
     def _withdraw(self, call: _TaskCall) -> None:

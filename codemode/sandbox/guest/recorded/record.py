@@ -77,7 +77,15 @@ class Record:
             label: KnownCall(pack_texts(name), digest, kind, body)
             for label, name, digest, kind, body in replay["calls"]
         }
-        fresh = not self._known and not self._upcoming
+        self.on_lift: Callable[[], object] = int
+        """Called when the run becomes live."""
+        self.line_number: Callable[[], int] = int
+        """Returns the number of the code's line that runs in this thread, or 0."""
+        self.flush: Callable[[], object] = int
+        """Sends what the code has printed."""
+        self.written: Callable[[], int] = int
+        """Returns how many characters the code has printed."""
+        fresh = self.is_used_up and not self._upcoming
         self._base_ns: int | None = _monotonic_ns() if fresh else None
         self._wall = self._start
         self.main = Line(
@@ -90,14 +98,6 @@ class Record:
         self._waiting = 0
         self._in_flight = 0
         self._over = False
-        self.on_lift: Callable[[], object] = int
-        """Called when the run becomes live."""
-        self.line_number: Callable[[], int] = int
-        """Returns the number of the code's line that runs in this thread, or 0."""
-        self.flush: Callable[[], object] = int
-        """Sends what the code has printed."""
-        self.written: Callable[[], int] = int
-        """Returns how many characters the code has printed."""
 
     # Steps and clocks
 

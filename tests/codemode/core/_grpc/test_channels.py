@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent import futures
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -32,6 +33,7 @@ from codemode.config import Limits
 from codemode.core._grpc.channels import parse_target
 from codemode.protos import codemode_pb2 as pb
 from codemode.values import encode
+from tests.support.embedded_host import run_program
 from tests.support.halves import Half
 from tests.support.processes import ExecutorProcess, free_port, open_descriptors, wait_until
 from tests.support.scripted_executor import DONE, STARTED, scripted
@@ -324,6 +326,24 @@ def test_calls_of_unknown_tools_and_bad_arguments_are_refused(half: Half) -> Non
     kinds = [answer.tool_result.failure.kind for answer in answers]
     assert kinds[0] == "unknown_tool"
     assert all(kinds)
+
+
+def test_threads_alone_connect_even_where_grpc_has_no_poller_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GRPC_EXPERIMENTS", "-event_engine_client")
+    # Without this, gRPC makes up for it, but only every five seconds.
+    monkeypatch.setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "0")
+    source = """
+import sys, time
+from codemode import ClientConfig, Codemode
+config = ClientConfig(executor_url=sys.argv[1], connect_timeout=20)
+with Codemode.from_client_config(config) as codemode:
+    begin = time.monotonic()
+    print(codemode.run("6 * 7").value, time.monotonic() - begin < config.connect_timeout)
+"""
+    with ExecutorProcess() as executor:
+        assert run_program(source, tmp_path, executor.url) == "42 True\n"
 
 
 async def test_runs_wait_for_an_executor_that_restarts() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from codemode import Codemode
 from codemode.core._link import async_carrier, sync_carrier
 
 # Not one of the ids that sys.monitoring reserves for debuggers, coverage, profilers and optimizers.
@@ -158,3 +159,26 @@ def interrupted(code: CodeType, instruction: int) -> Iterator[list[int]]:
         monitoring.set_local_events(_TOOL, code, 0)
         monitoring.register_callback(_TOOL, event, None)
         monitoring.free_tool_id(_TOOL)
+
+
+async def test_run_that_leaves_calls_ends_with_its_result_and_leaves_nothing(
+    codemode: Codemode,
+) -> None:
+    """The client may be writing answers when the run ends, more than it keeps unread."""
+
+    async def page(number: int) -> bytes:
+        await asyncio.sleep(number % 5 / 1000)
+        return bytes(49_000)
+
+    codemode.registry.register_tool("page", page)
+    code = """
+import asyncio
+pages = [asyncio.create_task(page(number)) for number in range(20)]
+await asyncio.wait(pages, return_when=asyncio.FIRST_COMPLETED)
+'done'
+"""
+    others = asyncio.all_tasks()
+    for _ in range(5):
+        results = await asyncio.gather(*(codemode.run_async(code) for _ in range(8)))
+        assert {result.value for result in results} == {"done"}
+        assert asyncio.all_tasks() == others

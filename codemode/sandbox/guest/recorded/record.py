@@ -95,7 +95,7 @@ class Record:
         self._change = threading.Condition(threading.Lock())
         self._progress = 0
         self._alive = 1
-        self._waiting = 0
+        self._waiters: list[Callable[[], bool]] = []
         self._in_flight = 0
         self._over = False
 
@@ -276,12 +276,12 @@ class Record:
     def wait(self, ready: Callable[[], bool], give_up: Callable[[], NoReturn]) -> None:
         """Wait in this thread until ``ready()``; give up when nothing can lead to that."""
         with self._change:
-            self._waiting += 1
+            self._waiters.append(ready)
             try:
                 if self._until(ready):
                     return
             finally:
-                self._waiting -= 1
+                self._waiters.remove(ready)
         give_up()
 
     def _until(self, ready: Callable[[], bool]) -> bool:
@@ -290,8 +290,11 @@ class Record:
         while not ready():
             if self._over:
                 self._change.wait()  # for the end of the process, which another thread brings about
-            if self._waiting >= self._alive and not self._in_flight:
-                return False
+            if len(self._waiters) >= self._alive and not self._in_flight:
+                # One of them may be about to wake.
+                if not any(waiter() for waiter in self._waiters):
+                    return False
+                self._change.notify_all()
             self._change.wait(_TICK_SECONDS)
             now = _process_time_ns()
             if self._progress != seen or self._in_flight or now - cpu > _IDLE_NANOSECONDS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import keyword
-import uuid
+import secrets
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -93,7 +93,7 @@ class RunRequest:
     execution_timeout: float
     inputs: Mapping[str, Any] = field(default_factory=dict)
     run_id: int = 1
-    execution_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    execution_id: str = field(default_factory=lambda: secrets.token_hex(16))
 
     @classmethod
     def of(cls, options: RunOptions, limits: Limits, run_id: int = 1) -> Self:

@@ -23,7 +23,7 @@ from math import ceil
 from typing import Any, NoReturn
 
 from codemode.sandbox.guest.recorded.lines import Line, current_line, current_path
-from codemode.sandbox.guest.recorded.record import Record
+from codemode.sandbox.guest.recorded.record import HeldCall, Record
 from codemode.sandbox.guest.recorded.steps import Step
 
 __all__ = ["CLOCK_BASE", "RecordedLoop", "follow"]
@@ -44,7 +44,7 @@ class RecordedLoop(asyncio.base_events.BaseEventLoop):
 
     record: Record
     """Of the one run of this process; set on the class."""
-    first_held: Callable[[], tuple[str, bytes, bytes] | None]
+    first_held: Callable[[], HeldCall | None]
     """Returns the call that has been held longest; set on the class."""
 
     _ready: Any
@@ -286,7 +286,7 @@ class RecordedLoop(asyncio.base_events.BaseEventLoop):
     def _diverge(self) -> NoReturn:
         held = type(self).first_held()
         if held is not None and self.record.held:
-            self.record.diverge("new_call", *held)
+            self.record.diverge("new_call", held)
         self.record.diverge("missing")
 
     # What a loop of the standard library has

@@ -22,7 +22,7 @@ from codemode.sandbox.guest.recorded.steps import MAIN, Step, StepsOut, read_ste
 from codemode.sandbox.guest.recorded.waiting import Waiting
 from codemode.wire.frames import Frame, pack, pack_texts
 
-__all__ = ["BY_HOST", "NEVER", "KnownCall", "Record"]
+__all__ = ["BY_HOST", "NEVER", "HeldCall", "KnownCall", "Record"]
 
 # Captured at import: a recorded run replaces these functions in their modules.
 _monotonic_ns = time.monotonic_ns
@@ -55,6 +55,15 @@ class KnownCall(NamedTuple):
     digest: bytes
     kind: int
     body: bytes
+
+
+class HeldCall(NamedTuple):
+    """A call that the record does not have, or has otherwise. ``line`` is 0 where not known."""
+
+    label: str
+    name: bytes
+    arguments: bytes
+    line: int
 
 
 class Record:
@@ -223,13 +232,16 @@ class Record:
             in_order.popleft()
         return None
 
-    def come(self, label: str, name: bytes, arguments: bytes) -> KnownCall | None:
-        """Note that a call comes; return the record's call of this label, if it has one."""
+    def come(self, label: str, name: bytes, arguments: bytes, line: int = 0) -> KnownCall | None:
+        """Note that a call comes; return the record's call of this label, if it has one.
+
+        ``line`` is that of the code, where the stack of this thread does not show it.
+        """
         known = self._known.get(label)
         if known is None:
             return None
         if known.name != name or known.digest != digest_of(arguments):
-            self.diverge("call", label, name, arguments, expected=label)
+            self.diverge("call", HeldCall(label, name, arguments, line), expected=label)
         with self._counting:
             del self._known[label]
             lifted = not self._known
@@ -241,9 +253,8 @@ class Record:
     def hold(self, label: str, name: bytes, arguments: bytes) -> None:
         """Wait in this thread until new calls may leave the sandbox."""
         if self.held:
-            self.wait(
-                lambda: not self.held, lambda: self.diverge("new_call", label, name, arguments)
-            )
+            call = HeldCall(label, name, arguments, 0)
+            self.wait(lambda: not self.held, lambda: self.diverge("new_call", call))
 
     def wait(self, ready: Callable[[], bool], give_up: Callable[[], NoReturn]) -> None:
         """Wait in this thread until ``ready()``; give up when nothing can lead to that."""
@@ -274,20 +285,13 @@ class Record:
             steps = steps[end:]
         return before + (frame(steps) if callable(frame) else frame)
 
-    def diverge(
-        self,
-        reason: str,
-        label: str = "",
-        name: bytes = b"",
-        arguments: bytes = b"",
-        expected: str = "",
-    ) -> NoReturn:
+    def diverge(self, reason: str, call: HeldCall | None = None, expected: str = "") -> NoReturn:
         """Report that the code has left its record, and end this process."""
-        line = self.line_number()
+        label, name, arguments, line = call or HeldCall("", pack_texts(""), b"", 0)
+        line = self.line_number() or line
         if self.waiting.end():
             self.flush()
-            texts = pack_texts(reason, label)
-            texts += name or pack_texts("")
+            texts = pack_texts(reason, label) + name
             texts += pack_texts(expected or next(iter(self._known), ""), str(line or ""))
             if len(arguments) > _MOST_ARGUMENT_BYTES:
                 arguments = b""

@@ -280,7 +280,7 @@ def _execution_id(options: RunOptions) -> str:
     given, recording = options.execution_id, options.recording
     kept = None if recording is None else recording.execution_id
     if given is None:
-        return kept or uuid.uuid4().hex
+        return kept or secrets.token_hex(16)
     if not _is_execution_id(given):
         raise InvalidRequestError(
             f"execution_id is {shorten(given)}; expected 1 to 200 printable ASCII characters"

@@ -128,23 +128,17 @@ class Dispatcher:
         return self._left is not None and self._left.outcome is None
 
     def begin(
-        self,
-        call_id: int,
-        name: str,
-        arguments: bytes,
-        *,
-        label: str | None = None,
-        steps: bytes = b"",
+        self, call_id: int, name: str, data: bytes, *, label: str | None = None, steps: bytes = b""
     ) -> ToolCall:
-        """Accept a call: count it, decode its arguments and find its tool.
+        """Accept a call: count it, decode ``data``, its arguments, and find its tool.
 
         In a recorded run, whose calls have a ``label``, it may come back as
         ``answered``, or raise EndRun. Nothing else that executed code may send
         raises an exception: a bad call is returned with its ``failure`` set. Safe
         from any thread. Takes time in proportion to the size of the arguments.
         """
-        call = self._received(call_id, name, arguments, label)
-        if self.seam is not None and self._answered(call, arguments, steps):
+        call = self._received(call_id, name, data, label)
+        if self.seam is not None and self._answered(call, data, steps):
             return call
         with self._lock:
             self._begun += 1
@@ -161,7 +155,7 @@ class Dispatcher:
         elif cancelled:
             failure = CANCELLED
         else:
-            failure = self._decode(call, arguments) or self._find(call)
+            failure = self._decode(call, data) or self._find(call)
         if logged:
             logs.call_began(call)
         if failure is None:
@@ -258,7 +252,8 @@ class Dispatcher:
             if is_interrupt(error):
                 raise
             # The tool could not be reached, so the error is logged and sent to the code.
-            return self._performer.fail(call, tool, error)
+            self._performer.fail(call, tool, error)
+            return await self._performer.refused_async(call)
         finally:
             self._close(call)
 

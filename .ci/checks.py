@@ -49,7 +49,6 @@ OF_THE_TIER = (
 OF_THE_PAIR = (
     "tests/codemode/catalogue",
     "tests/codemode/core",
-    "tests/codemode/recording",
     "tests/codemode/sandbox",
     "--ignore=tests/codemode/sandbox/attacks",
     "tests/codemode/tools",

@@ -66,7 +66,6 @@ SLOW = (
     "codemode/executor/test_interrupts.py",
     "codemode/executor/test_killed.py",
     "codemode/executor/test_threads.py",
-    "codemode/recording/test_interruptions.py",
     "codemode/sandbox/attacks",
     "codemode/tools/test_guard.py",
     "concurrency/test_back_pressure.py",
@@ -98,11 +97,11 @@ SLOW = (
 # failure in a thousand breaks the promise.
 NO_RETRY = (
     "codemode/core/_dispatch/test_dispatcher_context.py",
+    "codemode/core/_recording",
     "codemode/core/test_context.py",
     "codemode/core/test_direct_call.py",
     "codemode/executor/host/test_isolation.py",
     "codemode/executor/test_killed.py",
-    "codemode/recording",
     "codemode/sandbox/attacks",
     "codemode/sandbox/lockdown",
     "concurrency/test_calling_styles.py",

@@ -97,6 +97,7 @@ SLOW = (
 # failure in a thousand breaks the promise.
 NO_RETRY = (
     "codemode/core/_dispatch/test_dispatcher_context.py",
+    "codemode/core/_recording",
     "codemode/core/test_context.py",
     "codemode/core/test_direct_call.py",
     "codemode/executor/host/test_isolation.py",

@@ -66,8 +66,10 @@ class Recording:
     status ``diverged``.
 
     It holds at most ``max_bytes``; a run that needs more ends by a limit. It
-    serves one run at a time. What it holds is as secret as the values in it, and
-    the seed of all that the code draws at random is among it.
+    serves one run at a time. A sync tool that goes on after its run was cut off is
+    recorded when it ends, so that the next run does not repeat it. What it holds is
+    as secret as the values in it, and the seed of all that the code draws at random
+    is among it.
     """
 
     def __init__(self, *, max_bytes: int = _MAX_BYTES) -> None:
@@ -95,7 +97,7 @@ class Recording:
         """Whether the code has ended by itself: it completed, or it raised."""
         return self._journal.ended != ""
 
-    def cut(self, *, after: int) -> Self:
+    def cut(self, *, after: int) -> Recording:
         """Return a recording that ends with the outcome number ``after`` of a tool call.
 
         It has what came before that outcome; calls without an outcome are left
@@ -114,7 +116,7 @@ class Recording:
                 f"after is {after}; expected a number from 0 to {len(places)}, of the outcomes "
                 "in this recording"
             )
-        copy = type(self)(max_bytes=self._journal.max_bytes)
+        copy = Recording(max_bytes=self._journal.max_bytes)
         copy._journal.head = self._journal.head
         copy._journal.keep(events[: places[after - 1] + 1] if after else ())
         return copy
@@ -149,14 +151,14 @@ class Recording:
         try:
             yield
         finally:
-            if self._pass is not None:
-                self._pass.close()
             self._in_use.release()
 
     def _begin(
         self, *, execution_id: str, profile: str, code: str, inner: Recorder | None
     ) -> RecordedPass:
         """Begin a pass. Raises InvalidRequestError for another execution or another profile."""
+        if self._pass is not None:
+            self._pass.close()
         new = self._new_head(execution_id, profile, digest_of(code.encode()))
         head = self._journal.begin(new)
         if head.execution_id != execution_id:

@@ -200,11 +200,11 @@ class ComponentRegistry:
         A tool with a permission is left out unless the permission checker
         allows it. The checker may use the database.
         """
-        known = RuntimeContext() if context is None else context
         denied = {
             name
             for name, tool in tools.items()
-            if tool.permission is not None and self.extensions.denial(tool, known) is not None
+            if tool.permission is not None
+            and self.extensions.denial(tool, context or RuntimeContext()) is not None
         }
         if not denied:
             return tools

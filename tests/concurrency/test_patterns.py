@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-import grpc
 import httpx
 import pytest
 import uvicorn
@@ -19,6 +18,7 @@ from fastapi import FastAPI, Request, Response
 from codemode import Codemode, ExecutorClient, ExecutorClientError, tool
 from codemode.config import ClientConfig
 from codemode.core import ComponentRegistry
+from codemode.core._grpc.forking import ForkSafeStub
 from codemode.core._link import inside_loop
 from codemode.core.registry import RuntimeContext, get_current_context
 from tests.support.processes import ExecutorProcess, free_port, wait_until
@@ -274,7 +274,7 @@ async def test_a_channel_for_threads_and_one_for_each_loop(config: ClientConfig)
         await asyncio.to_thread(asyncio.run, codemode.execute_async("1"))
         await asyncio.to_thread(codemode.execute, "1")
         await codemode.execute_async("1")
-        assert isinstance(channels._sync, grpc.Channel)
+        assert isinstance(channels._sync, ForkSafeStub)
         assert list(channels._by_loop.values()) == [mine]
 
 

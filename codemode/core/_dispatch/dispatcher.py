@@ -128,18 +128,17 @@ class Dispatcher:
         return self._left is not None and self._left.outcome is None
 
     def begin(
-        self, call_id: int, name: str, arguments: bytes, *, label: str = "", steps: bytes = b""
+        self, call_id: int, name: str, data: bytes, *, label: str | None = None, steps: bytes = b""
     ) -> ToolCall:
-        """Accept a call: count it, decode its arguments and find its tool.
+        """Accept a call: count it, decode ``data``, its arguments, and find its tool.
 
         In a recorded run, whose calls have a ``label``, it may come back as
-        ``answered``. Nothing that executed code may send raises another exception
-        than EndRun, and that in a recorded run only: a bad call is returned with
-        its ``failure`` set. Safe from any thread. Takes time in proportion to the
-        size of the arguments.
+        ``answered``, or raise EndRun. Nothing else that executed code may send
+        raises an exception: a bad call is returned with its ``failure`` set. Safe
+        from any thread. Takes time in proportion to the size of the arguments.
         """
-        call = self._received(call_id, name, arguments)
-        if self.seam is not None and self._answered(call, arguments, label, steps):
+        call = self._received(call_id, name, data, label)
+        if self.seam is not None and self._answered(call, data, steps):
             return call
         with self._lock:
             self._begun += 1
@@ -156,7 +155,7 @@ class Dispatcher:
         elif cancelled:
             failure = CANCELLED
         else:
-            failure = self._decode(call, arguments) or self._find(call)
+            failure = self._decode(call, data) or self._find(call)
         if logged:
             logs.call_began(call)
         if failure is None:
@@ -171,12 +170,9 @@ class Dispatcher:
     def begin_lookup(
         self, call_id: int, name: str, question: bytes, *, label: str, steps: bytes
     ) -> ToolCall:
-        """Accept a question about tools of a recorded run, which may have its answer on record.
-
-        It is not counted, and not in ``records()``. Raises EndRun.
-        """
-        call = self._received(call_id, name, question)
-        self._answered(call, question, label, steps)
+        """Accept a question of a recorded run about tools, as ``begin``; it is not counted."""
+        call = self._received(call_id, name, question, label)
+        self._answered(call, question, steps)
         return call
 
     def call_sync(self, call: ToolCall) -> ToolOutcome:
@@ -186,7 +182,7 @@ class Dispatcher:
         call is on record by then. Raises TypeError for an async tool.
         """
         if call.failure is not None or call.tool is None:
-            return self._performer.refused(call)
+            return call.context.run(self._performer.refused, call)
         tool = _sync_tool(call, call.tool)
         call.stage = CallStage.TAKEN
         try:
@@ -256,7 +252,8 @@ class Dispatcher:
             if is_interrupt(error):
                 raise
             # The tool could not be reached, so the error is logged and sent to the code.
-            return self._performer.fail(call, tool, error)
+            self._performer.fail(call, tool, error)
+            return await self._performer.refused_async(call)
         finally:
             self._close(call)
 
@@ -305,7 +302,7 @@ class Dispatcher:
         """Return the records of all calls so far, in order, including those still running."""
         return self._log.records()
 
-    def _received(self, call_id: int, name: str, arguments: bytes) -> ToolCall:
+    def _received(self, call_id: int, name: str, arguments: bytes, label: str | None) -> ToolCall:
         return ToolCall(
             call_id=call_id,
             name=name,
@@ -313,17 +310,17 @@ class Dispatcher:
             tool=None,
             arguments={},
             failure=None,
-            context=self._context_for(call_id, name),
+            context=self._context_for(call_id, name, label),
             runtime_context=self._runtime_context or RuntimeContext(),
             entry=CallEntry(call_id, name),
             size=len(arguments),
+            label=label,
         )
 
-    def _answered(self, call: ToolCall, data: bytes, label: str, steps: bytes) -> bool:
+    def _answered(self, call: ToolCall, data: bytes, steps: bytes) -> bool:
         """Ask the recorder for the outcome of a call; return whether it has one."""
         assert self.seam is not None
-        call.label, call.encoded, call.steps = label, data, steps
-        call.context = self._context_for(call.call_id, call.name, label)
+        call.encoded, call.steps = data, steps
         call.outcome = self.seam.answer(call)
         call.answered = call.outcome is not None
         return call.answered

@@ -86,7 +86,7 @@ class Performer:
         return self._seam.perform(call, partial(self.run, call, tool))
 
     def refused(self, call: ToolCall) -> ToolOutcome:
-        """Return the outcome of a refused call, past the recorder."""
+        """Return the outcome of a call whose tool has not run, past the recorder."""
         outcome = call.outcome or ToolOutcome(failure=call.failure)
         return outcome if self._seam is None else self._seam.perform(call, lambda: outcome)
 

@@ -92,7 +92,9 @@ class Seam:
 
 
 def _standing(call: ToolCall, outcome: ToolOutcome) -> ToolOutcome:
-    """Note the outcome that the recorder gives, which may be another one than the tool's."""
+    """Note the outcome that the recorder gives, if it is another one than the tool's."""
+    if outcome is call.outcome:
+        return outcome
     call.outcome = outcome
     failure = outcome.failure
     if failure is None:

@@ -141,12 +141,12 @@ class Channels:
         self._target = target
         self._tls = tls
         self._lock = threading.Lock()
-        self._sync: grpc.Channel | None = None
+        self._sync: ForkSafeStub | None = None
         self._by_loop: dict[asyncio.AbstractEventLoop, grpc.aio.Channel] = {}
         self._closed = False
         _all_channels.add(self)
 
-    def stub(self) -> Any:
+    def stub(self) -> ForkSafeStub:
         """Return the stub for threads. Raises ValueError after close(), as gRPC does."""
         with self._lock:
             self._check_open()
@@ -154,8 +154,10 @@ class Channels:
                 own = grpc_of_this_process()
                 prepare_grpc(own)
                 credentials = self._credentials(own)
-                self._sync = own.channel(self._target.address, self._target.options, credentials)
-            return ForkSafeStub(make_stub(self._sync))
+                self._sync = ForkSafeStub(
+                    own.channel(self._target.address, self._target.options, credentials)
+                )
+            return self._sync
 
     def async_stub(self) -> Any:
         """Return the stub for the running loop. Raises ValueError after close()."""
@@ -177,8 +179,8 @@ class Channels:
         Wait for at most ``within`` seconds. Return True when there is no channel:
         the next call will report why.
         """
-        channel = self._sync
-        return channel is None or grpc_of_this_process().connect(channel, within)
+        stub = self._sync
+        return stub is None or grpc_of_this_process().connect(stub.channel, within)
 
     def connected_async(self) -> bool:
         """Return whether the channel of the running loop is connected; if not, let it connect."""
@@ -196,7 +198,7 @@ class Channels:
             sync, self._sync = self._sync, None
             by_loop, self._by_loop = self._by_loop, {}
         if sync is not None:
-            call_apart(sync.close)
+            call_apart(sync.channel.close)
         for loop, channel in by_loop.items():
             if loop.is_running():
                 closing = channel.close(None)

@@ -26,6 +26,7 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]  # has no stubs fo
 from codemode.core._grpc.apart import call_apart
 from codemode.core._grpc.kept import keep_at_exit, keep_for_ever
 from codemode.errors import ConfigurationError
+from codemode.wire.protobuf import make_stub
 
 if sys.platform != "win32":
     import resource
@@ -137,10 +138,11 @@ def _stack_bytes(configured: int) -> int:
 
 
 class ForkSafeStub:
-    """The stub for threads, with no thread left waiting where a fork would do harm."""
+    """The stub of a channel for threads, with no thread left waiting where a fork would do harm."""
 
-    def __init__(self, stub: Any) -> None:
-        self._stub = stub
+    def __init__(self, channel: grpc.Channel) -> None:
+        self.channel = channel
+        self._stub = make_stub(channel)
 
     def Execute(self, requests: Iterator[Any], **options: Any) -> Any:  # noqa: N802 - the service's
         """Open a stream."""

@@ -62,6 +62,7 @@ class AsyncLink(Link):
         self._unwound_by = 0.0
         self._answers: set[asyncio.Task[None]] = set()
         self._clock: asyncio.TimerHandle | None = None
+        self._aborted: asyncio.Future[None] = self._loop.create_future()
         self._end: asyncio.Future[grpc.RpcError] = self._loop.create_future()
         self._call = stub.Execute(metadata=metadata, timeout=timeout)
         self._call.add_done_callback(self._note_end)
@@ -136,9 +137,10 @@ class AsyncLink(Link):
             # A task that ends leaves its answer as a task.
             at_work = {*self._tasks.values(), *self._answers}
             left = deadline - time.monotonic()
-            if not at_work or left <= 0:
+            if not at_work or left <= 0 or self._aborted.done():
                 break
-            await asyncio.wait(at_work, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            waited = {*at_work, self._aborted}
+            await asyncio.wait(waited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         return None
 
     async def _read(self) -> Any:
@@ -278,6 +280,8 @@ class AsyncLink(Link):
 
     def _cancel_here(self) -> None:
         self._call.cancel()
+        if self.ending is Ending.ABORTED and not self._aborted.done():
+            self._aborted.set_result(None)
         if self._writer is not None:
             # gRPC would let it wait for ever where the call's headers are not out yet.
             self._writer.cancel()

@@ -73,6 +73,8 @@ class Link(ABC):
         """Cancel the stream, from any thread; the run ends as ``cancelled``."""
         if self.ending is None:
             self.why = why
+        elif self.ending is Ending.BY_HOST:
+            self.ending = Ending.ABORTED  # the driver waits for tools, and shall not any more
         self._give_up(Ending.ABORTED)
 
     def kill(self) -> None:
@@ -131,7 +133,8 @@ class Link(ABC):
     def receive_finished(self, deadline: float) -> Any:
         """Return the next ``Finished`` of a killed stream; None when no tool is at work.
 
-        Waits until ``deadline``, on the clock of ``time.monotonic()``.
+        Waits until ``deadline``, on the clock of ``time.monotonic()``, or until the
+        run is cancelled.
         """
 
     @abstractmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import keyword
-import uuid
+import secrets
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -102,7 +102,7 @@ class RunRequest:
     execution_timeout: float
     inputs: Mapping[str, Any] = field(default_factory=dict)
     run_id: int = 1
-    execution_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    execution_id: str = field(default_factory=lambda: secrets.token_hex(16))
 
     @classmethod
     def of(cls, options: RunOptions, limits: Limits, run_id: int = 1) -> Self:
@@ -289,7 +289,7 @@ def _execution_id(options: RunOptions) -> str:
     given, recording = options.execution_id, options.recording
     kept = None if recording is None else recording.execution_id
     if given is None:
-        return kept or uuid.uuid4().hex
+        return kept or secrets.token_hex(16)
     if not _is_execution_id(given):
         raise InvalidRequestError(
             f"execution_id is {shorten(given)}; expected 1 to 200 printable ASCII characters"

@@ -132,7 +132,10 @@ class SyncLink(Link):
                 case Finished(call):
                     if self._running.pop(call.call_id, None) is call:
                         return item
-                case BaseException() if not isinstance(item, grpc.RpcError):
+                case grpc.RpcError():
+                    if self.ending is Ending.ABORTED:
+                        return None
+                case BaseException():
                     raise item
         return None
 
@@ -209,6 +212,8 @@ class SyncLink(Link):
 
     def _cancel(self) -> None:
         begin_apart(self._call.cancel)
+        if self.ending is Ending.ABORTED:
+            self._inbox.put(grpc.RpcError())  # wakes a driver that waits for tools
 
     def __del__(self) -> None:
         # An interrupt may have kept close(), or __init__(), from any of their steps.

@@ -264,8 +264,9 @@ class Transcript:
 
 
 def _hints_of(last: pb.Completed | pb.Failed | None) -> tuple[str, ...]:
-    hints = () if last is None else islice(last.hints, MAX_HINTS)
-    return tuple(hint[:MAX_HINT_CHARACTERS] for hint in hints)
+    if last is None or not last.hints:
+        return ()
+    return tuple(hint[:MAX_HINT_CHARACTERS] for hint in islice(last.hints, MAX_HINTS))
 
 
 def _usage_of(last: pb.Completed | pb.Failed | None) -> Usage:

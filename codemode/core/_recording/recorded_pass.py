@@ -46,11 +46,12 @@ _BY_ITSELF = ("completed", "failed")
 class RecordedPass:
     """One pass of a recorded run, the Recorder of its calls. Safe from any thread.
 
-    What it is told after its end is ignored, such as the outcome of a tool that
-    has gone on. ``inner`` is the project's own recorder of calls that are not on
-    record. With ``any_python`` the code may run on another Python than that of the
-    record; ``python`` is the one that it runs on. ``departure`` is set once the code
-    has left the record, and ``status`` when it has ended by itself.
+    It records until the code has ended by itself or the next pass begins: the
+    outcome of a tool that has gone on after a timeout is worth having. ``inner``
+    is the project's own recorder of calls that are not on record. With
+    ``any_python`` the code may run on another Python than that of the record;
+    ``python`` is the one that it runs on. ``departure`` is set once the code has
+    left the record, and ``status`` when it has ended by itself.
     """
 
     def __init__(
@@ -188,7 +189,7 @@ class RecordedPass:
             with self._journal.lock:
                 if self._open:
                     self._journal.ended = status
-        self.close()
+            self.close()
 
     def close(self) -> None:
         """Record nothing more."""

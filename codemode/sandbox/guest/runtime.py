@@ -217,7 +217,9 @@ class Guest:
 
     def _begin_recorded(self, replay: Mapping[str, Any], run: int) -> None:
         self._record, calls = begin_recorded(replay, self._frames, run)
-        self._record.line_number = self._caller.unfinished.line
+        unfinished = self._caller.unfinished
+        self._record.line_number = unfinished.line
+        calls.line_number = lambda: unfinished.begun_on
         self._record.flush = self._output.flush
         self._record.written = lambda: self._output.written
         self._caller.make_calls_by(calls)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from codemode import Codemode, InvalidRequestError, Recording, ToolError
+from codemode.core.event_stream import Cancellation, last_result, last_result_async
 from codemode.core.hooks import ToolCall, ToolFailure, ToolOutcome
 from codemode.core.recorder import EndRun, Recorder
 from codemode.tools import tool
@@ -261,6 +262,40 @@ def test_the_end_of_a_run_waits_for_tools_until_its_deadline_only(half: Half) ->
         result = run(half, codemode, Refusing(), execution_timeout=0.3)
     assert 0.25 < time.monotonic() - began < 10
     assert result.status == "cancelled"
+    assert [one.outcome for one in result.tool_calls] == ["cancelled", "refused"]
+
+
+def test_cancelling_ends_the_wait_for_tools(half: Half) -> None:
+    """The status stays that of the recorder, which had ended the run before."""
+    at_work = threading.Event()
+
+    class Refusing(Passing):
+        def perform(self, call: ToolCall, run: Callable[[], ToolOutcome]) -> ToolOutcome:
+            threading.Timer(0.1, cancellation.cancel).start()
+            raise EndRun("cancelled", "Paused", "wait")
+
+    async def sleep() -> None:
+        at_work.set()
+        await asyncio.sleep(60)
+
+    def until_at_work(_: Any) -> None:
+        assert at_work.wait(10)
+
+    cancellation = Cancellation()
+    plan = [Call("m:1", "sleep", wait=False), until_at_work, Call("m:2", "stop")]
+    with planned(plan) as (codemode, _):
+        codemode.registry.register_tool("sleep", sleep)
+        codemode.registry.register_tool("stop", lambda: None)
+        options: dict[str, Any] = {
+            "recording": Recording(), "recorder": Refusing(), "cancellation": cancellation
+        }  # fmt: skip
+        client = codemode.client
+        if half.name == "sync":
+            result = last_result(client.stream("…", **options))
+        else:
+            result = asyncio.run(last_result_async(client.stream_async("…", **options)))
+    assert result.error is not None
+    assert result.error.type == "Paused"
     assert [one.outcome for one in result.tool_calls] == ["cancelled", "refused"]
 
 

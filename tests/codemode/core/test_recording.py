@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from codemode import Recording, get_current_execution
+from codemode import Codemode, Recording, get_current_execution
 from codemode.core import events
+from codemode.core.event_stream import EventStream
 from codemode.core.hooks import ToolCall, ToolOutcome
 from codemode.errors import ExecutorProtocolError, InvalidRequestError
 from codemode.protos import codemode_pb2 as pb
+from codemode.tools import tool
 from codemode.values import encode
 from codemode.wire.constants import SEARCH
 from codemode.wire.protobuf import CHUNK_BYTES
@@ -82,6 +85,81 @@ def test_what_is_recorded_is_answered_and_runs_no_tool_again(half: Half) -> None
     assert full["steps"] == b"m:1@5\nm:2@6\n"
     assert (empty["seed"], empty["start"]) == (full["seed"], full["start"])
     assert [(one[0], one[3]) for one in full["calls"]] == [("m:1", 3), ("m:2", 4), ("m:3", 3)]
+
+
+async def events_of(stream: EventStream) -> list[events.Event]:
+    return [one async for one in stream]
+
+
+def test_each_way_to_run_code_takes_a_recording_and_an_id() -> None:
+    ways: dict[str, Callable[[Codemode, Any], Any]] = {
+        "run": lambda one, given: one.run("…", **given),
+        "run_async": lambda one, given: asyncio.run(one.run_async("…", **given)),
+        "execute": lambda one, given: one.execute("…", **given),
+        "execute_async": lambda one, given: asyncio.run(one.execute_async("…", **given)),
+        "for": lambda one, given: list(one.stream("…", **given)),
+        "async for": lambda one, given: asyncio.run(events_of(one.stream("…", **given))),
+        "client": lambda one, given: one.client.execute("…", **given),
+        "client async": lambda one, given: asyncio.run(one.client.execute_async("…", **given)),
+    }
+    till = Till()
+    with planned(CALLS[:1]) as (codemode, _):
+        till.serve(codemode)
+        for way, run in ways.items():
+            recording = Recording()
+            run(codemode, {"recording": recording, "execution_id": way})
+            run(codemode, {"recording": recording})
+            assert recording.execution_id == way
+            assert recording.complete
+    assert till.amounts == [1] * len(ways)
+
+
+def test_a_cancelled_run_goes_on_in_another_sandbox(codemode: Codemode) -> None:
+    ran, recording = [], Recording()
+
+    async def book(amount: int) -> int:
+        ran.append(amount)
+        if len(ran) == 2:
+            stream.cancel()
+            await asyncio.sleep(60)
+        return amount
+
+    codemode.registry.register_tool("book", book)
+    stream = codemode.stream("result = [await book(1), await book(2)]", recording=recording)
+    last = list(stream)[-1]
+    assert isinstance(last, events.ExecutionCompleted)
+    assert last.result.status == "cancelled"
+    assert not recording.complete
+    assert [one.outcome for one in recording.calls] == ["completed", "running"]
+    result = codemode.run("result = [await book(1), await book(2)]", recording=recording)
+    assert result.value == [1, 2]
+    assert ran == [1, 2, 2]
+
+
+def test_a_sync_tool_that_outlives_its_run_is_recorded_and_not_repeated(
+    codemode: Codemode, half: Half
+) -> None:
+    """The effect of such a tool cannot be stopped: doing it twice would be worse."""
+    ran, recording, go_on = [], Recording(), threading.Event()
+
+    @tool(thread_sensitive=False)
+    def book() -> int:
+        ran.append(1)
+        assert go_on.wait(30)
+        return 5
+
+    codemode.registry.register_tool("book", book)
+    cut_off = half.run(codemode, "book()", recording=recording, execution_timeout=0.3)
+    assert cut_off.status == "timeout"
+    assert [one.outcome for one in recording.calls] == ["running"]
+    go_on.set()
+    until = time.monotonic() + 30
+    while recording.calls[0].outcome == "running":
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    result = half.run(codemode, "book()", recording=recording)
+    assert result.value == 5
+    assert ran == [1]
 
 
 def test_a_cut_recording_runs_live_after_its_last_outcome(half: Half) -> None:

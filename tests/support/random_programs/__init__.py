@@ -93,7 +93,8 @@ def _whole(statements: Statements, style: str, calls: int) -> str:
     """Return the part of a program that calls its functions."""
     begin = "me = ['main']\n"
     if style == "await":
-        return begin + statements.body(calls)
+        # Code without an await outside functions has no loop.
+        return begin + "await asyncio.sleep(0)\n" + statements.body(calls)
     if style == "plain":
         return begin + statements.sync_body(calls)
     if style == "run":

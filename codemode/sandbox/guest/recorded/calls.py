@@ -6,12 +6,13 @@ import contextlib
 import threading
 from asyncio import AbstractEventLoop, get_running_loop
 from collections import deque
+from collections.abc import Callable
 
 from codemode.sandbox.guest.frame_socket import FrameSocket
 from codemode.sandbox.guest.pending_calls import Outcome
 from codemode.sandbox.guest.recorded.lines import current_line, current_path
 from codemode.sandbox.guest.recorded.loop import RecordedLoop
-from codemode.sandbox.guest.recorded.record import BY_HOST, NEVER, Record
+from codemode.sandbox.guest.recorded.record import BY_HOST, NEVER, HeldCall, Record
 
 __all__ = ["RecordedCalls"]
 
@@ -38,6 +39,7 @@ class _TaskCall:
         self.loop = loop
         self.future = loop.create_future()
         self.outcome: Outcome | None = None
+        self.line = 0
         self.number = 0  # once it is being sent
         self.is_sent = False
         self.is_known = False
@@ -55,7 +57,7 @@ class _TaskCall:
             else:  # of the code's own making: it has no order to replay
                 self.loop.call_soon_threadsafe(self._resolve)
         if self.number:
-            self._record.answered()
+            self._record.waiting.end_expecting()
 
     def _resolve(self) -> None:
         if not self.future.done():
@@ -70,6 +72,8 @@ class RecordedCalls:
         self._frames = frames
         self._unsent: deque[_TaskCall] = deque()
         self._sending = _allocate_lock()
+        self.line_number: Callable[[], int] = int
+        """Returns the line on which the coroutine of a call was made that has just begun."""
         record.on_lift = self._send_more
         frames.window.on_room = self._send_more
 
@@ -85,11 +89,11 @@ class RecordedCalls:
         else:
             if known is None:
                 record.hold(label, name, arguments)
-            record.sent()
+            record.waiting.expect()
             try:
                 outcome = self._frames.call(run, name, arguments, label)
             finally:
-                record.answered()
+                record.waiting.end_expecting()
         record.step(current_line(), "c")
         return outcome
 
@@ -97,8 +101,10 @@ class RecordedCalls:
         """Answer a call from the record, or send it and await its answer."""
         record = self._record
         label = current_path().call()
-        known = record.come(label, name, arguments)
+        line = self.line_number()
+        known = record.come(label, name, arguments, line)
         call = _TaskCall(run, label, name, arguments, get_running_loop(), record)
+        call.line = line
         if known is not None and known.kind != BY_HOST:
             if known.kind != NEVER:
                 call.finish((known.kind, known.body))
@@ -115,13 +121,13 @@ class RecordedCalls:
         return outcome
 
     @property
-    def first_held(self) -> tuple[str, bytes, bytes] | None:
-        """The label, name and arguments of the call that has been held longest."""
+    def first_held(self) -> HeldCall | None:
+        """The call that has been held longest."""
         with self._sending:
             if not self._unsent:
                 return None
             call = self._unsent[0]
-        return call.label, call.name, call.arguments
+        return HeldCall(call.label, call.name, call.arguments, call.line)
 
     def _send_more(self) -> None:
         """Send the calls of coroutines that are held no longer and have room.
@@ -130,7 +136,7 @@ class RecordedCalls:
         that no replay knows.
         """
         while (call := self._next_to_send()) is not None:
-            self._record.sent()
+            self._record.waiting.expect()
             self._frames.begin_call(call, call.name, call.arguments, call.label)
             call.is_sent = True
             # The code may have given the call up while another thread was sending it.
@@ -161,4 +167,4 @@ class RecordedCalls:
 
     def _withdraw(self, call: _TaskCall) -> None:
         if call.outcome is None and self._frames.give_up(call.run, call.number):
-            self._record.answered()
+            self._record.waiting.end_expecting()

@@ -23,7 +23,7 @@ from math import ceil
 from typing import Any, NoReturn
 
 from codemode.sandbox.guest.recorded.lines import Line, current_line, current_path
-from codemode.sandbox.guest.recorded.record import Record
+from codemode.sandbox.guest.recorded.record import HeldCall, Record
 from codemode.sandbox.guest.recorded.steps import Step
 
 __all__ = ["CLOCK_BASE", "RecordedLoop", "follow"]
@@ -44,7 +44,7 @@ class RecordedLoop(asyncio.base_events.BaseEventLoop):
 
     record: Record
     """Of the one run of this process; set on the class."""
-    first_held: Callable[[], tuple[str, bytes, bytes] | None]
+    first_held: Callable[[], HeldCall | None]
     """Returns the call that has been held longest; set on the class."""
 
     _ready: Any
@@ -93,7 +93,7 @@ class RecordedLoop(asyncio.base_events.BaseEventLoop):
             if self._asleep:
                 self._asleep = False
                 self._alarm.release()
-        self.record.changed()
+        self.record.waiting.note()
 
     def withdraw(self, name: str) -> None:
         """Forget what has come by this name and was not taken in."""
@@ -230,9 +230,9 @@ class RecordedLoop(asyncio.base_events.BaseEventLoop):
     def _take_arrived(self) -> bool:
         while True:
             with self._arriving:
-                name = next(iter(self._arrived), None)
-                if name is None:
+                if not self._arrived:
                     return False
+                name = self.record.first_known(self._arrived) or next(iter(self._arrived))
                 handle, future = self._arrived.pop(name)
             # What comes for a future that is done is no step: in a replay it may never come.
             if not handle.cancelled() and (future is None or not future.done()):
@@ -259,7 +259,7 @@ class RecordedLoop(asyncio.base_events.BaseEventLoop):
         def ready() -> bool:
             return bool(self._arrived) or not record.held
 
-        if self._first_timer() is not None and record.has_other_lines:
+        if self._first_timer() is not None and record.waiting.has_other_lines:
             # The record of this line ends before the timer, and others still have calls to make.
             self._sleep()
         else:
@@ -286,7 +286,7 @@ class RecordedLoop(asyncio.base_events.BaseEventLoop):
     def _diverge(self) -> NoReturn:
         held = type(self).first_held()
         if held is not None and self.record.held:
-            self.record.diverge("new_call", *held)
+            self.record.diverge("new_call", held)
         self.record.diverge("missing")
 
     # What a loop of the standard library has
@@ -320,7 +320,7 @@ def follow(
     def ended(_: object) -> None:
         if not loop.is_closed():
             loop.post(name, settle, future)
-        loop.record.answered()
+        loop.record.waiting.end_expecting()
 
     def cancelled(_: object) -> None:
         if future.cancelled():
@@ -328,6 +328,6 @@ def follow(
 
     future.add_done_callback(cancelled)
     # From here to its end, something is to come: a line that is over comes to its end before that.
-    loop.record.sent()
+    loop.record.waiting.expect()
     work.add_done_callback(ended)
     return future

@@ -12,33 +12,29 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from codemode.sandbox.guest.frame_socket import FrameSocket
 from codemode.sandbox.guest.recorded.lines import Line, current_line
 from codemode.sandbox.guest.recorded.steps import MAIN, Step, StepsOut, read_steps, write_step
+from codemode.sandbox.guest.recorded.waiting import Waiting
 from codemode.wire.frames import Frame, pack, pack_texts
 
-__all__ = ["BY_HOST", "NEVER", "KnownCall", "Record"]
+__all__ = ["BY_HOST", "NEVER", "HeldCall", "KnownCall", "Record"]
 
 # Captured at import: a recorded run replaces these functions in their modules.
 _monotonic_ns = time.monotonic_ns
 _time_ns = time.time_ns
-_process_time_ns = time.process_time_ns
 _blake2b = hashlib.blake2b
+_allocate_lock = threading.Lock
 _exit = os._exit
 _sleep = time.sleep
 
 # A clock that is further behind the real one moves at the next look. Smaller distances are not
 # worth a step.
 _BEHIND_MICROSECONDS = 1_000
-
-# Threads may wait for each other by locks, which nobody sees. A replay is given up when nothing
-# has come again and the process has computed nothing for so long.
-_STALL_SECONDS = 5.0
-_TICK_SECONDS = 0.1
-_IDLE_NANOSECONDS = 2_000_000  # of CPU time in a tick
 
 _STEPS_BYTES = 32 * 1024
 _MOST_ARGUMENT_BYTES = 64 * 1024
@@ -61,6 +57,15 @@ class KnownCall(NamedTuple):
     body: bytes
 
 
+class HeldCall(NamedTuple):
+    """A call that the record does not have, or has otherwise. ``line`` is 0 where not known."""
+
+    label: str
+    name: bytes
+    arguments: bytes
+    line: int
+
+
 class Record:
     """What a run replays and what it adds to that, for all of its lines."""
 
@@ -77,6 +82,7 @@ class Record:
             label: KnownCall(pack_texts(name), digest, kind, body)
             for label, name, digest, kind, body in replay["calls"]
         }
+        self._in_order = deque(self._known)
         self.on_lift: Callable[[], object] = int
         """Called when the run becomes live."""
         self.line_number: Callable[[], int] = int
@@ -92,12 +98,8 @@ class Record:
             MAIN, now=0, wall=self._start, live=fresh, upcoming=self._upcoming.pop(MAIN, None)
         )
         self._out = StepsOut()
-        self._change = threading.Condition(threading.Lock())
-        self._progress = 0
-        self._alive = 1
-        self._waiting = 0
-        self._in_flight = 0
-        self._over = False
+        self._counting = _allocate_lock()
+        self.waiting = Waiting()
 
     # Steps and clocks
 
@@ -135,12 +137,11 @@ class Record:
         self._out.add(write_step(line.label, step))
 
     def _next_of(self, line: Line) -> Step:
-        with self._change:
-            self._progress += 1
+        step = line.upcoming.popleft()
+        with self._counting:
             self._steps_left -= 1
-            if not self._steps_left:
-                self._change.notify_all()
-        return line.upcoming.popleft()
+        self.waiting.note()
+        return step
 
     @staticmethod
     def _apply(line: Line, step: Step) -> None:
@@ -187,8 +188,7 @@ class Record:
         """Return the line of a thread that the current line starts or will start."""
         parent = current_line()
         upcoming = self._upcoming.pop(label, None)
-        with self._change:
-            self._alive += 1
+        self.waiting.begin_line()
         live = parent.live and not self._known and not upcoming
         return Line(label, now=parent.now, wall=parent.wall, live=live, upcoming=upcoming)
 
@@ -202,18 +202,6 @@ class Record:
             self.wait(lambda: self.is_used_up or cancelled(), lambda: self.diverge("missing"))
         if not cancelled():
             self.step(line, "b")
-
-    def end_line(self) -> None:
-        """Note that a line is at its end."""
-        with self._change:
-            self._alive -= 1
-            self._progress += 1
-            self._change.notify_all()
-
-    @property
-    def has_other_lines(self) -> bool:
-        """Whether there are lines beside that of the caller."""
-        return self._alive > 1
 
     # Calls
 
@@ -232,18 +220,32 @@ class Record:
         """Whether new calls may not leave the sandbox: the record has others, or is complete."""
         return bool(self._known) or self._complete
 
-    def come(self, label: str, name: bytes, arguments: bytes) -> KnownCall | None:
-        """Note that a call comes; return the record's call of this label, if it has one."""
+    def first_known(self, names: Collection[str]) -> str | None:
+        """Return which of these answers the record had first, if it had any."""
+        in_order = self._in_order
+        while in_order:
+            label = in_order[0]
+            if label in names:
+                return str(label)
+            if label in self._known:
+                return None
+            in_order.popleft()
+        return None
+
+    def come(self, label: str, name: bytes, arguments: bytes, line: int = 0) -> KnownCall | None:
+        """Note that a call comes; return the record's call of this label, if it has one.
+
+        ``line`` is that of the code, where the stack of this thread does not show it.
+        """
         known = self._known.get(label)
         if known is None:
             return None
         if known.name != name or known.digest != digest_of(arguments):
-            self.diverge("call", label, name, arguments, expected=label)
-        with self._change:
+            self.diverge("call", HeldCall(label, name, arguments, line), expected=label)
+        with self._counting:
             del self._known[label]
-            self._progress += 1
             lifted = not self._known
-            self._change.notify_all()
+        self.waiting.note()
         if lifted:
             self.on_lift()
         return known
@@ -251,57 +253,13 @@ class Record:
     def hold(self, label: str, name: bytes, arguments: bytes) -> None:
         """Wait in this thread until new calls may leave the sandbox."""
         if self.held:
-            self.wait(
-                lambda: not self.held, lambda: self.diverge("new_call", label, name, arguments)
-            )
-
-    def sent(self) -> None:
-        """Note that a call is on its way to the host."""
-        with self._change:
-            self._in_flight += 1
-
-    def answered(self) -> None:
-        """Note that a call on its way has its answer, or was given up."""
-        with self._change:
-            self._in_flight -= 1
-            self._progress += 1
-            self._change.notify_all()
-
-    def changed(self) -> None:
-        """Note that something has come from outside."""
-        with self._change:
-            self._progress += 1
-            self._change.notify_all()
+            call = HeldCall(label, name, arguments, 0)
+            self.wait(lambda: not self.held, lambda: self.diverge("new_call", call))
 
     def wait(self, ready: Callable[[], bool], give_up: Callable[[], NoReturn]) -> None:
         """Wait in this thread until ``ready()``; give up when nothing can lead to that."""
-        with self._change:
-            self._waiting += 1
-            try:
-                if self._until(ready):
-                    return
-            finally:
-                self._waiting -= 1
-        give_up()
-
-    def _until(self, ready: Callable[[], bool]) -> bool:
-        idle = 0.0
-        seen, cpu = self._progress, _process_time_ns()
-        while not ready():
-            if self._over:
-                self._change.wait()  # for the end of the process, which another thread brings about
-            if self._waiting >= self._alive and not self._in_flight:
-                return False
-            self._change.wait(_TICK_SECONDS)
-            now = _process_time_ns()
-            if self._progress != seen or self._in_flight or now - cpu > _IDLE_NANOSECONDS:
-                idle = 0.0
-            else:
-                idle += _TICK_SECONDS
-                if idle > _STALL_SECONDS:
-                    return ready()
-            seen, cpu = self._progress, now
-        return True
+        if not self.waiting.until(ready):
+            give_up()
 
     def park(self, reason: str) -> NoReturn:
         """Keep this thread from going on; the run diverges when all else waits too."""
@@ -327,22 +285,13 @@ class Record:
             steps = steps[end:]
         return before + (frame(steps) if callable(frame) else frame)
 
-    def diverge(
-        self,
-        reason: str,
-        label: str = "",
-        name: bytes = b"",
-        arguments: bytes = b"",
-        expected: str = "",
-    ) -> NoReturn:
+    def diverge(self, reason: str, call: HeldCall | None = None, expected: str = "") -> NoReturn:
         """Report that the code has left its record, and end this process."""
-        line = self.line_number()
-        with self._change:
-            first, self._over = not self._over, True
-        if first:
+        label, name, arguments, line = call or HeldCall("", pack_texts(""), b"", 0)
+        line = self.line_number() or line
+        if self.waiting.end():
             self.flush()
-            texts = pack_texts(reason, label)
-            texts += name or pack_texts("")
+            texts = pack_texts(reason, label) + name
             texts += pack_texts(expected or next(iter(self._known), ""), str(line or ""))
             if len(arguments) > _MOST_ARGUMENT_BYTES:
                 arguments = b""

@@ -30,7 +30,7 @@ class Step(NamedTuple):
     ``c``: a call returned to the thread that waited for it.
     ``z``: a sleep of the thread ended.
     ``k``: the clock moved, at the look of this number since the step before.
-    ``f``: this piece of work was the next of several to end.
+    ``f``: of several pieces of work, these had ended; ``-`` for no more of them.
     """
 
     kind: str

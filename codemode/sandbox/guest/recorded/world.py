@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from codemode.sandbox.guest.frame_socket import FrameSocket
-from codemode.sandbox.guest.recorded import clock, randomness, tasks, threads
+from codemode.sandbox.guest.recorded import clock, pools, randomness, tasks, threads
 from codemode.sandbox.guest.recorded.calls import RecordedCalls
 from codemode.sandbox.guest.recorded.lines import enter_line
 from codemode.sandbox.guest.recorded.loop import RecordedLoop
@@ -33,6 +33,7 @@ def begin_recorded(
     randomness.install(record)
     tasks.install()
     threads.install(record)
+    pools.install(record)
     _install_loop()
     frames.journal = record.complete
     return record, calls

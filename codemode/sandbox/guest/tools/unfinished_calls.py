@@ -38,6 +38,8 @@ class UnfinishedCalls:
     def __init__(self, tools_code: CodeType) -> None:
         self._tools_code = tools_code
         self._numbers = count(1)
+        self.begun_on = 0
+        """The line on which the coroutine was made that has begun last, or 0."""
         self.begin_run("")
 
     def begin_run(self, filename: str) -> None:
@@ -69,7 +71,7 @@ class UnfinishedCalls:
     def begin(self, tool: str, number: int = 0) -> int:
         """Note that a call begins; return its number."""
         if number:
-            self._not_begun.pop(number, None)
+            _, self.begun_on = self._not_begun.pop(number, ("", 0))
             self._coroutines.pop(number, None)
         else:
             number = next(self._numbers)

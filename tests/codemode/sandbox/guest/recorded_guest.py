@@ -41,6 +41,14 @@ class Journal:
             left -= event[0] == "outcome"
         return Journal(kept, self.seed)
 
+    def drop_steps_about(self, label: str) -> None:
+        """Forget that the code has taken in the answer of a call."""
+        for place, event in enumerate(self.events):
+            lines = event[-1].splitlines(True) if event[0] in ("call", "steps") else []
+            kept = "".join(line for line in lines if f"|e{label}+" not in line)
+            if lines:
+                self.events[place] = (*event[:-1], kept)
+
     @property
     def outcomes(self) -> int:
         return sum(event[0] == "outcome" for event in self.events)
@@ -82,12 +90,16 @@ class RecordedGuest(Guest):
 
     journal: Journal
     executed: list[tuple[str, str]]
+    most_unanswered: int
     _labels: dict[int, str]
+    _unanswered: set[int]
 
     def run_recorded(self, code: str, journal: Journal, *, timeout: float = 60) -> RecordedOutcome:
         self.journal = Journal(list(journal.events), journal.seed)
         self.executed = []
+        self.most_unanswered = 0
         self._labels = {}
+        self._unanswered = set()
         self._sock.sendall(pack(Frame.REPLAY, 1, 0, journal.replay()))
         outcome = RecordedOutcome()
         run = next(self._runs)
@@ -113,6 +125,8 @@ class RecordedGuest(Guest):
             events.append(("call", label, name, arguments, steps))
             self.executed.append((label, name))
             self._labels[number] = label
+            self._unanswered.add(number)
+            self.most_unanswered = max(self.most_unanswered, len(self._unanswered))
             self._answer(number, name, decode(arguments, max_bytes=MAX_BYTES))
             return False
         if kind is Frame.STEPS:
@@ -131,6 +145,7 @@ class RecordedGuest(Guest):
 
     def _send(self, frame: bytes) -> None:
         number = int.from_bytes(frame[9:13])
+        self._unanswered.discard(number)
         self.journal.events.append(("outcome", self._labels[number], frame[4], frame[13:]))
         super()._send(frame)
 

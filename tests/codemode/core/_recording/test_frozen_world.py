@@ -34,7 +34,6 @@ SAME = {
     "secrets": "import secrets\n[secrets.token_hex(), secrets.token_urlsafe(), secrets.randbelow(10**9), secrets.choice('abc')]",
     "uuid": "import uuid\n[uuid.uuid1(), uuid.uuid4(), uuid.getnode()]",
     "urandom": "import os\n[os.urandom(9), os.getrandom(9)]",
-    "ssl": "import ssl\nssl.RAND_bytes(9)",
     "tempfile": "import tempfile, os\nwith tempfile.NamedTemporaryFile() as file: name = os.path.basename(file.name)\nname",
     "mkdtemp": "import tempfile, os\nos.path.basename(tempfile.mkdtemp())",
     # Hashes.
@@ -57,6 +56,7 @@ SAME = {
 OTHER = {
     "addresses": "[id(object()), repr(object())]",
     "the kernel's random bytes": "open('/dev/urandom', 'rb').read(8)",
+    "OpenSSL": "import ssl\nssl.RAND_bytes(9)",
     "SQLite": "import sqlite3\nsqlite3.connect(':memory:').execute('select random(), julianday()').fetchone()",
     "times of files": "import tempfile, os\nwith tempfile.NamedTemporaryFile() as file: stat = os.stat(file.name)\nstat.st_mtime_ns",
     "process ids": "import os\nos.getpid()",

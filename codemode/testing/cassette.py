@@ -99,6 +99,7 @@ class CassetteRun(Recording):
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
+        __tracebackhide__ = True
         ended = False
         try:
             with super()._turn():
@@ -152,20 +153,22 @@ class Cassette:
     """The recorded runs of one test, in a file; used by ``use_cassette``.
 
     ``path`` is the file, ``mode`` what is done with it, and ``runs`` are the
-    recorded runs, in the order in which they began.
+    recorded runs, in the order in which they began. While it is ``recording``, the
+    tools run.
     """
 
     def __init__(self, path: str | os.PathLike[str], mode: CassetteMode, command: str) -> None:
+        __tracebackhide__ = True
         self.path = Path(path)
         self.mode: CassetteMode = mode
         self.runs: list[CassetteRun] = []
-        self._records = mode == "rerecord" or (mode == "record" and not self.path.exists())
+        self.recording = mode == "rerecord" or (mode == "record" and not self.path.exists())
         self._command = command
         self._problems: list[CassetteError] = []
         self._unused: list[CassetteRun] = []
         self._over = False
         self._lock = threading.Lock()
-        if not self._records:
+        if not self.recording:
             self._read()
 
     @property
@@ -181,7 +184,7 @@ class Cassette:
         with self._lock:
             if self._over:
                 raise self._error("a run began after the end of the test, which is not recorded")
-            if self._records:
+            if self.recording:
                 self.runs.append(CassetteRun(self, code, number=len(self.runs) + 1))
                 return self.runs[-1]
             if not self._unused:
@@ -207,6 +210,7 @@ class Cassette:
 
         A block that raises writes nothing; its exception gets the problems as notes.
         """
+        __tracebackhide__ = True
         try:
             yield
         except BaseException as error:
@@ -222,14 +226,15 @@ class Cassette:
                 f"{len(self._unused)} of {len(self.runs)} runs of {self} were not used; their "
                 f"code begins with {codes}"
             )
-        if self._records and not self.runs:
+        if self.recording and not self.runs:
             self.problem("no code ran, so that there is nothing to record")
         if self._problems:
             raise self._problems[0]
-        if self._records:
+        if self.recording:
             self._write()
 
     def _read(self) -> None:
+        __tracebackhide__ = True
         try:
             with self.path.open("rb") as file:
                 data = file.read(_MAX_BYTES + 1)

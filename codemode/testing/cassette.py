@@ -78,6 +78,8 @@ class CassetteRun(Recording):
         if self._recorded is None:
             return None
         self._check_arguments(tools)
+        if not self.hidden_tools:
+            return tools
         return {name: tool for name, tool in tools.items() if name not in self.hidden_tools}
 
     def _note_listed(self, tools: Mapping[str, Tool], listed: Mapping[str, Tool]) -> None:
@@ -134,10 +136,10 @@ class CassetteRun(Recording):
         if departure.line is not None:
             lines = self._code_now.split("\n")
             source = "".join(lines[departure.line - 1 : departure.line]).strip()
-            at = f", at line {departure.line}: {cut(source, _MOST_LINE)}"
+            at = f", line {departure.line}: {cut(source, _MOST_LINE)}"
         runs = len(self._cassette.runs)
         parts = [
-            f"the code left {self._cassette} in run {self._number} of {runs}{at}",
+            f"the code left {self._cassette}\nrun {self._number} of {runs}{at}",
             diff_of(self.calls, departure) or departure.message,
         ]
         if self._code_now == self.code:

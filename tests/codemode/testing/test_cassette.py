@@ -159,6 +159,19 @@ def test_what_a_tool_runs_and_runs_with_a_recording_do_not_belong_to_it(
     assert len(ran) == 3
 
 
+def test_code_that_fails_and_catches_failures_is_answered(
+    codemode: Codemode, shop: Shop, path: Path, half: Half
+) -> None:
+    code = "try: get_order('x')\nexcept Exception as error: print(error)\nget_order(1)['none']"
+    with use_cassette(path, mode="record"):
+        first = half.run(codemode, code)
+    with use_cassette(path) as cassette:
+        again = half.run(codemode, code)
+        shorter = cassette.runs[0].cut(after=1)
+    assert (again.status, again.error, again.stdout) == ("failed", first.error, first.stdout)
+    assert len(shop.effects) == len(shorter.calls) == 1
+
+
 def test_large_values_are_answered_from_the_file(codemode: Codemode, path: Path) -> None:
     ran: list[int] = []
 
@@ -176,7 +189,7 @@ def test_large_values_are_answered_from_the_file(codemode: Codemode, path: Path)
 def test_another_call_is_shown_as_a_diff(codemode: Codemode, shop: Shop, path: Path) -> None:
     record(codemode, path, "1", CODE)
     assert drift(codemode, path, "1", CODE.replace("refund(17, ", "refund(17, 2 + ")) == (
-        f"the code left the cassette {path} in run 2 of 2, at line 4: "
+        f"the code left the cassette {path}\nrun 2 of 2, line 4: "
         'refund(17, 2 + order["total"])\n'
         "--- recorded\n"
         "+++ now\n"
@@ -234,7 +247,7 @@ def test_each_kind_of_drift_is_shown(
     )
     record(codemode, path, recorded)
     told = drift(codemode, path, code).splitlines()
-    start = next((n + 1 for n, line in enumerate(told) if line.startswith("@@")), 1)
+    start = next((n + 1 for n, line in enumerate(told) if line.startswith("@@")), 2)
     assert told[start:-1] == lines
 
 

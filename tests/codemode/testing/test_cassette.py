@@ -110,7 +110,7 @@ def test_a_replay_asks_for_no_permission_and_runs_no_hook(
     codemode.registry.add_hook(Hook())
     codemode.registry.permission_checker = Checker()
     codemode.registry.context_loader = lambda context: lambda: asked.append("context")
-    code = "names = [one['name'] for one in tools.search('allowed denied')]\nallowed()\ntry: denied()\nexcept Exception as error: print(error)\nnames"
+    code = "print(list(tools))\nnames = [one['name'] for one in tools.search('allowed denied')]\nallowed()\ntry: denied()\nexcept Exception as error: print(error)\nnames"
     acme = codemode.registry.context(tenant_id="acme")
     with acme, use_cassette(path, mode="record") as cassette:
         first = half.run(codemode, code)

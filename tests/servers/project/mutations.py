@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from codemode.core._dispatch import dispatcher as dispatch
 from codemode.core._dispatch import call_checks, threads
+from codemode.core._dispatch import dispatcher as dispatch
 from codemode.core._grpc import channels
 from codemode.core._link import connection
 from codemode.core.context import RuntimeContext, set_current_context

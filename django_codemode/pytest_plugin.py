@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["codemode"]
 
+pytest_plugins = ["codemode.pytest_plugin"]
+
 
 @pytest.fixture
 def codemode(_codemode_executor: None) -> Iterator[CodemodeTester]:
@@ -30,3 +32,12 @@ def _codemode_executor() -> Iterator[None]:
     from django_codemode.testing import close_executor
 
     close_executor()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give tests with a cassette the database while they are recorded; replayed, they need none."""
+    record, again = config.getoption("--codemode-record"), config.getoption("--codemode-rerecord")
+    if (record or again) and config.pluginmanager.has_plugin("django"):
+        for item in items:
+            if "codemode_cassette" in getattr(item, "fixturenames", ()):
+                item.add_marker("django_db")

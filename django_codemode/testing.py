@@ -19,17 +19,21 @@ from codemode.core.context import ContextBlock
 from codemode.core.hooks import Execution
 from codemode.core.result import ExecutionResult, ToolCallOutcome, ToolCallRecord
 from codemode.embedded.executor import EmbeddedExecutor
+from codemode.testing import Cassette, CassetteError, use_cassette
 from codemode.tools import Tool
 from django_codemode.conf import get_settings
 from django_codemode.shared import get_codemode, shared
 
 __all__ = [
+    "Cassette",
+    "CassetteError",
     "CodemodeTestMixin",
     "CodemodeTester",
     "Replacement",
     "close_executor",
     "run_as",
     "runtime_context",
+    "use_cassette",
 ]
 
 _CANCEL_SECONDS = 30.0

@@ -67,6 +67,7 @@ SLOW = (
     "codemode/executor/test_killed.py",
     "codemode/executor/test_threads.py",
     "codemode/sandbox/attacks",
+    "codemode/test_pytest_plugin.py",
     "codemode/tools/test_guard.py",
     "concurrency/test_back_pressure.py",
     "concurrency/test_cancellation_of_processes.py",

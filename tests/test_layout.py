@@ -48,6 +48,13 @@ MAY_IMPORT = {
         "codemode.values",
         "codemode.wire",
     ),
+    "codemode.testing": (
+        "codemode.core",
+        "codemode.errors",
+        "codemode.tools",
+        "codemode.values",
+    ),
+    "codemode.pytest_plugin": ("codemode.core", "codemode.testing"),
     "codemode.integrations": ("codemode.core", "codemode.errors", "codemode.tools"),
     "codemode.executor": (
         "codemode._version",

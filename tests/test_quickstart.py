@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -232,8 +233,37 @@ def test_a_fresh_project_that_follows_the_quickstart_runs_its_tool(
             "python -m pytest -p django_codemode.pytest_plugin --ds mysite.settings orders"
         )
         assert re.search(r"^=+ 3 passed in ", told, re.MULTILINE), told
+        use_a_cassette(terminal)
     finally:
         terminal.leave()
+
+
+def use_a_cassette(terminal: Terminal) -> None:
+    """Record the test that the page on testing has, replay it, and let it drift as shown there."""
+    content = shown_tests("def test_a_recorded_report")
+    terminal.write(File(name="orders/test_report.py", content=content))
+    pytest_in_project = "python -m pytest -p django_codemode.pytest_plugin --ds mysite.settings"
+    for options in ("--codemode-record", ""):
+        told = terminal.run(f"{pytest_in_project} {options} orders/test_report.py")
+        assert re.search(r"^=+ 1 passed in ", told, re.MULTILINE), told
+    content = shown_tests("class RecordedReportTest")
+    terminal.write(File(name="orders/tests.py", content=content))
+    for mode in ("record", "replay"):
+        told = terminal.run(f"CODEMODE_CASSETTES={mode} python manage.py test")
+        assert re.search(r"^Ran 1 test in .*\n\nOK$", told, re.MULTILINE), told
+    cassettes = terminal.folder / "orders" / "cassettes"
+    assert (cassettes / "report.json").exists()
+    (cassette,) = (cassettes / "test_report").iterdir()
+    page = (ROOT / "docs" / "guides" / "testing.md").read_text("utf-8")
+    shown = re.search(r"^```json\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert shown is not None
+    assert textwrap.indent(shown[1], 6 * " ") in cassette.read_text()
+    views = terminal.folder / "orders" / "views.py"
+    views.write_text(views.read_text().replace("list_orders(month)", "list_orders(month[:4])"))
+    told = terminal.run(f"{pytest_in_project} orders/test_report.py")
+    drift = re.search(r"^```text\n(CassetteError: .*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert drift is not None
+    assert drift[1] in re.sub(r"^E +(codemode\.testing\.cassette\.)?", "", told, flags=re.MULTILINE)
 
 
 def test_the_page_has_four_steps_and_each_shows_its_output() -> None:

@@ -316,19 +316,10 @@ class ExecutorClient:
         pause_seconds: float = math.inf,
     ) -> Generator[Event, None, None]:
         def begin() -> Run:
+            recorded = options.with_source()
             context = options.context if options.context is not None else get_current_context()
-            sandbox = self._sandbox(options, context)
-            request = RunRequest.of(options, sandbox.limits)
-            return Run(
-                self.registry,
-                sandbox,
-                request,
-                context,
-                cancellation,
-                pause_seconds,
-                recording=options.recording,
-                recorder=options.recorder,
-            )
+            sandbox = self._sandbox(recorded, context)
+            return self._run(recorded, sandbox, context, cancellation, pause_seconds)
 
         return sync_carrier.carry(begin, self._course(self._connection.open_sync))
 
@@ -336,20 +327,31 @@ class ExecutorClient:
         self, options: RunOptions, cancellation: Cancellation | None = None
     ) -> AsyncGenerator[Event, None]:
         async def begin() -> Run:
+            recorded = options.with_source()
             context = options.context if options.context is not None else get_current_context()
-            sandbox = await self._sandbox_async(options, context)
-            request = RunRequest.of(options, sandbox.limits)
-            return Run(
-                self.registry,
-                sandbox,
-                request,
-                context,
-                cancellation,
-                recording=options.recording,
-                recorder=options.recorder,
-            )
+            sandbox = await self._sandbox_async(recorded, context)
+            return self._run(recorded, sandbox, context, cancellation, math.inf)
 
         return async_carrier.carry(begin, self._course(self._connection.open_async))
+
+    def _run(
+        self,
+        options: RunOptions,
+        sandbox: SandboxRequest,
+        context: RuntimeContext | None,
+        cancellation: Cancellation | None,
+        pause_seconds: float,
+    ) -> Run:
+        return Run(
+            self.registry,
+            sandbox,
+            RunRequest.of(options, sandbox.limits),
+            context,
+            cancellation,
+            pause_seconds,
+            recording=options.recording,
+            recorder=options.recorder,
+        )
 
     def _course(self, open_link: Callable[..., Any]) -> Callable[[Run], Steps]:
         return partial(run_once, open_link=open_link, waits=self._connection.waits())
@@ -358,8 +360,12 @@ class ExecutorClient:
         self, options: RunOptions, context: RuntimeContext | None, *, session: bool = False
     ) -> SandboxRequest:
         tools, request = self._wanted(options, session)
-        self.registry.load(context)
-        listed = self.registry.visible(tools, context)
+        recording = options.recording
+        if recording is None or (listed := recording._listed(tools)) is None:
+            self.registry.load(context)
+            listed = self.registry.visible(tools, context)
+            if recording is not None:
+                recording._note_listed(tools, listed)
         listing = self.registry.listing(tools, listed)
         return request(listing=listing, fairness_key=self._fairness_key(context))
 
@@ -367,8 +373,12 @@ class ExecutorClient:
         self, options: RunOptions, context: RuntimeContext | None, *, session: bool = False
     ) -> SandboxRequest:
         tools, request = self._wanted(options, session)
-        await self.registry.load_async(context)
-        listed = await self.registry.visible_async(tools, context)
+        recording = options.recording
+        if recording is None or (listed := recording._listed(tools)) is None:
+            await self.registry.load_async(context)
+            listed = await self.registry.visible_async(tools, context)
+            if recording is not None:
+                recording._note_listed(tools, listed)
         listing = self.registry.listing(tools, listed)
         return request(listing=listing, fairness_key=self._fairness_key(context))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from codemode.core.hooks import ToolFailure
 from codemode.core.recorder import Recorder
 from codemode.core.result import ToolCallOutcome
 from codemode.errors import InvalidRequestError
+from codemode.tools import Tool
 from codemode.values import decode
 
 __all__ = ["RecordedCall", "Recording"]
@@ -96,7 +97,7 @@ class Recording:
         """Whether the code has ended by itself: it completed, or it raised."""
         return self._journal.ended != ""
 
-    def cut(self, *, after: int) -> Self:
+    def cut(self, *, after: int) -> Recording:
         """Return a recording that ends with the outcome number ``after`` of a tool call.
 
         It has what came before that outcome; calls without an outcome are left
@@ -115,7 +116,7 @@ class Recording:
                 f"after is {after}; expected a number from 0 to {len(places)}, of the outcomes "
                 "in this recording"
             )
-        copy = type(self)(max_bytes=self._journal.max_bytes)
+        copy = Recording(max_bytes=self._journal.max_bytes)
         copy._journal.head = self._journal.head
         copy._journal.keep(events[: places[after - 1] + 1] if after else ())
         return copy
@@ -158,7 +159,7 @@ class Recording:
         """Begin a pass. Raises InvalidRequestError for another execution or another profile."""
         if self._pass is not None:
             self._pass.close()
-        new = Head(execution_id=execution_id, profile=profile, code=digest_of(code.encode()))
+        new = self._new_head(execution_id, profile, digest_of(code.encode()))
         head = self._journal.begin(new)
         if head.execution_id != execution_id:
             raise InvalidRequestError(
@@ -170,8 +171,23 @@ class Recording:
                 f"the recording was made with the profile {head.profile!r}, and this run asks for "
                 f"{profile!r}; replay it with profile={head.profile!r}"
             )
-        self._pass = RecordedPass(self._journal, head, inner)
+        self._pass = RecordedPass(self._journal, head, inner, any_python=self._any_python)
         return self._pass
+
+    # What a recording out of a RecordingSource may do otherwise:
+
+    _any_python = False
+
+    def _new_head(self, execution_id: str, profile: str, code: bytes) -> Head:
+        """Return the head of a new record."""
+        return Head(execution_id=execution_id, profile=profile, code=code)
+
+    def _listed(self, tools: Mapping[str, Tool]) -> Mapping[str, Tool] | None:
+        """Return those of the tools that the code is shown, or None to ask for permissions."""
+        return None
+
+    def _note_listed(self, tools: Mapping[str, Tool], listed: Mapping[str, Tool]) -> None:
+        """Take note of the tools that the code is shown."""
 
 
 def _recorded_call(made: CallMade, known: OutcomeKnown | None, sequence: int) -> RecordedCall:

@@ -16,6 +16,7 @@ from codemode.core._link.driver import Run, Steps, run_in_session
 from codemode.core._link.link import Link
 from codemode.core._link.request import RunOptions, RunRequest, SandboxRequest, limits_from
 from codemode.core._link.sync_carrier import SyncLink
+from codemode.core._recording.source import recording_source
 from codemode.core.client import ExecutorClient
 from codemode.core.context import RuntimeContext, get_current_context
 from codemode.core.event_stream import (
@@ -172,6 +173,11 @@ class Session:
             await self._link.close()
 
     def _open(self) -> None:
+        if (source := recording_source()) is not None:
+            raise InvalidRequestError(
+                f"a session cannot be recorded, and {source} is in use for all runs; use run() of "
+                "the Codemode instead"
+            )
         if self._link is not None:
             raise ExecutorClientError("a session can be opened once; call session() again")
         self._client.check_open()

@@ -538,6 +538,60 @@ def test_a_project_uses_the_fixture_with_pytest(project: Path) -> None:
     assert status == 1
 
 
+CASSETTE_TESTS = """
+import pytest
+from notes.models import Note
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_view(codemode, codemode_cassette, client, number):
+    if codemode_cassette.recording:
+        Note.objects.bulk_create([Note(text="uncommitted")] * number)
+    assert client.get("/count/").json() == {"count": number}
+    assert [call.name for call in codemode_cassette.calls] == ["count_notes"]
+
+async def test_a_view_from_a_task(codemode, codemode_cassette, async_client):
+    assert (await async_client.get("/count/")).json() == {"count": 0}
+"""
+
+COUNTING_VIEW = """
+from django.http import JsonResponse
+from django.urls import path
+from django_codemode import get_codemode
+
+def count(request):
+    return JsonResponse({"count": get_codemode().run("count_notes()").value})
+
+urlpatterns = [path("count/", count)]
+"""
+
+
+def test_a_project_answers_its_views_from_cassettes_without_the_database(project: Path) -> None:
+    folder = project / "notes"
+    (folder / "test_cassettes.py").write_text(CASSETTE_TESTS)
+    (folder / "urls.py").write_text(COUNTING_VIEW)
+    with (project / "scratch_settings.py").open("a") as settings:
+        settings.write("ROOT_URLCONF = 'notes.urls'\n")
+
+    def run(*options: str) -> str:
+        common = ("-p", "django_codemode.pytest_plugin", "-p", "no:cacheprovider")
+        return in_project(project, "pytest", *common, "notes/test_cassettes.py", *options)[1]
+
+    told = run("--codemode-record")
+    assert re.search(r"=+ 3 passed in", told), told
+    assert {path.name for path in folder.rglob("*.json")} == {
+        "test_a_view[1].json",
+        "test_a_view[2].json",
+        "test_a_view_from_a_task.json",
+    }
+    # pytest-django lets no test touch the database that has not asked for it.
+    assert re.search(r"=+ 3 passed in", told := run()), told
+    (folder / "urls.py").write_text(COUNTING_VIEW.replace("count_notes()", "count_notes() + 1"))
+    assert "AssertionError: assert {'count': 2} == {'count': 1}" in run("-k", "test_a_view[1]")
+    (folder / "urls.py").write_text(COUNTING_VIEW.replace("count_notes()", "2 * len('ab')"))
+    told = run("-k", "test_a_view[1]")
+    assert re.search(r"-count_notes\(\)\nE +To record it: pytest --codemode-rerecord ", told), told
+
+
 def test_the_fixture_needs_the_plugin(project: Path) -> None:
     _, told = in_project(project, "pytest", "-p", "no:cacheprovider", "-k", "test_rows")
     assert "fixture 'codemode' not found" in told

@@ -6,7 +6,7 @@ import keyword
 import secrets
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ from codemode.config import Limits
 from codemode.core._dispatch.listing import Listing
 from codemode.core._dispatch.outcomes import WITHHELD
 from codemode.core._recording.journal_bytes import EXECUTION_ID
+from codemode.core._recording.source import recording_source
 from codemode.core.context import RuntimeContext, get_current_execution
 from codemode.core.hooks import ToolOutcome
 from codemode.core.recorder import Recorder
@@ -64,6 +65,14 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         _check_recording(self.recording, self.recorder)
+
+    def with_source(self) -> Self:
+        """Return the options of a run that begins, with the recording that is in use for it."""
+        source = recording_source()
+        if source is None or self.recording is not None or get_current_execution() is not None:
+            return self  # what a tool runs is a part of that tool's call
+        _check_code(self.code)
+        return replace(self, recording=source.recording_for(self.code, self.execution_id))
 
 
 def limits_from(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -13,12 +14,46 @@ from codemode.protos import codemode_pb2 as pb
 from codemode.values import decode
 from codemode.values.shortening import cut, shorten
 
-__all__ = ["arguments_of", "call_divergence", "divergence_message", "output_divergence"]
+__all__ = [
+    "Departure",
+    "arguments_of",
+    "call_divergence",
+    "departure_of",
+    "divergence_message",
+    "output_divergence",
+]
 
 _MOST_ARGUMENTS = 8
 _CALL_CHARACTERS = 240
 _NAME_CHARACTERS = 80
 _OUTPUT_CHARACTERS = 40  # on each side of the first difference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Departure:
+    """The place where a replay has left its record.
+
+    ``expected`` is the recorded call that was to come, ``name`` and
+    ``arguments`` those of the call that came instead; ``line`` is that of the code.
+    """
+
+    message: str
+    expected: CallMade | None = None
+    name: str = ""
+    arguments: bytes = b""
+    line: int | None = None
+
+
+def departure_of(journal: Journal, message: pb.Failed) -> Departure:
+    """Return the place that a sandbox reports, of which each text may be hostile."""
+    divergence = message.divergence
+    return Departure(
+        message=divergence_message(journal, divergence),
+        expected=journal.call(_label(divergence.expected)),
+        name=divergence.name,
+        arguments=divergence.arguments,
+        line=message.line or None,
+    )
 
 
 def arguments_of(data: bytes) -> dict[str, Any] | None:

@@ -29,7 +29,13 @@ from codemode.tools.errors import FailureKind
 from codemode.values import decode, encode
 from codemode.values.shortening import shorten
 
-__all__ = ["EXECUTION_ID", "PYTHON_VERSION", "journal_from", "to_bytes"]
+__all__ = [
+    "EXECUTION_ID",
+    "PYTHON_VERSION",
+    "journal_from",
+    "journal_of",
+    "to_bytes",
+]
 
 EXECUTION_ID = re.compile(r"[ -~]{1,200}")
 """The form of an execution's id: printable ASCII."""
@@ -68,7 +74,6 @@ def to_bytes(journal: Journal) -> bytes:
 
 def journal_from(data: bytes, max_bytes: int) -> Journal:
     """Return the journal that untrusted bytes hold. Raises RecordingFormatError."""
-    journal = Journal(max_bytes)
     if not data.startswith(_FIRST_LINE):
         other = _ANY_VERSION.match(data)
         raise RecordingFormatError(
@@ -77,11 +82,17 @@ def journal_from(data: bytes, max_bytes: int) -> Journal:
             else "these bytes are not a recording: they do not begin with its first line"
         )
     if data == _FIRST_LINE:
-        return journal
+        return Journal(max_bytes)
     try:
         content = decode(memoryview(data)[len(_FIRST_LINE) :].tobytes(), max_bytes=max_bytes)
     except ValueDecodingError as error:
         raise RecordingFormatError(f"not a recording: {error}") from error
+    return journal_of(content, max_bytes)
+
+
+def journal_of(content: Any, max_bytes: int) -> Journal:
+    """Return the journal with this content, which may be anything. Raises RecordingFormatError."""
+    journal = Journal(max_bytes)
     if type(content) is not dict or content.keys() != _KEYS:
         raise RecordingFormatError(
             f"not a recording: expected a map of {', '.join(sorted(_KEYS))}, got {shorten(content)}"
@@ -97,8 +108,9 @@ def journal_from(data: bytes, max_bytes: int) -> Journal:
             raise RecordingFormatError(
                 f"the recording is larger than max_bytes ({max_bytes:,}) allows"
             ) from None
-    _check(content["ended"] in _ENDS, "ended", f"one of {sorted(_ENDS)}", content["ended"])
-    journal.ended = content["ended"]
+    ended = content["ended"]
+    _check(type(ended) is str and ended in _ENDS, "ended", f"one of {sorted(_ENDS)}", ended)
+    journal.ended = ended
     return journal
 
 

@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 
 from codemode.core._dispatch.outcomes import CANCELLED
 from codemode.core._recording.divergence import (
+    Departure,
     arguments_of,
     call_divergence,
-    divergence_message,
+    departure_of,
     output_divergence,
 )
 from codemode.core._recording.journal import (
@@ -47,13 +48,22 @@ class RecordedPass:
 
     It records until the code has ended by itself or the next pass begins: the
     outcome of a tool that has gone on after a timeout is worth having. ``inner``
-    is the project's own recorder of calls that are not on record.
+    is the project's own recorder of calls that are not on record. With
+    ``any_python`` the code may run on another Python than that of the record;
+    ``python`` is the one that it runs on. ``departure`` is set once the code has
+    left the record, and ``status`` when it has ended by itself.
     """
 
-    def __init__(self, journal: Journal, head: Head, inner: Recorder | None) -> None:
+    def __init__(
+        self, journal: Journal, head: Head, inner: Recorder | None, *, any_python: bool = False
+    ) -> None:
         self._journal = journal
         self._head = head
         self._inner = inner
+        self._any_python = any_python
+        self.python = ""
+        self.departure: Departure | None = None
+        self.status = ""
         self._open = True
         self._arrived: set[str] = set()
         self._unanswered: dict[int, str] = {}
@@ -82,9 +92,10 @@ class RecordedPass:
                 f"the executor at {url} names the Python {shorten(version)} of a recorded run; "
                 "expected a version such as '3.13'"
             )
+        self.python = version
         if not self._head.python:
             self._journal.set_python(version)
-        elif self._head.python != version:
+        elif self._head.python != version and not self._any_python:
             raise InvalidRequestError(
                 f"the recording was made with Python {self._head.python}, and the executor at "
                 f"{url} has Python {version}, where the code may run otherwise; replay it on "
@@ -103,7 +114,11 @@ class RecordedPass:
         recorded, known = self._journal.call(label), self._journal.outcome(label)
         if recorded is not None and known is not None:
             if (recorded.name, recorded.arguments) != (call.name, call.encoded):
-                raise call_divergence(recorded, call.name, call.encoded)
+                end = call_divergence(recorded, call.name, call.encoded)
+                self.departure = Departure(
+                    message=end.message, expected=recorded, name=call.name, arguments=call.encoded
+                )
+                raise end
             if call.steps:
                 self._add(StepsTaken(call.steps))
             return known.outcome
@@ -151,7 +166,7 @@ class RecordedPass:
         expected, shown = self._output[stream], self._shown[stream]
         again = text[: len(expected) - shown]
         if not expected.startswith(again, shown):
-            raise output_divergence(stream, expected[shown:], text)
+            raise self._other_output(stream, expected[shown:], text)
         self._shown[stream] += len(again)
         new = text[len(again) :]
         if new:
@@ -163,11 +178,12 @@ class RecordedPass:
         for stream, expected in self._output.items():
             shown = self._shown[stream]
             if shown < len(expected):
-                raise output_divergence(stream, expected[shown:], "")
+                raise self._other_output(stream, expected[shown:], "")
 
     def ended(self, status: str) -> None:
         """Record how the run has ended. The calls of code that has ended itself are given up."""
         if status in _BY_ITSELF:
+            self.status = status
             for call_id in list(self._unanswered):
                 self.give_up(call_id)
             with self._journal.lock:
@@ -182,7 +198,8 @@ class RecordedPass:
 
     def divergence(self, message: pb.Failed) -> str:
         """Return the message for what the sandbox reports."""
-        return divergence_message(self._journal, message.divergence)
+        self.departure = departure_of(self._journal, message)
+        return self.departure.message
 
     def records(self) -> tuple[ToolCallRecord, ...]:
         """Return the records of the tool calls that were on record, or that ``inner`` answered."""
@@ -206,6 +223,11 @@ class RecordedPass:
                 )
             )
         return tuple(records)
+
+    def _other_output(self, stream: str, expected: str, got: str) -> EndRun:
+        end = output_divergence(stream, expected, got)
+        self.departure = Departure(message=end.message)
+        return end
 
     def _keep(self, call: ToolCall, outcome: ToolOutcome) -> None:
         self._unanswered.pop(call.call_id, None)

@@ -306,11 +306,13 @@ class AsyncLink(Link):
         if pump is not None and self.idle:
             self._outgoing.clear()  # answers that nobody waits for
             unread = asyncio.create_task(_discard(self._inbox))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_STOP_SECONDS):
-                    await self._end_writing()
-                    await asyncio.wait((pump,))
-            unread.cancel()
+            try:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_STOP_SECONDS):
+                        await self._end_writing()
+                        await asyncio.wait((pump,))
+            finally:
+                unread.cancel()
         if self._call.done() and self.idle:
             return
         self._call.cancel()

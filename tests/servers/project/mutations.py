@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from codemode.core._dispatch import call_checks, threads
 from codemode.core._dispatch import dispatcher as dispatch
-from codemode.core._dispatch import threads
 from codemode.core._grpc import channels
 from codemode.core._link import connection
 from codemode.core.context import RuntimeContext, set_current_context
@@ -83,7 +83,7 @@ def grpc_is_not_told_of_gevent() -> None:
     Cell("gunicorn gevent", "async view, sync tool", "errors"),
 )
 def greenlets_may_be_asynchronous() -> None:
-    put(dispatch, "why_not_async", nothing)
+    put(call_checks, "why_not_async", nothing)
     put(connection, "why_not_async", nothing)
 
 

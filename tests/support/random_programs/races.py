@@ -24,6 +24,16 @@ def first_of_several(s: Statements, calls: int) -> str:
     )
 
 
+@statement(2, "races")
+def all_in_the_order_of_a_set(s: Statements, calls: int) -> str:
+    tasks = s.name("tasks")
+    return (
+        f"{tasks} = {s.tasks(calls)}\n"
+        f"done, rest = await asyncio.wait({tasks})\n"
+        "for each in done:\n    see(me, each.result())\n"
+    )
+
+
 @statement(4, "races")
 def as_they_complete(s: Statements, calls: int) -> str:
     made = ", ".join(s.coroutines(calls))

@@ -71,6 +71,7 @@ class RecordedCalls:
         self._record = record
         self._frames = frames
         self._unsent: deque[_TaskCall] = deque()
+        self._unanswered: list[_TaskCall] = []
         self._sending = _allocate_lock()
         self.line_number: Callable[[], int] = int
         """Returns the line on which the coroutine of a call was made that has just begun."""
@@ -106,7 +107,10 @@ class RecordedCalls:
         call = _TaskCall(run, label, name, arguments, get_running_loop(), record)
         call.line = line
         if known is not None and known.kind != BY_HOST:
-            if known.kind != NEVER:
+            if known.kind == NEVER:
+                # Referred to, as by the frame socket in the run: else its task would be garbage.
+                self._unanswered.append(call)
+            else:
                 call.finish((known.kind, known.body))
         else:
             call.is_known = known is not None

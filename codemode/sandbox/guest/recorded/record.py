@@ -8,6 +8,7 @@ diverged from its record.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import threading
@@ -28,6 +29,7 @@ __all__ = ["BY_HOST", "NEVER", "HeldCall", "KnownCall", "Record"]
 _monotonic_ns = time.monotonic_ns
 _time_ns = time.time_ns
 _blake2b = hashlib.blake2b
+_collect_garbage = gc.collect
 _allocate_lock = threading.Lock
 _exit = os._exit
 _sleep = time.sleep
@@ -36,6 +38,7 @@ _sleep = time.sleep
 # worth a step.
 _BEHIND_MICROSECONDS = 1_000
 
+_STEPS_BETWEEN_COLLECTIONS = 200
 _STEPS_BYTES = 32 * 1024
 _MOST_ARGUMENT_BYTES = 64 * 1024
 _LINGER_SECONDS = 0.2
@@ -100,6 +103,8 @@ class Record:
         self._out = StepsOut()
         self._counting = _allocate_lock()
         self.waiting = Waiting()
+        self._steps_to_collection = _STEPS_BETWEEN_COLLECTIONS
+        gc.disable()
 
     # Steps and clocks
 
@@ -110,6 +115,8 @@ class Record:
 
         In a live line the clock moves to the real time, and at least to ``until``.
         """
+        if line is self.main:
+            self._collect()
         if line.upcoming:
             step = self._next_of(line)
             if step.kind != kind or step.argument != argument:
@@ -121,6 +128,16 @@ class Record:
         line.live = True
         now = max(line.now, self._real(line), until)
         self._move(line, kind, argument, now, rounds)
+
+    def _collect(self) -> None:
+        """Free cycles of garbage after a number of steps, and at no other time.
+
+        Finalizers may do anything: those that the collector calls must come again where they were.
+        """
+        self._steps_to_collection -= 1
+        if not self._steps_to_collection:
+            self._steps_to_collection = _STEPS_BETWEEN_COLLECTIONS
+            _collect_garbage()
 
     def _go_beyond(self, line: Line) -> NoReturn:
         """Stop a line that goes on where a complete record has nothing more of it.

@@ -175,3 +175,28 @@ def test_replay_elsewhere_sees_the_same_in_tables(
 ) -> None:
     recording, first = _recorded(codemode, code, profile="data")
     assert repr(_replayed(elsewhere, code, recording, profile="data").value) == repr(first.value)
+
+
+def test_collections_of_garbage_come_again(codemode: Codemode, elsewhere: Codemode) -> None:
+    """Tasks that the code abandons in cycles end at the same moments, and log nothing new."""
+    codemode.registry.register_tool("step", lambda moment: [[str(n)] for n in range(50)])
+    code = """
+import asyncio, time
+seen = []
+async def waits(event):
+    try:
+        await event.wait()
+    finally:
+        seen.append(time.time())
+for n in range(60):
+    asyncio.create_task(waits(asyncio.Event()))
+    await asyncio.sleep(0)
+    seen.append(step(time.time()))
+result = [len(seen), time.time()]
+"""
+    recording, first = _recorded(codemode, code)
+    for after in (60, 40, 20, 0):
+        again = _replayed(elsewhere, code, recording.cut(after=after))
+        assert again.value[0] == first.value[0]
+    again = _replayed(elsewhere, code, recording)
+    assert (again.value, again.stderr) == (first.value, first.stderr)

@@ -108,23 +108,22 @@ class CassetteRun(Recording):
                 yield
                 ended = True
         finally:
-            problem = self._problem()
+            problem = self.problem()
             if problem is not None:
                 error = self._cassette.problem(problem)
                 if ended:
                     raise error
 
-    def _problem(self) -> str | None:
+    def problem(self) -> str | None:
         """Return what is wrong with the run at its end."""
         done = self._pass
-        if done is None or self._journal.begun is None:
-            return None  # no sandbox had the code
-        if done.departure is not None:
+        if done is not None and done.departure is not None:
             return self._drift(done.departure)
-        if not done.status:
+        if done is None or not done.status:
+            code = shorten(self._code_now)
             return (
-                "a run did not end by itself, as by a timeout or a limit, and a cassette holds "
-                f"only runs that do; its code begins with {shorten(self.code)}"
+                "a run did not end by itself, and a cassette has only runs that do: it was "
+                f"refused, cancelled, or met a limit; its code begins with {code}"
             )
         return None
 
@@ -228,6 +227,9 @@ class Cassette:
                 f"{len(self._unused)} of {len(self.runs)} runs of {self} were not used; their "
                 f"code begins with {codes}"
             )
+        for run in self.runs:
+            if run not in self._unused and not self._problems and (text := run.problem()):
+                self.problem(text)
         if self.recording and not self.runs:
             self.problem("no code ran, so that there is nothing to record")
         if self._problems:

@@ -368,6 +368,13 @@ def test_a_run_that_does_not_end_by_itself_is_not_recorded(codemode: Codemode, p
     problem = "did not end by itself"
     with pytest.raises(CassetteError, match=problem), use_cassette(path, mode="record"):
         codemode.run("while True: pass", execution_timeout=0.5)
+    refused: list[dict[str, Any]] = [{"config": {"max_code_bytes": 1}}, {"inputs": {"a b": 1}}]
+    for options in refused:
+        with pytest.raises(CassetteError, match=problem), use_cassette(path, mode="record"):
+            try:
+                codemode.client.execute("1 + 1", **options)
+            except (InvalidRequestError, CassetteError):
+                pass
     assert not path.exists()
     record(codemode, path, "1")
     with pytest.raises(CassetteError, match=problem), use_cassette(path):

@@ -308,9 +308,7 @@ class AsyncLink(Link):
             unread = asyncio.create_task(_discard(self._inbox))
             try:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_STOP_SECONDS):
-                        await self._end_writing()
-                        await asyncio.wait((pump,))
+                    await asyncio.wait_for(self._end_writing(pump), _STOP_SECONDS)
             finally:
                 unread.cancel()
         if self._call.done() and self.idle:
@@ -321,12 +319,12 @@ class AsyncLink(Link):
         if pump is not None or not self.idle:  # else no read is outstanding
             await asyncio.sleep(_CANCEL_SECONDS)
 
-    async def _end_writing(self) -> None:
-        # After the write of an answer that is under way: gRPC does one at a time.
-        async with self._writing:
+    async def _end_writing(self, pump: asyncio.Task[None]) -> None:
+        async with self._writing:  # gRPC does one write at a time
             if not self._call.done():
                 with suppress(grpc.RpcError, asyncio.InvalidStateError):  # the executor was faster
                     await self._call.done_writing()
+        await asyncio.wait((pump,))
 
     async def _pump(self, inbox: asyncio.Queue[Any]) -> None:
         try:

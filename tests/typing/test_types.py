@@ -18,6 +18,7 @@ MODULES = (
     "codemode",
     "codemode.core.events",
     "codemode.core.result",
+    "codemode.testing",
     "codemode.tools",
     "django_codemode",
     "django_codemode.signals",

@@ -60,6 +60,7 @@ from codemode.core.recorder import EndRun, Recorder
 from codemode.core.recording import RecordedCall
 from codemode.core.result import ExecutionFailure, ExecutionStatus, ToolCallRecord, Usage
 from codemode.core.session import Session
+from codemode.testing import CassetteMode, CassetteRun
 from codemode.tools import (
     InvalidArguments,
     Tool,
@@ -79,12 +80,15 @@ from django_codemode.consumers import CodemodeConsumer
 from django_codemode.middleware import CodemodeMiddleware
 from django_codemode.signals import execution_finished, execution_started, tool_called
 from django_codemode.testing import (
+    Cassette,
+    CassetteError,
     CodemodeTester,
     CodemodeTestMixin,
     Replacement,
     close_executor,
     run_as,
     runtime_context,
+    use_cassette,
 )
 from django_codemode.views import (
     AsyncExecuteView,
@@ -406,6 +410,15 @@ class Tests(CodemodeTestMixin):
             assert_type(replacement, Replacement)
             assert_type(self.codemode.run("1"), ExecutionResult)
         assert_type(self.codemode.assert_called("price"), ToolCallRecord)
+
+    def test_recorded(self) -> None:
+        try:
+            with use_cassette("price.json", mode="record") as cassette:
+                assert_type(cassette, Cassette)
+                assert_type(cassette.runs, list[CassetteRun])
+                assert_type(cassette.mode, CassetteMode)
+        except CassetteError as error:
+            assert_type(error, CassetteError)
 
 
 close_executor()

@@ -59,7 +59,6 @@ OTHER = {
     "OpenSSL": "import ssl\nssl.RAND_bytes(9)",
     "SQLite": "import sqlite3\nsqlite3.connect(':memory:').execute('select random(), julianday()').fetchone()",
     "times of files": "import tempfile, os\nwith tempfile.NamedTemporaryFile() as file: stat = os.stat(file.name)\nstat.st_mtime_ns",
-    "process ids": "import os\nos.getpid()",
 }
 """Code whose result differs in a replay: it comes from the kernel or from C."""
 

@@ -140,7 +140,8 @@ class Bait:
             "VICTIM": self.victim.pid,
             "EXECUTOR": os.getpid(),
             "ZYGOTES": descendants(os.getpid()),
-            "ENVIRONMENT": sorted(CLEAN_ENVIRONMENT),
+            # What is for the interpreter alone, the zygote has removed.
+            "ENVIRONMENT": sorted(CLEAN_ENVIRONMENT.keys() - {"PYTHONHASHSEED"}),
             "VIEW": [*view.read_only_folders(), "/dev", "/etc", "/tmp"],
             "PROJECT": [str(ROOT / "pyproject.toml"), str(ROOT / "tests" / "settings.py")],
             "SECRET": _SECRET[::-1],

@@ -115,19 +115,20 @@ class Record:
 
         In a live line the clock moves to the real time, and at least to ``until``.
         """
-        if line is self.main:
-            self._collect()
         if line.upcoming:
             step = self._next_of(line)
             if step.kind != kind or step.argument != argument:
                 self.diverge("missing")
             self._apply(line, step)
-            return
-        if self._complete:
-            self._go_beyond(line)
-        line.live = True
-        now = max(line.now, self._real(line), until)
-        self._move(line, kind, argument, now, rounds)
+        else:
+            if self._complete:
+                self._go_beyond(line)
+            line.live = True
+            now = max(line.now, self._real(line), until)
+            self._move(line, kind, argument, now, rounds)
+        if line is self.main:
+            # After the step: a finalizer that looks at the clock makes a step of its own.
+            self._collect()
 
     def _collect(self) -> None:
         """Free cycles of garbage after a number of steps, and at no other time.

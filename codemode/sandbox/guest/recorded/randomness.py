@@ -61,3 +61,7 @@ def install(record: Record) -> None:
     numpy_random: Any = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed(int.from_bytes(urandom(4)))
+    for name in ("_ssl", "ssl"):  # which asyncio imports, where Python has them
+        openssl: Any = sys.modules.get(name)
+        if openssl is not None:
+            openssl.RAND_bytes = urandom

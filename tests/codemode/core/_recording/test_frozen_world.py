@@ -34,6 +34,7 @@ SAME = {
     "secrets": "import secrets\n[secrets.token_hex(), secrets.token_urlsafe(), secrets.randbelow(10**9), secrets.choice('abc')]",
     "uuid": "import uuid\n[uuid.uuid1(), uuid.uuid4(), uuid.getnode()]",
     "urandom": "import os\n[os.urandom(9), os.getrandom(9)]",
+    "OpenSSL": "import ssl\n[ssl.RAND_bytes(9), ssl.RAND_bytes(90)]",
     "tempfile": "import tempfile, os\nwith tempfile.NamedTemporaryFile() as file: name = os.path.basename(file.name)\nname",
     "mkdtemp": "import tempfile, os\nos.path.basename(tempfile.mkdtemp())",
     # Hashes.
@@ -56,7 +57,7 @@ SAME = {
 OTHER = {
     "addresses": "[id(object()), repr(object())]",
     "the kernel's random bytes": "open('/dev/urandom', 'rb').read(8)",
-    "OpenSSL": "import ssl\nssl.RAND_bytes(9)",
+    "OpenSSL's own keys": "import ssl\nout = ssl.MemoryBIO()\nends = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), out, server_hostname='x')\ntry: ends.do_handshake()\nexcept ssl.SSLWantReadError: pass\nout.read()",
     "SQLite": "import sqlite3\nsqlite3.connect(':memory:').execute('select random(), julianday()').fetchone()",
     "times of files": "import tempfile, os\nwith tempfile.NamedTemporaryFile() as file: stat = os.stat(file.name)\nstat.st_mtime_ns",
 }

@@ -20,6 +20,7 @@ __all__ = [
     "call_divergence",
     "departure_of",
     "divergence_message",
+    "new_call_divergence",
     "output_divergence",
 ]
 
@@ -73,6 +74,11 @@ def call_divergence(recorded: CallMade, name: str, arguments: bytes) -> EndRun:
     return _end(f"the call {recorded.label} was {expected}, and now is {got}")
 
 
+def new_call_divergence(label: str, name: str, arguments: bytes) -> EndRun:
+    """Return the end of a run that makes a call which its complete record does not have."""
+    return _end(f"a new call came, {label}: {_call(name, arguments)}, and the record is complete")
+
+
 def output_divergence(stream: str, expected: str, got: str) -> EndRun:
     """Return the end of a run whose output is not the recorded one."""
     place = next(
@@ -90,6 +96,8 @@ def divergence_message(journal: Journal, divergence: pb.Divergence) -> str:
     match divergence.reason:
         case "call" if recorded is not None:
             return call_divergence(recorded, divergence.name, divergence.arguments).message
+        case "new_call" if journal.ended and journal.call(divergence.expected) is None:
+            return new_call_divergence(label, divergence.name, divergence.arguments).message
         case "new_call":
             what = f"a new call came, {label}: {got}"
         case "missing":

@@ -10,6 +10,7 @@ from codemode.core._recording.divergence import (
     arguments_of,
     call_divergence,
     departure_of,
+    new_call_divergence,
     output_divergence,
 )
 from codemode.core._recording.journal import (
@@ -47,7 +48,8 @@ class RecordedPass:
     """One pass of a recorded run, the Recorder of its calls. Safe from any thread.
 
     It records until the code has ended by itself or the next pass begins: the
-    outcome of a tool that has gone on after a timeout is worth having. ``inner``
+    outcome of a tool that has gone on after a timeout is worth having. Over a
+    complete record it records nothing, and no call is new. ``inner``
     is the project's own recorder of calls that are not on record. With
     ``any_python`` the code may run on another Python than that of the record;
     ``python`` is the one that it runs on. ``departure`` is set once the code has
@@ -64,7 +66,7 @@ class RecordedPass:
         self.python = ""
         self.departure: Departure | None = None
         self.status = ""
-        self._open = True
+        self._open = not journal.ended  # a complete record stays as it is
         self._arrived: set[str] = set()
         self._unanswered: dict[int, str] = {}
         self._answered = journal.calls()  # without running a tool
@@ -114,14 +116,14 @@ class RecordedPass:
         recorded, known = self._journal.call(label), self._journal.outcome(label)
         if recorded is not None and known is not None:
             if (recorded.name, recorded.arguments) != (call.name, call.encoded):
-                end = call_divergence(recorded, call.name, call.encoded)
-                self.departure = Departure(
-                    message=end.message, expected=recorded, name=call.name, arguments=call.encoded
+                raise self._other_call(
+                    call, recorded, call_divergence(recorded, call.name, call.encoded)
                 )
-                raise end
             if call.steps:
                 self._add(StepsTaken(call.steps))
             return known.outcome
+        if self._journal.ended:
+            raise self._other_call(call, None, new_call_divergence(label, call.name, call.encoded))
         made = CallMade(label, call.name, call.encoded, call.steps)
         self._add(made)
         self._unanswered[call.call_id] = label
@@ -223,6 +225,12 @@ class RecordedPass:
                 )
             )
         return tuple(records)
+
+    def _other_call(self, call: ToolCall, expected: CallMade | None, end: EndRun) -> EndRun:
+        self.departure = Departure(
+            message=end.message, expected=expected, name=call.name, arguments=call.encoded
+        )
+        return end
 
     def _other_output(self, stream: str, expected: str, got: str) -> EndRun:
         end = output_divergence(stream, expected, got)

@@ -26,6 +26,7 @@ CALLS = [
     Call("m:2", "fail", {}, b"m:2@6\n"),
     Call("m:3", "aadd", {"amount": 2}),
 ]
+CRASH = pb.ExecutorMessage(failed=pb.Failed(run_id=1, status="crashed", type="Crashed"))
 
 
 class Till:
@@ -185,9 +186,8 @@ def test_a_cut_recording_runs_live_after_its_last_outcome(half: Half) -> None:
 
 def test_calls_without_outcome_run_again_and_keep_their_steps() -> None:
     till, recording = Till(), Recording()
-    crash = pb.ExecutorMessage(failed=pb.Failed(run_id=1, status="crashed", type="Crashed"))
     lost = Call("m:2", "wait", {}, b"m:1@9\n", wait=False)
-    with planned([CALLS[0], lost, crash], [CALLS[0]]) as (codemode, guest):
+    with planned([CALLS[0], lost, CRASH], [CALLS[0]]) as (codemode, guest):
         till.serve(codemode)
 
         async def wait() -> None:
@@ -250,7 +250,8 @@ def test_an_answered_call_is_free_and_invisible() -> None:
             seen.append(call.name)
 
     insisting = [Call(one.label, one.name, one.arguments, insist=True) for one in CALLS]
-    with planned(CALLS, [*insisting, Call("m:4", "add", {"amount": 4})]) as (codemode, _):
+    more = [*insisting, Call("m:4", "add", {"amount": 4})]
+    with planned([*CALLS, CRASH], more) as (codemode, _):
         till.serve(codemode)
         codemode.run("…", recording=recording)
         codemode.registry.add_hook(Watcher())
@@ -284,6 +285,26 @@ def test_another_call_under_a_recorded_label_ends_the_run_as_diverged(half: Half
     assert "Do not run this code again" in text
     assert "Called before it diverged" in text
     assert recording.complete  # the record itself stays as it was
+
+
+def test_a_complete_record_gets_no_new_call_from_a_sandbox_that_sends_one(half: Half) -> None:
+    till, recording = Till(), Recording()
+    steps = pb.ExecutorMessage(steps=pb.Steps(run_id=1, data=b"|k1+1\n"))
+    more = Call("m:9", "add", {"amount": 9}, wait=False)
+    with planned(CALLS, [steps, Print("more"), more]) as (codemode, _):
+        till.serve(codemode)
+        half.run(codemode, "…", recording=recording)
+        kept = recording.to_bytes()
+        results = [half.run(codemode, "…", recording=recording) for _ in range(2)]
+    for result in results:
+        assert result.status == "diverged"
+        assert result.error is not None
+        assert result.error.message == (
+            "the code left its record: a new call came, m:9: add(amount=9), and the record is "
+            "complete"
+        )
+    assert till.amounts == [1, 2]
+    assert recording.to_bytes() == kept
 
 
 @pytest.mark.parametrize(

@@ -244,12 +244,12 @@ class RecordedLoop(asyncio.base_events.BaseEventLoop):
         if first is None:
             return False
         when, number, timer = first
-        until = ceil((when - CLOCK_BASE) * 1e6)
-        if self.record.real() < until and self._line.now < until:
+        due = (when - CLOCK_BASE) * 1e6  # in microseconds; a timer may be set to infinity
+        if self.record.real() < due and self._line.now < due:
             return False
         heapq.heappop(self._timers)
         del self._timer_of[number]
-        self._taken(timer, "t", str(number), until=until)
+        self._taken(timer, "t", str(number), until=ceil(due))
         return True
 
     def _wait_held(self) -> None:

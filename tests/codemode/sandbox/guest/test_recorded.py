@@ -133,6 +133,26 @@ time.monotonic()
     assert again.value == outcome.value
 
 
+def test_timers_that_never_fire_and_sleeps_that_raise(play: Play) -> None:
+    code = """
+import asyncio, time
+async with asyncio.timeout(float("inf")):
+    values = [await read(1)]
+values.append(await asyncio.wait_for(read(2), float("inf")))
+for seconds in (float("inf"), float("nan"), -1, 1e300, "x", None):
+    try:
+        time.sleep(seconds)
+    except Exception as error:
+        values.append(f"{type(error).__name__}: {error}")
+time.sleep(0.001)
+values
+"""
+    outcome, recorded = play(code)
+    assert len(outcome.value) == 8
+    again, replayed = play(code, recorded.journal)
+    assert (again.value, replayed.executed) == (outcome.value, [])
+
+
 def test_which_work_of_a_pool_ends_first_replays(play: Play) -> None:
     code = """
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, as_completed, wait

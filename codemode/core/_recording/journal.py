@@ -16,6 +16,7 @@ from codemode.wire.constants import LOOKUPS
 __all__ = [
     "LABEL",
     "MOST_EVENTS",
+    "STEPS",
     "CallMade",
     "Event",
     "Head",
@@ -28,6 +29,11 @@ __all__ = [
 
 LABEL = re.compile(r"[A-Za-z0-9.:_-]{1,200}")
 """The form of a call's label."""
+
+STEPS = re.compile(
+    rb"(?:[\w.]*\|[a-z][ -*,-~]*\+[0-9]{1,18}(?:\*[0-9]{1,18})?(?:\^-?[0-9]{1,18})?\n)++"
+)
+"""The form of steps, as sandboxes read them; matched in linear time and little memory."""
 
 MOST_EVENTS = 250_000
 """The number of events of a journal, so that its bytes stay within the limits of a value."""

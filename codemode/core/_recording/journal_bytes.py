@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 from codemode.core._recording.journal import (
     LABEL,
+    STEPS,
     CallMade,
     Event,
     Head,
@@ -221,7 +222,7 @@ def _check_open(journal: Journal, where: str, label: str) -> None:
 
 
 def _check_steps(where: str, data: bytes) -> None:
-    _check(data.isascii() and data.endswith(b"\n"), where, "steps, as lines of ASCII", data)
+    _check(STEPS.fullmatch(data) is not None, where, "steps as recorded runs write them", data)
 
 
 def _check_text(form: re.Pattern[str], where: str, expected: str, value: Any) -> None:

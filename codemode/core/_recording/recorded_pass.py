@@ -15,6 +15,7 @@ from codemode.core._recording.divergence import (
 )
 from codemode.core._recording.journal import (
     LABEL,
+    STEPS,
     CallMade,
     Event,
     Head,
@@ -111,8 +112,8 @@ class RecordedPass:
             problem = "twice" if label in self._arrived else "though it is not one"
             raise _broken(f"the label {shorten(label)} {problem}")
         self._arrived.add(label)
-        if call.steps and not _are_steps(call.steps):
-            raise _broken("steps that are not lines of ASCII")
+        if call.steps and not STEPS.fullmatch(call.steps):
+            raise _broken("malformed steps")
         recorded, known = self._journal.call(label), self._journal.outcome(label)
         if recorded is not None and known is not None:
             if (recorded.name, recorded.arguments) != (call.name, call.encoded):
@@ -159,8 +160,8 @@ class RecordedPass:
 
     def steps(self, data: bytes) -> None:
         """Record steps that no call has carried."""
-        if not _are_steps(data):
-            raise _broken("steps that are not lines of ASCII")
+        if not STEPS.fullmatch(data):
+            raise _broken("malformed steps")
         self._add(StepsTaken(data))
 
     def printed(self, stream: str, text: str) -> str:
@@ -269,10 +270,6 @@ def _word(call: ToolCall, outcome: ToolOutcome) -> ToolCallOutcome:
         return "completed"
     shown = call.record.outcome
     return shown if shown in ("failed", "refused", "cancelled") else "refused"
-
-
-def _are_steps(data: bytes) -> bool:
-    return data.isascii() and data.endswith(b"\n")
 
 
 def _broken(what: str) -> EndRun:

@@ -22,8 +22,8 @@ from tests.support.halves import Half
 from tests.support.recorded_guest import Call, Guest, Print, planned
 
 CALLS = [
-    Call("m:1", "add", {"amount": 1}, b"m:1@5\n"),
-    Call("m:2", "fail", {}, b"m:2@6\n"),
+    Call("m:1", "add", {"amount": 1}, b"|em:1+5\n"),
+    Call("m:2", "fail", {}, b"|em:2+6\n"),
     Call("m:3", "aadd", {"amount": 2}),
 ]
 CRASH = pb.ExecutorMessage(failed=pb.Failed(run_id=1, status="crashed", type="Crashed"))
@@ -83,7 +83,7 @@ def test_what_is_recorded_is_answered_and_runs_no_tool_again(half: Half) -> None
     assert not any(one.replayed for one in first.tool_calls)
     empty, full = guest.replays
     assert (empty["calls"], empty["steps"]) == ([], b"")
-    assert full["steps"] == b"m:1@5\nm:2@6\n"
+    assert full["steps"] == b"|em:1+5\n|em:2+6\n"
     assert (empty["seed"], empty["start"]) == (full["seed"], full["start"])
     assert [(one[0], one[3]) for one in full["calls"]] == [("m:1", 3), ("m:2", 4), ("m:3", 3)]
 
@@ -186,7 +186,7 @@ def test_a_cut_recording_runs_live_after_its_last_outcome(half: Half) -> None:
 
 def test_calls_without_outcome_run_again_and_keep_their_steps() -> None:
     till, recording = Till(), Recording()
-    lost = Call("m:2", "wait", {}, b"m:1@9\n", wait=False)
+    lost = Call("m:2", "wait", {}, b"|em:1+9\n", wait=False)
     with planned([CALLS[0], lost, CRASH], [CALLS[0]]) as (codemode, guest):
         till.serve(codemode)
 
@@ -198,7 +198,7 @@ def test_calls_without_outcome_run_again_and_keep_their_steps() -> None:
         assert [one.outcome for one in recording.calls] == ["completed", "running"]
         assert not recording.complete
         codemode.run("…", recording=recording)
-    assert guest.replays[1]["steps"] == b"m:1@5\nm:1@9\n"
+    assert guest.replays[1]["steps"] == b"|em:1+5\n|em:1+9\n"
     assert [one[0] for one in guest.replays[1]["calls"]] == ["m:1"]
 
 
@@ -223,7 +223,7 @@ def test_a_call_that_the_code_gives_up_does_not_run_again(half: Half) -> None:
 
 def test_the_host_answers_what_is_too_large_for_the_replay(half: Half) -> None:
     recording, sizes = Recording(), []
-    plan = [Call("m:1", "read", {"size": 70_000}), Call("m:2", "read", {"size": 3}, b"x\n")]
+    plan = [Call("m:1", "read", {"size": 70_000}), Call("m:2", "read", {"size": 3}, b"|z+1\n")]
     with planned(plan) as (codemode, guest):
 
         def read(size: int) -> str:
@@ -359,14 +359,16 @@ def test_a_label_that_is_none_or_comes_twice_ends_the_run(label: str) -> None:
     assert till.amounts == [1]
 
 
-def test_steps_travel_alone_or_with_a_call_and_are_ascii() -> None:
+def test_steps_travel_alone_or_with_a_call_and_have_their_form() -> None:
     recording = Recording()
-    steps = [pb.ExecutorMessage(steps=pb.Steps(run_id=1, data=data)) for data in (b"a\n", b"b\xff")]
+    steps = [
+        pb.ExecutorMessage(steps=pb.Steps(run_id=1, data=data)) for data in (b"|z+1\n", b"b\n")
+    ]
     with planned([steps[0]], [], [steps[1]]) as (codemode, guest):
         assert codemode.run("…", recording=recording).ok
         assert codemode.run("…", recording=recording).ok
         result = codemode.run("…", recording=recording)
-    assert guest.replays[1]["steps"] == b"a\n"
+    assert guest.replays[1]["steps"] == b"|z+1\n"
     assert result.status == "crashed"
 
 

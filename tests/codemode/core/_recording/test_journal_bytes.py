@@ -27,13 +27,13 @@ LINE = b"codemode recording 1\n"
 def journal() -> Journal:
     made = Journal(10**6)
     made.begin(Head(execution_id="e 1", profile="default", code=bytes(16), python="3.13"))
-    made.add(CallMade("m:1", "add", encode({"amount": 1}), b"m:1@5\n"))
+    made.add(CallMade("m:1", "add", encode({"amount": 1}), b"|em:1+5\n"))
     made.add(OutcomeKnown("m:1", "completed", encode("ä"), None))
     made.add(CallMade("m:2", "add", b"\xff", b""))
     failure = ToolFailure(kind="invalid_arguments", type="InvalidArguments", message="ü")
     made.add(OutcomeKnown("m:2", "refused", None, failure))
     made.add(CallMade("m:3", "add", encode({}), b""))
-    made.add(StepsTaken(b"m:2@6\n"))
+    made.add(StepsTaken(b"|em:2+6\n"))
     made.add(Printed("stdout", "€"))
     made.ended = "completed"
     return made
@@ -79,7 +79,7 @@ def test_bytes_keep_everything() -> None:
         ({"events": [[1, "m 1", "add", b"", b""]]}, "the label is 'm 1'"),
         ({"events": [[1, "m:1", "add", b"", b""]] * 2}, r"events\[1\] .*expected each label once"),
         ({"events": [[1, "m:1", "add", b"", b"a"]]}, "expected steps"),
-        ({"events": [[4, b"\xff\n"]]}, "expected steps"),
+        ({"events": [[4, b"|z+1\nz\n"]]}, "expected steps"),
         ({"events": [[2, "m:1", b"\x01"]]}, "expected the label of a call before it"),
         (
             {"events": [[1, "m:1", "add", b"", b""], [2, "m:1", b"\xff"]]},
@@ -136,7 +136,7 @@ def test_changed_bytes_raise_nothing_else() -> None:
 def test_more_than_max_bytes_and_more_than_its_events_are_refused() -> None:
     with pytest.raises(RecordingFormatError, match="limit of 100"):
         Recording.from_bytes(to_bytes(journal()), max_bytes=100)
-    many = {**content(), "events": [[4, b"\n"]] * (MOST_EVENTS + 1)}
+    many = {**content(), "events": [[4, b"|z+1\n"]] * (MOST_EVENTS + 1)}
     with pytest.raises(RecordingFormatError, match="larger than max_bytes"):
         Recording.from_bytes(LINE + cbor2.dumps(many))
 
@@ -157,9 +157,12 @@ def test_reading_takes_time_in_proportion_to_the_bytes() -> None:
 
     honest = []
     for number in range(20_000):
-        honest += [[1, f"m:{number}", "add", encode({"n": 1}), b"m\n"], [2, f"m:{number}", b"\x01"]]
+        honest += [
+            [1, f"m:{number}", "add", encode({"n": 1}), b"|z+1\n"],
+            [2, f"m:{number}", b"\x01"],
+        ]
     size = len(of(honest))
-    steps = of([[4, b"\n"]] * (size // 4))
+    steps = of([[4, b"|z+1\n"]] * (size // 8))
     nested = LINE + b"\x81" * size
     deep = of([[1, "m", "a", b"", b""], [2, "m", b"\x81" * size]])
     flood = of([[1, "m", "a", b"", b""], [2, "m", cbor2.dumps(dict.fromkeys(range(size // 4), 0))]])

@@ -239,6 +239,8 @@ class RecordedPass:
         return end
 
     def _keep(self, call: ToolCall, outcome: ToolOutcome) -> None:
+        if outcome.value is None and outcome.failure is None:
+            raise ValueError("the recorder gives an outcome without a value and without a failure")
         self._unanswered.pop(call.call_id, None)
         word = _word(call, outcome)
         try:

@@ -325,6 +325,19 @@ def test_an_answer_that_fails_ends_the_run(half: Half) -> None:
     assert "OSError: no disk" in result.error.message
 
 
+def test_an_outcome_that_is_none_ends_the_run(half: Half) -> None:
+    class Empty(Passing):
+        def answer(self, call: ToolCall) -> ToolOutcome | None:
+            return ToolOutcome()
+
+    recording = Recording()
+    with planned([Call("m:1", "five", wait=False)]) as (codemode, _):
+        codemode.registry.register_tool("five", lambda: 5)
+        result = run(half, codemode, Empty(), recording=recording)
+    assert (result.status, result.error.type) == ("failed", "RecordingError")
+    assert Recording.from_bytes(recording.to_bytes()).calls[0].outcome == "running"
+
+
 def test_a_recorder_needs_a_recording(half: Half) -> None:
     with (
         planned([]) as (codemode, _),

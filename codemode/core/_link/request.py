@@ -183,7 +183,7 @@ class SandboxRequest:
         """
         message = pb.ClientMessage()
         opening = message.open
-        self._add_tools(opening, run)
+        self._add_tools(opening, run, recorded=replay is not None)
         opening.protocol_version = PROTOCOL_VERSION
         opening.client_version = __version__
         opening.profile = self.profile
@@ -202,13 +202,15 @@ class SandboxRequest:
         opening.run.CopyFrom(first_run)
         return [*chunks, message, *parts]
 
-    def _add_tools(self, opening: pb.Open, run: RunRequest | None) -> None:
+    def _add_tools(self, opening: pb.Open, run: RunRequest | None, *, recorded: bool) -> None:
         listing = self.listing
         if len(listing.tools) <= _MOST_SENT:
             opening.CopyFrom(listing.opening)
             return
         specs: Iterable[dict[str, Any]]
-        if TOOL_NAMES not in self.peer.features:
+        # A recorded run gets the same in each pass, whatever is known of the executor by then: one
+        # that records takes names.
+        if TOOL_NAMES not in self.peer.features and not recorded:
             specs = (listing.spec(name, explained=False) for name in listing.tools)
         else:
             opening.tool_names = listing.names

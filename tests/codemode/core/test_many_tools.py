@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from codemode import ClientConfig, Codemode, ComponentRegistry, ExecutionResult, tool
+from codemode import ClientConfig, Codemode, ComponentRegistry, ExecutionResult, Recording, tool
 from codemode.core._link.request import Peer, RunRequest, SandboxRequest
 from codemode.protos import codemode_pb2 as pb
 from codemode.values import decode
@@ -189,6 +189,17 @@ def test_the_specs_that_code_mentions_go_with_it(registry: ComponentRegistry) ->
     older = opening("orders.get(1)")
     assert len(older.tools) == 2001
     assert older.tool_names == ""
+
+
+def test_a_recorded_run_asks_for_tools_before_its_executor_is_known_as_after_that(
+    executor: ExecutorProcess, registry: ComponentRegistry, half: Half
+) -> None:
+    recording, config = Recording(), ClientConfig(executor_url=executor.url)
+    code = "getattr(orders, 're' 'fund')(7)"  # not mentioned
+    with Codemode.from_client_config(config, registry=registry) as facade:
+        assert not facade.client._connection.peer.features
+        results = [half.run(facade, code, recording=recording) for _ in range(2)]
+    assert [value(result) for result in results] == ["orders.refund"] * 2
 
 
 def test_an_older_executor_gets_all_specs_again_and_again(registry: ComponentRegistry) -> None:

@@ -52,15 +52,18 @@ def encode(
     max_bytes: int = MAX_BYTES,
     max_depth: int = MAX_DEPTH,
     path: str = "value",
+    order_sets: bool = False,
 ) -> bytes:
     """Return a value as CBOR bytes, by the rules of ``codemode.values``.
 
     ``max_bytes`` limits the length of the result, ``max_depth`` the nesting of
-    containers, and ``path`` is the name of the value in messages. Raises
-    ValueEncodingError with the path to what cannot travel.
+    containers, and ``path`` is the name of the value in messages. With
+    ``order_sets`` equal sets give the same bytes in each process; else their
+    order is that of their hashes. Raises ValueEncodingError with the path to
+    what cannot travel.
     """
     try:
-        data = _encode(value, max_bytes, max_depth)
+        data = _encode(value, max_bytes, max_depth, order_sets)
     except RefusalError as refusal:
         raise ValueEncodingError(refusal.message(path)) from refusal.__cause__
     if len(data) > max_bytes:
@@ -68,14 +71,14 @@ def encode(
     return data
 
 
-def _encode(value: Any, max_bytes: int, max_depth: int) -> bytes:
+def _encode(value: Any, max_bytes: int, max_depth: int, order_sets: bool) -> bytes:
     if type(value) in _ATOMS:
         return cbor2.dumps(value)
     try:
-        return cbor2.dumps(_Preparation(max_bytes, max_depth).whole(value))
+        return cbor2.dumps(_Preparation(max_bytes, max_depth, order_sets).whole(value))
     except UnicodeEncodeError:
         # The texts are checked one by one only when some text is known to be bad.
-        strict = _Preparation(max_bytes, max_depth, check_text=True)
+        strict = _Preparation(max_bytes, max_depth, order_sets, check_text=True)
         return cbor2.dumps(strict.whole(value))
 
 
@@ -90,11 +93,14 @@ class _Preparation:
     types differently and recurses without a limit.
     """
 
-    __slots__ = ("_check_text", "_items", "_max_bytes", "_max_depth", "_size")
+    __slots__ = ("_check_text", "_items", "_max_bytes", "_max_depth", "_order_sets", "_size")
 
-    def __init__(self, max_bytes: int, max_depth: int, *, check_text: bool = False) -> None:
+    def __init__(
+        self, max_bytes: int, max_depth: int, order_sets: bool, *, check_text: bool = False
+    ) -> None:
         self._max_bytes = max_bytes
         self._max_depth = max_depth
+        self._order_sets = order_sets
         self._check_text = check_text
         self._items = 1
         self._size = 0
@@ -211,7 +217,10 @@ class _Preparation:
                 f"two members of the {kind.__name__} become equal; make them differ, or use a list"
             )
         tag = TAG_SET if kind is set else TAG_FROZENSET
-        return value, cbor2.CBORTag(tag, [prepared for _, prepared in pairs])
+        members = [prepared for _, prepared in pairs]
+        if self._order_sets:
+            members.sort(key=cbor2.dumps)
+        return value, cbor2.CBORTag(tag, members)
 
     def _key(self, key: Any, container: Any, role: str, depth: int) -> tuple[Any, Any]:
         """Return a key or member in the form that arrives, and in the form that is written."""

@@ -123,11 +123,15 @@ class RunRequest:
         """Return the size of the code in UTF-8."""
         return len(self.code.encode())
 
-    def messages(self, limits: Limits) -> tuple[list[pb.ClientMessage], pb.Run]:
+    def messages(
+        self, limits: Limits, *, recorded: bool = False
+    ) -> tuple[list[pb.ClientMessage], pb.Run]:
         """Return the chunks of the inputs, and the run. Raises ValueEncodingError."""
         data = b""
         if self.inputs:
-            data = encode(dict(self.inputs), max_bytes=limits.max_value_bytes, path="inputs")
+            inputs, most = dict(self.inputs), limits.max_value_bytes
+            # The code of a recorded run gets its sets in one order, whichever process sends them.
+            data = encode(inputs, max_bytes=most, path="inputs", order_sets=recorded)
         chunks, rest = _split(data)
         run = pb.Run(
             run_id=self.run_id,
@@ -197,7 +201,7 @@ class SandboxRequest:
             opening.within_execution_id = outer.execution_id
         if run is None:
             return [message]
-        chunks, first_run = run.messages(self.limits)
+        chunks, first_run = run.messages(self.limits, recorded=replay is not None)
         parts = _add_replay(first_run, replay) if replay is not None else []
         opening.run.CopyFrom(first_run)
         return [*chunks, message, *parts]

@@ -88,6 +88,20 @@ def test_replay_elsewhere_sees_the_same(codemode: Codemode, elsewhere: Codemode,
     assert (again.stdout, again.stderr) == (first.stdout, first.stderr)
 
 
+def test_equal_sets_are_equal_inputs(codemode: Codemode) -> None:
+    """Also those of another process, where texts have other hashes and so another order."""
+    one, other = {0, 8}, {8, 0}
+    assert list(one) != list(other)
+    code = "print(*numbers, *[list(each) for each in nested])"
+    recording, first = _recorded(
+        codemode, code, inputs={"numbers": one, "nested": {frozenset(one)}}
+    )
+    again = _replayed(
+        codemode, code, recording, inputs={"numbers": other, "nested": {frozenset(other)}}
+    )
+    assert again.stdout == first.stdout
+
+
 @pytest.mark.parametrize("code", OTHER.values(), ids=OTHER)
 def test_these_differ_in_a_replay(codemode: Codemode, elsewhere: Codemode, code: str) -> None:
     recording, first = _recorded(codemode, code)

@@ -6,6 +6,7 @@ chance. Which piece ends first is chance too, and a step where the code looks.
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import asyncio.futures
 import concurrent.futures
@@ -29,6 +30,7 @@ _as_completed = concurrent.futures.as_completed
 _wrap_future = asyncio.wrap_future
 _hash: Callable[[object], int] = object.__hash__
 _monotonic = time.monotonic
+_start_new = _thread.start_new_thread
 
 _NO_MORE = "-"
 """The argument of the step after which no more had ended."""
@@ -176,6 +178,16 @@ def _replayed(record: Record, pool: Any, line: Line, function: Callable[[], Any]
             enter_line(former)
             record.waiting.end_line()
 
+    def dropped(queued: Future[Any]) -> None:
+        """Take note that the pool was shut down before a thread of it took the work."""
+        if not queued.cancelled():
+            return
+        if began:
+            _start_new(perform, ())
+        else:
+            work.cancel()
+            record.waiting.end_line()
+
     work.add_done_callback(lambda _: record.waiting.note())
-    _submit(pool, perform)
+    _submit(pool, perform).add_done_callback(dropped)
     return work

@@ -169,6 +169,27 @@ with ThreadPoolExecutor(4) as pool:
     assert (again.value, replayed.executed) == (outcome.value, [])
 
 
+def test_a_pool_that_drops_its_work_has_done_what_it_had_begun(play: Play) -> None:
+    """In a replay nobody sleeps, so that it is shut down before a thread has taken that."""
+    code = """
+import time
+from concurrent.futures import ThreadPoolExecutor
+def later(n):
+    time.sleep(0.02)
+    return write(n)
+pool = ThreadPoolExecutor(1)
+works = [pool.submit(later, n) for n in range(5)]
+time.sleep(0.03)
+pool.shutdown(cancel_futures=True)
+["dropped" if work.cancelled() else work.result() for work in works]
+"""
+    outcome, recorded = play(code)
+    assert outcome.value[0] == 0
+    assert outcome.value[-1] == "dropped"
+    again, replayed = play(code, recorded.journal)
+    assert (again.value, replayed.executed) == (outcome.value, [])
+
+
 @pytest.mark.slow
 def test_threads_that_wait_for_each_other_by_a_lock_leave_the_record(play: Play) -> None:
     """Nobody sees what a lock waits for; a replay in which nothing moves is given up."""

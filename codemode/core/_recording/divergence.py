@@ -75,8 +75,8 @@ def call_divergence(recorded: CallMade, name: str, arguments: bytes) -> EndRun:
 
 
 def new_call_divergence(label: str, name: str, arguments: bytes) -> EndRun:
-    """Return the end of a run that makes a call which its complete record does not have."""
-    return _end(f"a new call came, {label}: {_call(name, arguments)}, and the record is complete")
+    """Return the end of a run that makes a call when a complete record has none left."""
+    return _end(f"a new call came, {label}: {_call(name, arguments)}, and the record has none left")
 
 
 def output_divergence(stream: str, expected: str, got: str) -> EndRun:
@@ -96,10 +96,12 @@ def divergence_message(journal: Journal, divergence: pb.Divergence) -> str:
     match divergence.reason:
         case "call" if recorded is not None:
             return call_divergence(recorded, divergence.name, divergence.arguments).message
-        case "new_call" if journal.ended and journal.call(divergence.expected) is None:
+        case "new_call" if not divergence.expected:
             return new_call_divergence(label, divergence.name, divergence.arguments).message
         case "new_call":
             what = f"a new call came, {label}: {got}"
+        case "missing" if not divergence.expected:
+            return _end("it does not sleep, wait or end where the record does").message
         case "missing":
             what = "it has no further call"
         case "beyond":

@@ -318,6 +318,16 @@ def test_a_complete_record_gets_no_new_call_from_a_sandbox_that_sends_one(half: 
             "a new call came, m:9: add(n=3), while the recorded call m:2 was still to come: fail()",
         ),
         (
+            pb.Divergence(
+                reason="new_call", label="m:9", name="add", arguments=encode({"n": 3})
+            ),
+            "a new call came, m:9: add(n=3), and the record has none left",
+        ),
+        (
+            pb.Divergence(reason="missing"),
+            "it does not sleep, wait or end where the record does",
+        ),
+        (
             pb.Divergence(reason="call", label="m:1", name="add", arguments=encode({"amount": 3})),
             "the call m:1 was add(amount=1), and now is add(amount=3)",
         ),

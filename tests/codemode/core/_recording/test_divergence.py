@@ -34,6 +34,11 @@ OTHERS = {
         [],
     ),
     "the end": ("import asyncio\norder = await read(17)", None, []),
+    "one call more at the end": (
+        f"{CODE}write(1)",
+        8,
+        ["write(n=1), and the record has none left"],
+    ),
     "an error": ("import asyncio\norder = await read(17)\n1 / 0", None, []),
     "an endless wait": (CODE.replace("write(", "await asyncio.Event().wait()\nwrite("), None, []),
     "other output": (CODE.replace('"lines"', '"lives"'), None, ["lives", "lines"]),

@@ -16,9 +16,10 @@ from codemode.core._recording.replay import digest_of
 from codemode.core.hooks import ToolFailure
 from codemode.core.recorder import Recorder
 from codemode.core.result import ToolCallOutcome
-from codemode.errors import InvalidRequestError
+from codemode.errors import InvalidRequestError, RecordingFormatError
 from codemode.tools import Tool
 from codemode.values import decode
+from codemode.values.shortening import shorten
 
 __all__ = ["RecordedCall", "Recording"]
 
@@ -73,6 +74,10 @@ class Recording:
     """
 
     def __init__(self, *, max_bytes: int = _MAX_BYTES) -> None:
+        if type(max_bytes) is not int or max_bytes < 1:
+            raise ValueError(
+                f"max_bytes is {shorten(max_bytes)}; expected a number of bytes from 1"
+            )
         self._journal = Journal(max_bytes)
         self._in_use = threading.Lock()
         self._pass: RecordedPass | None = None
@@ -126,14 +131,20 @@ class Recording:
         return to_bytes(self._journal)
 
     @classmethod
-    def from_bytes(cls, data: bytes, *, max_bytes: int = _MAX_BYTES) -> Self:
+    def from_bytes(
+        cls, data: bytes | bytearray | memoryview, *, max_bytes: int = _MAX_BYTES
+    ) -> Self:
         """Return the recording that ``to_bytes`` has turned into these bytes.
 
         The bytes may come from anywhere: they are checked, in time proportional
         to their length. Raises RecordingFormatError, which names what is wrong.
         """
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise RecordingFormatError(
+                f"data is {shorten(data)}; expected the bytes of Recording.to_bytes()"
+            )
         recording = cls(max_bytes=max_bytes)
-        recording._journal = journal_from(data, max_bytes)
+        recording._journal = journal_from(bytes(data), max_bytes)
         return recording
 
     def __repr__(self) -> str:

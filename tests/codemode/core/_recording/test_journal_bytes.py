@@ -108,6 +108,8 @@ def test_each_field_is_checked_and_named(change: dict[str, Any], message: str) -
 @pytest.mark.parametrize(
     ("data", "message"),
     [
+        (None, r"data is None; expected the bytes of Recording.to_bytes\(\)"),
+        ("codemode recording 1", "data is 'codemode recording 1'; expected the bytes"),
         (b"", "do not begin with its first line"),
         (b"codemode recording 2\n", "a recording of version 2; this version of codemode reads"),
         (LINE + b"\x01", "expected a map of"),
@@ -115,9 +117,21 @@ def test_each_field_is_checked_and_named(change: dict[str, Any], message: str) -
         (LINE + cbor2.dumps([]) + b"x", "not a recording"),
     ],
 )
-def test_bytes_that_are_no_recording_are_refused(data: bytes, message: str) -> None:
+def test_bytes_that_are_no_recording_are_refused(data: Any, message: str) -> None:
     with pytest.raises(RecordingFormatError, match=message):
         Recording.from_bytes(data)
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_bytes_are_read_as_a_database_gives_them(kind: type[memoryview]) -> None:
+    good = to_bytes(journal())
+    assert Recording.from_bytes(kind(good)).to_bytes() == good
+
+
+@pytest.mark.parametrize("number", [0, "64 MB", True])
+def test_max_bytes_is_a_number(number: Any) -> None:
+    with pytest.raises(ValueError, match=f"max_bytes is {number!r}; expected a number of bytes"):
+        Recording(max_bytes=number)
 
 
 def test_changed_bytes_raise_nothing_else() -> None:

@@ -119,11 +119,13 @@ class CassetteRun(Recording):
         done = self._pass
         if done is not None and done.departure is not None:
             return self._drift(done.departure)
-        if done is None or not done.status:
-            code = shorten(self._code_now)
+        if done is None or not done.ended_by_itself:
+            how = "was refused or cancelled"
+            if done is not None and done.status:
+                how = f"ended with the status {done.status!r}"
             return (
-                "a run did not end by itself, and a cassette has only runs that do: it was "
-                f"refused, cancelled, or met a limit; its code begins with {code}"
+                f"a run {how}, and a cassette has only runs that end by themselves; test it "
+                f"without one. Its code begins with {shorten(self._code_now)}"
             )
         return None
 
@@ -231,7 +233,7 @@ class Cassette:
             if run not in self._unused and not self._problems and (text := run.problem()):
                 self.problem(text)
         if self.recording and not self.runs:
-            self.problem("no code ran, so that there is nothing to record")
+            self.problem("no code ran: there is nothing to record, and no need of a cassette")
         if self._problems:
             raise self._problems[0]
         if self.recording:
@@ -261,6 +263,8 @@ class Cassette:
         self.path.write_text(text, "utf-8", newline="\n")
 
     def _error(self, text: str) -> CassetteError:
+        if self.recording:
+            return CassetteError(text)  # which recording again would not change
         return CassetteError(f"{text}\nTo record it: {self._command}")
 
     def __str__(self) -> str:

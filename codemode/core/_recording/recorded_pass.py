@@ -54,7 +54,7 @@ class RecordedPass:
     is the project's own recorder of calls that are not on record. With
     ``any_python`` the code may run on another Python than that of the record;
     ``python`` is the one that it runs on. ``departure`` is set once the code has
-    left the record, and ``status`` when it has ended by itself.
+    left the record, and ``status`` when the sandbox has reported the end.
     """
 
     def __init__(
@@ -185,14 +185,19 @@ class RecordedPass:
 
     def ended(self, status: str) -> None:
         """Record how the run has ended. The calls of code that has ended itself are given up."""
-        if status in _BY_ITSELF:
-            self.status = status
+        self.status = status
+        if self.ended_by_itself:
             for call_id in list(self._unanswered):
                 self.give_up(call_id)
             with self._journal.lock:
                 if self._open:
                     self._journal.ended = status
             self.close()
+
+    @property
+    def ended_by_itself(self) -> bool:
+        """Whether the code has come to its end: it completed, or it raised."""
+        return self.status in _BY_ITSELF
 
     def close(self) -> None:
         """Record nothing more."""

@@ -365,9 +365,11 @@ def test_a_block_that_raises_or_runs_nothing_writes_nothing(codemode: Codemode, 
 
 
 def test_a_run_that_does_not_end_by_itself_is_not_recorded(codemode: Codemode, path: Path) -> None:
-    problem = "did not end by itself"
-    with pytest.raises(CassetteError, match=problem), use_cassette(path, mode="record"):
+    problem = "a run was refused or cancelled, and a cassette has only runs that end by themselves"
+    timeout = "a run ended with the status 'timeout', and"
+    with pytest.raises(CassetteError, match=timeout) as caught, use_cassette(path, mode="record"):
         codemode.run("while True: pass", execution_timeout=0.5)
+    assert "To record it" not in str(caught.value)  # it is being recorded
     refused: list[dict[str, Any]] = [{"config": {"max_code_bytes": 1}}, {"inputs": {"a b": 1}}]
     for options in refused:
         with pytest.raises(CassetteError, match=problem), use_cassette(path, mode="record"):
@@ -377,7 +379,7 @@ def test_a_run_that_does_not_end_by_itself_is_not_recorded(codemode: Codemode, p
                 pass
     assert not path.exists()
     record(codemode, path, "1")
-    with pytest.raises(CassetteError, match=problem), use_cassette(path):
+    with pytest.raises(CassetteError, match=timeout), use_cassette(path):
         codemode.run("while True: pass", execution_timeout=0.5)
 
 

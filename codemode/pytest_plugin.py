@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shlex
 from collections.abc import Generator, Iterator
@@ -47,7 +48,10 @@ def codemode_cassette(request: pytest.FixtureRequest) -> Iterator[Cassette]:
         mode = "record"
     path = cassette_path(request.path, item.nodeid)
     option = _RECORD if mode == "replay" and not path.exists() else _RERECORD
-    cassette = Cassette(path, mode, f"pytest {option} {shlex.quote(item.nodeid)}")
+    # An id is relative to pytest's root, and the command is for where pytest was started.
+    module = os.path.relpath(request.path, config.invocation_params.dir)
+    test = "::".join([module, *item.nodeid.split("::")[1:]])
+    cassette = Cassette(path, mode, f"pytest {option} {shlex.quote(test)}")
     item.stash[_cassette] = cassette
     with use_source(cassette):
         yield cassette

@@ -302,7 +302,8 @@ def use_cassette(
         mode = _mode_from(os.environ.get(MODE_VARIABLE) or "replay")
     elif mode not in get_args(CassetteMode):
         raise ValueError(f"mode is {mode!r}; expected one of {get_args(CassetteMode)}")
-    command = f"run the test with {MODE_VARIABLE}=rerecord, or use_cassette(…, mode='rerecord')"
+    again = "rerecord" if Path(path).exists() else "record"
+    command = f"run the test with {MODE_VARIABLE}={again}, or use_cassette(…, mode={again!r})"
     cassette = Cassette(path, mode, command)
     with use_source(cassette), cassette.judged():
         yield cassette

@@ -70,10 +70,10 @@ class Project:
         (folder / "conftest.py").write_text(CONFTEST)
         (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
 
-    def pytest(self, *options: str) -> str:
+    def pytest(self, *options: str, within: str = ".") -> str:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *PLAIN, *options],
-            cwd=self.folder,
+            cwd=self.folder / within,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -118,6 +118,8 @@ def test_a_missing_cassette_fails_with_the_command(project: Project) -> None:
         "CassetteError: the cassette tests/cassettes/test_orders/test_two.json does not exist\n"
         "To record it: pytest --codemode-record tests/test_orders.py::test_two\n" in told
     )
+    told = project.pytest("test_orders.py::test_two", within="tests")
+    assert "To record it: pytest --codemode-record test_orders.py::test_two\n" in told
     assert project.calls() == 0
 
 

@@ -308,7 +308,8 @@ def test_a_tool_that_would_refuse_a_recorded_call_is_drift(
 
 
 def test_a_missing_file_fails_at_once(path: Path) -> None:
-    with pytest.raises(CassetteError, match="one.json does not exist\nTo record it: run the test"):
+    told = "one.json does not exist\nTo record it: run the test with CODEMODE_CASSETTES=record,"
+    with pytest.raises(CassetteError, match=told):
         use_cassette(path).__enter__()
 
 

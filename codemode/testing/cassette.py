@@ -143,6 +143,8 @@ class CassetteRun(Recording):
             f"the code left {self._cassette}\nrun {self._number} of {runs}{at}",
             diff_of(self.calls, departure) or departure.message,
         ]
+        if departure.hint:
+            parts.append(departure.hint)
         if self._code_now == self.code:
             parts.append(
                 "The code is the recorded one: its inputs, its tools or Codemode have changed."

@@ -13,6 +13,7 @@ from codemode.errors import ValueDecodingError
 from codemode.protos import codemode_pb2 as pb
 from codemode.values import decode
 from codemode.values.shortening import cut, shorten
+from codemode.wire.constants import MAX_HINT_CHARACTERS
 
 __all__ = [
     "Departure",
@@ -36,6 +37,7 @@ class Departure:
 
     ``expected`` is the recorded call that was to come, ``name`` and
     ``arguments`` those of the call that came instead; ``line`` is that of the code.
+    ``hint`` is the sandbox's, such as the error that ended the code.
     """
 
     message: str
@@ -43,6 +45,7 @@ class Departure:
     name: str = ""
     arguments: bytes = b""
     line: int | None = None
+    hint: str = ""
 
 
 def departure_of(journal: Journal, message: pb.Failed) -> Departure:
@@ -54,6 +57,7 @@ def departure_of(journal: Journal, message: pb.Failed) -> Departure:
         name=divergence.name,
         arguments=divergence.arguments,
         line=message.line or None,
+        hint=cut(message.hints[0], MAX_HINT_CHARACTERS) if message.hints else "",
     )
 
 

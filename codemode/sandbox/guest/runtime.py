@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NoReturn
 
@@ -240,7 +240,7 @@ class Guest:
             # before these two.
             _settrace(None)
             _setprofile(None)
-            self._end_code()
+            self._end_code(int)
             if uses_pyplot():
                 self._finish_figures(wanted=True)
             data = self._reserve.guard(self._encode, value)
@@ -248,7 +248,8 @@ class Guest:
         except BaseException as error:  # noqa: BLE001  # any exception is the code's outcome
             _settrace(None)
             _setprofile(None)
-            self._end_code()
+            failed = error  # the name ``error`` ends with this block
+            self._end_code(lambda: self._explain_end(run, failed, filename))
             if self._session and uses_pyplot():
                 self._finish_figures(wanted=False)
             frame = self._failed(run, error, filename)
@@ -286,12 +287,19 @@ class Guest:
             text = hint[:MAX_HINT_CHARACTERS].encode("utf-8", "replace")
             yield pack(Frame.HINT, run, 0, text)
 
-    def _end_code(self) -> None:
+    def _explain_end(self, run: int, error: BaseException, filename: str) -> None:
+        """Send a hint about the error that ended a replay before the end of its record."""
+        kind, message, line, _ = describe(error, filename, self._advisor.advise(error))
+        place = f" on line {line}" if line else ""
+        text = f"the code ended with {kind}{place}: {message}"[:MAX_HINT_CHARACTERS]
+        self._frames.send(Frame.HINT, run, 0, text.encode("utf-8", "replace"))
+
+    def _end_code(self, explain: Callable[[], object]) -> None:
         """Keep an alarm or a recursion limit set by the code from disturbing its report."""
         _alarm(0)
         _setrecursionlimit(RECURSION_LIMIT)
         if self._record is not None:
-            self._record.finish()
+            self._record.finish(explain)
 
     def _report_thread(self, args: threading.ExceptHookArgs) -> None:
         """Print the exception that ended a thread of the code, without the guest's frames."""

@@ -284,12 +284,18 @@ class Record:
         self.wait(bool, lambda: self.diverge(reason))
         raise AssertionError("this wait ends with the process")
 
-    def finish(self) -> None:
-        """Wait at the end of the code until all of the record has come again, as it had by then."""
+    def finish(self, explain: Callable[[], object]) -> None:
+        """Wait at the end of the code until all of the record has come again, as it had by then.
+
+        ``explain`` is called where it does not come, before that is reported.
+        """
+
+        def give_up() -> NoReturn:
+            explain()
+            self.diverge("missing")
+
         if self._known or self._steps_left:
-            self.wait(
-                lambda: not (self._known or self._steps_left), lambda: self.diverge("missing")
-            )
+            self.wait(lambda: not (self._known or self._steps_left), give_up)
 
     # What goes out
 

@@ -44,9 +44,9 @@ OTHERS = {
     "other output": (CODE.replace('"lines"', '"lives"'), None, ["lives", "lines"]),
     "less output": (CODE.replace('print("lines", lines)\n', ""), None, []),
     "caught": (
-        f"try:\n    read(18)\nexcept BaseException:\n    write(1)\nfinally:\n    write(2)\n{CODE}",
-        None,
-        [],
+        f"try:\n    await read(18)\nexcept BaseException:\n    write(1)\nfinally:\n    write(2)\n{CODE}",
+        2,
+        ["0.1:1", "read", "17", "18"],
     ),
     "in a thread": (
         CODE.replace("write(order", "await asyncio.to_thread(write, 1)\nwrite(order"),
@@ -90,6 +90,8 @@ def test_other_code_diverges_before_it_does_anything_new(
     assert [word for word in words if word not in result.error.message] == []
     if line is not None:
         assert result.error.line == line
+    raised = ("the code ended with ZeroDivisionError on line 3: division by zero",)
+    assert result.hints == (raised if code.endswith("1 / 0") else ())
     assert kept.calls == recording.calls
 
     # The record is as good as before.

@@ -153,6 +153,10 @@ class Synonyms:
 
 
 def _checked(own: Mapping[str, Iterable[str]]) -> Mapping[str, Iterable[str]]:
+    if not isinstance(own, Mapping):
+        raise ConfigurationError(
+            f"synonyms is {own!r}; expected a dict such as {{'RMA': ['return', 'refund']}}"
+        )
     for phrase, others in own.items():
         wrong = isinstance(others, str | bytes) or not isinstance(others, Iterable)
         if wrong or not all(isinstance(one, str) for one in (phrase, *others)):

@@ -236,7 +236,8 @@ class ComponentRegistry:
         tools that the caller may use, by name, and returns the names of tools or
         of namespaces, best first; others are skipped. It runs in the caller's
         thread, or on the thread for sync code, and may use the database. When it
-        raises, the built-in search answers and the error is logged.
+        raises or returns anything but names, the built-in search answers and the
+        error is logged.
 
         ``synonyms`` add to those of the built-in search: for a word or a phrase,
         the words in names and descriptions that it may mean, such as

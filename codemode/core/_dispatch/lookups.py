@@ -120,9 +120,7 @@ class Lookups:
         listing = self._listing
         if self._function is not None:
             try:
-                names = list(
-                    islice(call_plain(self._function, text, listing.listed, limit), _MOST_FOUND)
-                )
+                names = _names_of(call_plain(self._function, text, listing.listed, limit))
             except Exception as error:
                 if is_interrupt(error):
                     raise
@@ -132,12 +130,21 @@ class Lookups:
         return listing.index.search(text, limit, self._synonyms)
 
 
-def _of_names(names: Iterable[object], listing: Listing) -> Iterator[Tool]:
+def _names_of(found: Iterable[str]) -> list[str]:
+    """Return what a project's search has found. Raises TypeError unless these are names."""
+    names = [] if isinstance(found, str) else list(islice(found, _MOST_FOUND))
+    if isinstance(found, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(
+            f"the search returned {shorten(found)}; expected a list of names of tools or "
+            "namespaces, such as ['orders.refund']"
+        )
+    return names
+
+
+def _of_names(names: Iterable[str], listing: Listing) -> Iterator[Tool]:
     """Yield the tools that names or namespaces mean, each once; skip what is not listed."""
     seen: set[str] = set()
     for name in names:
-        if not isinstance(name, str):
-            continue
         tool = listing.listed.get(name)
         for one in listing.index.functions(name) if tool is None else (tool,):
             if one.name not in seen:

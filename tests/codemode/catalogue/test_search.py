@@ -121,6 +121,7 @@ def test_synonyms_are_the_general_ones_and_the_projects(text: str, own: dict[str
 @pytest.mark.parametrize(
     ("own", "message"),
     [
+        (["RMA"], r"synonyms is \['RMA'\]; expected a dict such as"),
         ({"RMA": "refund"}, "'RMA': 'refund'; expected a word or phrase and a list"),
         ({"RMA": [1]}, "expected a word or phrase and a list"),
         ({"one two three four": ["x"]}, "expected one to 3 words"),

@@ -129,12 +129,12 @@ def test_an_answer_above_max_value_bytes_is_a_failure() -> None:
 def test_a_projects_search_answers_with_names_and_namespaces(asker: Asker) -> None:
     seen: list[Any] = []
 
-    def search(text: str, tools: Mapping[str, Tool], limit: int) -> list[Any]:
+    def search(text: str, tools: Mapping[str, Tool], limit: int) -> list[str]:
         context, execution = get_current_context(), get_current_execution()
         assert context is not None
         assert execution is not None
         seen.append((text, sorted(tools), limit, context["tenant"], execution.tool))
-        return ["slow", "vault.sum", "none", 5, "add", "slow.sum"]
+        return ["slow", "vault.sum", "none", "add", "slow.sum"]
 
     asker.host.registry.set_search(search)
     asker.dispatcher = asker.host.dispatcher(
@@ -165,6 +165,16 @@ def test_where_a_projects_search_fails_the_built_in_one_answers(
     asker.dispatcher = asker.host.dispatcher(listed=["slow.sum"])
     assert asker.found("slow sums") == ["slow.sum"]
     assert "no index" in caplog.text
+
+
+@pytest.mark.parametrize("answer", ["slow.sum", ["slow.sum", 5], None])
+def test_a_projects_search_that_returns_no_names_has_failed(
+    asker: Asker, caplog: pytest.LogCaptureFixture, answer: Any
+) -> None:
+    asker.host.registry.set_search(lambda *_: answer)
+    asker.dispatcher = asker.host.dispatcher(listed=["add", "slow.sum"])
+    assert asker.found("add numbers")[0] == "add"
+    assert "TypeError" in caplog.text
 
 
 async def asynchronous(text: str, tools: Mapping[str, Tool], limit: int) -> list[str]:

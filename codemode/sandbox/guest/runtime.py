@@ -240,7 +240,7 @@ class Guest:
             # before these two.
             _settrace(None)
             _setprofile(None)
-            self._end_code(int)
+            self._end_code()
             if uses_pyplot():
                 self._finish_figures(wanted=True)
             data = self._reserve.guard(self._encode, value)
@@ -294,7 +294,7 @@ class Guest:
         text = f"the code ended with {kind}{place}: {message}"[:MAX_HINT_CHARACTERS]
         self._frames.send(Frame.HINT, run, 0, text.encode("utf-8", "replace"))
 
-    def _end_code(self, explain: Callable[[], object]) -> None:
+    def _end_code(self, explain: Callable[[], object] | None = None) -> None:
         """Keep an alarm or a recursion limit set by the code from disturbing its report."""
         _alarm(0)
         _setrecursionlimit(RECURSION_LIMIT)

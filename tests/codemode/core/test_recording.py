@@ -300,8 +300,8 @@ def test_a_complete_record_gets_no_new_call_from_a_sandbox_that_sends_one(half: 
         assert result.status == "diverged"
         assert result.error is not None
         assert result.error.message == (
-            "the code left its record: a new call came, m:9: add(amount=9), and the record is "
-            "complete"
+            "the code left its record: a new call came, m:9: add(amount=9), and the record has "
+            "none left"
         )
     assert till.amounts == [1, 2]
     assert recording.to_bytes() == kept

@@ -284,14 +284,15 @@ class Record:
         self.wait(bool, lambda: self.diverge(reason))
         raise AssertionError("this wait ends with the process")
 
-    def finish(self, explain: Callable[[], object]) -> None:
+    def finish(self, explain: Callable[[], object] | None) -> None:
         """Wait at the end of the code until all of the record has come again, as it had by then.
 
-        ``explain`` is called where it does not come, before that is reported.
+        ``explain``, if there is one, is called where it does not come, before that is reported.
         """
 
         def give_up() -> NoReturn:
-            explain()
+            if explain is not None:
+                explain()
             self.diverge("missing")
 
         if self._known or self._steps_left:

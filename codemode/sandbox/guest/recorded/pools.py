@@ -6,11 +6,11 @@ chance. Which piece ends first is chance too, and a step where the code looks.
 
 from __future__ import annotations
 
-import _thread
 import asyncio
 import asyncio.futures
 import concurrent.futures
 import functools
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -25,12 +25,13 @@ __all__ = ["install"]
 
 _Pool = concurrent.futures.ThreadPoolExecutor
 _submit = _Pool.submit
+_shutdown = _Pool.shutdown
 _wait = concurrent.futures.wait
 _as_completed = concurrent.futures.as_completed
 _wrap_future = asyncio.wrap_future
 _hash: Callable[[object], int] = object.__hash__
 _monotonic = time.monotonic
-_start_new = _thread.start_new_thread
+_start = threading.Thread.start
 
 _NO_MORE = "-"
 """The argument of the step after which no more had ended."""
@@ -60,9 +61,12 @@ def install(record: Record) -> None:
         work.recorded_number = current_line().number()
         return work
 
-    def end_if_cancelled(work: Any) -> None:
-        if work.cancelled():
-            record.waiting.end_line()
+    def shutdown(pool: Any, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        if cancel_futures:
+            # A thread of the pool may have taken some, and waits for the record to be used up.
+            for work in vars(pool).get("recorded_works", ()):
+                work.cancel()
+        _shutdown(pool, wait, cancel_futures=cancel_futures)
 
     def wrap_future(future: Any, *, loop: asyncio.AbstractEventLoop | None = None) -> Any:
         if asyncio.isfuture(future):
@@ -96,6 +100,7 @@ def install(record: Record) -> None:
         return concurrent.futures._base.DoneAndNotDoneFutures(done, set(works.values()))
 
     setattr(_Pool, "submit", submit)  # noqa: B010  # a method, for the type checker
+    setattr(_Pool, "shutdown", shutdown)  # noqa: B010  # likewise
     setattr(Future, "__hash__", _hash_of)  # noqa: B010  # likewise
     for module in (asyncio, asyncio.futures):
         setattr(module, "wrap_future", wrap_future)  # noqa: B010  # a function, likewise
@@ -183,11 +188,12 @@ def _replayed(record: Record, pool: Any, line: Line, function: Callable[[], Any]
         if not queued.cancelled():
             return
         if began:
-            _start_new(perform, ())
+            _start(threading.Thread(target=perform, daemon=True))
         else:
             work.cancel()
             record.waiting.end_line()
 
     work.add_done_callback(lambda _: record.waiting.note())
+    vars(pool).setdefault("recorded_works", []).append(work)
     _submit(pool, perform).add_done_callback(dropped)
     return work

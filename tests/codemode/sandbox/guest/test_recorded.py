@@ -175,11 +175,11 @@ def test_a_pool_that_drops_its_work_has_done_what_it_had_begun(play: Play) -> No
 import time
 from concurrent.futures import ThreadPoolExecutor
 def later(n):
-    time.sleep(0.02)
+    time.sleep(0.01)
     return write(n)
 pool = ThreadPoolExecutor(1)
 works = [pool.submit(later, n) for n in range(5)]
-time.sleep(0.03)
+time.sleep(0.035)
 pool.shutdown(cancel_futures=True)
 ["dropped" if work.cancelled() else work.result() for work in works]
 """

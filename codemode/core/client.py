@@ -266,7 +266,7 @@ class ExecutorClient:
 
     def info(self) -> ExecutorInfo:
         """Ask the executor for its versions, isolation, limits and profiles."""
-        return call_outside_loop(self._connection.info, self.registry)
+        return call_outside_loop(self._connection.info, self.registry, "info")
 
     async def info_async(self) -> ExecutorInfo:
         """Ask from a task; otherwise as ``info``."""

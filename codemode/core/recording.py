@@ -106,8 +106,8 @@ class Recording:
         """Return a recording that ends with the outcome number ``after`` of a tool call.
 
         It has what came before that outcome; calls without an outcome are left
-        out, and run live. ``after=0`` keeps none. Raises ValueError for a
-        negative number and for more outcomes than there are.
+        out, and run live. ``after=0`` keeps none. Raises ValueError for what is
+        no such number, and for more outcomes than there are.
         """
         events = self._journal.events()
         tools = {one.label for one in events if isinstance(one, CallMade) and not one.lookup}
@@ -116,10 +116,10 @@ class Recording:
             for place, one in enumerate(events)
             if isinstance(one, OutcomeKnown) and one.label in tools
         ]
-        if not 0 <= after <= len(places):
+        if type(after) is not int or not 0 <= after <= len(places):
             raise ValueError(
-                f"after is {after}; expected a number from 0 to {len(places)}, of the outcomes "
-                "in this recording"
+                f"after is {shorten(after)}; expected a number from 0 to {len(places)}, of the "
+                "outcomes in this recording"
             )
         copy = Recording(max_bytes=self._journal.max_bytes)
         copy._journal.head = self._journal.head

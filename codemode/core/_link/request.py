@@ -322,6 +322,12 @@ def _check_recording(recording: Any, recorder: Recorder | None) -> None:
             "recorder is given without a recording, in which it finds what came before; pass "
             "recording=Recording() as well"
         )
+    if recorder is not None:
+        for name in ("answer", "perform", "perform_async"):
+            if not callable(getattr(recorder, name, None)):
+                raise InvalidRequestError(
+                    f"the recorder {shorten(recorder)} has no method {name!r}; expected a Recorder"
+                )
 
 
 def _check_code(code: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from codemode import Codemode, Recording, get_current_execution
 from codemode.core import events
+from codemode.core._link.request import RunOptions
 from codemode.core.event_stream import EventStream
 from codemode.core.hooks import ToolCall, ToolOutcome
 from codemode.errors import ExecutorProtocolError, InvalidRequestError
@@ -27,6 +28,11 @@ CALLS = [
     Call("m:3", "aadd", {"amount": 2}),
 ]
 CRASH = pb.ExecutorMessage(failed=pb.Failed(run_id=1, status="crashed", type="Crashed"))
+
+
+class HalfARecorder:
+    def answer(self, call: ToolCall) -> ToolOutcome | None:
+        return None
 
 
 class Till:
@@ -180,8 +186,9 @@ def test_a_cut_recording_runs_live_after_its_last_outcome(half: Half) -> None:
     assert cut.complete
     assert recording.complete
     assert result.stdout == "ab"
-    with pytest.raises(ValueError, match="from 0 to 3"):
-        recording.cut(after=4)
+    for wrong in (4, -1, "1", True):
+        with pytest.raises(ValueError, match=f"after is {wrong!r}; expected a number from 0 to 3"):
+            recording.cut(after=wrong)
 
 
 def test_calls_without_outcome_run_again_and_keep_their_steps() -> None:
@@ -426,6 +433,8 @@ def test_an_execution_id_may_be_chosen_and_is_kept(half: Half) -> None:
                 half.run(codemode, "…", execution_id=wrong)
         with pytest.raises(InvalidRequestError, match=r"expected a codemode\.Recording"):
             half.run(codemode, "…", recording=b"")
+        with pytest.raises(InvalidRequestError, match="has no method 'perform'"):
+            RunOptions(code="…", recording=recording, recorder=HalfARecorder())  # type: ignore[arg-type]
 
 
 def test_idempotency_keys_follow_from_execution_and_label() -> None:

@@ -178,13 +178,12 @@ def later(n):
     time.sleep(0.01)
     return write(n)
 pool = ThreadPoolExecutor(1)
-works = [pool.submit(later, n) for n in range(5)]
+works = [pool.submit(later, n) for n in range(200)]
 time.sleep(0.035)
 pool.shutdown(cancel_futures=True)
 ["dropped" if work.cancelled() else work.result() for work in works]
 """
     outcome, recorded = play(code)
-    assert outcome.value[0] == 0
     assert outcome.value[-1] == "dropped"
     again, replayed = play(code, recorded.journal)
     assert (again.value, replayed.executed) == (outcome.value, [])

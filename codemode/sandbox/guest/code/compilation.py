@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import linecache
 from types import CodeType
 from typing import Final
@@ -23,6 +24,7 @@ AWAITED: Final = "<awaited>"
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 _compile = compile
+_StringIO = io.StringIO
 
 
 def compile_code(source: str, filename: str, known: Known) -> CodeType:
@@ -33,8 +35,10 @@ def compile_code(source: str, filename: str, known: Known) -> CodeType:
     SyntaxError, even when the parser runs out of stack.
     """
     source = strip_fences(source)
-    # Tracebacks and warnings take their source lines from this cache.
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    # Tracebacks and warnings take their source lines from this cache. Lines end where they do
+    # for Python, which does not end one at a form feed or U+2028, as str.splitlines does.
+    lines = _StringIO(source, newline=None).readlines()
+    linecache.cache[filename] = (len(source), None, lines, filename)
     try:
         tree = _compile(source, filename, "exec", _FLAGS | ast.PyCF_ONLY_AST, dont_inherit=True)
         problems = _look(tree, known) if tree.body else []

@@ -28,6 +28,9 @@ _OF_PACKAGES = ("/site-packages/", "/dist-packages/")
 
 # Captured at import: the code may replace functions of os, which os.path.join calls too.
 _environ = os.environ
+# These read an exception and its type without properties that the code has put there.
+_traceback_of = BaseException.__dict__["__traceback__"].__get__
+_name_of = type.__dict__["__name__"].__get__
 
 _SUGGESTED = (AttributeError, ImportError, NameError)
 _BUILTINS = frozenset(dir(builtins))
@@ -50,6 +53,17 @@ def describe(error: BaseException, filename: str, advice: str = "") -> Failure:
 
     ``advice`` says what to write instead, and ends the message.
     """
+    try:
+        return _describe(error, filename, advice)
+    except MemoryError:
+        raise
+    except BaseException as problem:  # noqa: BLE001  # properties of the code's own classes ran
+        kind, line = _cut(_name_of(type(error))), _line_of(_traceback_of(error), filename)
+        why = _cut(_name_of(type(problem)))
+        return kind, f"<{kind} that cannot be shown: {why}>", str(line or ""), ""
+
+
+def _describe(error: BaseException, filename: str, advice: str) -> Failure:
     if isinstance(error, ResultError):
         return error.type, _cut(str(error)), "", ""
     if isinstance(error, RefusedCodeError):
@@ -65,7 +79,7 @@ def describe(error: BaseException, filename: str, advice: str = "") -> Failure:
         message += _suggestion(message, text, advice)
     if advice:
         message = f"{message}\n{advice}" if message else advice
-    return _type(error), _cut(message), str(line) if line else "", _cut(text)
+    return _type(error), _cut(message), _cut(str(line)) if line else "", _cut(text)
 
 
 def strip(error: BaseException) -> None:
@@ -119,8 +133,11 @@ def _line(error: BaseException, filename: str) -> int | None:
     """Return the line of the code in ``filename`` that failed, counted from 1."""
     if isinstance(error, SyntaxError) and error.filename == filename:
         return error.lineno
+    return _line_of(error.__traceback__, filename)
+
+
+def _line_of(step: TracebackType | None, filename: str) -> int | None:
     line = None
-    step = error.__traceback__
     while step is not None:
         if step.tb_frame.f_code.co_filename == filename:
             line = step.tb_lineno
@@ -180,6 +197,7 @@ def _traceback_text(error: BaseException) -> str:
 
 
 def _cut(text: str) -> str:
+    text = str.__str__(text)  # of a subclass of the code's, whose methods would run
     if len(text) <= TEXT_CHARACTERS:
         return text
     half = TEXT_CHARACTERS // 2

@@ -14,7 +14,6 @@ import socket
 import sys
 import threading
 import time
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
@@ -24,7 +23,7 @@ from codemode.sandbox.guest.advice.advisor import Advisor
 from codemode.sandbox.guest.artifacts import Artifacts
 from codemode.sandbox.guest.coding import dump, load
 from codemode.sandbox.guest.conveniences import Help, leave
-from codemode.sandbox.guest.failure import MEMORY_MESSAGE, ResultError, describe, strip
+from codemode.sandbox.guest.failure import MEMORY_MESSAGE, ResultError, describe
 from codemode.sandbox.guest.figures import is_drawing, send_figures, uses_pyplot
 from codemode.sandbox.guest.frame_socket import FrameSocket
 from codemode.sandbox.guest.output import Output
@@ -304,10 +303,8 @@ class Guest:
     def _report_thread(self, args: threading.ExceptHookArgs) -> None:
         """Print the exception that ended a thread of the code, without the guest's frames."""
         error = args.exc_value
-        if error is None or isinstance(error, SystemExit):
+        if error is None or issubclass(type(error), SystemExit):
             return
-        self._advisor.advise(error)
-        strip(error)
+        kind, message, _, text = describe(error, "", self._advisor.advise(error))
         name = args.thread.name if args.thread else "?"
-        sys.stderr.write(f"Exception in thread {name}:\n")
-        traceback.print_exception(error, file=sys.stderr)
+        sys.stderr.write(f"Exception in thread {name}:\n{text or f'{kind}: {message}\n'}")

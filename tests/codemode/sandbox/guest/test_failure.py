@@ -159,6 +159,11 @@ def test_huge_message_is_cut(forker: Forker) -> None:
         "def __str__(self): raise ValueError('in str')",
         "__str__ = None",
         "def __str__(self): return 5",
+        "__class__ = property(lambda self: 1 / 0)",
+        "__class__ = SyntaxError",
+        "__class__ = BaseExceptionGroup",
+        "def __getattribute__(self, name): raise SystemExit",
+        "def __setattr__(self, name, value): raise ValueError",
     ],
 )
 def test_exception_that_cannot_be_shown_is_still_reported(forker: Forker, body: str) -> None:
@@ -166,6 +171,52 @@ def test_exception_that_cannot_be_shown_is_still_reported(forker: Forker, body: 
     assert outcome.type == "Odd"
     assert "cannot be shown" in outcome.message
     assert outcome.line == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "type"),
+    [
+        (
+            "class M(type):\n    __name__ = 5\nclass Odd(Exception, metaclass=M): pass\nraise Odd",
+            "Odd",
+        ),
+        ("odd = SyntaxError('x')\nodd.msg = 5\n\nraise odd", "SyntaxError"),
+        (
+            (
+                "class Odd(Exception):\n    class S(str): __len__ = encode = None\n"
+                "    def __str__(self): return self.S('cannot be shown')\nraise Odd"
+            ),
+            "Odd",
+        ),
+    ],
+)
+def test_failure_is_reported_whatever_its_parts_are(forker: Forker, code: str, type: str) -> None:
+    outcome = run(forker, code)
+    assert (outcome.type, outcome.line) == (type, 4)
+    assert "cannot be shown" in outcome.message
+
+
+def test_thread_that_ends_in_an_odd_exception_shows_the_codes_own_lines_only(
+    forker: Forker,
+) -> None:
+    code = """import threading
+class Odd(Exception):
+    __class__ = property(lambda self: 1 / 0)
+def f(): raise Odd
+thread = threading.Thread(target=f, name="one")
+thread.start()
+thread.join()"""
+    outcome = run(forker, code)
+    expected = "Exception in thread one:\nOdd: <Odd that cannot be shown: ZeroDivisionError>\n"
+    assert outcome.stderr == expected
+
+
+def test_lines_end_where_they_end_for_python(forker: Forker) -> None:
+    code = "row = {'id': 'a\u2028b\x85\x0cc'}\r\ndef f():\r    return row['di']\nf()"
+    outcome = run(forker, code)
+    assert outcome.line == 3
+    assert "its keys are 'id'" in outcome.message
+    assert "line 3, in f\n    return row['di']\n" in outcome.traceback
 
 
 def test_result_is_encoded_without_its_own_methods(forker: Forker) -> None:

@@ -159,7 +159,7 @@ class Program:
         for name, coroutine in _coroutines(self._names):
             if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
                 coroutine.close()
-                yield name, coroutine.__qualname__
+                yield name, str.__str__(coroutine.__qualname__)
 
 
 def _coroutines(names: Mapping[str, Any]) -> Iterator[tuple[str, CoroutineType[Any, Any, Any]]]:

@@ -154,7 +154,8 @@ def _frames() -> Iterator[FrameType]:
 
 
 def _name(qualified: str) -> str:
-    return qualified.rpartition("<locals>.")[2][:_MOST_CHARACTERS]
+    # The code may have set a name of a class of its own.
+    return str.__str__(qualified).rpartition("<locals>.")[2][:_MOST_CHARACTERS]
 
 
 def _never_awaited(function: str, lines: list[int]) -> str:

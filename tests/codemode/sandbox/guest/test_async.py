@@ -207,6 +207,15 @@ CUT_OFF = "was still running when the code ended, and was cancelled; wait for it
             "async def main(): pass\nkept = [main()]\n1",
             [f"main(...) in kept {NEVER_AWAITED} main(...)"],
         ),
+        (
+            (
+                "class Odd(str): __format__ = __hash__ = rpartition = None\n"
+                "async def main(): pass\n"
+                "kept, x = main(), main()\n"
+                "kept.__qualname__, x.__qualname__ = Odd('a'), Odd('b')\ndel x\n1"
+            ),
+            [f"b(...) on line 6 {NEVER_AWAITED} b(...)", f"a(...) in kept {NEVER_AWAITED} a(...)"],
+        ),
         ("x = rate('A')\nawait x", []),
         ("await asyncio.gather(*map(rate, 'AB'))", []),
         ("async def main(): await rate('A')\nasyncio.run(main())", []),

@@ -30,7 +30,8 @@ __all__ = ["Closer", "Known", "Suspicions", "never_called"]
 _DICTS_OF_NAMES: Final = frozenset(
     {
         *("__builtins__", "__code__", "__dict__", "__globals__", "_getframe", "f_builtins"),
-        *("f_globals", "f_locals", "modules", "patch", "FunctionType"),
+        *("f_globals", "f_locals", "import_module", "install", "modules", "patch"),
+        "FunctionType",
     }
 )
 """Attributes by which code may do so."""
@@ -200,7 +201,9 @@ class Closer:
     def _nested_loops(self) -> Iterator[Problem]:
         for call in self._suspicions.loops:
             place = self._places.of[id(call)]
-            if place.function is None and not self._places.may_be_caught(
+            # A branch or a handler may be there for code without a running loop.
+            certain = place.function is None and not place.conditional
+            if certain and not self._places.may_be_caught(
                 call, {"RuntimeError", "Exception", "BaseException"}
             ):
                 main = ast.unparse(call.args[0]) if call.args else "main()"

@@ -10,6 +10,7 @@ mistake is looked at more closely.
 from __future__ import annotations
 
 import ast
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -25,18 +26,20 @@ __all__ = ["Known", "Sight", "look"]
 
 _Attribute = ast.Attribute
 _Name = ast.Name
+_run = asyncio.run
 
 _BINDERS_AT_RUN_TIME: Final = frozenset(
     {
         *("FunctionType", "__builtins__", "__import__", "builtins", "compile", "ctypes", "delattr"),
-        *("eval", "exec", "gc", "globals", "locals", "mock", "patch", "runpy", "setattr", "vars"),
+        *("eval", "exec", "gc", "globals", "import_module", "locals", "mock", "patch", "runpy"),
+        *("setattr", "vars"),
     }
 )
 """Names by which code may bind other names unseen."""
 
 _DEFINITIONS: Final = (
-    *(ast.AnnAssign, ast.AsyncFunctionDef, ast.ClassDef, ast.FunctionDef, ast.Import),
-    *(ast.ImportFrom, ast.Pass),
+    *(ast.AsyncFunctionDef, ast.ClassDef, ast.FunctionDef, ast.Import, ast.ImportFrom),
+    ast.Pass,
 )
 
 _AWAITING: Final = (ast.Await, ast.AsyncFor, ast.AsyncWith)
@@ -61,7 +64,7 @@ def look(tree: ast.Module, known: Known) -> Sight:
     plain_awaits = _look_at_calls(found, functions, imported, known, suspicions)
     if suspicions.unawaited:
         suspicions.misuses = list(misuses(found, suspicions.unawaited, suspicions.readers, tree))
-    if suspicions.loops and not _awaits_at_top(tree):
+    if suspicions.loops and (_may_nest_loops(found) or not _awaits_at_top(tree)):
         suspicions.loops = []
     uncalled = _uncalled(tree, found, functions) if functions else []
     if not known.session:
@@ -97,7 +100,8 @@ def _unbound(found: Survey, imported: Mapping[str, Any], known: Known) -> set[st
         left.difference_update(known.inputs)
         left.difference_update(imported)
         left.difference_update([function.name for function in found.async_functions])
-        left = {name for name in left if not name.startswith("__")}
+        # Python's own names, and names such as _Class__name, which it writes as __name.
+        left = {name for name in left if not (name.startswith("_") and "__" in name)}
     return left
 
 
@@ -112,7 +116,9 @@ def _look_at_calls(
     awaited = {id(one.value) for one in found.awaits}
     rebound = found.bound.union(known.inputs)
     rebound.update(functions)
-    tools = ToolCalls(known.names, known.builtins, rebound, found.changed, imported)
+    tools = ToolCalls(
+        known.names, known.builtins, rebound, found.changed, found.attributes, imported
+    )
     async_calls: set[int] = set()
     roots = known.tools | imported.keys() if imported else known.tools
     for call in found.calls:
@@ -126,7 +132,7 @@ def _look_at_calls(
                     suspicions.unawaited[id(call)] = name
                 continue
             if name not in roots:
-                if name in READERS:
+                if name in READERS and name not in known.names:
                     suspicions.readers.append(call)
                 continue
         elif kind is _Attribute and type(owner := function.value) is _Name:
@@ -152,6 +158,16 @@ def _look_at_calls(
     return [
         one for one in found.awaits if id(one.value) not in async_calls and not _of_asyncio(one)
     ]
+
+
+def _may_nest_loops(found: Survey) -> bool:
+    """Return whether ``asyncio.run`` may be another function than Python's."""
+    return (
+        getattr(asyncio, "run", None) is not _run
+        or "run" in found.attributes
+        or "nest_asyncio" in found.bound
+        or any(getattr(one, "module", "") == "nest_asyncio" for one in found.imports)
+    )
 
 
 def _awaits_at_top(tree: ast.Module) -> bool:
@@ -185,16 +201,31 @@ def _uncalled(
     *others, last = tree.body
     if isinstance(last, ast.Expr) or "result" in found.bound:
         return []
+    modules = {alias.asname or alias.name for one in found.imports for alias in one.names}
     for statement in tree.body:
-        constant = isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant)
+        constant = isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(
+            statement.value, ast.Constant | None
+        )
         text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
         if not (constant or text or isinstance(statement, _DEFINITIONS)):
+            return []
+        # A decorator of the code itself may call what it decorates.
+        if any(_root(one) not in modules for one in getattr(statement, "decorator_list", ())):
             return []
     return [
         one
         for name, one in functions.items()
         if name not in found.loads and (one is last or (name == "main" and one in others))
     ][:1]
+
+
+def _root(node: Any) -> str:
+    """Return ``functools`` of ``functools.lru_cache(10)``."""
+    while not isinstance(node, ast.Name):
+        node = node.func if isinstance(node, ast.Call) else getattr(node, "value", None)
+        if node is None:
+            return ""
+    return node.id
 
 
 def _binds_unseen(found: Survey) -> bool:

@@ -128,6 +128,9 @@ def _below(
         # An exception of a handler is no longer caught by its neighbours.
         here = replace(place, caught=place.caught | caught) if caught else place
         outside = [*node.handlers, *node.orelse, *node.finalbody]
+    elif kind is ast.ExceptHandler:
+        inside, outside = node.body, [node.type] if node.type else []
+        here = replace(place, conditional=True)
     elif kind in _WITHS:
         inside, outside = node.body, node.items
         caught = frozenset().union(*(_caught_with(item, bound) for item in node.items))
@@ -148,7 +151,7 @@ def _below(
         inside, outside = node.body, node.orelse
         # Never executed, so nothing is certain to be raised there.
         here = replace(place, conditional=True, caught=frozenset({ANYTHING}))
-    elif kind in _BRANCHES:
+    elif kind in _BRANCHES and not _is_always_taken(node):
         inside, outside = children(node), []
         here = place if place.conditional else replace(place, conditional=True)
     else:
@@ -157,6 +160,21 @@ def _below(
         yield child, here
     for child in outside:
         yield child, place
+
+
+def _is_always_taken(node: Any) -> bool:
+    """Return whether this is ``if __name__ == "__main__":`` alone."""
+    match node:
+        case ast.If(
+            test=ast.Compare(
+                left=ast.Name(id="__name__"),
+                ops=[ast.Eq()],
+                comparators=[ast.Constant(value="__main__")],
+            ),
+            orelse=[],
+        ):
+            return True
+    return False
 
 
 def _caught_by(node: Any, bound: Container[str | None]) -> frozenset[str]:

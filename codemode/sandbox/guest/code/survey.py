@@ -147,19 +147,22 @@ class Survey:
 
     ``loads`` has the names that are read. ``bound`` has the names that anything
     but an ``async def`` and an import binds, in any scope.
-    ``changed`` has the names of which an attribute is assigned or deleted.
+    ``changed`` has the names of which an attribute is assigned or deleted, and
+    ``attributes`` the names of all attributes that are.
     ``uses`` has calls, each with the node above it that may do something with
     its value that a coroutine cannot do.
     """
 
     __slots__ = (
-        *("async_functions", "awaits", "bound", "calls", "changed", "imports", "loads", "uses"),
+        *("async_functions", "attributes", "awaits", "bound", "calls", "changed", "imports"),
+        *("loads", "uses"),
     )
 
     def __init__(self) -> None:
         self.loads: set[str] = set()
         self.bound: set[str | None] = set()
         self.changed: set[str] = set()
+        self.attributes: set[str] = set()
         self.async_functions: list[ast.AsyncFunctionDef] = []
         self.awaits: list[ast.Await] = []
         self.calls: list[ast.Call] = []
@@ -288,8 +291,10 @@ def _assign(target: Any, found: Survey, stack: list[Any]) -> None:
         elif kind is _Starred:
             waiting.append(one.value)
         else:
-            if kind is _Attribute and type(one.value) is _Name:
-                found.changed.add(one.value.id)
+            if kind is _Attribute:
+                found.attributes.add(one.attr)
+                if type(one.value) is _Name:
+                    found.changed.add(one.value.id)
             stack.append(one)
 
 

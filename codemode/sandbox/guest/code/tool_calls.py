@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import FunctionType
@@ -42,8 +43,9 @@ class ToolCalls:
     """A finder of the tools that nodes refer to, by the names as they are when the run begins.
 
     A name that the code binds, or whose attributes it changes, is nobody's,
-    unless it is ``imported``. Where there are many tools, theirs are among the
-    ``builtins``.
+    unless it is ``imported``; so is an attribute of a name that it assigns to any
+    object, which may be the same under another name. Where there are many tools,
+    theirs are among the ``builtins``.
     """
 
     def __init__(
@@ -52,12 +54,14 @@ class ToolCalls:
         builtins: Mapping[str, Any],
         rebound: Container[str | None],
         changed: Container[str],
+        assigned: AbstractSet[str],
         imported: Mapping[str, Any],
     ) -> None:
         self._names = names
         self._builtins = builtins
         self._rebound = rebound
         self._changed = changed
+        self._assigned = assigned
         self._imported = imported
 
     def of(self, node: Any) -> ToolSpec | None:
@@ -71,6 +75,8 @@ class ToolCalls:
         while type(node) is _Attribute:
             path.append(node.attr)
             node = node.value
+        if not self._assigned.isdisjoint(path):
+            return None
         found = self._value(node.id) if type(node) is _Name else self._item(node)
         for step in reversed(path):
             if type(found) not in CONTAINERS:

@@ -38,6 +38,8 @@ READERS: Final = frozenset(
 """Builtins that read their arguments, which a coroutine does not allow or does not answer."""
 
 _READERS_THAT_RAISE_NOTHING: Final = frozenset({"bool", "format", "print", "repr", "str"})
+_READERS_OF_ONE: Final = frozenset({"iter", "next", "sum"})
+"""Builtins of which the second argument is given back as it is."""
 _ORDERING: Final = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 _MEMBERSHIP: Final = (ast.In, ast.NotIn)
 OPERATORS: Final = frozenset(
@@ -76,12 +78,15 @@ def misuses(
     ``readers`` has the calls of ``READERS``.
     """
     last = tree.body[-1]
+    awaited = {id(one.value) for one in found.awaits}
     operators = not OPERATORS.isdisjoint(found.bound)
     for call, node in found.uses:
         if id(call) not in suspects:
             continue
         if operators and isinstance(node, ast.BinOp | ast.Compare | ast.AugAssign):
             continue
+        if id(node) in awaited and isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
+            continue  # a coroutine is true, so that the first one is awaited
         for used, kind, raises in _uses(node, last):
             if used is call:
                 yield Misuse(call, kind, raises, node)
@@ -91,9 +96,18 @@ def misuses(
     for reader in readers:
         name = reader.func.id if isinstance(reader.func, ast.Name) else ""
         raises = name not in _READERS_THAT_RAISE_NOTHING
-        for used in reader.args:
+        for used in _read(reader, name):
             if id(used) in suspects and isinstance(used, ast.Call) and name not in found.bound:
                 yield Misuse(used, "TypeError" if raises else NOT_AWAITED, raises, reader)
+
+
+def _read(reader: ast.Call, name: str) -> list[ast.expr]:
+    """Return the arguments that a builtin surely reads."""
+    if name in _READERS_OF_ONE:
+        return reader.args[:1]
+    if name in ("max", "min") and len(reader.args) > 1 and reader.keywords:
+        return []  # what a key gives is compared
+    return reader.args
 
 
 def _results(tree: ast.Module, found: Survey) -> Iterator[ast.Assign | ast.Return]:

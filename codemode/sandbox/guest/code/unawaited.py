@@ -78,6 +78,7 @@ def misuses(
     ``readers`` has the calls of ``READERS``.
     """
     last = tree.body[-1]
+    done: set[int] = set()
     awaited = {id(one.value) for one in found.awaits}
     operators = not OPERATORS.isdisjoint(found.bound)
     for call, node in found.uses:
@@ -87,9 +88,13 @@ def misuses(
             continue
         if id(node) in awaited and isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
             continue  # a coroutine is true, so that the first one is awaited
+        # All calls below a node at once: it may have thousands.
+        if id(node) in done:
+            continue
+        done.add(id(node))
         for used, kind, raises in _uses(node, last):
-            if used is call:
-                yield Misuse(call, kind, raises, node)
+            if id(used) in suspects and isinstance(used, ast.Call):
+                yield Misuse(used, kind, raises, node)
     for result in _results(tree, found):
         if id(result.value) in suspects and isinstance(result.value, ast.Call):
             yield Misuse(result.value, RESULT_NOT_AWAITED, False, result)

@@ -86,6 +86,7 @@ def test_names_of_inputs_and_of_earlier_runs_are_known(forker: Forker) -> None:
         ("\n".join(f"n{number}" for number in range(30_000)), "NameError"),
         ("report()\n" * 28_000, "InvalidArgumentsError"),
         ("rate('x')['a']\n" * 17_000, "TypeError"),
+        ("rate('x') or " * 18_000 + "1", "NotAwaited"),
         ("x = lambda: " * 2_000 + "1", None),
         ("n" * 250_000, "NameError"),
         ("if report('x'):\n" + "    x = 1; y = x\n" * 13_000, ""),

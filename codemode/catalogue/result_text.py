@@ -230,9 +230,10 @@ def _frames(failure: Failure) -> str:
     if text.count('  File "') <= 1 and _CHAINED not in text:
         return ""
     text = text.replace(_TRACEBACK_HEAD, "")
-    before, _, last = text.rpartition("\n")
-    if last.endswith(f"{failure.type}: {failure.message}"):
-        text = before
+    report = f"{failure.type}: {failure.message}"
+    if text.endswith(report):
+        # The line on which it begins may have the module of the type before it.
+        text = text.removesuffix(report).rpartition("\n")[0]
     return "\n".join(line for line in text.split("\n") if not _MARKS.fullmatch(line))
 
 

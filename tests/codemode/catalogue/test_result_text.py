@@ -112,6 +112,15 @@ def test_one_frame_says_no_more_than_the_line_does() -> None:
     assert failed(type="E", message="m", line=1, traceback=traceback).for_model().count("\n") == 1
 
 
+def test_a_message_of_several_lines_is_shown_once() -> None:
+    message = "'totl'\nDid you mean 'total'?"
+    last = "ToolError: refund raised ValueError: too much"
+    traceback = TWO_FRAMES.replace(last, f"module.KeyError: {message}")
+    text = failed(type="KeyError", message=message, traceback=traceback).for_model()
+    assert text.count("Did you mean") == text.count("KeyError") == 1
+    assert text.endswith("    return refund(1)")
+
+
 def test_the_cause_of_a_failure_is_shown() -> None:
     traceback = (
         "KeyError: 'total'\n\nThe above exception was the direct cause of the following "

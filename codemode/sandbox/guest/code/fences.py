@@ -10,10 +10,11 @@ _OPENING = re.compile(r"\s*(?P<fence>`{3,}(?=[^`\r\n]*(?:[\r\n]|\Z))|~{3,})[^\r\
 
 
 def strip_fences(source: str) -> str:
-    """Return code without a fence around the whole of it; every line keeps its number.
+    """Return code without a byte order mark, and without a fence around the whole of it.
 
-    The closing fence may be missing, as in an answer that was cut off.
+    Every line keeps its number. The closing fence may be missing, as in an answer that was cut off.
     """
+    source = source.removeprefix("\ufeff")  # a byte order mark, which Python skips in files
     start = source.lstrip()
     if not start.startswith(("```", "~~~")):
         return source

@@ -27,6 +27,8 @@ from tests.codemode.sandbox.guest.guest_driver import Forker
         ("```1 + 1```", "```1 + 1```"),
         ("x = 1\n```\n", "x = 1\n```\n"),
         ("```", ""),
+        ("\ufeffx = 1", "x = 1"),
+        ("\ufeff```python\n1\n```", "\n1\n"),
         ("1 + 1", "1 + 1"),
         ("", ""),
     ],

@@ -228,10 +228,9 @@ class Guest:
         try:
             (source,), rest = unpack_texts(body, 1)
             inputs = load(bytes(rest)) if rest else {}
-            if isinstance(self._tools, LazyTools):
-                mentioned = self._tools.mentioned(source)
-                self._importer.offer_more(mentioned)
-                self._program.offer(mentioned)
+            mentioned = self._tools.mentioned(source)
+            self._importer.offer_more(mentioned)
+            self._program.offer(mentioned)
             value = self._reserve.guard(
                 self._program.run, source, filename, inputs, self._max_bytes
             )

@@ -126,3 +126,17 @@ def test_a_new_tool_shows_at_once(facade: Codemode) -> None:
     assert "class zoo:" in facade.catalogue().text
     facade.registry.unregister_tool("zoo.feed")
     assert facade.catalogue() is before
+
+
+@pytest.mark.parametrize("code", ["pay_bac(1)", "vars()\npay_bac(1)", "payouts.pai(1)"])
+def test_a_hidden_name_is_suggested_neither_before_a_run_nor_in_it(
+    facade: Codemode, code: str
+) -> None:
+    for name in ("pay_back", "payout.pay"):
+        facade.registry.register_tool(name, refund)
+    result = facade.run(code)
+    assert result.error is not None
+    assert "Did you mean" not in result.error.message + result.error.traceback
+    refused = facade.run("from payout import pay\n[pay.__name__, await pay_back(1)]")
+    assert refused.error is not None
+    assert "pay_back is not permitted" in refused.error.message

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields
@@ -11,7 +10,13 @@ from typing import Any
 
 from codemode.sandbox.guest.tools.calling import Caller, ToolSpec
 from codemode.sandbox.guest.tools.tool_errors import ToolError
-from codemode.sandbox.guest.tools.toolbox import NAMESPACES, Namespace, Tools, function_of
+from codemode.sandbox.guest.tools.toolbox import (
+    NAMESPACES,
+    Namespace,
+    Tools,
+    function_of,
+    identifiers,
+)
 from codemode.wire.constants import DESCRIBE
 
 __all__ = ["LazyNamespace", "LazySpecs", "LazyTools"]
@@ -19,7 +24,6 @@ __all__ = ["LazyNamespace", "LazySpecs", "LazyTools"]
 _DESCRIBE = ToolSpec(name=DESCRIBE, signature="tools.describe(names: list[str])")
 _MOST_AT_ONCE = 200
 _MOST_BYTES_AT_ONCE = 15_000  # the host takes 16 KiB
-_IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _FIELDS = {
     **{field.name: field.name for field in fields(ToolSpec)},
     "positional_parameters": "positional",
@@ -106,15 +110,6 @@ class LazySpecs(Mapping[str, ToolSpec]):
         return sum(1 for _ in self)
 
 
-def _identifiers(source: str) -> set[str]:
-    if not source.isascii():
-        # Imported here: it is large, and few programs need it.
-        import unicodedata
-
-        source = unicodedata.normalize("NFKC", source)
-    return set(_IDENTIFIER.findall(source))
-
-
 def _as_many_as_fit(names: list[str]) -> list[str]:
     """Return the first of the names: at least one, and as many as fit into one question."""
     size = 0
@@ -191,7 +186,7 @@ class LazyTools(Tools):
 
         The specs of the tools that the code may call are known from then on.
         """
-        words = _identifiers(source)
+        words = identifiers(source)
         if not words:
             return {}
         calls = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,8 +22,9 @@ from codemode.sandbox.guest.tools.search import FoundTool, search_here, search_t
 from codemode.sandbox.guest.tools.signatures import signature_of
 from codemode.sandbox.guest.tools.tool_errors import ToolError, UnknownToolError
 
-__all__ = ["NAMESPACES", "Namespace", "Tool", "Tools", "function_of", "group_of"]
+__all__ = ["NAMESPACES", "Namespace", "Tool", "Tools", "function_of", "group_of", "identifiers"]
 
+_IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _HIDDEN = "Not permitted for this caller."
 
 
@@ -132,7 +134,16 @@ class Tools:
 
     def functions(self) -> dict[str, Any]:
         """Return the functions and namespaces that the code finds under plain names."""
-        return dict(self._plain)
+        return {name: one for name, one in self._plain.items() if not _is_hidden(one)}
+
+    def mentioned(self, source: str) -> dict[str, Any]:
+        """Return what else this code finds there: the hidden names that it writes itself.
+
+        Python suggests every name that it finds, and a hidden one is not to be suggested.
+        """
+        hidden = {name: one for name, one in self._plain.items() if _is_hidden(one)}
+        words = identifiers(source) if hidden else set[str]()
+        return {name: one for name, one in hidden.items() if name in words}
 
     def member(self, name: str) -> Any:
         """Return the function or the namespace of a dotted name, or None."""
@@ -213,6 +224,24 @@ class Tools:
 
     def __repr__(self) -> str:
         return "\n".join(["<tools>", *(f"  {spec.signature}" for spec in self._specs.values())])
+
+
+def _is_hidden(member: Any) -> bool:
+    """Return whether the code may use neither this function nor any tool of this namespace."""
+    if type(member) is Namespace:
+        parts = member.__dict__.items()
+        return all(_is_hidden(one) for name, one in parts if not name.startswith("__"))
+    return bool(member.hidden)
+
+
+def identifiers(source: str) -> set[str]:
+    """Return the words of code that may be names, in the form in which Python reads them."""
+    if not source.isascii():
+        # Imported here: it is large, and few programs need it.
+        import unicodedata
+
+        source = unicodedata.normalize("NFKC", source)
+    return set(_IDENTIFIER.findall(source))
 
 
 def function_of(spec: ToolSpec, caller: Caller) -> Callable[..., Any]:

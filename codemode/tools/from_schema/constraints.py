@@ -70,7 +70,7 @@ def restrict_number(schema: dict[str, Any]) -> list[Any]:
     for keyword, (words, fits) in _BOUNDS.items():
         limit: Any = schema.get(keyword)
         # The exclusiveMinimum of old drafts is a bool.
-        if type(limit) not in (int, float) or not math.isfinite(limit):
+        if type(limit) is not int and not (type(limit) is float and math.isfinite(limit)):
             continue
         if keyword != "multipleOf" or limit > 0:
             found.append(AfterValidator(_Bound(words, limit, fits)))

@@ -234,8 +234,16 @@ def says_more(schema: dict[str, Any], *keywords: str) -> bool:
 
 
 def canonical(value: Any) -> str:
-    """Return the text of a JSON value that equal values share; 1 and true differ."""
-    return json.dumps(value, sort_keys=True)
+    """Return the text of a JSON value that equal values share: 1 and 1.0, but not 1 and true."""
+    return json.dumps(_with_whole_numbers(value), sort_keys=True)
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _with_whole_numbers(one) for key, one in value.items()}
+    return [_with_whole_numbers(one) for one in value] if isinstance(value, list) else value
 
 
 def _common(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:

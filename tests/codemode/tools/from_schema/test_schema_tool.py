@@ -133,6 +133,9 @@ ACCEPTED = [
     ({"type": "string", "pattern": "^(?=a)"}, "not checked", "not checked"),
     ({"type": "string", "pattern": "b+$"}, "abb", "abb"),
     ({"type": "string", "unknown": 5, "minLength": "5"}, "s", "s"),
+    ({"type": "integer", "maximum": 10**400}, 5, 5),
+    ({"enum": [0.5, 1.0, {"a": [2]}]}, 1, 1),
+    ({"enum": [0.5, 1.0, {"a": [2]}]}, {"a": [2.0]}, {"a": [2.0]}),
     (True, [1], [1]),
     ({}, {"a": 1}, {"a": 1}),
 ]

@@ -11,10 +11,11 @@ import fractions
 import types
 import typing
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, RootModel
+from pydantic import AliasChoices, BaseModel, RootModel
+from pydantic.fields import FieldInfo
 
 from codemode.tools.notes import note_in
 
@@ -80,11 +81,14 @@ class Shape:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """A key of a record. ``optional``: a call that passes the record may leave the key out.
+    """A key of a record: ``passed`` in a call, and ``returned``; "" where there it has none.
 
-    A returned record lacks a key only when that is not ``required``.
+    ``optional``: a call that passes the record may leave the key out. A returned
+    record lacks a key only when that is not ``required``.
     """
 
+    passed: str
+    returned: str
     shape: Shape
     required: bool
     optional: bool
@@ -119,33 +123,21 @@ def shape_of(hint: Any, *, within: tuple[Any, ...] = ()) -> Shape:
     return _type(kind, arguments, within) if isinstance(kind, type) else ANY
 
 
-def fields_of(kind: type) -> dict[str, Field] | None:
+def fields_of(kind: type) -> list[Field] | None:
     """Return the keys of the dict that stands for a class, or None if it is not a record."""
     if typing.is_typeddict(kind):
         hints = _hints_of(kind)
         present: frozenset[str] = getattr(kind, "__required_keys__", frozenset())
         # Postponed annotations hide Required and NotRequired from __required_keys__.
         marks = {typing.Required: True, typing.NotRequired: False}
-        return {
-            key: _field(hint, marks.get(typing.get_origin(hint), key in present))
+        return [
+            _field(key, hint, required=marks.get(typing.get_origin(hint), key in present))
             for key, hint in hints.items()
-        }
+        ]
     if issubclass(kind, BaseModel):
-        return {
-            key: _field(field.annotation, True, field.is_required(), field.description)
-            for key, field in kind.model_fields.items()
-        }
+        return _fields_of_model(kind)
     if dataclasses.is_dataclass(kind):
-        hints = _hints_of(kind)
-        nothing = dataclasses.MISSING
-        return {
-            field.name: _field(
-                hints.get(field.name, Any),
-                True,
-                field.default is nothing and field.default_factory is nothing,
-            )
-            for field in dataclasses.fields(kind)
-        }
+        return _fields_of_dataclass(kind)
     return None
 
 
@@ -154,8 +146,62 @@ def parts_of(shape: Shape) -> list[tuple[str, Shape]]:
     if shape.kind is Kind.ALIAS:
         return [(shape.name, _value_of(shape.source))]
     if shape.kind is Kind.RECORD:
-        return [(key, one.shape) for key, one in (fields_of(shape.source) or {}).items()]
+        return [(one.returned or one.passed, one.shape) for one in fields_of(shape.source) or ()]
     return [("", part) for part in shape.parts]
+
+
+def _fields_of_model(kind: type[BaseModel]) -> list[Field]:
+    by_alias = kind.model_config.get("serialize_by_alias")
+    return [
+        *(
+            _field(
+                name,
+                info.annotation,
+                passed=_passed(name, info, kind.model_config),
+                returned="" if info.exclude else (by_alias and info.serialization_alias) or name,
+                needed=info.is_required(),
+                note=info.description,
+            )
+            for name, info in kind.model_fields.items()
+        ),
+        *(
+            _field(
+                name,
+                computed.return_type,
+                passed="",
+                returned=(by_alias and computed.alias) or name,
+                note=computed.description,
+            )
+            for name, computed in kind.model_computed_fields.items()
+        ),
+    ]
+
+
+def _fields_of_dataclass(kind: type) -> list[Field]:
+    hints = _hints_of(kind)
+    config = getattr(kind, "__pydantic_config__", {})
+    nothing = dataclasses.MISSING
+    found = []
+    for one in dataclasses.fields(kind):
+        needed = one.default is nothing and one.default_factory is nothing
+        passed, note = one.name, None
+        if isinstance(one.default, FieldInfo):
+            needed, note = one.default.is_required(), one.default.description
+            passed = _passed(one.name, one.default, config)
+        hint = hints.get(one.name, Any)
+        found.append(
+            _field(one.name, hint, passed=passed if one.init else "", needed=needed, note=note)
+        )
+    return found
+
+
+def _passed(name: str, info: FieldInfo, config: Mapping[str, Any]) -> str:
+    """Return the key by which a call passes a field of pydantic."""
+    if config.get("populate_by_name") or config.get("validate_by_name"):
+        return name
+    alias = info.validation_alias
+    choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+    return next((one for one in choices if isinstance(one, str)), name)
 
 
 def _value_of(alias: typing.TypeAliasType) -> Shape:
@@ -165,8 +211,19 @@ def _value_of(alias: typing.TypeAliasType) -> Shape:
         return ANY
 
 
-def _field(hint: Any, required: bool, needed: bool | None = None, note: str | None = None) -> Field:
+def _field(
+    name: str,
+    hint: Any,
+    *,
+    passed: str | None = None,
+    returned: str | None = None,
+    required: bool = True,
+    needed: bool | None = None,
+    note: str | None = None,
+) -> Field:
     return Field(
+        passed=name if passed is None else passed,
+        returned=name if returned is None else returned,
         shape=shape_of(hint),
         required=required,
         optional=not (required if needed is None else needed),

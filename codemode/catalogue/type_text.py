@@ -46,7 +46,7 @@ class TypeText:
         self.definitions: list[str] = []
         self._names: dict[tuple[Any, bool], str] = {}
         self._loose: dict[Shape, bool] = {}
-        self._fields: dict[Any, Mapping[str, Field]] = {}
+        self._fields: dict[Any, list[Field]] = {}
         self._arguments = {tool.name: _arguments_of(tool) for tool in self.tools}
         self._returns = {tool.name: shape_of(tool.returns) for tool in self.tools}
         # A record that is returned has all its keys, even where it is passed as well.
@@ -187,8 +187,8 @@ class TypeText:
 
     def _named(self, shape: Shape, argument: bool) -> Iterator[str]:
         returned = shape.source in self._returned
-        if argument and not returned:
-            yield self._name(shape, argument=True, base=shape.name)
+        if argument and not (returned and self._has_same_keys(shape)):
+            yield self._name(shape, argument=True, base=f"{shape.name}{'Input' * returned}")
             return
         loose = argument and self.lenient and self._is_loose(shape)
         # A TypedDict is not a subtype of one whose keys accept more; another type is.
@@ -206,8 +206,12 @@ class TypeText:
                 ((_, value),) = parts_of(shape)
                 definition = self.alias(name, self.text(value, argument=argument))
             else:
-                keys = self._fields_of(shape.source).items()
-                definition = self.record(name, {k: self._key(one, argument) for k, one in keys})
+                keys = {
+                    word: self._key(one, argument)
+                    for one in self._fields_of(shape.source)
+                    if (word := one.passed if argument else one.returned)
+                }
+                definition = self.record(name, keys)
             self.definitions.append(definition)
         return self._names[key]
 
@@ -217,10 +221,19 @@ class TypeText:
             text = f"{self.imported('typing', 'NotRequired')}[{text}]"
         return text, one.note
 
-    def _fields_of(self, kind: Any) -> Mapping[str, Field]:
+    def _fields_of(self, kind: Any) -> list[Field]:
         if kind not in self._fields:
-            self._fields[kind] = fields_of(kind) or {}
+            self._fields[kind] = fields_of(kind) or []
         return self._fields[kind]
+
+    def _has_same_keys(self, shape: Shape) -> bool:
+        """Return whether the records in a type have the same keys in a call as in a value."""
+        return all(
+            field.passed == field.returned
+            for _, one in every_shape(shape)
+            if one.kind is Kind.RECORD
+            for field in self._fields_of(one.source)
+        )
 
     def _is_loose(self, shape: Shape) -> bool:
         """Return whether more fits a type as an argument than as a value."""
@@ -230,7 +243,7 @@ class TypeText:
 
     def _accepts_more(self, shape: Shape) -> bool:
         if shape.kind is Kind.RECORD:
-            fields = self._fields_of(shape.source).values()
+            fields = self._fields_of(shape.source)
             return any(one.optional and one.required for one in fields)
         read_only = shape.kind is Kind.CONTAINER and shape.name in ("tuple", "frozenset")
         return read_only or shape.kind is Kind.IMPORTED

@@ -210,7 +210,8 @@ def json_schema_of(hint: Any) -> dict[str, Any]:
         if isinstance(one, GivenSchema):
             return one.schema
     try:
-        return _try_adapter(hint).json_schema(mode="serialization")
+        # A model travels under the names of its fields.
+        return _try_adapter(hint).json_schema(by_alias=False, mode="serialization")
     except PydanticUserError:
         return {}
 

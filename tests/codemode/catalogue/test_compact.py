@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypedDict
 
+import pydantic
 import pytest
 
 from codemode.catalogue.compact import render_compact, render_lines
 from codemode.catalogue.stubs import render_stubs
 from codemode.tools import Tool, make_tool, tool
+from codemode.values import decode, encode
 from tests.support.tool_sets.odd import CASES, basket, book, quote, rows, sort, tools_of, unknown
 from tests.support.tool_sets.shop import shop_tools
 
@@ -153,3 +156,50 @@ def test_odd_texts_do_not_leave_their_string() -> None:
             assert len(rendered.splitlines()) == 1
             compile(rendered, "odd", "exec")
         compile(render_stubs([made]), "odd", "exec")
+
+
+class Order(pydantic.BaseModel):
+    """A model that is written with other keys than it is read with."""
+
+    order_id: int = pydantic.Field(alias="orderId")
+    rows: int = pydantic.Field(1, validation_alias=pydantic.AliasChoices("lines", "rows"))
+    secret: str = pydantic.Field("", exclude=True)
+
+    @pydantic.computed_field
+    def total(self) -> int:
+        """Return the sum of all rows."""
+        return 7
+
+
+@dataclass
+class Parcel:
+    order: Order
+    number: int = field(init=False, default=5)
+
+
+@pydantic.dataclasses.dataclass
+class Label:
+    text: str = pydantic.Field(description="At most two words.")
+    copies: int = pydantic.Field(1)
+
+
+def test_a_record_has_the_keys_that_a_call_passes_and_a_value_has() -> None:
+    def send(parcel: Parcel) -> Parcel:
+        return parcel
+
+    def stick(label: Label) -> None: ...
+
+    made = make_tool("send", send)
+    assert compact(send=send, stick=stick) == [
+        "class OrderInput(TypedDict): orderId: int; lines: NotRequired[int]; secret: NotRequired[str]",
+        "class ParcelInput(TypedDict): order: OrderInput",
+        "class Order(TypedDict): order_id: int; rows: int; total: int  # total: Return the sum of all rows",
+        "class Parcel(TypedDict): order: Order; number: int",
+        "def send(parcel: ParcelInput) -> Parcel: ...",
+        ("class Label(TypedDict): text: str; copies: NotRequired[int]  # text: At most two words"),
+        "def stick(label: Label) -> None: ...",
+    ]
+    passed = made.validate({"parcel": {"order": {"orderId": 3, "lines": 2}}})
+    order = decode(encode(made.call({}, passed)))["order"]
+    assert order == {"order_id": 3, "rows": 2, "total": 7}
+    assert made.output_schema["$defs"]["Order"]["properties"].keys() == order.keys()

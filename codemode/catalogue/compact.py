@@ -108,6 +108,13 @@ class _Compact(TypeText):
     def alias(self, name: str, value: str) -> str:
         return f"{name} = {value}"
 
+    def _container(self, shape: Shape, argument: bool) -> str:
+        # Of a tuple, Any says how many items it has.
+        says_nothing = shape.variadic or shape.name != "tuple"
+        if says_nothing and all(part.kind is Kind.ANY for part in shape.parts):
+            return shape.name
+        return super()._container(shape, argument)
+
     def _new_definitions(self) -> list[str]:
         found, self.definitions = self.definitions, []
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -92,6 +93,8 @@ def render_default(value: Any) -> str:
     if isinstance(value, enum.Enum):
         value = value.value
     simple = value is None or type(value) in (bool, int, float, str, bytes, Decimal)
+    if type(value) is float:
+        simple = math.isfinite(value)  # inf and nan are names that nothing defines
     empty = type(value) in (list, tuple, dict) and not value
     text = repr(value) if simple or empty else "..."
     return text if len(text) <= _MAX_DEFAULT else "..."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 import pydantic
 import pytest
@@ -203,3 +203,18 @@ def test_a_record_has_the_keys_that_a_call_passes_and_a_value_has() -> None:
     order = decode(encode(made.call({}, passed)))["order"]
     assert order == {"order_id": 3, "rows": 2, "total": 7}
     assert made.output_schema["$defs"]["Order"]["properties"].keys() == order.keys()
+
+
+def test_what_says_nothing_is_left_out_of_types_and_defaults() -> None:
+    def take(
+        rows: list,  # type: ignore[type-arg]
+        pair: tuple[Any, Any],
+        by: dict[str, tuple],  # type: ignore[type-arg]
+        most: float = float("inf"),
+    ) -> list[dict[Any, Any]]:
+        return rows
+
+    assert only(take) == (
+        "def tool_(rows: list, pair: tuple[Any, Any], by: dict[str, tuple], most: float = ...)"
+        " -> list[dict]: ..."
+    )

@@ -9,10 +9,10 @@ the size of what the caller sent:
   ``list[int]``;
 * an error for each of a million wrong items.
 
-So the schema that pydantic has made of a hint is copied with three changes.
+So the schema that pydantic has made of a hint is copied with four changes.
 Containers fail at their first wrong item. The members of sets and the keys of
 dicts are converted and checked before the set or dict is built. The members of
-lists are checked after they are converted.
+lists are checked after they are converted. An ``Iterable`` is a list.
 """
 
 from __future__ import annotations
@@ -105,6 +105,10 @@ class _Guard:
             return type(part)(map(self.copy, part))
         if not isinstance(part, dict):
             return part
+        if part.get("type") == "generator":
+            # It would convert and check its items only where the tool draws them.
+            self.used = True
+            part = {**part, "type": "list"}
         node = {**part, **{key: self.copy(one) for key, one in _parts(part).items()}}
         kind = node.get("type")
         if kind == "definitions":

@@ -5,6 +5,7 @@ import enum
 import pickle
 import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -209,6 +210,17 @@ def test_a_text_makes_no_larger_decimal_than_a_value_can(text: str) -> None:
     for arguments in ({"price": text}, {"price": 1, "others": [{"price": text}]}):
         with pytest.raises(InvalidArguments, match="too large a number"):
             made.validate(arguments)
+
+
+def test_an_iterable_is_checked_before_the_tool_draws_its_items() -> None:
+    def take(ids: Iterable[int]) -> None: ...
+
+    tool = make_tool("take", take)
+    assert tool.validate({"ids": ["1", 2]}) == {"ids": [1, 2]}
+    with pytest.raises(InvalidArguments, match=r"'ids\[1\]' must be a whole number"):
+        tool.validate({"ids": [1, "two"]})
+    with pytest.raises(InvalidArguments, match="chosen to collide"):
+        tool.validate({"ids": [str((2**61 - 1) * one) for one in range(1, 100)]})
 
 
 def test_the_message_of_a_validators_value_error_is_kept() -> None:

@@ -419,8 +419,7 @@ def test_a_typed_number_is_bounded_and_the_error_names_the_bound(hint: Any) -> N
 
 
 def test_every_container_of_pydantic_is_guarded() -> None:
-    # Every container with keys is guarded, whatever its name. A generator converts its items one by
-    # one, when the tool draws them.
+    # Every container with keys is guarded, whatever its name.
     with_items = {
         re.findall(r"'([\w-]+)'", str(kind.__annotations__["type"]))[0]
         for kind in vars(core_schema).values()

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from codemode.tools import InvalidArguments, ToolCallRefused, make_tool
 
@@ -35,6 +35,16 @@ class Line:
 class Filter(BaseModel):
     status: Literal["open", "closed"]
     lines: list[Line] = []
+
+
+class Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    count: int
+    parts: list[Closed] = []
+
+
+type Counts = dict[int, Counts]
 
 
 def everything(
@@ -210,6 +220,25 @@ def test_a_text_makes_no_larger_decimal_than_a_value_can(text: str) -> None:
     for arguments in ({"price": text}, {"price": 1, "others": [{"price": text}]}):
         with pytest.raises(InvalidArguments, match="too large a number"):
             made.validate(arguments)
+
+
+def test_types_that_are_used_within_themselves_keep_their_bounds() -> None:
+    def take(closed: Closed, both: tuple[Closed, Closed], counts: Counts) -> None: ...
+
+    tool = make_tool("take", take)
+    part = {"count": "1"}
+    given = {"closed": {"count": 2, "parts": [part]}, "both": [part, part], "counts": {"1": {}}}
+    taken = tool.validate(given)
+    assert taken["closed"].parts == [*taken["both"][:1]] == [Closed(count=1)]
+    assert taken["counts"] == {1: {}}
+    colliding: dict[str, Any] = {str((2**61 - 1) * one): {} for one in range(1, 100)}
+    for key, value, problem in (
+        ("closed", {"count": 2, "parts": [{**part, "x": 1}]}, r"parts\[0\].x' is not expected"),
+        ("closed", {"count": 2, "parts": [dict.fromkeys(map(str, range(99)))]}, "28 keys"),
+        ("counts", {"1": colliding}, "chosen to collide"),
+    ):
+        with pytest.raises(InvalidArguments, match=problem):
+            tool.validate({**given, key: value})
 
 
 def test_an_iterable_is_checked_before_the_tool_draws_its_items() -> None:

@@ -39,6 +39,10 @@ PEOPLE = {
         },
         "required": ["value"],
     },
+    "Closed": {
+        "properties": {"of": {"$ref": "#/$defs/Closed"}},
+        "additionalProperties": False,
+    },
     "Json": {
         "anyOf": [
             {"type": ["string", "number", "boolean", "null"]},
@@ -109,6 +113,7 @@ ACCEPTED = [
     ),
     ({"$ref": "#/$defs/Json"}, [1, {"a": [None, "b"]}], [1, {"a": [None, "b"]}]),
     ({"properties": {"a": {"type": "integer"}}}, {"a": "1"}, {"a": 1}),
+    ({"$ref": "#/$defs/Closed"}, {"of": {"of": {}}}, {"of": {"of": {}}}),
     (
         {
             "type": "object",

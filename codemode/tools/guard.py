@@ -110,14 +110,16 @@ class _Guard:
             self.used = True
             part = {**part, "type": "list"}
         node = {**part, **{key: self.copy(one) for key, one in _parts(part).items()}}
-        if type(node.get("type")) is not str or "ref" not in node:
+        if type(node.get("type")) is not str:
+            return node  # a table of fields, one of which may be named "type"
+        if "ref" not in node:
             return self._guarded(node, part)
         # What refers to this schema must find the guard around it.
         reference = node.pop("ref")
         return {**self._guarded(node, part), "ref": reference}
 
     def _guarded(self, node: _Node, part: _Node) -> Any:
-        kind = node.get("type")
+        kind = node["type"]
         if kind == "definitions":
             self._definitions += node["definitions"]
         elif "keys_schema" in node or kind == "dict" or kind in _SETS or kind in _LISTS:

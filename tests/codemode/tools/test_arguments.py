@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from codemode.tools import InvalidArguments, ToolCallRefused, make_tool
 
@@ -239,6 +239,23 @@ def test_types_that_are_used_within_themselves_keep_their_bounds() -> None:
     ):
         with pytest.raises(InvalidArguments, match=problem):
             tool.validate({**given, key: value})
+
+
+@pytest.mark.parametrize("name", ["type", "keys_schema", "ref", "fields", "definitions"])
+def test_fields_may_have_the_names_of_keys_of_a_schema(name: str) -> None:
+    make: Any = create_model
+    record: Any = make("Record", **{name: (list[int], ...)})
+
+    def take(one: Any, many: Any) -> None: ...
+
+    hints: dict[str, Any] = {"one": record, "many": tuple[record, ...]}
+    take.__annotations__ = hints
+    tool = make_tool("take", take)
+    given = {name: ["1"]}
+    made = record(**given)
+    assert tool.validate({"one": given, "many": [given]}) == {"one": made, "many": (made,)}
+    with pytest.raises(InvalidArguments, match=rf"'one.{name}\[0\]' must be a whole number"):
+        tool.validate({"one": {name: ["x"]}, "many": []})
 
 
 def test_an_iterable_is_checked_before_the_tool_draws_its_items() -> None:

@@ -102,7 +102,8 @@ def test_next_executor_ends_the_processes_in_the_groups_of_a_killed_one(
     assert left
     with ExecutorProcess("--tier", "unsafe"):
         assert gone(pids)
-        assert not any(map(Path.exists, left))
+        # Another executor that begins at the same time may be the one that removes them.
+        assert wait_until(lambda: not any(map(Path.exists, left)))
 
 
 @needs_groups

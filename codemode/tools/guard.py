@@ -66,8 +66,33 @@ def _validator(schema: CoreSchema) -> SchemaValidator:
     try:
         # A model's own prebuilt validator must not replace its guarded schema.
         return SchemaValidator(schema, None, _use_prebuilt=False)
-    except TypeError:  # pydantic 2.12, which never replaces it
-        return SchemaValidator(schema)
+    except TypeError:  # pydantic 2.12 has no such argument
+        return _built_anew(schema)
+
+
+_building_anew = threading.Lock()
+
+
+def _built_anew(schema: CoreSchema) -> SchemaValidator:
+    """Build a validator with pydantic 2.12, which takes that of a class that is complete."""
+    with _building_anew:
+        kinds = [
+            kind
+            for node in _nodes(schema)
+            if isinstance(kind := node.get("cls"), type)
+            and kind.__dict__.get("__pydantic_complete__") is True
+        ]
+        try:
+            for kind in kinds:
+                _set_complete(kind, False)
+            return SchemaValidator(schema)
+        finally:
+            for kind in kinds:
+                _set_complete(kind, True)
+
+
+def _set_complete(kind: Any, complete: bool) -> None:
+    kind.__pydantic_complete__ = complete
 
 
 def kinds_of(schema: Any) -> set[str]:

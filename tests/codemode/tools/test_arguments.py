@@ -11,6 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
+import pydantic.dataclasses
 import pytest
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
@@ -239,6 +240,34 @@ def test_types_that_are_used_within_themselves_keep_their_bounds() -> None:
     ):
         with pytest.raises(InvalidArguments, match=problem):
             tool.validate({**given, key: value})
+
+
+class Part(BaseModel):
+    counts: dict[int, int] = {}
+
+
+@pydantic.dataclasses.dataclass
+class Piece:
+    counts: dict[int, int] = Field(default_factory=dict)
+
+
+class Whole(BaseModel):
+    parts: list[Part] = []
+    wholes: list[Whole] = []
+    piece: Piece = Piece()
+
+
+def test_models_within_models_keep_their_bounds() -> None:
+    """Though pydantic has validators of their classes already."""
+
+    def take(whole: Whole) -> None: ...
+
+    tool = make_tool("take", take)
+    colliding = {"counts": {str((2**61 - 1) * one): 1 for one in range(1, 100)}}
+    for given in ({"parts": [colliding]}, {"piece": colliding}, {"wholes": [{"piece": colliding}]}):
+        with pytest.raises(InvalidArguments, match="chosen to collide"):
+            tool.validate({"whole": given})
+    assert Part.__pydantic_complete__
 
 
 @pytest.mark.parametrize("name", ["type", "keys_schema", "ref", "fields", "definitions"])

@@ -526,7 +526,12 @@ def answer(content: Any) -> bytes:
     ("status", "headers", "body", "failure"),
     [
         (200, JSON, b" " * (MAX_ANSWER_BYTES + 1), "the answer has more than 4,194,304 bytes"),
-        (200, {**JSON, "content-encoding": "gzip"}, gzip.compress(b"x"), "compressed its answer"),
+        (
+            200,
+            {**JSON, "content-encoding": "gzip"},
+            gzip.compress(b"x", mtime=0),
+            "compressed its answer",
+        ),
         (200, JSON, b"{", "Failed to parse JSON response"),
         (200, JSON, b"[" * 100_000, "Failed to parse JSON response"),
         (200, {"content-type": "text/event-stream"}, b"data:" + b"x" * 5_000_000, "SSE stream fai"),

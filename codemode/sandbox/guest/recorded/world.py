@@ -44,5 +44,5 @@ def _install_loop() -> None:
         for module in (asyncio, asyncio.unix_events):
             if hasattr(module, name):
                 setattr(module, name, RecordedLoop)
-    policy: Any = asyncio.unix_events.DefaultEventLoopPolicy
+    policy: Any = asyncio.unix_events._UnixDefaultEventLoopPolicy
     policy._loop_factory = RecordedLoop

@@ -6,7 +6,40 @@ import ast
 import inspect
 from typing import Any
 
-__all__ = ["signature_of"]
+__all__ = ["ToolSignature", "signature_of"]
+
+
+class ToolSignature(inspect.Signature):
+    """A signature that is parsed when it is first looked at.
+
+    ``inspect`` wants the object itself: it no longer calls a function that returns it.
+    """
+
+    __slots__ = ("_source",)
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the base class that is not set yet."""
+        if name not in inspect.Signature.__slots__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        parsed = signature_of(self._source)
+        for slot in inspect.Signature.__slots__:
+            setattr(self, slot, getattr(parsed, slot))
+        return getattr(self, name)
+
+    def replace(self, **changes: Any) -> Any:
+        """Return an ordinary signature with the changes."""
+        return signature_of(self._source).replace(**changes)
+
+    __replace__ = replace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return signature_of, (self._source,)
+
+    def __repr__(self) -> str:
+        return repr(signature_of(self._source))
 
 
 def signature_of(text: str) -> inspect.Signature:

@@ -6,7 +6,6 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar, cast
 
 from codemode.sandbox.guest.advice.near import near_names
@@ -19,7 +18,7 @@ from codemode.sandbox.guest.tools.descriptions import (
     no_such_tool,
 )
 from codemode.sandbox.guest.tools.search import FoundTool, search_here, search_there
-from codemode.sandbox.guest.tools.signatures import signature_of
+from codemode.sandbox.guest.tools.signatures import ToolSignature
 from codemode.sandbox.guest.tools.tool_errors import ToolError, UnknownToolError
 
 __all__ = ["NAMESPACES", "Namespace", "Tool", "Tools", "function_of", "group_of", "identifiers"]
@@ -264,6 +263,5 @@ def function_of(spec: ToolSpec, caller: Caller) -> Callable[..., Any]:
     function.__doc__ = _HIDDEN if spec.hidden else spec.description
     function.hidden = spec.hidden
     function.spec = spec
-    # Parsed only on demand: inspect calls a callable `__signature__`.
-    function.__signature__ = partial(signature_of, spec.signature or "(*args, **kwargs)")
+    function.__signature__ = ToolSignature(spec.signature or "(*args, **kwargs)")
     return cast(Callable[..., Any], function)

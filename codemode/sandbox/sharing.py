@@ -10,11 +10,17 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import sys
 from types import CodeType
 
 __all__ = ["share_objects"]
 
 _IMMORTAL = 0x80000000
+# References that were taken before are given back, uncounted from 3.14 on: the count stays above
+# what the interpreter writes to by this much. In 3.13 all bits are set.
+_MARGIN = 0x20000000
+# From 3.14 on the interpreter's stack asks this flag, in the word after the count.
+_UNCOUNTED = 0x10000 if sys.version_info >= (3, 14) else 0
 _WRITABLE = 0x200  # PyBUF_WRITE
 
 # The whole address space of a process, from the first page that may be in use.
@@ -38,7 +44,7 @@ def share_objects() -> None:
 
 
 def _stop_counting(memory: memoryview[int]) -> None:
-    endless = memory[_place(None)]
+    endless = memory[_place(None)] | _MARGIN
     found: list[object] = gc.get_objects()
     while found:
         one = found.pop()
@@ -46,6 +52,8 @@ def _stop_counting(memory: memoryview[int]) -> None:
         if memory[place] & _IMMORTAL:
             continue
         memory[place] = endless
+        if _UNCOUNTED:
+            memory[place + 1] |= _UNCOUNTED
         found += gc.get_referents(one)
         if isinstance(one, CodeType):  # the collector does not report its parts
             found += (one.co_consts, one.co_names, one.co_name, one.co_qualname)
@@ -58,7 +66,8 @@ def _count_is_known(memory: memoryview[int]) -> bool:
     before = memory[_place(one)]
     more = [one] * 1000
     counted = memory[_place(one)] - before
-    return counted == len(more) and bool(memory[_place(None)] & _IMMORTAL)
+    low, high = memory[_place(None)], memory[_place(None) + 1]
+    return counted == len(more) and bool(low & _IMMORTAL) and high & _UNCOUNTED == _UNCOUNTED
 
 
 def _place(one: object) -> int:

@@ -26,6 +26,7 @@ _COROUTINE_EXPECTED = (
     "An asyncio.Future, a coroutine or an awaitable is required",
     "a coroutine object is required",
 )
+_SIMPLE = (ast.expr, ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return)
 _NODES = 500
 
 
@@ -94,9 +95,22 @@ def loop(error: RuntimeError, scene: Scene, tools: Tools) -> str:
         inner = node.args[0] if isinstance(node, ast.Call) and node.args else None
         call = text_of(inner) if isinstance(inner, ast.Call | ast.Name) else "main()"
         return f"an event loop is running already: write await {call}"
+    if text.startswith("There is no current event loop") and (advice := _without_loop(scene)):
+        return advice
     if text.startswith(("no running event loop", "There is no current event loop")):
         return "write await outside functions, or start the loop by asyncio.run(main())"
     return ""
+
+
+def _without_loop(scene: Scene) -> str:
+    """Return advice on ``asyncio.gather`` and the like, which from Python 3.14 on need a loop."""
+    node = scene.node
+    if not isinstance(node, ast.Call) or not (name := _async_name(node, scene)):
+        return ""
+    place = scene.statement if isinstance(scene.statement, _SIMPLE) else node
+    whole = ast.dump(node)
+    same = [one for one in ast.walk(place) if isinstance(one, ast.Call) and ast.dump(one) == whole]
+    return not_awaited(name, with_await(place, same or [node]), inside=_inside(scene))
 
 
 def _unawaited(scene: Scene, record: str | None = None) -> str:

@@ -54,6 +54,7 @@ ATTRIBUTES = {
 
 def become(system: str) -> None:
     """Hide what the system lacks; what macOS lacks, Windows lacks too."""
+    asyncio.new_event_loop().close()  # chooses the kind of loop of the system that this is
     for name in MODULES[system]:
         sys.modules[name] = None  # type: ignore[assignment]  # makes its import fail
     for module, lacking in ATTRIBUTES.items():

@@ -29,7 +29,7 @@ STAMP = VENV / "with_env.stamp"
 
 UV_REQUIREMENT = "uv>=0.13,<1"
 # The versions for which all dependencies have wheels, newest first.
-MINORS = (14, 13, 12)
+MINORS = (15, 14, 13, 12)
 
 # Variables that would lead pip, uv or the command to another environment than ours.
 FOREIGN = (

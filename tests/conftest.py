@@ -9,6 +9,7 @@ import sys
 from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import psutil
@@ -30,6 +31,13 @@ os.environ.setdefault("CODEMODE_EXECUTOR_MIN_TIER", "unsafe")
 # Tests start Python hundreds of times: processes reuse the bytecode that others have compiled.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# daphne's autobahn has no wheel for newer Pythons: tests with daphne are skipped there by name.
+# channels.testing imports it for its live server, which no test uses.
+WITHOUT_DAPHNE = sys.version_info >= (3, 15) and find_spec("daphne") is None
+if WITHOUT_DAPHNE:
+    sys.modules["channels.testing.live"] = ModuleType("channels.testing.live")
+    sys.modules["channels.testing.live"].ChannelsLiveServerTestCase = object  # type: ignore[attr-defined]  # stands for it
 
 # A background process of a shell ignores Ctrl-C, and the processes started by tests would inherit
 # that.
@@ -137,6 +145,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if any(map(item.path.is_relative_to, places)):
                 item.add_marker(mark)
+    if WITHOUT_DAPHNE:
+        for item in items:
+            if "daphne" in item.nodeid:
+                item.add_marker(pytest.mark.skip(reason="daphne cannot be had for this Python"))
     # Otherwise a single worker may have a long one left when the others have finished.
     items.sort(key=_timeout, reverse=True)
 

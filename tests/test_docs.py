@@ -79,6 +79,7 @@ def examples(path: Path) -> list[Example]:
 def outputs(path: Path) -> list[str]:
     """Run a page's examples in this process, and return the output of each."""
     page = types.ModuleType("example")
+    del page.__spec__  # it has no loader, of which Python 3.15 warns in each traceback
     sys.modules["example"] = page
     try:
         return [output(one, page.__dict__, path) for one in examples(path)]

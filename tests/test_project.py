@@ -6,6 +6,7 @@ import ast
 import importlib
 import re
 import runpy
+import sys
 import tomllib
 from pathlib import Path
 
@@ -60,6 +61,8 @@ def test_the_sandbox_imports_no_more_than_it_needs() -> None:
 
 
 def test_the_generated_modules_match_the_contract(tmp_path: Path) -> None:
+    if sys.version_info >= (3, 15):
+        pytest.importorskip("grpc_tools", reason="this old generator has no wheel for this Python")
     runpy.run_path(str(ROOT / "protos" / "generate.py"))["generate"](tmp_path)
 
     for name in GENERATED:

@@ -92,7 +92,9 @@ def test_without_a_suitable_python_the_error_names_which_to_install(
     with_env: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python3"))
-    with pytest.raises(SystemExit, match=r"CPython 3\.12, 3\.13, 3\.14 .* such as python3\.12"):
+    with pytest.raises(
+        SystemExit, match=r"CPython 3\.12, 3\.13, 3\.14, 3\.15 .* such as python3\.12"
+    ):
         with_env.find_python({"PATH": str(tmp_path), "HOME": str(tmp_path)})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from tests.servers.cells import CELLS, SMOKE
@@ -14,6 +16,8 @@ from tests.support.mutations import Mutation, each
 def without(mutation: Mutation[Cell]) -> RunningServer:
     """Return the cell's server without the mechanism."""
     (server,) = (one for one in SERVERS if one.name == mutation.proof.server)
+    if server.name == "daphne" and sys.version_info >= (3, 15):
+        pytest.importorskip("daphne", reason="daphne cannot be had for this Python")
     environment = MUTATIONS.environment(mutation.name)
     # Errors may be requests that hang, so the wait is short. A leak shows in an answer, which a
     # busy machine delays, so the wait is longer.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dis
 import inspect
 import itertools
 import sys
@@ -142,11 +143,13 @@ def interrupted(code: CodeType, instruction: int) -> Iterator[list[int]]:
     """Raise KeyboardInterrupt before the instruction of that number that some code runs."""
     left = itertools.count()
     hit: list[int] = []
+    # They only mark a branch: the interpreter looks for signals at none of them.
+    marks = {one.offset for one in dis.get_instructions(code) if one.opname == "NOT_TAKEN"}
     monitoring = sys.monitoring
     event = monitoring.events.INSTRUCTION
 
     def interrupt(_: CodeType, offset: int) -> None:
-        if next(left) == instruction:
+        if offset not in marks and next(left) == instruction:
             hit.append(offset)
             raise KeyboardInterrupt
 

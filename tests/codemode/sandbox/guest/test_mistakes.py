@@ -101,6 +101,11 @@ def codemode() -> Iterator[Codemode]:
         yield codemode
 
 
+def without_words_of_python(text: str) -> str:
+    """Return the advice of a message, else its one line without what Python itself suggests."""
+    return text.partition("\n")[2] or text.partition(" Did you mean")[0]
+
+
 def outcome_of(codemode: Codemode, code: str) -> str:
     """Run code that fails and return the type and the message of its failure."""
     result = codemode.run(code + UNSEEN)
@@ -120,5 +125,5 @@ def test_mistake_is_answered_with_its_repair(codemode: Codemode, title: str) -> 
     outcome = outcome_of(codemode, code)
     if sys.version_info[:2] != PYTHON_OF_THE_PAGE:
         # Python words its own line anew in each version.
-        outcome, text = (one.partition("\n")[2] or one for one in (outcome, text))
+        outcome, text = map(without_words_of_python, (outcome, text))
     assert outcome == text

@@ -17,6 +17,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import next_debian
 import with_env
 from readme_commands import readme_commands
 from stages import ROOT, Check, Stage
@@ -111,7 +112,9 @@ def run(work: Path) -> Iterator[Stage]:
         )
     attacks = ("-m", "", "tests/codemode/sandbox/attacks/test_attacks.py")
     yield Stage(name="Attacks on every tier", command=PYTEST, tests=attacks)
-    # The README's commands have used the newest Python and the lock file's Django.
+    # Its own Python is what most newcomers have.
+    yield from _with_python(14, work)
+    # The README's commands have used the newest Python here and the lock file's Django.
     yield from _pair("Lowest", work, _lowest(), (*QUICK, *OF_THE_PAIR))
     packages, _, tests = _frameworks(work)
     yield from (packages, tests)
@@ -133,6 +136,8 @@ def deep(work: Path) -> Iterator[Stage]:
     yield from _pair("Oldest", work, ["django==5.2.*"], EVERYDAY)
     # It differs from the oldest pair, and from what ``run`` tests, in its Django alone.
     yield from _pair("Middle", work, ["django==6.0.*"], (*EVERYDAY, *OF_DJANGO))
+    for minor in with_env.MINORS:
+        yield from _with_python(minor, work)
     packages, types, _ = _frameworks(work)
     yield from (packages, types)
     for module in APART:
@@ -174,6 +179,51 @@ def _pair(
     if _succeeds(PYTHON, "-c", _FIND_POSTGRESQL):
         postgresql = ("-n0", "-m", "deep", "tests/database/test_on_postgresql.py")
         yield Stage(name=f"{name} pair: PostgreSQL", command=pytest, tests=postgresql)
+
+
+def _with_python(minor: int, work: Path) -> Iterator[Stage]:
+    """Yield the README's commands and the attacks on a Python of this machine, else of Debian's
+    next release. Where neither can be had, the one stage is listed as left out.
+    """
+    name = f"Python 3.{minor}"
+    python, before = _python_here(minor), ()
+    if python is None:
+        if lacking := next_debian.why_not():
+            reason = f"this machine has no such Python and cannot get one: {lacking}"
+            yield Stage(name=name, command=(), left_out=reason)
+            return
+        system = work / "next-debian"
+        if not system.exists():
+            found = {one: _python_here(one) for one in with_env.MINORS}
+            missing = [f"python3.{one}" for one, path in found.items() if path is None]
+            make = (PYTHON, next_debian.__file__, "make", str(system), *missing)
+            yield Stage(name="Debian's next release", command=make)
+        python, before = f"python3.{minor}", next_debian.inside(system, ROOT, work)
+    folder = work / f"python3.{minor}"
+    own = (*before, str(folder / "bin" / "python"))
+    environment = {
+        **UV_ENVIRONMENT,
+        "UV_CACHE_DIR": str(with_env.BOOTSTRAP / "cache"),
+        "UV_LINK_MODE": "copy",
+        "UV_PROJECT_ENVIRONMENT": str(folder),
+    }
+    sync = (*before, *UV, "sync", "--frozen", "--python", python)
+    yield Stage(name=f"{name}: packages", command=sync, environment=environment)
+    # The services are tested with the first Python.
+    alone = dict.fromkeys((variable for *_, variable in SERVICES), "") if before else {}
+    report, tests = (shlex.split(command)[2:] for command in readme_commands())
+    yield Stage(name=f"{name}: README's first command", command=(*own, *report))
+    tests = (*own, *tests, "-p", "no:cacheprovider")
+    yield Stage(name=f"{name}: README's tests", command=tests, tests=(), environment=alone)
+    attacks = ("-m", "", "tests/codemode/sandbox/attacks/test_attacks.py")
+    yield Stage(name=f"{name}: attacks", command=tests, tests=attacks, environment=alone)
+
+
+def _python_here(minor: int) -> str | None:
+    try:
+        return with_env.find_python(with_env.clean_environment(), (minor,))
+    except SystemExit:
+        return None
 
 
 def _frameworks(work: Path) -> Iterator[Stage]:

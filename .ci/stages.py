@@ -35,6 +35,8 @@ class Stage:
     folder: Path = ROOT
     tests: Sequence[str] | None = None
     """What to append to a command of pytest: options and paths; None for any other command."""
+    left_out: str = ""
+    """Why this machine cannot run it; it is then listed as such, and not red."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +132,11 @@ class Check:
         """Run a stage and keep its outcome. The stage's output goes to ours."""
         self._announce(stage.name)
         began = time.monotonic()
+        if stage.left_out:
+            print(f"LEFT OUT: {stage.left_out}")
+            outcome = Outcome(stage=stage, seconds=0)
+            self.outcomes.append(outcome)
+            return outcome
         report = self._reports / f"report-{len(self.outcomes)}.jsonl"
         if stage.tests is None:
             status = _call(stage, stage.command)
@@ -178,14 +185,18 @@ class Check:
         self._announce("Result")
         print(table(self.outcomes))
         for outcome in self.outcomes:
+            if outcome.stage.left_out:
+                print(f"\nLEFT OUT  {outcome.stage.name}: {outcome.stage.left_out}")
             if outcome.problem:
                 print(f"\nRED    {outcome.stage.name}: {outcome.problem}")
             for failure in outcome.failures:
                 print(f"\n{_verdict(outcome, failure)}  {failure.nodeid}")
                 print(f"       stage: {outcome.stage.name}\n       error: {failure.error}")
         red = [outcome.stage.name for outcome in self.outcomes if outcome.red]
+        left_out = sum(bool(outcome.stage.left_out) for outcome in self.outcomes)
         flaky = sum(len(outcome.flaky) for outcome in self.outcomes)
         print(f"\nRED: {', '.join(red)}" if red else "\nGREEN", end="")
+        print(f"; left out on this machine: {left_out}" if left_out else "", end="")
         print(f"; FLAKY tests, to be repaired: {flaky}" if flaky else "")
         return 1 if red else 0
 
@@ -224,7 +235,7 @@ def table(outcomes: Iterable[Outcome]) -> str:
     for outcome in outcomes:
         counts = [str(outcome.counts.get(name, "")) for name in ("passed", "failed", "skipped")]
         flaky = str(len(outcome.flaky)) if outcome.counts else ""
-        verdict = "RED" if outcome.red else "green"
+        verdict = "RED" if outcome.red else "left out" if outcome.stage.left_out else "green"
         seconds = f"{outcome.seconds:.0f}"
         rows.append((outcome.stage.name, seconds, *counts[:2], flaky, counts[2], verdict))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -28,7 +28,7 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "with_env.stamp"
 
 UV_REQUIREMENT = "uv>=0.13,<1"
-# The versions for which all dependencies have wheels, newest first.
+# The versions for which all dependencies have wheels, those of tests aside; newest first.
 MINORS = (15, 14, 13, 12)
 
 # Variables that would lead pip, uv or the command to another environment than ours.

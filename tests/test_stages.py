@@ -151,3 +151,15 @@ def test_a_command_that_fails_is_red_and_the_next_one_still_runs(
     said = capfd.readouterr().out
     assert "first: exit status 3" in said
     assert "RED: first\n" in said
+
+
+def test_a_stage_that_cannot_run_here_is_listed_and_not_red(
+    stages: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    check = stages.Check(tmp_path / "reports")
+    check.run(stages.Stage(name="Python 3.99", command=(), left_out="it is not there"))
+    check.try_again()
+    assert check.finish() == 0
+    said = capfd.readouterr().out
+    assert "LEFT OUT  Python 3.99: it is not there" in said
+    assert said.endswith("GREEN; left out on this machine: 1\n")

@@ -21,7 +21,7 @@ def server() -> Iterator[PostgresServer]:
         server = PostgresServer()
     except PostgresUnavailableError as reason:
         # Set where the programs are installed for these tests in particular.
-        if "CODEMODE_TEST_POSTGRESQL_REQUIRED" in os.environ:
+        if os.environ.get("CODEMODE_TEST_POSTGRESQL_REQUIRED"):
             raise
         pytest.skip(str(reason))
     with server:

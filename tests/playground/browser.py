@@ -52,7 +52,7 @@ class Browser:
         chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
         if chromium is None or chromedriver is None:
             reason = "needs a browser: apt-get install chromium chromium-driver"
-            if "CODEMODE_TEST_BROWSER_REQUIRED" in os.environ:
+            if os.environ.get("CODEMODE_TEST_BROWSER_REQUIRED"):
                 pytest.fail(reason)
             pytest.skip(reason)
         self._profile = tempfile.mkdtemp(prefix="cm-browser-")

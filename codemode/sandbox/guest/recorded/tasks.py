@@ -10,6 +10,7 @@ import asyncio
 import asyncio.futures
 import asyncio.tasks
 import functools
+import inspect
 from typing import Any
 
 from codemode.sandbox.guest.recorded.lines import current_line, current_path
@@ -18,6 +19,7 @@ __all__ = ["install"]
 
 _isfuture = asyncio.isfuture
 _iscoroutine = asyncio.iscoroutine
+_isawaitable = inspect.isawaitable
 _init_task = asyncio.Task.__init__
 
 
@@ -63,7 +65,7 @@ def install() -> None:
 
 
 def _hash_of_gathering(future: Any) -> int:
-    number: int | None = future.__dict__.get("recorded_number")
+    number: int | None = getattr(future, "recorded_number", None)
     if number is None:
         number = future.recorded_number = current_line().number()
     return number
@@ -76,7 +78,19 @@ def _ordered(function: Any) -> Any:
     @functools.wraps(function)
     def call(fs: Any, *args: Any, **kwargs: Any) -> Any:
         if not (_isfuture(fs) or _iscoroutine(fs)):
-            fs = [one if _isfuture(one) else ensure_future(one) for one in fs]
+            tasks: dict[Any, Any] = {}
+            fs = [_task_of(one, tasks, ensure_future) for one in fs]
         return function(fs, *args, **kwargs)
 
     return call
+
+
+def _task_of(one: Any, tasks: dict[Any, Any], ensure_future: Any) -> Any:
+    """Return the future of an awaitable, the same each time that it is given."""
+    if _isfuture(one):
+        return one
+    if not _isawaitable(one):  # a value of a synchronous tool, which may be given by several
+        return ensure_future(one)
+    if one not in tasks:
+        tasks[one] = ensure_future(one)
+    return tasks[one]

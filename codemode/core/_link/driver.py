@@ -51,6 +51,8 @@ _PAUSES = (0.05, 0.1, 0.2, None)
 _SURVIVED = ("completed", "failed")
 
 _ENDS = ("completed", "failed")  # the messages that are a run's last
+# How a run can end before a sandbox has taken its code.
+_ENDED_BY_EXECUTOR = frozenset({"timeout", "cancelled", "limit", "crashed"})
 
 
 class Run:
@@ -279,7 +281,7 @@ def _take_recorded(
     try:
         if kind == "started":
             recorded.started(message.started, link.url)
-        elif not transcript.started:
+        elif not transcript.started and message.failed.status not in _ENDED_BY_EXECUTOR:
             raise ExecutorProtocolError(f"{link.url} sent {kind!r} before the start of the run")
         elif kind == "tool_call":
             yield from _take_recorded_call(message.tool_call, link, transcript)

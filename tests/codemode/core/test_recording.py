@@ -21,6 +21,7 @@ from codemode.wire.constants import SEARCH
 from codemode.wire.protobuf import CHUNK_BYTES
 from tests.support.halves import Half
 from tests.support.recorded_guest import Call, Guest, Print, planned
+from tests.support.scripted_executor import scripted
 
 CALLS = [
     Call("m:1", "add", {"amount": 1}, b"|em:1+5\n"),
@@ -398,6 +399,43 @@ def test_an_executor_that_cannot_record_runs_no_tool(half: Half) -> None:
             half.run(codemode, "…", recording=recording)
     assert till.amounts == []
     assert recording.execution_id is None
+
+
+@pytest.mark.parametrize("status", ["timeout", "cancelled", "limit", "crashed"])
+def test_run_that_ends_before_its_start_is_not_on_record(half: Half, status: str) -> None:
+    """As one whose time is over before a sandbox has taken its code."""
+    till, recording, empty = Till(), Recording(), Recording()
+    with planned(CALLS) as (codemode, _):
+        till.serve(codemode)
+        half.run(codemode, "…", recording=recording)
+    before = recording.to_bytes()
+    end = pb.ExecutorMessage(failed=pb.Failed(run_id=1, status=status, type="T", message="why"))
+    with scripted(lambda _: iter([end])) as (codemode, _):
+        till.serve(codemode)
+        for one in (empty, recording):
+            result = half.run(codemode, "…", recording=one)
+            assert (result.status, result.error and result.error.message) == (status, "why")
+    assert (empty.execution_id, empty.complete, recording.to_bytes()) == (None, False, before)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pb.ExecutorMessage(completed=pb.Completed(run_id=1, value=encode(5))),
+        pb.ExecutorMessage(failed=pb.Failed(run_id=1, status="failed", type="KeyError")),
+        pb.ExecutorMessage(failed=pb.Failed(run_id=1, status="diverged")),
+        pb.ExecutorMessage(tool_call=pb.ToolCall(run_id=1, call_id=1, name="add", label="m:1")),
+    ],
+    ids=["completed", "failed", "diverged", "a call"],
+)
+def test_code_that_ran_before_its_start_is_no_record(half: Half, message: Any) -> None:
+    recording = Recording()
+    with (
+        scripted(lambda _: iter([message])) as (codemode, _),
+        pytest.raises(ExecutorProtocolError, match=r"sent '\w+' before the start of the run"),
+    ):
+        half.run(codemode, "…", recording=recording)
+    assert (recording.execution_id, recording.complete) == (None, False)
 
 
 def test_a_replay_is_refused_by_another_python_and_another_profile() -> None:

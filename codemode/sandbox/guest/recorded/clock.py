@@ -12,6 +12,7 @@ import datetime
 import functools
 import gc
 import logging
+import operator
 import threading
 import time
 from collections.abc import Callable
@@ -56,7 +57,7 @@ def install(record: Record) -> None:
 
     def clock_of(number: int) -> Callable[[], int]:
         # The others, such as CLOCK_BOOTTIME, are monotonic.
-        return clocks.get(number, clocks[time.CLOCK_MONOTONIC])
+        return clocks.get(operator.index(number), clocks[time.CLOCK_MONOTONIC])
 
     names = {
         "time": time.CLOCK_REALTIME,

@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 
 from codemode.sandbox.guest.recorded.lines import Line, current_line, current_path
 from codemode.sandbox.guest.recorded.record import HeldCall, Record
+from codemode.sandbox.guest.recorded.refusals import LoopWithoutDescriptors
 from codemode.sandbox.guest.recorded.steps import Step
 
 __all__ = ["CLOCK_BASE", "RecordedLoop", "follow"]
@@ -39,7 +40,7 @@ _call_soon = asyncio.base_events.BaseEventLoop.call_soon
 _Pool = concurrent.futures.ThreadPoolExecutor
 
 
-class RecordedLoop(asyncio.base_events.BaseEventLoop):
+class RecordedLoop(LoopWithoutDescriptors):
     """An event loop without descriptors: it knows calls, timers, threads and nothing else."""
 
     record: Record

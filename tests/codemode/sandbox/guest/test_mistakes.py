@@ -11,7 +11,7 @@ from typing import Any, Literal, TypedDict
 
 import pytest
 
-from codemode import Codemode
+from codemode import Codemode, ExecutionResult, Recording
 from tests.support.mistakes import mistakes, number_of_headings
 
 MISTAKES = mistakes(before_the_run=False)
@@ -21,6 +21,20 @@ ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 # Read by the look at the code before the run: code that may bind names unseen is run as it is, and
 # the mistake shows at run time. The line itself is never reached.
 UNSEEN = "\nglobals() and None"
+
+REFUSED = {
+    "a program": "asyncio.create_subprocess_exec('ls')",
+    "a shell": "asyncio.create_subprocess_shell('ls')",
+    "a socket": "asyncio.open_connection('example.com', 80)",
+    "a Unix socket": "asyncio.open_unix_connection('/x')",
+    "a server": "asyncio.start_server(print, '127.0.0.1', 80)",
+    "a Unix server": "asyncio.start_unix_server(print, '/x')",
+    "a datagram": "asyncio.get_running_loop().create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=('1.2.3.4', 80))",
+    "a name": "asyncio.get_running_loop().getaddrinfo('example.com', 80)",
+    "a thread's program": "asyncio.to_thread(subprocess.run, ['ls'])",
+    "a thread's socket": "asyncio.to_thread(socket.create_connection, ('example.com', 80))",
+}
+"""What the sandbox refuses where asyncio asks for it."""
 
 
 class Order(TypedDict):
@@ -106,11 +120,15 @@ def without_words_of_python(text: str) -> str:
     return text.partition("\n")[2] or text.partition(" Did you mean")[0]
 
 
-def outcome_of(codemode: Codemode, code: str) -> str:
+def outcome_of(codemode: Codemode, code: str, *, recorded: bool = False) -> str:
     """Run code that fails and return the type and the message of its failure."""
-    result = codemode.run(code + UNSEEN)
+
+    def run(code: str) -> ExecutionResult:
+        return codemode.run(code, recording=Recording() if recorded else None)
+
+    result = run(code + UNSEEN)
     if result.error is None:  # it is the result that cannot be given
-        result = codemode.run(code)
+        result = run(code)
     assert result.error is not None, result
     return ADDRESS.sub(" at 0x…", f"{result.error.type}: {result.error.message}")
 
@@ -119,11 +137,33 @@ def test_the_page_is_read_whole() -> None:
     assert len(MISTAKES) + len(mistakes(before_the_run=True)) == number_of_headings() > 180
 
 
+@pytest.mark.parametrize("recorded", [False, True], ids=["plain", "recorded"])
 @pytest.mark.parametrize("title", MISTAKES)
-def test_mistake_is_answered_with_its_repair(codemode: Codemode, title: str) -> None:
+def test_mistake_is_answered_with_its_repair(
+    codemode: Codemode, title: str, recorded: bool
+) -> None:
     code, text = MISTAKES[title]
-    outcome = outcome_of(codemode, code)
+    outcome = outcome_of(codemode, code, recorded=recorded)
     if sys.version_info[:2] != PYTHON_OF_THE_PAGE:
         # Python words its own line anew in each version.
         outcome, text = map(without_words_of_python, (outcome, text))
     assert outcome == text
+
+
+@pytest.mark.parametrize("call", REFUSED.values(), ids=REFUSED)
+def test_refusals_of_the_sandbox_are_explained_in_recorded_runs_too(
+    codemode: Codemode, call: str
+) -> None:
+    code = f"import asyncio, socket, subprocess\nawait {call}"
+    plain = outcome_of(codemode, code)
+    assert re.search("there is no network here|no other program or process", plain)
+    assert outcome_of(codemode, code, recorded=True) == plain
+
+
+@pytest.mark.parametrize("call", ["add_reader(0, print)", "add_signal_handler(2, print)"])
+def test_recorded_run_says_what_its_loop_does_not_watch(codemode: Codemode, call: str) -> None:
+    code = f"import asyncio\nawait asyncio.sleep(0)\nasyncio.get_running_loop().{call}"
+    assert outcome_of(codemode, code, recorded=True) == (
+        "NotImplementedError: a recorded run watches no descriptors and no signals, and starts "
+        "no processes"
+    )

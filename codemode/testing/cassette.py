@@ -8,18 +8,19 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from codemode.core._recording.divergence import Departure
 from codemode.core._recording.journal import Head
 from codemode.core._recording.replay import digest_of
 from codemode.core._recording.source import use_source
 from codemode.core.recording import RecordedCall, Recording
-from codemode.errors import RecordingFormatError
+from codemode.errors import RecordingFormatError, ValueEncodingError
 from codemode.testing.cassette_text import RecordedRun, runs_from, text_of
 from codemode.testing.drift import diff_of
 from codemode.tools import Tool
 from codemode.tools.errors import ToolCallRefused
+from codemode.values import encode
 from codemode.values.shortening import cut, shorten
 
 __all__ = ["Cassette", "CassetteError", "CassetteMode", "CassetteRun", "use_cassette"]
@@ -39,32 +40,44 @@ class CassetteError(AssertionError):
 class CassetteRun(Recording):
     """One run of a cassette, a Recording.
 
-    ``code`` is what was recorded. ``hidden_tools`` are those that the code was
-    not shown, because the permissions of the run did not allow them.
+    ``code`` is what was recorded, ``inputs`` a digest of its inputs: "" where it
+    had none, and None where the file does not say. ``hidden_tools`` are those that
+    the code was not shown, because the permissions of the run did not allow them.
     """
 
     _any_python = True
 
     def __init__(
-        self, cassette: Cassette, code: str, known: RecordedRun | None = None, number: int = 0
+        self,
+        cassette: Cassette,
+        code: str,
+        inputs: str | None,
+        known: RecordedRun | None = None,
+        number: int = 0,
     ) -> None:
         super().__init__(max_bytes=_MAX_BYTES)
         self.code = code
+        self.inputs = inputs
         self.hidden_tools: frozenset[str] = frozenset()
         self._cassette = cassette
         self._recorded = known
         self._number = number
-        self._code_now = code
+        self._code_now, self._inputs_now = code, inputs
         if known is not None:
             self._journal, self.hidden_tools = known.journal, known.hidden_tools
 
     def as_recorded(self) -> RecordedRun:
         """Return what a cassette's file has of this run."""
-        return RecordedRun(code=self.code, hidden_tools=self.hidden_tools, journal=self._journal)
+        return RecordedRun(
+            code=self.code,
+            inputs=self.inputs,
+            hidden_tools=self.hidden_tools,
+            journal=self._journal,
+        )
 
-    def _begin_replay(self, code: str, execution_id: str | None) -> None:
+    def _begin_replay(self, code: str, inputs: str, execution_id: str | None) -> None:
         """Take the code that runs now, and its id, which may be another one each time."""
-        self._code_now = code
+        self._code_now, self._inputs_now = code, inputs
         head = self._journal.head
         if execution_id is not None and head is not None:
             self._journal.head = replace(head, execution_id=execution_id)
@@ -146,12 +159,28 @@ class CassetteRun(Recording):
         if departure.hint:
             parts.append(departure.hint)
         if self._code_now == self.code:
-            parts.append(
-                "The code is the recorded one: its inputs, its tools or Codemode have changed."
-            )
+            parts.append(self._reason())
         if done.python != head.python:
             parts.append(f"It was recorded with Python {head.python}; this is {done.python}.")
         return "\n".join(parts)
+
+    def _reason(self) -> str:
+        """Return why the recorded code makes other calls now."""
+        if self.inputs is None:
+            return "The code is the recorded one: its inputs, its tools or Codemode have changed."
+        if self.inputs == self._inputs_now:
+            return (
+                "The code and its inputs are the recorded ones: its tools or Codemode have changed."
+            )
+        reason = "The code is the recorded one, and its inputs are not."
+        for run in self._cassette.runs:
+            if (run.code, run.inputs) == (self._code_now, self._inputs_now):
+                reason += (
+                    f" Run {run._number} has these inputs, and answers another run of this code, "
+                    "whose inputs have changed."
+                )
+                break
+        return reason
 
 
 class Cassette:
@@ -181,26 +210,32 @@ class Cassette:
         """The tool calls of all runs, in their order."""
         return tuple(call for run in self.runs for call in run.calls)
 
-    def recording_for(self, code: str, execution_id: str | None) -> Recording:
+    def recording_for(
+        self, code: str, inputs: Mapping[str, Any], execution_id: str | None
+    ) -> Recording:
         """Return the recording of a run that begins: a new one, or the one on record.
 
-        That is the first unused one of the same code, or else the first unused one.
+        That is the first unused one of the same code and inputs, or else of the
+        same code, or of the same inputs, or the first unused one.
         """
+        inputs_now = _digest_of(inputs)
         with self._lock:
             if self._over:
                 raise self._error("a run began after the end of the test, which is not recorded")
             if self.recording:
-                self.runs.append(CassetteRun(self, code, number=len(self.runs) + 1))
+                number = len(self.runs) + 1
+                self.runs.append(CassetteRun(self, code, inputs_now, number=number))
                 return self.runs[-1]
             if not self._unused:
                 raise self.problem(
                     f"the code ran {len(self.runs) + 1} times, and {self} has {len(self.runs)} "
                     f"runs; the code of the one more begins with {shorten(code)}"
                 )
-            same = (run for run in self._unused if run.code == code)
-            run = next(same, self._unused[0])
+            run = max(  # the first of those that are equally alike
+                self._unused, key=lambda run: (run.code == code, run.inputs == inputs_now)
+            )
             self._unused.remove(run)
-            run._begin_replay(code, execution_id)
+            run._begin_replay(code, inputs_now, execution_id)
             return run
 
     def problem(self, text: str) -> CassetteError:
@@ -255,7 +290,8 @@ class Cassette:
         except (RecordingFormatError, UnicodeDecodeError) as error:
             raise self._error(f"{self} cannot be read: {error}") from None
         self.runs = [
-            CassetteRun(self, run.code, run, number) for number, run in enumerate(runs, start=1)
+            CassetteRun(self, run.code, run.inputs, run, number)
+            for number, run in enumerate(runs, start=1)
         ]
         self._unused = list(self.runs)
 
@@ -309,6 +345,18 @@ def use_cassette(
     cassette = Cassette(path, mode, command)
     with use_source(cassette), cassette.judged():
         yield cassette
+
+
+def _digest_of(inputs: Mapping[str, Any]) -> str:
+    """Return a digest of inputs, the same in each process; "" for none, or for unusable ones."""
+    if not inputs:
+        return ""
+    try:
+        ordered = dict(sorted(inputs.items()))
+        data = encode(ordered, max_bytes=_MAX_BYTES, path="inputs", order_sets=True)
+    except (ValueEncodingError, AttributeError, TypeError):
+        return ""  # the run itself refuses them
+    return digest_of(data).hex()
 
 
 def _mode_from(text: str) -> CassetteMode:

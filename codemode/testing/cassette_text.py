@@ -33,9 +33,14 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedRun:
-    """A run of a cassette: its code, the tools that the code was not shown, and its record."""
+    """A run of a cassette: its code, the tools that the code was not shown, and its record.
+
+    ``inputs`` is a digest of the run's inputs, "" where it has none, and None
+    where the file does not say.
+    """
 
     code: str
+    inputs: str | None = None
     hidden_tools: frozenset[str]
     journal: Journal
 
@@ -80,6 +85,7 @@ def _run_as_json(run: RecordedRun) -> dict[str, Any]:
         "stderr": journal.printed("stderr").splitlines(keepends=True),
         "ended": journal.ended,
         "hidden_tools": sorted(run.hidden_tools),
+        **({} if run.inputs is None else {"inputs": run.inputs}),
         "profile": head.profile,
         "python": head.python,
         "seed": head.seed.hex(),
@@ -141,6 +147,7 @@ def _run_from(run: Any, where: str, max_bytes: int) -> RecordedRun:
         raise RecordingFormatError(f"{where}.ended is empty; expected a run that has ended")
     return RecordedRun(
         code=code,
+        inputs=_get(where, run, "inputs", str) if "inputs" in run else None,
         hidden_tools=frozenset(_texts(where, run, "hidden_tools")),
         journal=journal,
     )

@@ -72,7 +72,8 @@ class RunOptions:
         if source is None or self.recording is not None or get_current_execution() is not None:
             return self  # what a tool runs is a part of that tool's call
         _check_code(self.code)
-        return replace(self, recording=source.recording_for(self.code, self.execution_id))
+        recording = source.recording_for(self.code, self.inputs or {}, self.execution_id)
+        return replace(self, recording=recording)
 
 
 def limits_from(

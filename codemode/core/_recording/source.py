@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from codemode.core.recording import Recording
@@ -16,7 +16,9 @@ __all__ = ["RecordingSource", "recording_source", "use_source"]
 class RecordingSource(Protocol):
     """A source of recordings, one for each run of this process that begins."""
 
-    def recording_for(self, code: str, execution_id: str | None) -> Recording:
+    def recording_for(
+        self, code: str, inputs: Mapping[str, Any], execution_id: str | None
+    ) -> Recording:
         """Return the recording of a run that begins now. Safe from any thread."""
 
 

@@ -258,7 +258,58 @@ def test_inputs_that_have_changed_are_named_as_a_reason(
         codemode.run("get_order(number)", inputs={"number": 1})
     with pytest.raises(CassetteError) as caught, use_cassette(path):
         codemode.run("get_order(number)", inputs={"number": 2})
-    assert "+get_order(order_id=2)\nThe code is the recorded one: its inputs," in str(caught.value)
+    reason = "The code is the recorded one, and its inputs are not.\nTo record"
+    assert f"+get_order(order_id=2)\n{reason}" in str(caught.value)
+    content = json.loads(path.read_text())
+    del content["runs"][0]["inputs"]  # as in files that were written before they had it
+    path.write_text(json.dumps(content))
+    with pytest.raises(CassetteError) as caught, use_cassette(path):
+        codemode.run("get_order(number)", inputs={"number": 2})
+    assert "The code is the recorded one: its inputs, its tools or" in str(caught.value)
+
+
+def test_concurrent_runs_of_one_code_are_told_apart_by_their_inputs(
+    codemode: Codemode, shop: Shop, path: Path
+) -> None:
+    code = "get_order(number), sorted(names)"
+
+    def run(*numbers: int) -> None:
+        for number in numbers:
+            inputs = {"names": {f"ann {number}", "bob"}, "number": number}
+            codemode.run(code, inputs=dict(reversed(inputs.items())) if number == 2 else inputs)
+
+    with use_cassette(path, mode="record"):
+        run(1, 2, 3)
+    with use_cassette(path):
+        run(3, 2, 1)
+    with pytest.raises(CassetteError) as caught, use_cassette(path):
+        run(4)
+    assert "-get_order(order_id=1)\n+get_order(order_id=4)\n" in str(caught.value)
+    with pytest.raises(CassetteError) as caught, use_cassette(path):
+        with pytest.raises(CassetteError):
+            run(4)
+        run(1)
+    assert "its inputs are not. Run 1 has these inputs, and answers another" in str(caught.value)
+
+
+def test_runs_of_other_code_are_told_apart_by_their_inputs(
+    codemode: Codemode, shop: Shop, path: Path
+) -> None:
+    with use_cassette(path, mode="record"):
+        for number in (1, 2):
+            codemode.run("get_order(number)", inputs={"number": number})
+    with use_cassette(path):
+        for number in (2, 1):
+            codemode.run("get_order(number)  # with a remark", inputs={"number": number})
+
+
+def test_neither_code_nor_inputs_are_blamed_where_they_are_the_recorded_ones(
+    codemode: Codemode, shop: Shop, path: Path
+) -> None:
+    """But the randomness of the kernel, which no record has."""
+    code = "get_order(int.from_bytes(open('/dev/urandom', 'rb').read(6)))"
+    record(codemode, path, code)
+    assert "The code and its inputs are the recorded ones: its tools" in drift(codemode, path, code)
 
 
 def test_drift_that_the_code_under_test_swallows_fails_the_block(

@@ -29,7 +29,12 @@ CODE = "import asyncio\nprint(await asyncio.gather(slow(1), slow(2)))\ntry:\n   
 
 
 def recorded(code: str, recording: Recording) -> RecordedRun:
-    return RecordedRun(code=code, hidden_tools=frozenset({"refund"}), journal=recording._journal)
+    return RecordedRun(
+        code=code,
+        inputs="0f" * 16,
+        hidden_tools=frozenset({"refund"}),
+        journal=recording._journal,
+    )
 
 
 def made() -> RecordedRun:

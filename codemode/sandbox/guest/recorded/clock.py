@@ -15,6 +15,7 @@ import logging
 import operator
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,11 @@ __all__ = ["install"]
 
 _sleep = time.sleep
 _get_referents = gc.get_referents
+
+# In the words of this Python.
+with warnings.catch_warnings(record=True) as _OF_UTCNOW:
+    warnings.simplefilter("always")
+    datetime.datetime.utcnow()  # noqa: DTZ003  # for its warning
 
 _MICRO = 1_000_000
 _MOST_SECONDS = threading.TIMEOUT_MAX
@@ -127,6 +133,8 @@ def _freeze_datetime(wall: Callable[[], int]) -> None:
 
     def utcnow(cls: Any) -> Any:
         """Return a new datetime representing UTC day and time."""
+        for warning in _OF_UTCNOW:
+            warnings.warn(warning.message, warning.category, stacklevel=2)
         return now(cls, datetime.UTC).replace(tzinfo=None)
 
     (methods,) = _get_referents(datetime.datetime.__dict__)

@@ -7,6 +7,7 @@ it. Passwords and keys are made by tools.
 from __future__ import annotations
 
 import hashlib
+import operator
 import os
 import random
 import sys
@@ -18,7 +19,9 @@ from codemode.sandbox.guest.recorded.record import Record
 __all__ = ["install"]
 
 _blake2b = hashlib.blake2b
+_keystream = hashlib.shake_128
 _BLOCK = 64
+_MAX_PIECE = 1 << 28  # some implementations of the keystream give less than twice as much
 
 
 def install(record: Record) -> None:
@@ -28,6 +31,7 @@ def install(record: Record) -> None:
 
     def urandom(size: int, /) -> bytes:
         """Return random bytes."""
+        size = operator.index(size)
         if size < 0:
             raise ValueError("negative argument not allowed")
         line = current_line()
@@ -35,9 +39,13 @@ def install(record: Record) -> None:
         key = _blake2b(f"{line.label} {line.draws}".encode(), key=seed).digest()
         if size <= _BLOCK:
             return key[:size]
-        blocks = range((size + _BLOCK - 1) // _BLOCK)
-        stream = b"".join(_blake2b(number.to_bytes(8), key=key).digest() for number in blocks)
-        return stream[:size]
+        if size <= _MAX_PIECE:
+            return _keystream(key).digest(size)
+        pieces = [
+            _keystream(key + start.to_bytes(8)).digest(min(_MAX_PIECE, size - start))
+            for start in range(0, size, _MAX_PIECE)
+        ]
+        return b"".join(pieces)
 
     def getrandom(size: int, flags: int = 0) -> bytes:
         """Return random bytes."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio.base_events
 import socket
 import subprocess
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 __all__ = ["LoopWithoutDescriptors"]
@@ -23,11 +24,19 @@ _MESSAGE = "a recorded run watches no descriptors and no signals, and starts no 
 class LoopWithoutDescriptors(asyncio.base_events.BaseEventLoop):
     """An event loop that says why it cannot do what needs descriptors, signals or processes."""
 
-    def add_reader(self, *args: Any) -> NoReturn:
+    def add_reader[*Ts](self, fd: Any, callback: Callable[[*Ts], Any], *args: *Ts) -> NoReturn:
         """Raise NotImplementedError."""
         raise NotImplementedError(_MESSAGE)
 
-    add_writer = add_signal_handler = add_reader
+    def add_writer[*Ts](self, fd: Any, callback: Callable[[*Ts], Any], *args: *Ts) -> NoReturn:
+        """Raise NotImplementedError."""
+        raise NotImplementedError(_MESSAGE)
+
+    def add_signal_handler[*Ts](
+        self, sig: int, callback: Callable[[*Ts], object], *args: *Ts
+    ) -> NoReturn:
+        """Raise NotImplementedError."""
+        raise NotImplementedError(_MESSAGE)
 
     async def create_unix_connection(self, *args: Any, **options: Any) -> NoReturn:
         """Raise the sandbox's refusal of sockets, or NotImplementedError."""

@@ -34,6 +34,7 @@ SAME = {
     "secrets": "import secrets\n[secrets.token_hex(), secrets.token_urlsafe(), secrets.randbelow(10**9), secrets.choice('abc')]",
     "uuid": "import uuid\n[uuid.uuid1(), uuid.uuid4(), uuid.getnode()]",
     "urandom": "import os\n[os.urandom(9), os.getrandom(9)]",
+    "more than a block of random bytes": "import os, random, hashlib\n[os.urandom(65), hashlib.sha256(os.urandom(10**6)).digest(), random.SystemRandom().getrandbits(9_999)]",
     "OpenSSL": "import ssl\n[ssl.RAND_bytes(9), ssl.RAND_bytes(90)]",
     "tempfile": "import tempfile, os\nwith tempfile.NamedTemporaryFile() as file: name = os.path.basename(file.name)\nname",
     "mkdtemp": "import tempfile, os\nos.path.basename(tempfile.mkdtemp())",
@@ -113,6 +114,29 @@ def test_each_recording_has_a_clock_and_a_randomness_of_its_own(
     codemode: Codemode, name: str
 ) -> None:
     assert _recorded(codemode, SAME[name])[1].value != _recorded(codemode, SAME[name])[1].value
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from datetime import datetime\ndatetime.utcnow()",
+        "from datetime import datetime\nclass Own(datetime): pass\nOwn.utcnow()",
+        "import os\nos.urandom(-1)",
+        "import os\nos.urandom('9')",
+        "import time\ntime.clock_gettime('9')",
+    ],
+)
+def test_misuse_is_answered_as_in_a_plain_run(codemode: Codemode, code: str) -> None:
+    code = f"import warnings\nwarnings.simplefilter('always')\n{code}\n0"
+    plain, recorded = codemode.run(code), codemode.run(code, recording=Recording())
+    assert recorded.stderr == plain.stderr
+    assert (recorded.error and recorded.error.type) == (plain.error and plain.error.type)
+    assert plain.error is not None or "DeprecationWarning" in plain.stderr
+
+
+def test_many_random_bytes_take_no_more_memory_than_they_are(codemode: Codemode) -> None:
+    code = "import random\nrandom.SystemRandom().getrandbits(2**30).bit_length() > 2**29"
+    assert codemode.run(code, recording=Recording()).value is True
 
 
 def test_clock_of_a_recorded_run_is_the_time_of_its_start(codemode: Codemode) -> None:

@@ -52,7 +52,8 @@ class RecordedLoop(LoopWithoutDescriptors):
     _stopping: bool
     _thread_id: int | None
 
-    def __init__(self) -> None:
+    def __init__(self, selector: object = None) -> None:
+        """Take a selector as loops of the standard library do; there is nothing to select."""
         super().__init__()
         self._line: Line = current_line()
         self._arrived: dict[str, tuple[Handle, asyncio.Future[Any] | None]] = {}
@@ -314,7 +315,7 @@ def follow(
         if work.cancelled():
             future.cancel()
         elif (error := work.exception()) is not None:
-            future.set_exception(error)
+            future.set_exception(_of_asyncio(error))
         else:
             future.set_result(work.result())
 
@@ -332,3 +333,13 @@ def follow(
     loop.record.waiting.expect()
     work.add_done_callback(ended)
     return future
+
+
+def _of_asyncio(error: BaseException) -> BaseException:
+    """Return the exception of a pool's work as one of asyncio, which has some of its own."""
+    kinds: dict[type[BaseException], type[BaseException]] = {
+        concurrent.futures.CancelledError: asyncio.CancelledError,
+        concurrent.futures.InvalidStateError: asyncio.InvalidStateError,
+    }
+    kind = kinds.get(type(error))
+    return error if kind is None else kind(*error.args).with_traceback(error.__traceback__)

@@ -34,6 +34,8 @@ def install(record: Record) -> None:
         size = operator.index(size)
         if size < 0:
             raise ValueError("negative argument not allowed")
+        if size > sys.maxsize:
+            raise OverflowError("Python int too large to convert to C ssize_t")
         line = current_line()
         line.draws += 1
         key = _blake2b(f"{line.label} {line.draws}".encode(), key=seed).digest()

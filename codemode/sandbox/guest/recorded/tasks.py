@@ -41,7 +41,11 @@ class RecordedTask(asyncio.Task[Any], RecordedFuture):
         path = current_path()
         self.recorded_number = path.line.number()
         self.recorded_path = path.task()
-        _init_task(self, coro, **options)
+        try:
+            _init_task(self, coro, **options)
+        finally:
+            # An eager task raises within this frame: its traceback must not keep the task.
+            del self, coro
 
     def __hash__(self) -> int:
         return self.recorded_number

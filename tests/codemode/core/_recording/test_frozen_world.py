@@ -123,6 +123,7 @@ def test_each_recording_has_a_clock_and_a_randomness_of_its_own(
         "from datetime import datetime\nclass Own(datetime): pass\nOwn.utcnow()",
         "import os\nos.urandom(-1)",
         "import os\nos.urandom('9')",
+        "import os\nos.urandom(1 << 1000)",
         "import time\ntime.clock_gettime('9')",
     ],
 )

@@ -15,6 +15,7 @@ import asyncio
 import asyncio.base_events
 import concurrent.futures
 import heapq
+import re
 import threading
 from asyncio import Handle, TimerHandle
 from collections.abc import Callable
@@ -33,6 +34,8 @@ CLOCK_BASE = 1_000
 """What the monotonic clocks show at the start of a recorded run, in seconds."""
 
 _ROUNDS_WITHOUT_REST = 200
+_MAX_TIMERS = 100  # in a step
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 _get_ident = threading.get_ident
 _allocate_lock = threading.Lock
@@ -185,22 +188,23 @@ class RecordedLoop(LoopWithoutDescriptors):
                 handle._run()
         handle = None  # so that the last one is not kept while the loop rests
 
-    def _taken(self, handle: Handle, kind: str, name: str, *, until: int = 0) -> None:
+    def _taken(self, kind: str, name: str, *handles: Handle, until: int = 0) -> None:
         self.record.step(
             self._line, kind, name, until=until, rounds=self._rounds if self._ready else 0
         )
         self._rounds = 0
-        self._ready.append(handle)
+        self._ready.extend(handles)
 
     def _repeat(self, step: Step) -> None:
         """Take in what the record has next, when it comes."""
-        if step.kind == "t" and step.argument.isdigit():
-            timer = self._timer_of.pop(int(step.argument), None)
-            if timer is None or timer.cancelled():
+        if step.kind == "t" and (numbers := [*map(int, _NUMBER.findall(step.argument))]):
+            timers = [self._timer_of.pop(number, None) for number in numbers]
+            fired = [timer for timer in timers if timer is not None and not timer.cancelled()]
+            if len(fired) != len(numbers):
                 self._diverge()
-            self._timers = [one for one in self._timers if one[2] is not timer]
+            self._timers = [one for one in self._timers if one[1] in self._timer_of]
             heapq.heapify(self._timers)
-            self._taken(timer, "t", step.argument)
+            self._taken("t", step.argument, *fired)
             return
         if step.kind != "e" or bool(step.rounds) != bool(self._ready):
             self._diverge()
@@ -209,7 +213,7 @@ class RecordedLoop(LoopWithoutDescriptors):
             self.record.wait(lambda: name in self._arrived, self._diverge)
         with self._arriving:
             handle, _ = self._arrived.pop(name)
-        self._taken(handle, "e", name)
+        self._taken("e", name, handle)
 
     def _take(self, *, rest: bool) -> None:
         """Take in one thing from outside; wait for one when the loop is at rest."""
@@ -238,20 +242,29 @@ class RecordedLoop(LoopWithoutDescriptors):
                 handle, future = self._arrived.pop(name)
             # What comes for a future that is done is no step: in a replay it may never come.
             if not handle.cancelled() and (future is None or not future.done()):
-                self._taken(handle, "e", name)
+                self._taken("e", name, handle)
                 return True
 
     def _take_timer(self) -> bool:
+        """Take in the timers that are due, all at once as other loops do."""
         first = self._first_timer()
         if first is None:
             return False
-        when, number, timer = first
-        due = (when - CLOCK_BASE) * 1e6  # in microseconds; a timer may be set to infinity
-        if self.record.real() < due and self._line.now < due:
+        now = max(self.record.real(), self._line.now)
+        until = 0.0
+        fired: dict[str, TimerHandle] = {}
+        while first is not None and len(fired) < _MAX_TIMERS:
+            when, number, timer = first
+            due = (when - CLOCK_BASE) * 1e6  # in microseconds; a timer may be set to infinity
+            if due > now:
+                break
+            heapq.heappop(self._timers)
+            del self._timer_of[number]
+            until, fired[str(number)] = due, timer
+            first = self._first_timer()
+        if not fired:
             return False
-        heapq.heappop(self._timers)
-        del self._timer_of[number]
-        self._taken(timer, "t", str(number), until=ceil(due))
+        self._taken("t", ",".join(fired), *fired.values(), until=ceil(until))
         return True
 
     def _wait_held(self) -> None:

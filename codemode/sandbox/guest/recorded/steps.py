@@ -26,7 +26,7 @@ class Step(NamedTuple):
 
     ``b``: the line began.
     ``e``: a loop took an event from outside, with this name.
-    ``t``: a loop's timer of this number fired.
+    ``t``: a loop's timers of these numbers fired.
     ``c``: a call returned to the thread that waited for it.
     ``z``: a sleep of the thread ended.
     ``k``: the clock moved, at the look of this number since the step before.

@@ -24,6 +24,28 @@ async def main():
         return error.args
 result = asyncio.run(main())
 """,
+    "timeouts of one deadline": """
+import asyncio
+async def main():
+    deadline = asyncio.get_running_loop().time() + 0.01
+    try:
+        async with asyncio.timeout_at(deadline) as outer:
+            async with asyncio.timeout_at(deadline) as inner:
+                await asyncio.sleep(10)
+    except TimeoutError:
+        return outer.expired(), inner.expired()
+result = asyncio.run(main())
+""",
+    "many timers at once": """
+import asyncio
+async def main():
+    deadline, ended = asyncio.get_running_loop().time() + 0.01, []
+    for number in range(250):
+        asyncio.get_running_loop().call_at(deadline, ended.append, number)
+    await asyncio.sleep(0.02)
+    return sorted(ended)
+result = asyncio.run(main())
+""",
     "tracebacks of eager tasks": """
 import asyncio, gc, weakref
 async def fails():
@@ -43,7 +65,10 @@ result = asyncio.run(main())
 
 
 @pytest.mark.parametrize("code", SAME.values(), ids=SAME)
-def test_recorded_run_gives_what_a_plain_one_gives(codemode: Codemode, code: str) -> None:
-    plain = codemode.run(code)
+def test_recorded_run_gives_what_a_plain_one_gives(
+    codemode: Codemode, elsewhere: Codemode, code: str
+) -> None:
+    plain, recording = codemode.run(code), Recording()
     assert plain.value
-    assert codemode.run(code, recording=Recording()).value == plain.value
+    assert codemode.run(code, recording=recording).value == plain.value
+    assert elsewhere.run(code, recording=recording).value == plain.value

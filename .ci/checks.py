@@ -94,6 +94,12 @@ SERVICES = (
     ("chromium-driver", ("which", "chromedriver"), "CODEMODE_TEST_BROWSER_REQUIRED"),
     ("redis-server", ("which", "redis-server"), "CODEMODE_TEST_REDIS_REQUIRED"),
 )
+# Python's own tests, of the Python that runs this; only deep tests need them.
+OWN_TESTS = (
+    f"libpython{sys.version_info.major}.{sys.version_info.minor}-testsuite",
+    (PYTHON, "-c", "import test.test_asyncio"),
+    "CODEMODE_TEST_CPYTHON_REQUIRED",
+)
 _TRY_TIER_A = "unshare --user --map-root-user --mount --net --ipc --uts --pid --fork".split()
 _TRY_TIER_A += "mount -t tmpfs none /tmp".split()
 
@@ -359,24 +365,27 @@ def _succeeds(*command: str) -> bool:
     return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
-def install_services() -> None:
+def install_services(which: str) -> None:
     """Install the services that tests need, if this user may, and require their tests."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return
-    missing = [package for package, found, _ in SERVICES if not _succeeds(*found)]
+    of_debian = sys.base_prefix == "/usr"
+    services = (*SERVICES, OWN_TESTS) if which == "deep" and of_debian else SERVICES
+    missing = [package for package, found, _ in services if not _succeeds(*found)]
     if missing:
         quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         subprocess.run(["apt-get", "-qq", "update"], check=True)
         install = ["apt-get", "-qq", "install", "--no-install-recommends", *missing]
         subprocess.run(install, check=True, env=quiet)
-    os.environ.update(dict.fromkeys((variable for *_, variable in SERVICES), "1"))
+    os.environ.update(dict.fromkeys((variable for *_, variable in services), "1"))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("which", choices=("run", "deep"))
-    stages = {"run": run, "deep": deep}[parser.parse_args().which]
-    install_services()
+    which = parser.parse_args().which
+    stages = {"run": run, "deep": deep}[which]
+    install_services(which)
     os.environ.update(_tier_a())
     with tempfile.TemporaryDirectory(prefix="cm-check-") as name:
         work = Path(name)

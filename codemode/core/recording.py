@@ -32,8 +32,9 @@ class RecordedCall:
 
     ``label`` is the call's name within the run, in each replay the same.
     ``sequence`` counts the calls in the order in which they came, from 1.
-    ``outcome`` is ``running`` while there is none. ``failure`` is what the code
-    got of a call that did not complete.
+    ``outcome`` is ``running`` while there is none: such a call is open, and runs
+    in the next run, which must make the same one. ``failure`` is what the code got
+    of a call that did not complete.
     """
 
     label: str
@@ -105,9 +106,10 @@ class Recording:
     def cut(self, *, after: int) -> Recording:
         """Return a recording that ends with the outcome number ``after`` of a tool call.
 
-        It has what came before that outcome; calls without an outcome are left
-        out, and run live. ``after=0`` keeps none. Raises ValueError for what is
-        no such number, and for more outcomes than there are.
+        It has what came before that outcome. Calls that had no outcome by then
+        are ``running`` in it: they must come again as they were, and run live.
+        ``after=0`` keeps none. Raises ValueError for what is no such number, and
+        for more outcomes than there are.
         """
         events = self._journal.events()
         tools = {one.label for one in events if isinstance(one, CallMade) and not one.lookup}

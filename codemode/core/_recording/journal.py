@@ -195,6 +195,11 @@ class Journal:
         with self.lock:
             return [(self._calls[label], outcome) for label, outcome in self._outcomes.items()]
 
+    def open_calls(self) -> list[CallMade]:
+        """Return the calls without an outcome, in the order in which they arrived."""
+        with self.lock:
+            return [call for label, call in self._calls.items() if label not in self._outcomes]
+
     def steps(self) -> bytes:
         """Return all steps so far."""
         return b"".join(
@@ -212,26 +217,19 @@ class Journal:
         )
 
     def keep(self, events: Iterable[Event], ended: str = "") -> None:
-        """Replace all events; calls without an outcome among them leave their steps only."""
-        kept = list(events)
-        known = {event.label for event in kept if isinstance(event, OutcomeKnown)}
+        """Replace all events."""
         with self.lock:
             self._events, self._size = [], _HEAD_BYTES
             self._calls, self._outcomes = {}, {}
-            for event in kept:
-                if not isinstance(event, CallMade) or event.label in known:
-                    self.add(event)
-                elif event.steps:
-                    self.add(StepsTaken(event.steps))
+            for event in events:
+                self.add(event)
             self.ended = ended
 
     def begin(self, head: Head) -> Head:
-        """Begin a pass: forget calls without an outcome; return the head that holds."""
+        """Begin a pass: return the head that holds."""
         with self.lock:
             if self.begun is None:
                 self.head = head
-            if len(self._calls) != len(self._outcomes):
-                self.keep(self._events, self.ended)
             assert self.head is not None
             return self.head
 

@@ -115,18 +115,24 @@ class RecordedPass:
         if call.steps and not STEPS.fullmatch(call.steps):
             raise _broken("malformed steps")
         recorded, known = self._journal.call(label), self._journal.outcome(label)
-        if recorded is not None and known is not None:
-            if (recorded.name, recorded.arguments) != (call.name, call.encoded):
-                raise self._other_call(
-                    call, recorded, call_divergence(recorded, call.name, call.encoded)
-                )
+        if recorded is not None and (recorded.name, recorded.arguments) != (
+            call.name,
+            call.encoded,
+        ):
+            raise self._other_call(
+                call, recorded, call_divergence(recorded, call.name, call.encoded)
+            )
+        if known is None and self._journal.ended:
+            raise self._other_call(call, None, new_call_divergence(label, call.name, call.encoded))
+        if recorded is None:
+            made = CallMade(label, call.name, call.encoded, call.steps)
+            self._add(made)
+        else:
+            made = recorded
             if call.steps:
                 self._add(StepsTaken(call.steps))
+        if known is not None:
             return known.outcome
-        if self._journal.ended:
-            raise self._other_call(call, None, new_call_divergence(label, call.name, call.encoded))
-        made = CallMade(label, call.name, call.encoded, call.steps)
-        self._add(made)
         self._unanswered[call.call_id] = label
         outcome = None
         if self._inner is not None and call.name not in LOOKUPS:
@@ -187,8 +193,8 @@ class RecordedPass:
         """Record how the run has ended. The calls of code that has ended itself are given up."""
         self.status = status
         if self.ended_by_itself:
-            for call_id in list(self._unanswered):
-                self.give_up(call_id)
+            for call in self._journal.open_calls():
+                self._add(OutcomeKnown(call.label, "cancelled", None, CANCELLED))
             with self._journal.lock:
                 if self._open:
                     self._journal.ended = status

@@ -16,7 +16,7 @@ __all__ = ["digest_of", "replay_bytes"]
 # room left.
 _MOST_BODY = 64 * 1024
 _MOST_BODIES = 4 * 1024 * 1024
-_BY_HOST, _VALUE, _FAILURE, _NEVER = 0, 3, 4, 5
+_BY_HOST, _VALUE, _FAILURE, _NEVER, _OPEN = 0, 3, 4, 5, 6
 
 
 def digest_of(data: bytes) -> bytes:
@@ -34,6 +34,10 @@ def replay_bytes(journal: Journal, head: Head, max_bytes: int) -> bytes:
             kind, body = _BY_HOST, b""
         left -= len(body)
         calls.append([call.label, call.name, digest_of(call.arguments), kind, body])
+    calls += (
+        [call.label, call.name, digest_of(call.arguments), _OPEN, b""]
+        for call in journal.open_calls()
+    )
     replay = {
         "start": head.start,
         "seed": head.seed,

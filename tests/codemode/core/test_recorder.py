@@ -240,6 +240,45 @@ def test_a_recorder_ends_the_run_and_what_is_in_flight_ends_and_is_recorded(
     assert sorted(ran)[:2] == ["slow", "slow"]  # m:4 ran live after the pause
 
 
+@pytest.mark.parametrize("call", ["refund({})", "await arefund({})", "refund_all({}, 5)"])
+def test_a_held_call_runs_as_it_was_held_or_not_at_all(
+    codemode: Codemode, half: Half, call: str
+) -> None:
+    """Also where threads take turns by chance: no other call, under no other label."""
+    paid: list[tuple[Any, ...]] = []
+
+    async def arefund(order: int) -> None:
+        paid.append((order,))
+
+    def refund(order: int) -> None:
+        paid.append((order,))
+
+    def refund_all(order: int, amount: int) -> None:
+        paid.append((order, amount))
+
+    for function in (refund, arefund, refund_all):
+        codemode.registry.register_tool(function.__name__, function)
+    name = call.removeprefix("await ").partition("(")[0]
+    held, recording = Pausing(name), Recording()
+    code = "import threading\nif more: threading.Thread(target=refund, args=(1,)).start()\n"
+    code += f"if first: refund(order)\n{call.format('order')}"
+
+    def resumed(**changed: Any) -> Any:
+        kept = Recording.from_bytes(recording.to_bytes())
+        inputs = {"order": 17, "first": False, "more": False, **changed}
+        return run(half, codemode, Passing(), recording=kept, code=code, inputs=inputs)
+
+    inputs = {"order": 17, "first": False, "more": False}
+    assert run(half, codemode, held, recording=recording, code=code, inputs=inputs).error
+    assert [one.outcome for one in recording.calls] == ["running"]
+    for changed in ({"order": 18}, {"first": True, "order": 18}, {"order": 18, "more": True}):
+        assert resumed(**changed).status == "diverged", changed
+        assert paid == []
+    assert resumed().ok
+    assert len(paid) == 1
+    assert paid[0][0] == 17
+
+
 def test_the_end_of_a_run_waits_for_tools_until_its_deadline_only(half: Half) -> None:
     class Refusing(Passing):
         def perform(self, call: ToolCall, run: Callable[[], ToolOutcome]) -> ToolOutcome:

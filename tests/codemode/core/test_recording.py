@@ -192,7 +192,7 @@ def test_a_cut_recording_runs_live_after_its_last_outcome(half: Half) -> None:
             recording.cut(after=wrong)
 
 
-def test_calls_without_outcome_run_again_and_keep_their_steps() -> None:
+def test_calls_without_outcome_stay_on_record_and_run_again() -> None:
     till, recording = Till(), Recording()
     lost = Call("m:2", "wait", {}, b"|em:1+9\n", wait=False)
     with planned([CALLS[0], lost, CRASH], [CALLS[0]]) as (codemode, guest):
@@ -205,9 +205,52 @@ def test_calls_without_outcome_run_again_and_keep_their_steps() -> None:
         assert codemode.run("…", recording=recording).status == "crashed"
         assert [one.outcome for one in recording.calls] == ["completed", "running"]
         assert not recording.complete
+        cut = recording.cut(after=1)
         codemode.run("…", recording=recording)
     assert guest.replays[1]["steps"] == b"|em:1+5\n|em:1+9\n"
-    assert [one[0] for one in guest.replays[1]["calls"]] == ["m:1"]
+    assert [(one[0], one[3]) for one in guest.replays[1]["calls"]] == [("m:1", 3), ("m:2", 6)]
+    assert [one.outcome for one in recording.calls] == ["completed", "cancelled"]
+    assert [one.label for one in cut.calls] == ["m:1"]
+
+
+@pytest.mark.parametrize("other", [{"amount": 7}, {"amount": True}, {}])
+def test_another_call_than_the_open_one_ends_the_run_as_diverged(
+    half: Half, other: dict[str, Any]
+) -> None:
+    """As one that was held until somebody approved of it."""
+    till, recording, waits = Till(), Recording(), threading.Event()
+    held = Call("m:2", "wait", {"amount": 1}, wait=False)
+
+    def until_it_waits(_: Any) -> None:
+        assert waits.wait(10)
+
+    first = [CALLS[0], held, until_it_waits, Call("m:3", "add", {"amount": 3}), CRASH]
+    changed = Call("m:2", "wait", other, wait=False)
+    renamed = Call("m:2", "add", {"amount": 1}, wait=False)
+    last = Call("m:2", "wait", {"amount": 1})
+    with planned(first, [changed], [renamed], [changed], [last]) as (codemode, _):
+        till.serve(codemode)
+
+        async def wait(amount: int = 0) -> None:
+            till.amounts.append(100 + amount)
+            waits.set()
+            if len(till.amounts) < 4:
+                await asyncio.sleep(60)
+
+        codemode.registry.register_tool("wait", wait)
+        assert half.run(codemode, "…", recording=recording).status == "crashed"
+        assert [one.outcome for one in recording.calls] == ["completed", "running", "completed"]
+        cut = Recording.from_bytes(recording.cut(after=2).to_bytes())
+        assert cut.calls == recording.calls
+        results = [half.run(codemode, "…", recording=one) for one in (recording, recording, cut)]
+        assert till.amounts == [1, 101, 3]
+        again = half.run(codemode, "…", recording=cut)
+    for result in results:
+        assert result.status == "diverged"
+        assert result.error is not None
+        assert "the call m:2 was wait(amount=1), and now is" in result.error.message
+    assert again.ok
+    assert till.amounts == [1, 101, 3, 101]
 
 
 def test_a_call_that_the_code_gives_up_does_not_run_again(half: Half) -> None:

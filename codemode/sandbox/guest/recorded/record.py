@@ -23,7 +23,7 @@ from codemode.sandbox.guest.recorded.steps import MAIN, Step, StepsOut, read_ste
 from codemode.sandbox.guest.recorded.waiting import Waiting
 from codemode.wire.frames import Frame, pack, pack_texts
 
-__all__ = ["BY_HOST", "NEVER", "HeldCall", "KnownCall", "Record"]
+__all__ = ["BY_HOST", "NEVER", "OPEN", "HeldCall", "KnownCall", "Record"]
 
 # Captured at import: a recorded run replaces these functions in their modules.
 _monotonic_ns = time.monotonic_ns
@@ -50,9 +50,12 @@ BY_HOST = 0
 NEVER = 5
 """The kind of a recorded call whose answer the code did not get before it gave up or ended."""
 
+OPEN = 6
+"""The kind of a recorded call that has no outcome: it must come again, and is a new one then."""
+
 
 class KnownCall(NamedTuple):
-    """A call of the record. ``kind`` is that of the answer's frame, or one of the two above."""
+    """A call of the record. ``kind`` is that of the answer's frame, or one of the three above."""
 
     name: bytes
     digest: bytes
@@ -85,7 +88,7 @@ class Record:
             label: KnownCall(pack_texts(name), digest, kind, body)
             for label, name, digest, kind, body in replay["calls"]
         }
-        self._in_order = deque(self._known)
+        self._in_order = deque(label for label, call in self._known.items() if call.kind != OPEN)
         self.on_lift: Callable[[], object] = int
         """Called when the run becomes live."""
         self.line_number: Callable[[], int] = int
@@ -251,7 +254,7 @@ class Record:
         return None
 
     def come(self, label: str, name: bytes, arguments: bytes, line: int = 0) -> KnownCall | None:
-        """Note that a call comes; return the record's call of this label, if it has one.
+        """Note that a call comes; return the record's call of this label, if that has an outcome.
 
         ``line`` is that of the code, where the stack of this thread does not show it.
         """
@@ -266,7 +269,7 @@ class Record:
         self.waiting.note()
         if lifted:
             self.on_lift()
-        return known
+        return None if known.kind == OPEN else known
 
     def hold(self, label: str, name: bytes, arguments: bytes) -> None:
         """Wait in this thread until new calls may leave the sandbox."""

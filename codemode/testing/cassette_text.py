@@ -24,7 +24,7 @@ from codemode.values.shortening import shorten
 
 __all__ = ["RecordedRun", "runs_from", "text_of"]
 
-_VERSION = 1
+_VERSION = 2
 _WIDTH = 100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_CALL = (-1, None)

@@ -44,7 +44,7 @@ EXECUTION_ID = re.compile(r"[ -~]{1,200}")
 PYTHON_VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
 """The form of a Python version, such as 3.13."""
 
-_FIRST_LINE = b"codemode recording 1\n"
+_FIRST_LINE = b"codemode recording 2\n"
 _ANY_VERSION = re.compile(rb"codemode recording ([0-9]{1,9})\n")
 _CALL, _VALUE, _FAILURE, _STEPS, _OUTPUT = range(1, 6)
 _WORDS = frozenset(get_args(ToolCallOutcome)) - {"running"}
@@ -78,7 +78,7 @@ def journal_from(data: bytes, max_bytes: int) -> Journal:
     if not data.startswith(_FIRST_LINE):
         other = _ANY_VERSION.match(data)
         raise RecordingFormatError(
-            f"a recording of version {int(other[1])}; this version of codemode reads version 1"
+            f"a recording of version {int(other[1])}; this version of codemode reads version 2"
             if other
             else "these bytes are not a recording: they do not begin with its first line"
         )

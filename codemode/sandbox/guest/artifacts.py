@@ -10,6 +10,7 @@ from typing import Any
 
 from codemode.sandbox.guest.frame_socket import FrameSocket
 from codemode.sandbox.guest.output import Output
+from codemode.sandbox.guest.recorded.turns import Files
 from codemode.sandbox.guest.scope import RunScope
 from codemode.wire.frames import Frame, pack_texts
 
@@ -45,6 +46,8 @@ class Artifacts:
         self._lock = threading.RLock()
         self._most = 0
         self._most_bytes = 0
+        self.turns: Files | None = None
+        """The order in which the lines of a recorded run give files."""
         self.begin_run()
 
     def set_limits(self, limits: Mapping[str, Any]) -> None:
@@ -91,7 +94,18 @@ class Artifacts:
             # Counted first: an interrupted frame is still sent, by the next sender.
             self._count += 1
             self._bytes += len(data)
-            self._frames.send(Frame.ARTIFACT, self._scope.run, 0, pack_texts(name), data)
+            for part in ((name, data),) if self.turns is None else self.turns.arrange((name, data)):
+                self._send(*part)
+
+    def end_run(self) -> None:
+        """Send the files that wait for the turn of their line."""
+        if self.turns is not None:
+            with self._lock:
+                for part in self.turns.rest():
+                    self._send(*part)
+
+    def _send(self, name: str, data: bytes) -> None:
+        self._frames.send(Frame.ARTIFACT, self._scope.run, 0, pack_texts(name), data)
 
     def _check_count(self) -> None:
         if not self.accepted:

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 from codemode.sandbox.guest.frame_socket import FrameSocket
+from codemode.sandbox.guest.recorded.turns import Printing
 from codemode.sandbox.guest.scope import RunScope
 from codemode.wire.frames import Frame
 
@@ -52,8 +53,8 @@ class Output:
         self._flushed_at = 0.0
         self._gathered = threading.Event()
         self._flushing_apart = False
-        self.written = 0
-        """The number of characters that the code has printed."""
+        self.turns: Printing | None = None
+        """The order in which the lines of a recorded run print."""
         self.stdout = _TextStream(self, Frame.STDOUT, 1)
         self.stderr = _TextStream(self, Frame.STDERR, 2)
         self.stdin = _NoInput()
@@ -74,22 +75,33 @@ class Output:
         if not text or not self._scope.of_caller() or self._frames.forked:
             return
         with self._lock:
-            if kind is not self._kind:
+            if self.turns is None:
+                self._gather(kind, text)
+            else:
+                for part in self.turns.arrange((kind, text)):
+                    self._gather(*part)
+
+    def end_run(self) -> None:
+        """Send all that the code has printed."""
+        with self._lock:
+            if self.turns is not None:
+                for part in self.turns.rest():
+                    self._gather(*part)
+            self.flush()
+
+    def _gather(self, kind: Frame, text: str) -> None:
+        if kind is not self._kind:
+            self.flush()
+            self._kind = kind
+        self._parts.append(text)
+        self._size += len(text)
+        if self._size >= GATHER_CHARACTERS:
+            self.flush()
+        elif "\n" in text:
+            if self._flushes < LINES_AT_ONCE or _monotonic() - self._flushed_at > GATHER_SECONDS:
                 self.flush()
-                self._kind = kind
-            self._parts.append(text)
-            self.written += len(text)
-            self._size += len(text)
-            if self._size >= GATHER_CHARACTERS:
-                self.flush()
-            elif "\n" in text:
-                if (
-                    self._flushes < LINES_AT_ONCE
-                    or _monotonic() - self._flushed_at > GATHER_SECONDS
-                ):
-                    self.flush()
-                else:
-                    self._flush_soon()
+            else:
+                self._flush_soon()
 
     def flush(self) -> None:
         """Send the gathered text."""

@@ -220,7 +220,8 @@ class Guest:
         self._record.line_number = unfinished.line
         calls.line_number = lambda: unfinished.begun_on
         self._record.flush = self._output.flush
-        self._record.written = lambda: self._output.written
+        self._output.turns = self._record.printing
+        self._artifacts.turns = self._record.files
         self._caller.make_calls_by(calls)
 
     def _execute(self, run: int, filename: str, body: bytes) -> bytes:
@@ -252,7 +253,8 @@ class Guest:
                 self._finish_figures(wanted=False)
             frame = self._failed(run, error, filename)
         self._progress.flush()
-        self._output.flush()
+        self._artifacts.end_run()
+        self._output.end_run()
         return frame
 
     def _finish_figures(self, *, wanted: bool) -> None:

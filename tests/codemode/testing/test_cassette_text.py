@@ -110,7 +110,7 @@ def run_of(content: Any) -> Any:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.update({"codemode cassette": 2}), "of version 2; this version of codemode"),
+        (lambda c: c.update({"codemode cassette": 1}), "of version 1; this version of codemode"),
         (lambda c: c.pop("runs"), "the file.runs is missing; expected list"),
         (lambda c: c.update(runs=[1]), r"runs\[0\] is 1; expected an object"),
         (lambda c: run_of(c).update(code=[1]), r"runs\[0\].code\[0\] is 1; expected a text"),

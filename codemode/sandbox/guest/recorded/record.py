@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, NoReturn
 from codemode.sandbox.guest.frame_socket import FrameSocket
 from codemode.sandbox.guest.recorded.lines import Line, current_line
 from codemode.sandbox.guest.recorded.steps import MAIN, Step, StepsOut, read_steps, write_step
+from codemode.sandbox.guest.recorded.turns import Files, Printing, Turn
 from codemode.sandbox.guest.recorded.waiting import Waiting
 from codemode.wire.frames import Frame, pack, pack_texts
 
@@ -80,9 +81,8 @@ class Record:
         self._run = run
         self.seed: bytes = replay["seed"]
         self._start: int = replay["start"]
-        self._upcoming = read_steps(str(replay["steps"], "ascii"))
+        self._upcoming, put_out = read_steps(str(replay["steps"], "ascii"))
         self._steps_left = sum(map(len, self._upcoming.values()))
-        self._output_characters: int = replay["output"]
         self._complete: bool = replay["complete"]
         self._known = {
             label: KnownCall(pack_texts(name), digest, kind, body)
@@ -95,15 +95,19 @@ class Record:
         """Returns the number of the code's line that runs in this thread, or 0."""
         self.flush: Callable[[], object] = int
         """Sends what the code has printed."""
-        self.written: Callable[[], int] = int
-        """Returns how many characters the code has printed."""
+        self._out = StepsOut()
+        texts, files = (
+            [Turn(line, int(step.argument)) for line, step in put_out if step.kind == kind]
+            for kind in "wa"
+        )
+        self.printing = Printing(texts, replay["output"], self._out.add)
+        self.files = Files(files, len(files), self._out.add)
         fresh = self.is_used_up and not self._upcoming
         self._base_ns: int | None = _monotonic_ns() if fresh else None
         self._wall = self._start
         self.main = Line(
             MAIN, now=0, wall=self._start, live=fresh, upcoming=self._upcoming.pop(MAIN, None)
         )
-        self._out = StepsOut()
         self._counting = _allocate_lock()
         self.waiting = Waiting()
         self._steps_to_collection = _STEPS_BETWEEN_COLLECTIONS
@@ -230,10 +234,7 @@ class Record:
     def is_used_up(self) -> bool:
         """Whether all of the record has come again, and the run goes on."""
         return not (
-            self._complete
-            or self._steps_left
-            or self._known
-            or self._output_characters > self.written()
+            self._complete or self._steps_left or self._known or not self.printing.is_used_up
         )
 
     @property
@@ -300,6 +301,9 @@ class Record:
 
         if self._known or self._steps_left:
             self.wait(lambda: not (self._known or self._steps_left), give_up)
+        if not (self.printing.is_used_up and self.files.is_used_up):
+            # Of lines that are still at work. What does not come is for the host to compare.
+            self.waiting.until(lambda: self.printing.is_used_up and self.files.is_used_up)
 
     # What goes out
 

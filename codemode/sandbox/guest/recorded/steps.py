@@ -31,6 +31,8 @@ class Step(NamedTuple):
     ``z``: a sleep of the thread ended.
     ``k``: the clock moved, at the look of this number since the step before.
     ``f``: of several pieces of work, these had ended; ``-`` for no more of them.
+    ``w``: the line began to print where as many characters had been printed.
+    ``a``: the line gave a file when as many had been given.
     """
 
     kind: str
@@ -48,17 +50,24 @@ def write_step(line: str, step: Step) -> str:
     return f"{whose}|{step.kind}{step.argument}+{step.microseconds}{rounds}{wall}\n"
 
 
-def read_steps(text: str) -> dict[str, deque[Step]]:
-    """Return the steps of each line. Raises ValueError."""
+def read_steps(text: str) -> tuple[dict[str, deque[Step]], list[tuple[str, Step]]]:
+    """Return the steps of each line, and those of any line that put something out.
+
+    Raises ValueError.
+    """
     steps: dict[str, deque[Step]] = {}
+    put_out: list[tuple[str, Step]] = []
     for one in text.splitlines():
         found = _STEP.fullmatch(one)
         if found is None:
             raise ValueError(f"{one[:100]!r} is not a step of a recorded run")
         line, kind, argument, moved, rounds, wall = found.groups()
         step = Step(kind, argument, int(moved), int(rounds or 0), int(wall or 0))
-        steps.setdefault(line or MAIN, deque()).append(step)
-    return steps
+        if kind in "wa":
+            put_out.append((line or MAIN, step))
+        else:
+            steps.setdefault(line or MAIN, deque()).append(step)
+    return steps, put_out
 
 
 class StepsOut:

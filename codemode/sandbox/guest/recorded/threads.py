@@ -56,12 +56,13 @@ def on_line(record: Record, line: Line, function: Callable[..., Any]) -> Callabl
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        former = enter_line(line)
+        # Until the thread ends or takes other work: what the work has raised is still printed, and
+        # its callbacks run.
+        enter_line(line)
         try:
             record.start_line(line)
             return function(*args, **kwargs)
         finally:
-            enter_line(former)
             record.waiting.end_line()
 
     return call

@@ -21,7 +21,7 @@ from codemode.core._recording.journal_bytes import journal_from, to_bytes
 from codemode.core.hooks import ToolFailure
 from codemode.values import encode
 
-LINE = b"codemode recording 1\n"
+LINE = b"codemode recording 2\n"
 
 
 def journal() -> Journal:
@@ -109,9 +109,9 @@ def test_each_field_is_checked_and_named(change: dict[str, Any], message: str) -
     ("data", "message"),
     [
         (None, r"data is None; expected the bytes of Recording.to_bytes\(\)"),
-        ("codemode recording 1", "data is 'codemode recording 1'; expected the bytes"),
+        ("codemode recording 2", "data is 'codemode recording 2'; expected the bytes"),
         (b"", "do not begin with its first line"),
-        (b"codemode recording 2\n", "a recording of version 2; this version of codemode reads"),
+        (b"codemode recording 1\n", "a recording of version 1; this version of codemode reads"),
         (LINE + b"\x01", "expected a map of"),
         (LINE + b"\xff", "not a recording"),
         (LINE + cbor2.dumps([]) + b"x", "not a recording"),

@@ -188,7 +188,7 @@ class Guest:
         )
         self._begin(run, filename)
         if self._replay is not None:
-            self._begin_recorded(self._replay, run)
+            self._begin_recorded(self._replay, run, body)
         try:
             frame = self._execute(run, filename, body)
         except MemoryError:
@@ -214,8 +214,8 @@ class Guest:
         self._artifacts.begin_run()
         self._caller.unfinished.begin_run(filename)
 
-    def _begin_recorded(self, replay: Mapping[str, Any], run: int) -> None:
-        self._record, calls = begin_recorded(replay, self._frames, run)
+    def _begin_recorded(self, replay: Mapping[str, Any], run: int, code: bytes) -> None:
+        self._record, calls = begin_recorded(replay, self._frames, run, code)
         unfinished = self._caller.unfinished
         self._record.line_number = unfinished.line
         calls.line_number = lambda: unfinished.begun_on

@@ -15,7 +15,7 @@ import asyncio
 import hashlib
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from codemode.sandbox.guest.recorded.steps import Step
@@ -64,7 +64,8 @@ class Line:
     what the wall clock shows above it. ``looks`` counts the looks at the clock
     since the last step. ``upcoming`` has the recorded steps that this line has
     not taken again. A line is ``live`` once it has taken a step that the record
-    does not have; until then its clock stands.
+    does not have; until then its clock stands. ``own`` has what the line counts and
+    draws from, where the process would have one for all.
     """
 
     __slots__ = (
@@ -75,7 +76,9 @@ class Line:
         "messages",
         "now",
         "numbers",
+        "own",
         "root",
+        "tasks",
         "upcoming",
         "wall",
     )
@@ -92,6 +95,8 @@ class Line:
         self.draws = 0
         self.numbers = 0
         self.messages = 0
+        self.tasks = 0
+        self.own: dict[str, Any] = {}
         self.root = Path(label, self)
         self.label = self.root.label
 
@@ -99,6 +104,11 @@ class Line:
         """Return the number of the next task or future that is made on this line."""
         self.numbers += 1
         return self.numbers
+
+    def task_name(self) -> str:
+        """Return the name of the next task that is given none."""
+        self.tasks += 1
+        return f"Task-{self.tasks}"
 
     def message(self) -> str:
         """Return the name of the next callback that this line gives to another one's loop."""

@@ -19,7 +19,7 @@ from typing import Any
 from codemode.sandbox.guest.recorded.lines import Line, current_line, current_path, enter_line
 from codemode.sandbox.guest.recorded.loop import RecordedLoop, follow
 from codemode.sandbox.guest.recorded.record import Record
-from codemode.sandbox.guest.recorded.threads import on_line
+from codemode.sandbox.guest.recorded.threads import on_line, rename_thread
 
 __all__ = ["install"]
 
@@ -45,15 +45,18 @@ def install(record: Record) -> None:
     def submit(pool: Any, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         name = current_path().thread()
         line = record.begin_line(name)
+        thread = _thread_name(pool)
         work: Any
         try:
             if record.is_used_up:
-                work = _submit(pool, on_line(record, line, function), *args, **kwargs)
+                work = _submit(pool, on_line(record, line, function, thread), *args, **kwargs)
                 work.add_done_callback(
                     lambda done: record.waiting.end_line() if done.cancelled() else None
                 )
             else:
-                work = _replayed(record, pool, line, functools.partial(function, *args, **kwargs))
+                work = _replayed(
+                    record, pool, line, functools.partial(function, *args, **kwargs), thread
+                )
         except BaseException:
             record.waiting.end_line()
             raise
@@ -160,7 +163,20 @@ def _ended_before(record: Record, works: dict[str, Any], most: int | None) -> li
     return ended
 
 
-def _replayed(record: Record, pool: Any, line: Line, function: Callable[[], Any]) -> Future[Any]:
+def _thread_name(pool: Any) -> str:
+    """Return the name of the thread for the next work that the current line submits to a pool.
+
+    One of those that the threads of the pool have, but not by which of them is the first to come.
+    """
+    numbers: dict[str, int] = vars(pool).setdefault("recorded_numbers", {})
+    label = current_line().label
+    number = numbers[label] = numbers.get(label, -1) + 1
+    return f"{pool._thread_name_prefix or pool}_{number % pool._max_workers}"
+
+
+def _replayed(
+    record: Record, pool: Any, line: Line, function: Callable[[], Any], thread: str
+) -> Future[Any]:
     """Submit work of a replay, which begins if it began in the record, and not by chance."""
     work: Future[Any] = Future()
     began = bool(line.upcoming)
@@ -169,6 +185,7 @@ def _replayed(record: Record, pool: Any, line: Line, function: Callable[[], Any]
 
     def perform() -> None:
         former = enter_line(line)
+        rename_thread(thread)
         try:
             record.start_line(line, work.cancelled)
             if not began and not work.set_running_or_notify_cancel():

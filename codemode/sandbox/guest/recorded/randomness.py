@@ -67,7 +67,7 @@ def install(record: Record) -> None:
     uuid: Any = sys.modules.get("uuid")
     if uuid is not None:
         uuid._generate_time_safe = None  # a C function with a clock of its own
-        uuid._node = None
+        uuid._node = random.getrandbits(48) | 1 << 40  # as it makes one where there is no network
     numpy_random: Any = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed(int.from_bytes(urandom(4)))

@@ -91,6 +91,8 @@ class Record:
         self._in_order = deque(label for label, call in self._known.items() if call.kind != OPEN)
         self.on_lift: Callable[[], object] = int
         """Called when the run becomes live."""
+        self.on_first_line: Callable[[], object] | None = None
+        """Called before the first line beside the main one begins."""
         self.line_number: Callable[[], int] = int
         """Returns the number of the code's line that runs in this thread, or 0."""
         self.flush: Callable[[], object] = int
@@ -211,6 +213,9 @@ class Record:
 
     def begin_line(self, label: str) -> Line:
         """Return the line of a thread that the current line starts or will start."""
+        begun, self.on_first_line = self.on_first_line, None
+        if begun is not None:
+            begun()
         parent = current_line()
         upcoming = self._upcoming.pop(label, None)
         self.waiting.begin_line()

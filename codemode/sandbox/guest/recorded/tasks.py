@@ -41,6 +41,8 @@ class RecordedTask(asyncio.Task[Any], RecordedFuture):
         path = current_path()
         self.recorded_number = path.line.number()
         self.recorded_path = path.task()
+        if options.get("name") is None:
+            options["name"] = path.line.task_name()
         try:
             _init_task(self, coro, **options)
         finally:

@@ -12,7 +12,7 @@ from typing import Any
 from codemode.sandbox.guest.recorded.lines import Line, current_path, enter_line
 from codemode.sandbox.guest.recorded.record import Record
 
-__all__ = ["install", "on_line"]
+__all__ = ["install", "on_line", "rename_thread"]
 
 _start = threading.Thread.start
 _start_new = _thread.start_new_thread
@@ -51,14 +51,18 @@ def install(record: Record) -> None:
         setattr(_thread, name, start_new)
 
 
-def on_line(record: Record, line: Line, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that runs on this line, in a thread of its own."""
+def on_line(
+    record: Record, line: Line, function: Callable[..., Any], name: str = ""
+) -> Callable[..., Any]:
+    """Return a function that runs on this line, in a thread that has this name by then."""
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         # Until the thread ends or takes other work: what the work has raised is still printed, and
         # its callbacks run.
         enter_line(line)
+        if name:
+            rename_thread(name)
         try:
             record.start_line(line)
             return function(*args, **kwargs)
@@ -66,3 +70,9 @@ def on_line(record: Record, line: Line, function: Callable[..., Any]) -> Callabl
             record.waiting.end_line()
 
     return call
+
+
+def rename_thread(name: str) -> None:
+    """Give the current thread another name, for Python alone."""
+    thread: Any = threading.current_thread()
+    thread._name = name

@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from codemode.sandbox.guest.frame_socket import FrameSocket
-from codemode.sandbox.guest.recorded import clock, pools, randomness, tasks, threads
+from codemode.sandbox.guest.recorded import (
+    clock,
+    own_sources,
+    pools,
+    randomness,
+    tasks,
+    threads,
+)
 from codemode.sandbox.guest.recorded.calls import RecordedCalls
 from codemode.sandbox.guest.recorded.lines import enter_line
 from codemode.sandbox.guest.recorded.loop import RecordedLoop
@@ -18,7 +25,7 @@ __all__ = ["begin_recorded"]
 
 
 def begin_recorded(
-    replay: Mapping[str, Any], frames: FrameSocket, run: int
+    replay: Mapping[str, Any], frames: FrameSocket, run: int, code: bytes
 ) -> tuple[Record, RecordedCalls]:
     """Begin a recorded run in this process, which runs nothing else afterwards.
 
@@ -31,6 +38,7 @@ def begin_recorded(
     RecordedLoop.first_held = staticmethod(lambda: calls.first_held)
     clock.install(record)
     randomness.install(record)
+    own_sources.install(record, code)
     tasks.install()
     threads.install(record)
     pools.install(record)

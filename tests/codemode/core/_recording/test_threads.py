@@ -47,7 +47,6 @@ def _comes_again(codemode: Codemode, elsewhere: Codemode, code: str) -> Executio
         again = elsewhere.run(code, recording=cut)
         assert _shown(again) == _shown(resumed)
         assert sorted(resumed.stdout) == sorted(first.stdout)
-        assert resumed.value == first.value
     return first
 
 
@@ -61,7 +60,7 @@ HEAD = "import asyncio, logging, sys, threading\nfrom concurrent.futures import 
 PRINTS = {
     "print": 'print("start", n)\n    fetch(n)\n    print("end", n)',
     "stderr": 'fetch(n)\n    print("error", n, file=sys.stderr)\n    print("end", n)',
-    "logging": 'logging.basicConfig(level="INFO", format="%(asctime)s %(message)s")\n'
+    "logging": 'logging.basicConfig(level="INFO", format="%(asctime)s %(message)s %(threadName)s %(taskName)s")\n'
     '    fetch(n)\n    logging.info("end %s", n)',
     "long": "fetch(n)\n    print(str(n) * 20_000)",
     "files": 'fetch(n)\n    open(f"{n}.txt", "w").write(str(n))\n    artifact(f"{n}.txt")',
@@ -77,6 +76,52 @@ def test_output_and_files_of_joined_threads_come_again(
     code = f"{HEAD}def work(n):\n    {prints}\n{start}"
     first = _comes_again(codemode, elsewhere, code)
     assert first.stdout or first.stderr or first.artifacts
+
+
+DRAWS = {
+    "random": "[random.random(), random.choice(range(99)), random.gauss(), random.getrandbits(70)]",
+    "samples": "[random.sample(range(1000), 3), random.randbytes(5), random.Random().random()]",
+    "seeded": "[random.seed(n), random.random(), random.setstate(random.getstate()), random.random()]",
+    "imported": "[choice(range(1000)), draw()]",
+    "secrets": "[secrets.token_hex(4), secrets.choice(range(99)), os.urandom(3)]",
+    "uuid": "[str(one) for one in (uuid.uuid1(), uuid.uuid1(), uuid.uuid4(), uuid.uuid1(clock_seq=1))]",
+    "node": "[uuid.getnode()]",
+    "newer uuids": "[str(getattr(uuid, name)()) for name in ('uuid6', 'uuid7') if hasattr(uuid, name)]",
+    "temporary names": "[os.path.basename(name) for name in (tempfile.mkdtemp(), tempfile.mktemp(), tempfile.NamedTemporaryFile().name)]",
+    "message ids": "[email.utils.make_msgid().split('.')[2], email.mime.multipart.MIMEMultipart(_subparts=[]).as_string()]",
+    "clock": "[time.time(), time.monotonic(), time.thread_time(), datetime.datetime.now()]",
+    "name of the thread": "[threading.current_thread().name]",
+    "names of threads": "[threading.Thread(target=print).name, threading.Timer(1, print).name]",
+    "names of pools": "list(ThreadPoolExecutor(2).map(lambda _: threading.current_thread().name, range(3)))",
+    "names of tasks": "[asyncio.run(names()), asyncio.run(names())]",
+}
+
+
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
+@pytest.mark.parametrize("draws", DRAWS.values(), ids=DRAWS)
+def test_what_joined_threads_draw_and_name_comes_again(
+    codemode: Codemode, elsewhere: Codemode, draws: str, start: str
+) -> None:
+    code = f"""{HEAD}
+import datetime, email.mime.multipart, email.utils, os, random, secrets, tempfile, time, uuid
+from random import choice, random as draw
+async def names():
+    return [asyncio.current_task().get_name(), asyncio.create_task(asyncio.sleep(0)).get_name()]
+def work(n):
+    before = {draws}
+    fetch(n)
+    return before, {draws}
+{start}"""
+    _comes_again(codemode, elsewhere, code)
+
+
+def test_lines_draw_otherwise_than_each_other(codemode: Codemode) -> None:
+    """As the functions of one generator would, and those of the main line go on."""
+    code = f"{HEAD}import random, uuid\ndef work(n):\n    return random.random(), uuid.uuid1()\n"
+    code += f"drawn = [work(0), work(0), *{STARTS['to_thread']}]\n{STARTS['pool'].replace('seen', 'more')}"
+    result = codemode.run(f"{code}\n[*drawn, *more]", recording=Recording())
+    assert result.ok, result
+    assert len(set(result.value)) == len({one for one, _ in result.value}) == 11
 
 
 def test_output_of_a_thread_that_differs_diverges(codemode: Codemode, elsewhere: Codemode) -> None:

@@ -53,8 +53,9 @@ class Output:
         self._flushed_at = 0.0
         self._gathered = threading.Event()
         self._flushing_apart = False
-        self.turns: Printing | None = None
-        """The order in which the lines of a recorded run print."""
+        self._turns: Printing | None = None
+        self.written = 0
+        """The number of characters that the code has printed."""
         self.stdout = _TextStream(self, Frame.STDOUT, 1)
         self.stderr = _TextStream(self, Frame.STDERR, 2)
         self.stdin = _NoInput()
@@ -75,33 +76,44 @@ class Output:
         if not text or not self._scope.of_caller() or self._frames.forked:
             return
         with self._lock:
-            if self.turns is None:
-                self._gather(kind, text)
-            else:
-                for part in self.turns.arrange((kind, text)):
-                    self._gather(*part)
+            if kind is not self._kind:
+                self.flush()
+                self._kind = kind
+            self._parts.append(text)
+            self.written += len(text)
+            self._size += len(text)
+            if self._size >= GATHER_CHARACTERS:
+                self.flush()
+            elif "\n" in text:
+                if (
+                    self._flushes < LINES_AT_ONCE
+                    or _monotonic() - self._flushed_at > GATHER_SECONDS
+                ):
+                    self.flush()
+                else:
+                    self._flush_soon()
+
+    def take_turns(self, turns: Printing) -> None:
+        """Send what the lines of a recorded run print from now on in their turns."""
+        with self._lock:
+            turns.skip(self.written)
+            self._turns = turns
+            setattr(self, "write", self._write_in_turn)  # noqa: B010  # a method, for the type checker
+
+    def _write_in_turn(self, kind: Frame, text: str) -> None:
+        if self._turns is None or not text or not self._scope.of_caller() or self._frames.forked:
+            return
+        with self._lock:
+            for part in self._turns.arrange((kind, text)):
+                Output.write(self, *part)
 
     def end_run(self) -> None:
         """Send all that the code has printed."""
-        with self._lock:
-            if self.turns is not None:
-                for part in self.turns.rest():
-                    self._gather(*part)
-            self.flush()
-
-    def _gather(self, kind: Frame, text: str) -> None:
-        if kind is not self._kind:
-            self.flush()
-            self._kind = kind
-        self._parts.append(text)
-        self._size += len(text)
-        if self._size >= GATHER_CHARACTERS:
-            self.flush()
-        elif "\n" in text:
-            if self._flushes < LINES_AT_ONCE or _monotonic() - self._flushed_at > GATHER_SECONDS:
-                self.flush()
-            else:
-                self._flush_soon()
+        if self._turns is not None:
+            with self._lock:
+                for part in self._turns.rest():
+                    Output.write(self, *part)
+        self.flush()
 
     def flush(self) -> None:
         """Send the gathered text."""

@@ -220,7 +220,12 @@ class Guest:
         self._record.line_number = unfinished.line
         calls.line_number = lambda: unfinished.begun_on
         self._record.flush = self._output.flush
-        self._output.turns = self._record.printing
+        self._record.written = lambda: self._output.written
+        printing = self._record.printing
+        if self._record.has_turns:
+            self._output.take_turns(printing)
+        else:
+            self._record.on_first_line.append(lambda: self._output.take_turns(printing))
         self._artifacts.turns = self._record.files
         self._caller.make_calls_by(calls)
 

@@ -38,7 +38,7 @@ def install(record: Record, code: bytes) -> None:
     if any(word in code for word in _MENTIONS):
         _install_generators(record)
     else:
-        record.on_first_line = lambda: _install_generators(record)
+        record.on_first_line.append(lambda: _install_generators(record))
 
 
 def _install_generators(record: Record) -> None:

@@ -91,7 +91,7 @@ class Record:
         self._in_order = deque(label for label, call in self._known.items() if call.kind != OPEN)
         self.on_lift: Callable[[], object] = int
         """Called when the run becomes live."""
-        self.on_first_line: Callable[[], object] | None = None
+        self.on_first_line: list[Callable[[], object]] = []
         """Called before the first line beside the main one begins."""
         self.line_number: Callable[[], int] = int
         """Returns the number of the code's line that runs in this thread, or 0."""
@@ -102,7 +102,12 @@ class Record:
             [Turn(line, int(step.argument)) for line, step in put_out if step.kind == kind]
             for kind in "wa"
         )
-        self.printing = Printing(texts, replay["output"], self._out.add)
+        self._output_characters: int = replay["output"]
+        self.printing = Printing(texts, self._output_characters, self._out.add)
+        self.written: Callable[[], int] = int
+        """Returns how many characters the code has printed."""
+        self.has_turns = bool(texts)
+        """Whether lines beside the main one have printed in the record."""
         self.files = Files(files, len(files), self._out.add)
         fresh = self.is_used_up and not self._upcoming
         self._base_ns: int | None = _monotonic_ns() if fresh else None
@@ -213,9 +218,8 @@ class Record:
 
     def begin_line(self, label: str) -> Line:
         """Return the line of a thread that the current line starts or will start."""
-        begun, self.on_first_line = self.on_first_line, None
-        if begun is not None:
-            begun()
+        while self.on_first_line:
+            self.on_first_line.pop()()
         parent = current_line()
         upcoming = self._upcoming.pop(label, None)
         self.waiting.begin_line()
@@ -239,7 +243,10 @@ class Record:
     def is_used_up(self) -> bool:
         """Whether all of the record has come again, and the run goes on."""
         return not (
-            self._complete or self._steps_left or self._known or not self.printing.is_used_up
+            self._complete
+            or self._steps_left
+            or self._known
+            or self._output_characters > self.written()
         )
 
     @property
@@ -306,9 +313,9 @@ class Record:
 
         if self._known or self._steps_left:
             self.wait(lambda: not (self._known or self._steps_left), give_up)
-        if not (self.printing.is_used_up and self.files.is_used_up):
+        if self._output_characters > self.written():
             # Of lines that are still at work. What does not come is for the host to compare.
-            self.waiting.until(lambda: self.printing.is_used_up and self.files.is_used_up)
+            self.waiting.until(lambda: self._output_characters <= self.written())
 
     # What goes out
 

@@ -65,6 +65,16 @@ class _Turns[T]:
         """Whether all that the record has of this has come again."""
         return not self._upcoming
 
+    def skip(self, size: int) -> None:
+        """Take note of what has been put out before there were lines beside the main one."""
+        while self._upcoming and size >= self._upcoming[0][1]:
+            size -= self._upcoming.popleft()[1]
+        if self._upcoming:
+            line, left = self._upcoming[0]
+            self._upcoming[0] = (line, left - size)
+        else:
+            self._position += size
+
     def arrange(self, item: T) -> Iterable[T]:
         """Take what the current line puts out; yield what may leave now."""
         label = current_line().label

@@ -7,11 +7,14 @@ import contextlib
 import itertools
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from codemode import Codemode, ExecutionResult, Recording
+from codemode.core.hooks import ToolCall, ToolOutcome
+from codemode.core.recorder import EndRun, Recorder
+from codemode.core.recording import RecordedCall
 from codemode.values import encode
 from tests.support.noted_tools import NotedPass, within
 from tests.support.random_programs import RandomProgram
@@ -30,6 +33,27 @@ class Tally:
     statuses: Counter[str] = field(default_factory=Counter)
     differing: int = 0
     """Replays of threads over shared state that made the same calls and had another result."""
+
+
+class _Holding:
+    """A recorder that holds a call, as for an approval, after some others have run."""
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+
+    def answer(self, call: ToolCall) -> ToolOutcome | None:
+        self._left -= 1
+        if self._left < 0:
+            raise EndRun("cancelled", "Held", f"{call.name} waits for an approval")
+        return None
+
+    def perform(self, call: ToolCall, run: Callable[[], ToolOutcome]) -> ToolOutcome:
+        return run()
+
+    async def perform_async(
+        self, call: ToolCall, run: Callable[[], Awaitable[ToolOutcome]]
+    ) -> ToolOutcome:
+        return await run()
 
 
 class Trial:
@@ -65,6 +89,12 @@ class Trial:
                 await self._pass(recording, sync=False)
         return recording
 
+    async def hold(self) -> Recording:
+        """Record a first pass that ends when it makes a call that is held."""
+        recording = Recording()
+        await self._pass(recording, recorder=_Holding(self._rng.randint(0, 20)))
+        return recording
+
     async def resume(self, recorded: Recording, after: int) -> tuple[Recording, ExecutionResult]:
         """Continue from a cut; return what was recorded in the end."""
         self._doing = f"resumed after {after} of {len(recorded.calls)}"
@@ -75,12 +105,16 @@ class Trial:
         self._tally.replays += 1
         recording = Recording.from_bytes(cut.to_bytes())
         known = _with_outcome(recording)
+        opened = {one.label: _made(one) for one in recording.calls if one.outcome == "running"}
         result, executed = await self._pass(recording)
         again = [tool for label, tool, _ in executed if label in known]
         self._expect(not again, f"ran again: {again}")
         now = _with_outcome(recording)
         changed = [label for label, call in known.items() if now.get(label) != call]
         self._expect(not changed, f"recorded calls changed: {changed}")
+        made = {one.label: _made(one) for one in recording.calls}
+        other = [label for label in opened if made.get(label) != opened[label]]
+        self._expect(not other, f"held calls changed: {other}")
         if self._shares and result.status == "diverged":
             self._expect(not executed, f"diverged after new calls: {executed}")
             return recording, result
@@ -112,8 +146,9 @@ class Trial:
 
     async def whole(self, cuts: int) -> None:
         """Record, resume from random cuts, and replay what was recorded in the end."""
-        if self._rng.random() < 0.3:
-            interrupted = await self.interrupt()
+        way = self._rng.random()
+        if way < 0.5:
+            interrupted = await (self.interrupt() if way < 0.25 else self.hold())
             self._doing = f"resumed after an interruption, with {interrupted!r}"
             recorded, result = await self.resume_all(interrupted)
         else:
@@ -128,18 +163,22 @@ class Trial:
         await self.replay(recorded, result)
 
     async def _pass(
-        self, recording: Recording, *, sync: bool = True
+        self, recording: Recording, *, sync: bool = True, recorder: Recorder | None = None
     ) -> tuple[ExecutionResult, list[tuple[str | None, str, int]]]:
         codemode = self._rng.choice(self._codemodes)
         code = self.program.code
         options: dict[str, Any] = {"recording": recording, "execution_timeout": _PATIENCE}
         noted = NotedPass(seed=self._rng.getrandbits(32), serials=self._serials)
         with within(noted):
-            if sync and self._rng.random() < 0.25:
+            if recorder is not None:
+                options["recorder"] = recorder
+                result = await codemode.client.execute_async(code, **options)
+            elif sync and self._rng.random() < 0.25:
                 result = await asyncio.to_thread(codemode.run, code, **options)
             else:
                 result = await codemode.run_async(code, **options)
-        self._tally.statuses[result.status] += 1
+        if recorder is None:
+            self._tally.statuses[result.status] += 1
         return result, noted.executed
 
     def _well_recorded(
@@ -178,9 +217,15 @@ def _with_outcome(recording: Recording) -> dict[str, object]:
     }
 
 
-def _shown(result: ExecutionResult) -> tuple[bytes, str, str]:
+def _made(call: RecordedCall) -> tuple[str, bytes]:
+    """Return which call it is."""
+    return call.name, call.encoded_arguments
+
+
+def _shown(result: ExecutionResult) -> tuple[Any, ...]:
     """Return what a run shows and promises to show again."""
-    return encode(result.value), result.stdout, result.stderr
+    files = [(one.name, one.data) for one in result.artifacts]
+    return encode(result.value), result.stdout, result.stderr, files
 
 
 async def try_all(

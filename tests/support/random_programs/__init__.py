@@ -31,8 +31,12 @@ View = Literal["local", "global"]
 _MAX_CALLS = 36
 
 _PROLOGUE = """\
-import asyncio, contextlib, contextvars, datetime, hashlib, itertools, queue, random, secrets, threading, time, uuid
+import asyncio, contextlib, contextvars, datetime, email.utils, hashlib, itertools, logging, os
+import queue, random, secrets, tempfile, threading, time, uuid
 from concurrent.futures import ThreadPoolExecutor
+from random import random as draw
+
+logging.basicConfig(format="%(asctime)s %(threadName)s %(taskName)s %(message)s")
 
 seen_by_all, left = [], []
 level = contextvars.ContextVar("level", default=0)

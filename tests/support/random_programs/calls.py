@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.support.random_programs.statements import Statements, statement, sync_statement
 
+_MAX_FILES = 8  # of the 10 that a run may give
+
 
 @statement(6, simple=True)
 def one_call(s: Statements, calls: int) -> str:
@@ -55,8 +57,8 @@ def sync_retry(s: Statements, calls: int) -> str:
     )
 
 
-@statement(0.3, shared=True)
-@sync_statement(0.3, shared=True)
+@statement(0.3)
+@sync_statement(0.3)
 def search(s: Statements, calls: int) -> str:
     return f"see(me, str(tools.search('{s.pick('fetch', 'key', 'look')}')))\n" + sync_call(s, 1)
 
@@ -88,8 +90,8 @@ def async_generator(s: Statements, calls: int) -> str:
     return f"async for page in {name}(me, {calls}):\n    see(me, page['serial'])\n{end}"
 
 
-@statement(1, shared=True)
-@sync_statement(0.7, shared=True)
+@statement(1)
+@sync_statement(1)
 def clock(s: Statements, calls: int) -> str:
     source = s.pick(
         "time.time()",
@@ -100,6 +102,12 @@ def clock(s: Statements, calls: int) -> str:
         "uuid.uuid1().hex",
         "secrets.randbelow(1000)",
         "random.SystemRandom().random()",
+        "[random.seed(len(me)), random.choice(range(99)), random.gauss()]",
+        "[random.random(), random.getrandbits(40), draw()]",
+        "os.path.basename(tempfile.mktemp())",
+        "email.utils.make_msgid().rpartition('.')[2]",
+        "threading.current_thread().name",
+        "threading.Thread(target=print).name",
         "[*{str(n) + digest(me) for n in range(6)}]",
         "[*frozenset({(str(n), n) for n in range(6)})]",
         "hash(digest(me))",
@@ -107,15 +115,33 @@ def clock(s: Statements, calls: int) -> str:
     return f"see(me, {source})\n" + sync_call(s, calls)
 
 
-@statement(1, shared=True)
-@sync_statement(0.7, shared=True)
+@statement(1)
+@sync_statement(1)
 def output(s: Statements, calls: int) -> str:
     more = s.pick("", ", end=''", ", flush=True", ", file=__import__('sys').stderr")
     return f"print(digest(me), {s.extra()}{more})\n" + sync_call(s, calls)
 
 
-@statement(0.5, shared=True)
-@sync_statement(0.3, shared=True)
+@statement(0.5)
+@sync_statement(0.7)
+def log(s: Statements, calls: int) -> str:
+    return f"logging.warning('%s %s', digest(me), {s.extra()})\n" + sync_call(s, calls)
+
+
+@statement(0.3)
+@sync_statement(0.5)
+def file(s: Statements, calls: int) -> str:
+    s.files += 1
+    if s.files > _MAX_FILES:
+        return sync_call(s, calls)
+    name = f"digest(me) + '.{s.pick('txt', 'csv')}'"
+    return (
+        f"with open({name}, 'w') as file:\n    print({s.extra()}, file=file)\nartifact({name})\n"
+    ) + sync_call(s, calls)
+
+
+@statement(0.5)
+@sync_statement(0.3)
 def waiting_for_the_clock(s: Statements, calls: int) -> str:
     return (
         f"until = time.monotonic() + {s.seconds(1)}\n"

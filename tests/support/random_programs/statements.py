@@ -65,6 +65,7 @@ class Statements:
     def __init__(self, rng: random.Random, *, races: bool, threads: bool) -> None:
         self.rng = rng
         self.functions: list[str] = []
+        self.files = 0
         self._kinds = {"any", *(["races"] if races else []), *(["threads"] if threads else [])}
         self._in_thread = False
         self._names = 0
@@ -111,7 +112,7 @@ class Statements:
         """Return an argument: mostly a number, at times one of the clock, of randomness or of a
         set.
         """
-        if self._in_thread or self.rng.random() < 0.8:
+        if self.rng.random() < 0.8:
             return str(self.rng.randint(0, 9))
         return self.pick(
             "time.time()",
@@ -146,6 +147,14 @@ class Statements:
         self.functions.append(
             f"async def {name}(me):\n{indented(body + failure + tail)}    return me[-1]\n"
         )
+        return name
+
+    def branch_of_thread(self, calls: int) -> str:
+        """Define an async function for the loop of a thread; return its name."""
+        outside, self._in_thread = self._in_thread, True
+        tail = "see(me, asyncio.current_task().get_name())\n"
+        name = self.branch(calls, tail=tail)
+        self._in_thread = outside
         return name
 
     def work(self, calls: int) -> str:

@@ -51,6 +51,19 @@ def own_threads(s: Statements, calls: int) -> str:
     )
 
 
+@statement(2, "threads")
+def loops_of_threads(s: Statements, calls: int) -> str:
+    parts = {s.name("work"): part for part in s.split(calls)}
+    for name, part in parts.items():
+        s.functions.append(
+            f"def {name}(me):\n"
+            f"    see(me, asyncio.run({s.branch_of_thread(part)}([*me]), debug=False))\n"
+            "    return me[-1]\n"
+        )
+    made = ", ".join(f"asyncio.to_thread({name}, [*me, '{name}'])" for name in parts)
+    return f"see(me, await asyncio.gather({made}))\n"
+
+
 @statement(1, "threads")
 def loop_called_by_a_thread(s: Statements, calls: int) -> str:
     name, branch = s.name("work"), s.branch(calls)

@@ -41,6 +41,7 @@ _get_ident = threading.get_ident
 _allocate_lock = threading.Lock
 _call_soon = asyncio.base_events.BaseEventLoop.call_soon
 _Pool = concurrent.futures.ThreadPoolExecutor
+_add_done_callback = concurrent.futures.Future.add_done_callback
 
 
 class RecordedLoop(LoopWithoutDescriptors):
@@ -344,7 +345,7 @@ def follow(
     future.add_done_callback(cancelled)
     # From here to its end, something is to come: a line that is over comes to its end before that.
     loop.record.waiting.expect()
-    work.add_done_callback(ended)
+    _add_done_callback(work, ended)
     return future
 
 

@@ -26,12 +26,14 @@ __all__ = ["install"]
 _Pool = concurrent.futures.ThreadPoolExecutor
 _submit = _Pool.submit
 _shutdown = _Pool.shutdown
+_add_done_callback = Future.add_done_callback
 _wait = concurrent.futures.wait
 _as_completed = concurrent.futures.as_completed
 _wrap_future = asyncio.wrap_future
 _hash: Callable[[object], int] = object.__hash__
 _monotonic = time.monotonic
 _start = threading.Thread.start
+_get_ident = threading.get_ident
 
 _NO_MORE = "-"
 """The argument of the step after which no more had ended."""
@@ -50,8 +52,8 @@ def install(record: Record) -> None:
         try:
             if record.is_used_up:
                 work = _submit(pool, on_line(record, line, function, thread), *args, **kwargs)
-                work.add_done_callback(
-                    lambda done: record.waiting.end_line() if done.cancelled() else None
+                _add_done_callback(
+                    work, lambda done: record.waiting.end_line() if done.cancelled() else None
                 )
             else:
                 work = _replayed(
@@ -70,6 +72,30 @@ def install(record: Record) -> None:
             for work in vars(pool).get("recorded_works", ()):
                 work.cancel()
         _shutdown(pool, wait, cancel_futures=cancel_futures)
+
+    def add_done_callback(work: Any, function: Callable[[Any], object]) -> None:
+        """Call back on a line of its own: which thread calls is chance."""
+        if getattr(work, "recorded_name", None) is None:
+            _add_done_callback(work, function)
+            return
+        line = record.begin_line(current_path().thread())
+        record.waiting.end_line()
+        here = _get_ident()
+
+        def call(done: Any) -> None:
+            # A thread of the pool has come to the end of its own line.
+            apart = _get_ident() != here
+            if apart:
+                record.waiting.begin_line()
+            former = enter_line(line)
+            try:
+                function(done)
+            finally:
+                enter_line(former)
+                if apart:
+                    record.waiting.end_line()
+
+        _add_done_callback(work, call)
 
     def wrap_future(future: Any, *, loop: asyncio.AbstractEventLoop | None = None) -> Any:
         if asyncio.isfuture(future):
@@ -105,6 +131,7 @@ def install(record: Record) -> None:
     setattr(_Pool, "submit", submit)  # noqa: B010  # a method, for the type checker
     setattr(_Pool, "shutdown", shutdown)  # noqa: B010  # likewise
     setattr(Future, "__hash__", _hash_of)  # noqa: B010  # likewise
+    setattr(Future, "add_done_callback", add_done_callback)  # noqa: B010  # likewise
     for module in (asyncio, asyncio.futures):
         setattr(module, "wrap_future", wrap_future)  # noqa: B010  # a function, likewise
     for module in (concurrent.futures, concurrent.futures._base):
@@ -210,7 +237,7 @@ def _replayed(
             work.cancel()
             record.waiting.end_line()
 
-    work.add_done_callback(lambda _: record.waiting.note())
+    _add_done_callback(work, lambda _: record.waiting.note())
     vars(pool).setdefault("recorded_works", []).append(work)
-    _submit(pool, perform).add_done_callback(dropped)
+    _add_done_callback(_submit(pool, perform), dropped)
     return work

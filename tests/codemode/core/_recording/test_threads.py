@@ -124,6 +124,40 @@ def test_lines_draw_otherwise_than_each_other(codemode: Codemode) -> None:
     assert len(set(result.value)) == len({one for one, _ in result.value}) == 11
 
 
+def test_callbacks_of_work_come_again(codemode: Codemode, elsewhere: Codemode) -> None:
+    """Whichever thread calls back: that of the work, or the one that adds the callback."""
+    code = f"""{HEAD}import random
+def ended(n, work):
+    print("ended", n, random.random(), fetch(n))
+with ThreadPoolExecutor(3) as pool:
+    for n in range(5):
+        pool.submit(fetch, n).add_done_callback(lambda work, n=n: ended(n, work))
+        work = pool.submit(abs, n)
+        work.result()
+        work.add_done_callback(lambda work, n=n: ended(-n, work))
+"""
+    for _ in range(3):
+        assert "ended" in _comes_again(codemode, elsewhere, code).stdout
+
+
+def test_output_of_threads_that_are_still_at_work_may_go_on(
+    codemode: Codemode, elsewhere: Codemode
+) -> None:
+    code = f"""{HEAD}import time
+def work():
+    for n in range(10_000):
+        print(n)
+        time.sleep(0.0001 if n % 2 else 0)
+threading.Thread(target=work, daemon=True).start()
+time.sleep(0.01)
+print("main")"""
+    recording = Recording()
+    first = codemode.run(code, recording=recording)
+    again = elsewhere.run(code, recording=Recording.from_bytes(recording.to_bytes()))
+    assert again.ok, again
+    assert again.stdout.startswith(first.stdout)
+
+
 def test_output_of_a_thread_that_differs_diverges(codemode: Codemode, elsewhere: Codemode) -> None:
     code = f"{HEAD}def work(n):\n    {PRINTS['print']}\n{STARTS['pool']}"
     recording = Recording()

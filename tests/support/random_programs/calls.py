@@ -136,7 +136,9 @@ def file(s: Statements, calls: int) -> str:
         return sync_call(s, calls)
     name = f"digest(me) + '.{s.pick('txt', 'csv')}'"
     return (
-        f"with open({name}, 'w') as file:\n    print({s.extra()}, file=file)\nartifact({name})\n"
+        f"name = {name}\n"
+        f"with open(name, 'w') as file:\n    print({s.extra()}, file=file)\n"
+        "artifact(name)\n"
     ) + sync_call(s, calls)
 
 

@@ -336,7 +336,7 @@ def follow(
     def ended(_: object) -> None:
         if not loop.is_closed():
             loop.post(name, settle, future)
-        loop.record.waiting.end_expecting()
+        loop.record.waiting.end_work()
 
     def cancelled(_: object) -> None:
         if future.cancelled():
@@ -344,7 +344,7 @@ def follow(
 
     future.add_done_callback(cancelled)
     # From here to its end, something is to come: a line that is over comes to its end before that.
-    loop.record.waiting.expect()
+    loop.record.waiting.begin_work()
     _add_done_callback(work, ended)
     return future
 

@@ -117,6 +117,7 @@ class Record:
         )
         self._counting = _allocate_lock()
         self.waiting = Waiting()
+        self._holding: list[HeldCall] = []
         self._steps_to_collection = _STEPS_BETWEEN_COLLECTIONS
         gc.disable()
 
@@ -287,8 +288,10 @@ class Record:
     def hold(self, label: str, name: bytes, arguments: bytes) -> None:
         """Wait in this thread until new calls may leave the sandbox."""
         if self.held:
-            call = HeldCall(label, name, arguments, 0)
+            call = HeldCall(label, name, arguments, self.line_number())
+            self._holding.append(call)
             self.wait(lambda: not self.held, lambda: self.diverge("new_call", call))
+            self._holding.remove(call)
 
     def wait(self, ready: Callable[[], bool], give_up: Callable[[], NoReturn]) -> None:
         """Wait in this thread until ``ready()``; give up when nothing can lead to that."""
@@ -331,8 +334,12 @@ class Record:
 
     def diverge(self, reason: str, call: HeldCall | None = None, expected: str = "") -> NoReturn:
         """Report that the code has left its record, and end this process."""
-        label, name, arguments, line = call or HeldCall("", pack_texts(""), b"", 0)
-        line = self.line_number() or line
+        line = self.line_number()
+        if reason == "missing" and self._holding:
+            # That this line goes on otherwise, or not at all, comes of the call of another thread.
+            reason, call, line = "new_call", self._holding[0], 0
+        label, name, arguments, its_line = call or HeldCall("", pack_texts(""), b"", 0)
+        line = line or its_line
         if self.waiting.end():
             self.flush()
             texts = pack_texts(reason, label) + name

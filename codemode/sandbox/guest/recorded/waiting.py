@@ -27,6 +27,7 @@ class Waiting:
         self._alive = 1
         self._waiters: list[Callable[[], bool]] = []
         self._expected = 0
+        self._works = 0
         self._over = False
 
     @property
@@ -54,6 +55,17 @@ class Waiting:
         """Note that something expected has come, or will not come any more."""
         with self._change:
             self._expected -= 1
+            self._note()
+
+    def begin_work(self) -> None:
+        """Note that a loop waits for work of a thread, which may itself wait for others."""
+        with self._change:
+            self._works += 1
+
+    def end_work(self) -> None:
+        """Note that the work that a loop waits for has come to its end."""
+        with self._change:
+            self._works -= 1
             self._note()
 
     def note(self) -> None:
@@ -86,7 +98,7 @@ class Waiting:
         while not ready():
             if self._over:
                 self._change.wait()  # for the end of the process, which another thread brings about
-            if len(self._waiters) >= self._alive and not self._expected:
+            if len(self._waiters) >= self._alive and not (self._expected or self._works):
                 # One of them may be about to wake.
                 if not any(waiter() for waiter in self._waiters):
                     return False

@@ -204,6 +204,21 @@ def test_threads_that_wait_for_each_other_by_a_lock_leave_the_record(play: Play)
     assert replayed.executed == []
 
 
+def test_work_that_waits_with_a_new_call_leaves_the_record(play: Play) -> None:
+    """Its loop waits for the work, and the work for calls of the record, which has none left."""
+    code = """
+import asyncio
+def work():
+    return 1
+await asyncio.to_thread(work)
+"""
+    _, recorded = play(code)
+    outcome, replayed = play(code.replace("return 1", "return write(1)"), recorded.journal)
+    assert outcome.divergence is not None
+    assert outcome.divergence[:3] == ("new_call", "0.1.T1:1", "write")
+    assert replayed.executed == []
+
+
 def test_plain_run_is_not_recorded(forker: Forker) -> None:
     code = "import asyncio, time\nx = await read(1)\n[x, type(asyncio.get_running_loop()).__name__]"
     with Guest(forker, TOOLS, _answer) as guest:

@@ -203,6 +203,15 @@ def test_randomness_goes_on_where_a_cut_was(codemode: Codemode, elsewhere: Codem
 DATA = {
     "pandas": "import pandas\n[str(pandas.Timestamp.now()), str(pandas.Timestamp.utcnow())]",
     "numpy": "import numpy\n[numpy.random.rand(3).tolist(), numpy.random.default_rng().random(3).tolist()]",
+    "numpy in threads": """
+import numpy, time
+from concurrent.futures import ThreadPoolExecutor
+def work(n):
+    time.sleep(n % 3 / 500)
+    return numpy.random.rand(2).tolist(), numpy.random.choice(99), numpy.random.sample()
+with ThreadPoolExecutor(4) as pool: drawn = list(pool.map(work, range(8)))
+assert len({first for (first, _), _, _ in drawn}) == 8
+drawn""",
     "samples": "import pandas\npandas.Series(range(50)).sample(5).tolist()",
 }
 
@@ -214,6 +223,29 @@ def test_replay_elsewhere_sees_the_same_in_tables(
 ) -> None:
     recording, first = _recorded(codemode, code, profile="data")
     assert repr(_replayed(elsewhere, code, recording, profile="data").value) == repr(first.value)
+
+
+@pytest.mark.slow
+def test_the_clock_of_numpy_differs_in_a_replay(codemode: Codemode) -> None:
+    code = "import numpy\nstr(numpy.datetime64('now'))"
+    recording, first = _recorded(codemode, code, profile="data")
+    second = time.time_ns() // 10**9
+    while time.time_ns() // 10**9 == second:
+        time.sleep(0.01)
+    assert _replayed(codemode, code, recording, profile="data").value != first.value
+
+
+def test_a_loop_without_calls_keeps_its_garbage(codemode: Codemode) -> None:
+    code = """
+import weakref
+class Node: pass
+def left():
+    node = Node()
+    node.itself = node
+    return weakref.ref(node)
+sum(one() is not None for one in [left() for _ in range(5_000)])
+"""
+    assert _recorded(codemode, code)[1].value == 5_000
 
 
 def test_collections_of_garbage_come_again(codemode: Codemode, elsewhere: Codemode) -> None:

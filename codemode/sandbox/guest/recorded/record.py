@@ -83,7 +83,6 @@ class Record:
         self._start: int = replay["start"]
         self._upcoming, put_out = read_steps(str(replay["steps"], "ascii"))
         self._steps_left = sum(map(len, self._upcoming.values()))
-        self._complete: bool = replay["complete"]
         self._known = {
             label: KnownCall(pack_texts(name), digest, kind, body)
             for label, name, digest, kind, body in replay["calls"]
@@ -103,12 +102,14 @@ class Record:
             for kind in "wa"
         )
         self._output_characters: int = replay["output"]
-        self.printing = Printing(texts, self._output_characters, self._out.add)
+        complete: bool = replay["complete"]
+        self._complete = complete
+        self.printing = Printing(texts, self._output_characters, self._out.add, complete=complete)
         self.written: Callable[[], int] = int
         """Returns how many characters the code has printed."""
         self.has_turns = bool(texts)
         """Whether lines beside the main one have printed in the record."""
-        self.files = Files(files, len(files), self._out.add)
+        self.files = Files(files, len(files), self._out.add, complete=complete)
         fresh = self.is_used_up and not self._upcoming
         self._base_ns: int | None = _monotonic_ns() if fresh else None
         self._wall = self._start

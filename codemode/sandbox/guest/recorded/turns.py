@@ -34,13 +34,18 @@ _FIRST = Turn(MAIN, 0)
 class _Turns[T]:
     """The turns of a record, and what is kept back. One thread at a time may call.
 
-    ``total`` is how much the record has. ``note`` takes a step in the form of text.
+    ``total`` is how much the record has. ``note`` takes a step in the form of text. Beyond a
+    ``complete`` record only the main line puts something out: a thread that was still at work
+    when the run ended may come further in a replay.
     """
 
     kind: str
 
-    def __init__(self, turns: Iterable[Turn], total: int, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, turns: Iterable[Turn], total: int, note: Callable[[str], None], *, complete: bool
+    ) -> None:
         self._note = note
+        self._complete = complete
         ordered = [_FIRST]
         for turn in turns:
             # A turn of which nothing came on record: the next run began at the same place.
@@ -80,6 +85,8 @@ class _Turns[T]:
         label = current_line().label
         if self._upcoming:
             return self._keep(label, item)
+        if self._complete and label != MAIN:
+            return ()
         self._note_turn(label, item)
         return (item,)
 
@@ -88,9 +95,12 @@ class _Turns[T]:
         kept = [
             (number, label, item) for label, queue in self._kept.items() for number, item in queue
         ]
+        beyond = self._complete and not self._upcoming
         self._kept = {}
         self._upcoming.clear()
         for _, label, item in sorted(kept, key=lambda one: one[0]):
+            if beyond and label != MAIN:
+                continue
             self._note_turn(label, item)
             yield item
 

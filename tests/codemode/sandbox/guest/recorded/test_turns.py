@@ -16,7 +16,7 @@ Texts = list[tuple[Frame, str]]
 class Run:
     """One pass of a run whose lines print, with the steps and the output of those before."""
 
-    def __init__(self, before: Run | None = None, *, lost: int = 0) -> None:
+    def __init__(self, before: Run | None = None, *, lost: int = 0, complete: bool = False) -> None:
         self.steps: list[str] = list(before.steps) if before else []
         self.output: Texts = list(before.output) if before else []
         del self.output[len(self.output) - lost :]
@@ -24,7 +24,7 @@ class Run:
             Turn(line, int(step.argument)) for line, step in read_steps("".join(self.steps))[1]
         ]
         total = sum(len(text) for _, text in self.output)
-        self.printing = Printing(turns, total, self.steps.append)
+        self.printing = Printing(turns, total, self.steps.append, complete=complete)
         self.shown: Texts = []
 
     def print(self, label: str, text: str, stream: Frame = OUT) -> None:
@@ -107,6 +107,19 @@ def test_a_turn_of_which_nothing_is_on_record_is_noted_anew(label: str) -> None:
     assert third.printing.is_used_up
 
 
+def test_beyond_a_complete_record_only_the_main_line_puts_something_out() -> None:
+    first = Run()
+    first.print(MAIN, "m")
+    first.print("0.T1", "a")
+    again = Run(first, complete=True)
+    again.print("0.T1", "a")
+    again.print("0.T1", "further")
+    again.print(MAIN, "m")
+    again.print("0.T1", "and further")
+    again.print(MAIN, "more")
+    assert again.shown == [(OUT, "m"), (OUT, "a"), (OUT, "more")]
+
+
 def test_any_turns_over_any_cuts_come_again() -> None:
     numbers = random.Random(5)
     for _ in range(300):
@@ -133,13 +146,13 @@ def test_any_turns_over_any_cuts_come_again() -> None:
 
 def test_each_file_is_a_step() -> None:
     steps: list[str] = []
-    files = Files([], 0, steps.append)
+    files = Files([], 0, steps.append, complete=False)
     for name in ("a.txt", "b.txt"):
         line = enter_line(Line("0.T1", now=0, wall=0, live=True, upcoming=None))
         assert list(files.arrange((name, b"1"))) == [(name, b"1")]
         enter_line(line)
     assert steps == ["0.T1|a0+0\n", "0.T1|a1+0\n"]
-    again = Files([Turn("0.T2", 0), Turn("0.T1", 1)], 2, steps.append)
+    again = Files([Turn("0.T2", 0), Turn("0.T1", 1)], 2, steps.append, complete=False)
     enter_line(Line("0.T1", now=0, wall=0, live=True, upcoming=None))
     assert list(again.arrange(("one", b""))) == []
     enter_line(Line("0.T2", now=0, wall=0, live=True, upcoming=None))

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from codemode.sandbox.child import start
 from codemode.sandbox.guest.runtime import Guest
+from codemode.sandbox.guest.stacks import hide_package
 from codemode.sandbox.imports import expose
 from codemode.sandbox.lockdown.boot import Prepared, prepare
 from codemode.sandbox.lockdown.layers import Boot
@@ -51,6 +52,7 @@ def main(control_fd: int, settings: Mapping[str, Any]) -> NoReturn:
     guest = Guest()
     for _ in range(_REHEARSALS):
         guest.rehearse()
+    hide_package()
     share_objects()
     _Zygote(control, settings, prepared, guest).serve()
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from codemode.sandbox.guest.code.problems import RefusedCodeError
+from codemode.sandbox.guest.stacks import HIDDEN, PACKAGE
 
 __all__ = ["MEMORY_MESSAGE", "Failure", "ResultError", "describe", "strip"]
 
@@ -22,8 +23,7 @@ TEXT_CHARACTERS = 16 * 1024
 EXCEPTIONS_VISITED = 1000
 
 _STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
-_RUNTIME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
-_NOT_THE_CODES = (_STANDARD_LIBRARY, _RUNTIME, "<frozen ")
+_NOT_THE_CODES = (_STANDARD_LIBRARY, PACKAGE, HIDDEN, "<frozen ")
 _OF_PACKAGES = ("/site-packages/", "/dist-packages/")
 
 # Captured at import: the code may replace functions of os, which os.path.join calls too.

@@ -113,6 +113,7 @@ class Guest:
     def attach(self, sock: socket.socket) -> None:
         """Prepare this process for the code that will arrive on the socket."""
         self._frames.attach(sock)
+        self._scope.forget()
         self._output.install()
         self._program.install()
         self._importer.install()

@@ -34,6 +34,10 @@ class RunScope:
         self._past_threads: WeakSet[threading.Thread] = WeakSet()
         self._runs = 0
 
+    def forget(self) -> None:
+        """Count runs from the next one on: those so far were rehearsals."""
+        self._runs = 0
+
     def begin(self, run: int) -> None:
         """Begin a run in the calling thread and context."""
         self._past_threads.update(_enumerate())

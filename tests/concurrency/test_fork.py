@@ -206,6 +206,19 @@ print(codemode.run("1").value, cores())
     assert run_source(source, executor.url) == "(1, 1, '1')\n1 1\n"
 
 
+def test_a_run_imports_nothing_that_a_fork_in_another_thread_could_leave_half_loaded(
+    executor: ExecutorProcess,
+) -> None:
+    source = f"""{CLIENT}
+import sys
+before = set(sys.modules)
+zone = "import datetime, zoneinfo; datetime.datetime(2026, 7, 1, tzinfo=zoneinfo.ZoneInfo('UTC'))"
+print(codemode.run(zone).value.tzinfo, codemode.run("1 / 0").status, codemode.execute("{{1}}"))
+print(sorted(set(sys.modules) - before))
+"""
+    assert run_source(source, executor.url) == "UTC failed [1]\n[]\n"
+
+
 def test_a_child_of_a_process_that_used_grpc_only_just_before_the_fork_has_a_grpc_of_its_own(
     executor: ExecutorProcess,
 ) -> None:

@@ -372,7 +372,7 @@ async def test_events_arrive_while_the_code_still_runs(
     shared.registry.register_tool("testapp_wait", testapp_wait, overwrite=True)
     try:
         async with (
-            httpx.AsyncClient(headers=coder_headers) as client,
+            httpx.AsyncClient(headers=coder_headers, timeout=60) as client,
             client.stream(
                 "POST", server + URL, json={"code": "print('before')\nresult = testapp_wait()"}
             ) as answer,
@@ -433,7 +433,7 @@ async def test_a_client_that_leaves_ends_the_sandbox_under_asgi(
     doing: str,
 ) -> None:
     body = {"code": ENDLESS + ENDINGS[doing]}
-    async with httpx.AsyncClient(headers=coder_headers) as client:
+    async with httpx.AsyncClient(headers=coder_headers, timeout=60) as client:
         async with client.stream("POST", asgi_server + URL, json=body) as answer:
             # Kept, because an iterator that is dropped closes the connection.
             events = frames(answer)
@@ -465,7 +465,7 @@ async def test_a_client_that_leaves_ends_the_sandbox_under_wsgi(
 ) -> None:
     """The server notices when it writes, and it writes a heartbeat where the code is silent."""
     with wsgi_serves(get_wsgi_application()) as address:
-        async with httpx.AsyncClient(headers=coder_headers) as client:
+        async with httpx.AsyncClient(headers=coder_headers, timeout=60) as client:
             async with client.stream(
                 "POST", f"http://{address}{URL}", json={"code": ENDLESS + end}
             ) as answer:
@@ -484,7 +484,7 @@ async def test_a_client_that_leaves_ends_the_sandbox_under_wsgi(
 async def test_a_client_that_leaves_the_async_execute_view_ends_the_sandbox(
     asgi_server: str, coder_headers: dict[str, str], sandboxes: Sandboxes
 ) -> None:
-    async with httpx.AsyncClient(headers=coder_headers) as client:
+    async with httpx.AsyncClient(headers=coder_headers, timeout=60) as client:
         body = {"code": f"{ENDLESS}time.sleep(600)"}
         request = asyncio.create_task(client.post(f"{asgi_server}/aexecute/", json=body))
         assert await asyncio.to_thread(wait_until, lambda: len(sandboxes.pids) == 1)

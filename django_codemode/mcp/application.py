@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,7 +37,7 @@ from django_codemode.mcp.authentication import (
     check_origin,
     resolve_authentication,
 )
-from django_codemode.mcp.bodies import may_answer_early, read_whole
+from django_codemode.mcp.bodies import Body, may_answer_early, while_read
 from django_codemode.mcp.in_flight import CALLER, SESSION_HEADER, new_session_id
 from django_codemode.mcp.offer import Offer
 from django_codemode.mcp.tool_server import make_server
@@ -51,6 +52,7 @@ __all__ = ["mcp_application"]
 
 _METADATA = "/.well-known/oauth-protected-resource"
 _NO_METHOD = "send a POST request with a message of MCP; this server keeps no sessions"
+_PROMPT_SECONDS = 1.0
 _MALFORMED = "the query or the Content-Type is malformed"
 
 
@@ -131,25 +133,34 @@ class _MCPApplication:
         except RefusalError as refusal:
             await _refuse(send, refusal)
             return
-        async with own_thread():
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(own_thread())
             try:
                 caller, context = await sync_to_async(self._admit)(request)
-                length = request.headers.get("Content-Length")
-                body = await read_whole(receive, length, most=_most_bytes())
             except RefusalError as refusal:
                 headers = await sync_to_async(self._challenge)(request, refusal)
                 await _refuse(send, refusal, headers)
                 return
-            if body is None:
+            body = Body(receive, request.headers.get("Content-Length"), most=_most_bytes())
+            try:
+                if not await body.read(_PROMPT_SECONDS):
+                    # A slow client keeps no thread, and no connection to the database.
+                    await stack.aclose()
+                    await body.read_slowly()
+                    await stack.enter_async_context(own_thread())
+            except RefusalError as refusal:
+                await _refuse(send, refusal)
+                return
+            if body.has_left:
                 return
             # One for each request: it may be entered once, and belongs to one event loop.
             manager = StreamableHTTPSessionManager(
                 self._server, stateless=True, max_request_body_size=_most_bytes()
             )
             with use_context(context):
-                async with manager.run():
+                async with while_read(send) as sending, manager.run():
                     await manager.handle_request(
-                        {**scope, CALLER: caller}, body, _with_session_id(request, send)
+                        {**scope, CALLER: caller}, body.again(), _with_session_id(request, sending)
                     )
 
     def _admit(self, request: ASGIRequest) -> tuple[str, RuntimeContext]:

@@ -23,7 +23,9 @@ def executor_info(codemode: Codemode, timeout: float) -> ExecutorInfo | None:
     """Return the executor's information, or None if it has not answered within ``timeout`` seconds.
 
     The answer may be 2 s old: however many callers there are, the executor gets
-    one request. Starts an embedded executor, as an execution would.
+    one request, and its time counts from the first of them. So an executor that
+    hangs holds up callers no longer than ``timeout`` for each of its requests.
+    Starts an embedded executor, as an execution would.
     """
     with _lock:
         probe = _probes.setdefault(codemode, _Probe())
@@ -36,7 +38,7 @@ class _Probe:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._answer: Future[ExecutorInfo | None] | None = None
-        self._answered_at = 0.0
+        self._asked_at = self._answered_at = 0.0
 
     def ask(self, codemode: Codemode, timeout: float) -> ExecutorInfo | None:
         with self._lock:
@@ -44,12 +46,14 @@ class _Probe:
             old = time.monotonic() - self._answered_at > _MAX_AGE_SECONDS
             if answer is None or (answer.done() and old):
                 self._answer = answer = Future()
+                self._asked_at = time.monotonic()
                 # In a thread, because a starting or hanging executor may exceed the timeout.
                 threading.Thread(
                     target=self._work, args=(codemode, answer), name="codemode-health", daemon=True
                 ).start()
+            left = self._asked_at + timeout - time.monotonic()
         try:
-            return answer.result(timeout)
+            return answer.result(max(0.0, left))
         except TimeoutError:
             logger.warning("The executor has not answered within %g s", timeout)
             return None

@@ -86,6 +86,16 @@ def test_an_executor_that_hangs_is_503_in_time(caplog: pytest.LogCaptureFixture)
     assert "has not answered within 0.2 s" in caplog.text
 
 
+def test_an_executor_that_hangs_holds_up_no_more_than_the_first_requests() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with Codemode(ExecutorClient(url)) as codemode:
+            assert executor_info(codemode, 0.2) is None
+            begun = time.monotonic()
+            assert [executor_info(codemode, 0.2) for _ in range(100)] == [None] * 100
+            assert time.monotonic() - begun < 10  # each by itself: 20 s
+
+
 class CountingClient(ExecutorClient):
     """A client that counts the questions and answers them late."""
 

@@ -92,8 +92,8 @@ def test_an_executor_that_hangs_holds_up_no_more_than_the_first_requests() -> No
         with Codemode(ExecutorClient(url)) as codemode:
             assert executor_info(codemode, 0.2) is None
             begun = time.monotonic()
-            assert [executor_info(codemode, 0.2) for _ in range(100)] == [None] * 100
-            assert time.monotonic() - begun < 10  # each by itself: 20 s
+            assert [executor_info(codemode, 0.2) for _ in range(40)] == [None] * 40
+            assert time.monotonic() - begun < 5  # each by itself: 8 s
 
 
 class CountingClient(ExecutorClient):

@@ -53,6 +53,7 @@ settings.load_profile("everyday")
 # of the total time.
 SLOW = (
     "codemode/core/_grpc/test_channels.py",
+    "codemode/core/_link/test_silence.py",
     "codemode/embedded/test_executor.py",
     "codemode/embedded/test_fork.py",
     "codemode/embedded/test_lifetime.py",

@@ -18,8 +18,10 @@ __all__ = [
     "FEATURES",
     "PROTOCOL_VERSION",
     "RECORDING",
+    "SIGNS_OF_LIFE",
     "TOOL_NAMES",
     "ChunkBuffer",
+    "features_with",
     "make_stub",
     "split",
     "take_batch",
@@ -30,8 +32,10 @@ PROTOCOL_VERSION = 1
 BATCHES = "batches"
 TOOL_NAMES = "tool_names"
 RECORDING = "recording"
-FEATURES = (BATCHES, TOOL_NAMES, RECORDING)
+SIGNS_OF_LIFE = "signs_of_life"
+FEATURES = (BATCHES, TOOL_NAMES, RECORDING, SIGNS_OF_LIFE)
 """The features beyond the first form of the protocol that an executor announces."""
+_WITHOUT_ISOLATION = tuple(name for name in FEATURES if name != SIGNS_OF_LIFE)
 
 CHUNK_BYTES = 128 * 1024
 """The maximum number of bytes of a value that one message carries.
@@ -41,6 +45,15 @@ would let many clients at once fill an executor's memory.
 """
 
 _BATCH_MESSAGES = 128
+
+
+def features_with(isolation: str) -> tuple[str, ...]:
+    """Return the features that an executor with this isolation announces.
+
+    Without isolation, code has effects of its own outside of its sandbox. A client must not send
+    it again while an executor may have begun it.
+    """
+    return _WITHOUT_ISOLATION if isolation == "none" else FEATURES
 
 
 def make_stub(channel: grpc.Channel | grpc.aio.Channel) -> Any:

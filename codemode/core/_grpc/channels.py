@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import logging
 import os
 import threading
 import weakref
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,6 +32,8 @@ from codemode.protos import codemode_pb2 as pb
 from codemode.wire.protobuf import make_stub
 
 __all__ = ["Channels", "Target", "metadata_of", "parse_target"]
+
+logger = logging.getLogger("codemode.core")
 
 _OPTIONS = (
     # The client has its own retries. With those of gRPC (1.85), a sync call whose
@@ -68,7 +73,9 @@ class Target:
         self.address = address
         self.secure = secure
         self.options: tuple[tuple[str, Any], ...] = _OPTIONS
-        if not address.startswith(("unix:", "unix-abstract:")):
+        self.several = not address.startswith(("unix:", "unix-abstract:"))
+        """Whether the address may be that of several executors."""
+        if self.several:
             self.options += _SEVERAL
         if not secure:
             self.options += _PLAINTEXT
@@ -128,6 +135,14 @@ def _is_grpc_target(url: str) -> bool:
     )
 
 
+class _Replacement:
+    """A channel that connects to take the place of another one, for all that wait for it."""
+
+    def __init__(self, channel: Any) -> None:
+        self.channel = channel
+        self.users = 0
+
+
 class Channels:
     """The channels to one target in one process.
 
@@ -143,35 +158,37 @@ class Channels:
         self._lock = threading.Lock()
         self._sync: ForkSafeStub | None = None
         self._by_loop: dict[asyncio.AbstractEventLoop, grpc.aio.Channel] = {}
+        self._replacements: dict[asyncio.AbstractEventLoop | None, _Replacement] = {}
         self._closed = False
         _all_channels.add(self)
+
+    @property
+    def several(self) -> bool:
+        """Return whether the target may be that of several executors."""
+        return self._target.several
 
     def stub(self) -> ForkSafeStub:
         """Return the stub for threads. Raises ValueError after close(), as gRPC does."""
         with self._lock:
             self._check_open()
             if self._sync is None:
-                own = grpc_of_this_process()
-                prepare_grpc(own)
-                credentials = self._credentials(own)
-                self._sync = ForkSafeStub(
-                    own.channel(self._target.address, self._target.options, credentials)
-                )
+                self._sync = self._open_sync()
             return self._sync
 
     def async_stub(self) -> Any:
         """Return the stub for the running loop. Raises ValueError after close()."""
+        return make_stub(self.async_channel())
+
+    def async_channel(self) -> grpc.aio.Channel:
+        """Return the channel of the running loop. Raises ValueError after close()."""
         loop = asyncio.get_running_loop()
         with self._lock:
             self._check_open()
             self._drop_closed_loops()
             channel = self._by_loop.get(loop)
             if channel is None:
-                own = grpc_of_this_process()
-                with stacks():
-                    channel = self._open_async(own)
-                self._by_loop[loop] = channel
-        return make_stub(channel)
+                channel = self._by_loop[loop] = self._open_async()
+        return channel
 
     def connect(self, within: float) -> bool:
         """Let the channel for threads connect; return whether it is connected.
@@ -185,11 +202,49 @@ class Channels:
     def connected_async(self) -> bool:
         """Return whether the channel of the running loop is connected; if not, let it connect."""
         channel = self._by_loop.get(asyncio.get_running_loop())
-        if channel is None or channel.get_state() is grpc.ChannelConnectivity.READY:
-            return True
-        with stacks():
-            channel.get_state(try_to_connect=True)
-        return False
+        return channel is None or _connected(channel)
+
+    @contextlib.contextmanager
+    def replacing(self, stub: ForkSafeStub) -> Iterator[Callable[[float], bool]]:
+        """Let another channel connect, to take the place of the one of ``stub``.
+
+        gRPC goes on to give calls to a process that has stopped until a ping has failed. A new
+        channel gives none to an executor that does not answer it. Yield a function that waits so
+        many seconds, and returns whether new calls get another channel by now; calls of the
+        former one go on. All threads that wait at once share one new channel.
+        """
+        shared = self._share(None, stub, self._open_sync)
+
+        def replaced(within: float) -> bool:
+            if shared is not None and self._sync is stub:
+                new: ForkSafeStub = shared.channel
+                if grpc_of_this_process().connect(new.channel, within):
+                    self._replace(None, stub, shared)
+            return self._sync is not stub
+
+        try:
+            yield replaced
+        finally:
+            if shared is not None and self._unshare(None, shared):
+                call_apart(shared.channel.channel.close)
+
+    @contextlib.contextmanager
+    def replacing_async(self, channel: grpc.aio.Channel) -> Iterator[Callable[[], bool]]:
+        """Let another channel of the running loop connect; otherwise as ``replacing``."""
+        loop = asyncio.get_running_loop()
+        shared = self._share(loop, channel, self._open_async)
+
+        def replaced() -> bool:
+            doubted = shared is not None and self._by_loop.get(loop) is channel
+            if shared is not None and doubted and _connected(shared.channel):
+                self._replace(loop, channel, shared)
+            return self._by_loop.get(loop) is not channel
+
+        try:
+            yield replaced
+        finally:
+            if shared is not None:
+                self._unshare(loop, shared)  # an unused channel closes when it is freed
 
     def close(self) -> None:
         """Close what can be closed from this thread; each loop closes its own channel."""
@@ -216,16 +271,64 @@ class Channels:
         if mine is not None:
             await asyncio.shield(mine.close(None))
 
-    def _open_async(self, own: GRPC) -> grpc.aio.Channel:
+    def _open_sync(self) -> ForkSafeStub:
+        own = grpc_of_this_process()
+        prepare_grpc(own)
         credentials = self._credentials(own)
+        return ForkSafeStub(own.channel(self._target.address, self._target.options, credentials))
+
+    def _open_async(self) -> grpc.aio.Channel:
+        own = grpc_of_this_process()
+        address, options = self._target.address, self._target.options
         channel: grpc.aio.Channel
-        if credentials is None:
-            channel = own.aio.insecure_channel(self._target.address, self._target.options)
-        else:
-            channel = own.aio.secure_channel(
-                self._target.address, credentials, self._target.options
-            )
+        with stacks():
+            credentials = self._credentials(own)
+            if credentials is None:
+                channel = own.aio.insecure_channel(address, options)
+            else:
+                channel = own.aio.secure_channel(address, credentials, options)
         return channel
+
+    def _share(
+        self, loop: asyncio.AbstractEventLoop | None, former: Any, open: Callable[[], Any]
+    ) -> _Replacement | None:
+        """Return the channel that connects in place of ``former``; None if another one is there."""
+        with self._lock:
+            if self._closed or self._current(loop) is not former:
+                return None
+            shared = self._replacements.get(loop)
+            if shared is None:
+                shared = self._replacements[loop] = _Replacement(open())
+            shared.users += 1
+            return shared
+
+    def _unshare(self, loop: asyncio.AbstractEventLoop | None, shared: _Replacement) -> bool:
+        """Return whether nobody waits for a channel any more that has taken no other's place."""
+        with self._lock:
+            shared.users -= 1
+            if shared.users or self._replacements.get(loop) is not shared:
+                return False
+            del self._replacements[loop]
+            return True
+
+    def _replace(
+        self, loop: asyncio.AbstractEventLoop | None, former: Any, shared: _Replacement
+    ) -> None:
+        with self._lock:
+            if self._current(loop) is not former or self._replacements.get(loop) is not shared:
+                return
+            del self._replacements[loop]
+            if loop is None:
+                self._sync = shared.channel
+            else:
+                self._by_loop[loop] = shared.channel
+        logger.warning(
+            "an executor at %s does not answer; new calls use new connections, to those that do",
+            self._target.address,
+        )
+
+    def _current(self, loop: asyncio.AbstractEventLoop | None) -> Any:
+        return self._sync if loop is None else self._by_loop.get(loop)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -240,13 +343,24 @@ class Channels:
     def _drop_closed_loops(self) -> None:
         for loop in [loop for loop in self._by_loop if loop.is_closed()]:
             del self._by_loop[loop]
+            self._replacements.pop(loop, None)
 
     def _forget(self) -> None:
         """Drop everything in a forked child, where the parent's channels must not be touched."""
         self._lock = threading.Lock()
-        keep_for_ever(self._sync, self._by_loop)
+        keep_for_ever(self._sync, self._by_loop, self._replacements)
         self._sync = None
         self._by_loop = {}
+        self._replacements = {}
+
+
+def _connected(channel: grpc.aio.Channel) -> bool:
+    """Return whether a channel is connected; if not, let it connect."""
+    if channel.get_state() is grpc.ChannelConnectivity.READY:
+        return True
+    with stacks():
+        channel.get_state(try_to_connect=True)
+    return False
 
 
 _all_channels: weakref.WeakSet[Channels] = weakref.WeakSet()

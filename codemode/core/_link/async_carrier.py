@@ -7,8 +7,9 @@ import inspect
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import grpc
@@ -17,9 +18,11 @@ from codemode.core._dispatch.cancelling import cancel_once
 from codemode.core._dispatch.dispatcher import Dispatcher
 from codemode.core._dispatch.threads import UNWIND_SECONDS, off_loop
 from codemode.core._link.driver import Run, Steps
-from codemode.core._link.grpc_errors import client_error, inherited_stream, status_is_lost
+from codemode.core._link.grpc_errors import client_error, inherited_stream
 from codemode.core._link.link import Ending, Finished, Link
 from codemode.core._link.request import next_message, result_messages
+from codemode.core._link.silence import AsyncLeaving, AsyncSearch
+from codemode.core._link.stream_status import StreamStatus
 from codemode.core.events import Event
 from codemode.core.hooks import OFF_LOOP_BYTES, ToolCall, ToolOutcome
 from codemode.core.result import ExecutionResult
@@ -33,7 +36,6 @@ logger = logging.getLogger("codemode.core")
 
 _READ_AHEAD = 8
 _STOP_SECONDS = 1.0
-_STATUS_SECONDS = 5.0
 _CANCEL_SECONDS = 0.01  # gRPC answers a cancelled call from another thread
 
 # Tools that did not end in time; kept so that they are not collected half-way.
@@ -50,6 +52,7 @@ class AsyncLink(Link):
         url: str,
         metadata: tuple[tuple[str, str], ...],
         timeout: float | None,
+        leaving: AsyncLeaving | None = None,
     ) -> None:
         super().__init__(url)
         self._loop = asyncio.get_running_loop()
@@ -63,9 +66,11 @@ class AsyncLink(Link):
         self._answers: set[asyncio.Task[None]] = set()
         self._clock: asyncio.TimerHandle | None = None
         self._aborted: asyncio.Future[None] = self._loop.create_future()
-        self._end: asyncio.Future[grpc.RpcError] = self._loop.create_future()
         self._call = stub.Execute(metadata=metadata, timeout=timeout)
-        self._call.add_done_callback(self._note_end)
+        self._status = StreamStatus(self._call)
+        self._search: AsyncSearch | None = None  # until something has come
+        if leaving is not None:
+            self._search = AsyncSearch(self._call, leaving, partial(self._give_up, Ending.SILENT))
 
     def check_loop(self) -> None:
         """Raise ExecutorClientError in another event loop than the stream's."""
@@ -111,6 +116,7 @@ class AsyncLink(Link):
             raise inherited_stream(self.url)
         while not self._unread:
             item = await (self._read() if self._inbox is None else self._inbox.get())
+            self._end_search()
             match item:
                 case pb.ExecutorMessage():
                     self._unread.extend(unbatched(item))
@@ -145,13 +151,21 @@ class AsyncLink(Link):
 
     async def _read(self) -> Any:
         try:
-            return await self._call.read()
+            message = await self._call.read()
+            if self.ending is Ending.SILENT:
+                raise grpc.RpcError  # it came too late: the run goes elsewhere
+            return message
         except asyncio.CancelledError:
             # Cancelling a stream of ours looks the same as being cancelled by others.
             task = asyncio.current_task()
             if self.ending is None or (task is not None and task.cancelling()):
                 raise
             raise grpc.RpcError from None  # as in the other half
+
+    def _end_search(self) -> None:
+        if self._search is not None:
+            self._search.end()
+            self._search = None
 
     async def compute[T](self, size: int, function: Callable[..., T], *args: Any) -> T:
         """Call a function here, or beside the loop when it decodes much."""
@@ -162,24 +176,7 @@ class AsyncLink(Link):
     async def failure(
         self, error: grpc.RpcError, result: ExecutionResult | None
     ) -> ExecutorClientError:
-        if status_is_lost(error):
-            await asyncio.wait((self._end,), timeout=_STATUS_SECONDS)
-            if self._end.done():
-                error = self._end.result()
-        return client_error(error, self.url, result)
-
-    def _note_end(self, call: Any) -> None:
-        """Keep the status with which the executor ended the stream.
-
-        When a write meets a stream that has ended, gRPC puts its own status
-        over that one, or the other way round; it calls this at both.
-        """
-        code, details, trailing = map(
-            _value_at_once, (call.code(), call.details(), call.trailing_metadata())
-        )
-        error = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, details, None)
-        if not self._end.done() and not status_is_lost(error):
-            self._end.set_result(error)
+        return client_error(await self._status.behind(error), self.url, result)
 
     async def start(self, call: ToolCall, dispatcher: Dispatcher) -> bool:
         """Run a tool as a task, in the call's own copy of the context."""
@@ -289,6 +286,7 @@ class AsyncLink(Link):
     async def close(self) -> None:
         if self.ending is Ending.INHERITED:
             return
+        self._end_search()
         if not self.idle:
             self._call.cancel()
         await self.end_tools()
@@ -389,12 +387,3 @@ async def carry(
                     if inspect.getgeneratorstate(steps) == inspect.GEN_CLOSED:
                         raise
                     failures.append(error)
-
-
-def _value_at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Return what a coroutine returns that waits for nothing."""
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        return end.value
-    raise AssertionError("the status of a stream that has ended is known")

@@ -30,7 +30,7 @@ from codemode.core.executor_info import ExecutorInfo, info_from
 from codemode.embedded.executor import EmbeddedExecutor
 from codemode.errors import ClientClosedError, ConfigurationError, ExecutorConnectionError
 from codemode.protos import codemode_pb2 as pb
-from codemode.wire.protobuf import FEATURES, PROTOCOL_VERSION
+from codemode.wire.protobuf import FEATURES, PROTOCOL_VERSION, SIGNS_OF_LIFE, make_stub
 
 __all__ = ["Connection"]
 
@@ -99,8 +99,12 @@ class Connection:
         *,
         timeout: float | None,
         waited: Iterator[float] | None = None,
+        may_leave: bool = False,
     ) -> SyncLink:
-        """Open a stream from a thread, once there is a connection or ``waited`` is over."""
+        """Open a stream from a thread, once there is a connection or ``waited`` is over.
+
+        With ``may_leave``, a stream without a sign of life ends as soon as new ones go elsewhere.
+        """
         channels = self._connect()
         with self._open_channel():
             stub = channels.stub()
@@ -111,8 +115,9 @@ class Connection:
                 metadata=self._metadata,
                 timeout=timeout,
                 wait=partial(_wait, channels, self.waits() if waited is None else waited),
+                leaving=partial(channels.replacing, stub) if self._leaves(may_leave) else None,
             )
-        self._keep(link)
+        self._keep(link, stub)
         return link
 
     async def open_async(
@@ -121,17 +126,25 @@ class Connection:
         *,
         timeout: float | None,
         waited: Iterator[float] | None = None,
+        may_leave: bool = False,
     ) -> AsyncLink:
-        """Open a stream from a task, once there is a connection or ``waited`` is over."""
+        """Open a stream from a task; otherwise as ``open_sync``."""
         channels = await self._channels_async()
         with self._open_channel():
-            stub = channels.async_stub()
+            channel = channels.async_channel()
             for pause in self.waits() if waited is None else waited:
                 if channels.connected_async():
                     break
                 await asyncio.sleep(pause)
-            link = AsyncLink(stub, url=self.url, metadata=self._metadata, timeout=timeout)
-        self._keep(link)
+            leaving = partial(channels.replacing_async, channel)
+            link = AsyncLink(
+                make_stub(channel),
+                url=self.url,
+                metadata=self._metadata,
+                timeout=timeout,
+                leaving=leaving if self._leaves(may_leave) else None,
+            )
+        self._keep(link, channel)
         try:
             await link.send(messages)
         except BaseException:
@@ -231,8 +244,14 @@ class Connection:
             return await off_loop(self._connect)
         return self._connect()
 
-    def _keep(self, link: Any) -> None:
-        link.peer = self.peer
+    def _leaves(self, may_leave: bool) -> bool:
+        """Return whether a run that is not answered may go to another executor."""
+        channels = self._channels
+        alive = SIGNS_OF_LIFE in self.peer.features
+        return may_leave and alive and channels is not None and channels.several
+
+    def _keep(self, link: Any, channel: Any) -> None:
+        link.peer, link.channel = self.peer, channel
         with self._lock:
             self._links.add(link)
             closed = self._closed

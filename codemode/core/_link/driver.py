@@ -21,7 +21,7 @@ import grpc
 from codemode.core._dispatch.dispatcher import Dispatcher
 from codemode.core._dispatch.observation import Observation
 from codemode.core._dispatch.seam import Seam
-from codemode.core._link.grpc_errors import overdue
+from codemode.core._link.grpc_errors import overdue, silent
 from codemode.core._link.link import Ending, Finished, Link
 from codemode.core._link.request import RunRequest, SandboxRequest, run_messages
 from codemode.core._link.transcript import Transcript
@@ -153,7 +153,11 @@ def run_once(run: Run, open_link: Callable[..., Any], waits: Iterator[float]) ->
             replay = recorded.replay(run.sandbox.limits.max_value_bytes)
         messages = run.sandbox.messages(run.request, replay)
         timeout = run.sandbox.deadline(run.request)
-        link: Link = yield partial(open_link, messages, timeout=timeout, waited=waits)
+        # What comes on a stream is not read any more once it is left. So no call of a tool is
+        # answered that the code has made there, and there alone code could have an effect.
+        link: Link = yield partial(
+            open_link, messages, timeout=timeout, waited=waits, may_leave=pause is not None
+        )
         try:
             run.watch(link)
             yield from _drive(run, link, transcript)
@@ -220,6 +224,8 @@ def _drive(run: Run, link: Link, transcript: Transcript) -> Steps:
     except grpc.RpcError as error:
         dispatcher.cancel_all()
         yield link.end_tools
+        if link.ending is Ending.SILENT:
+            raise silent(link.url) from error
         if link.ending is Ending.OVERDUE:
             raise overdue(link.url, transcript.partial()) from error
         if link.ending is not Ending.ABORTED:

@@ -17,7 +17,13 @@ from codemode.errors import (
     ExecutorRequestError,
 )
 
-__all__ = ["client_error", "inherited_stream", "overdue", "status_is_lost"]
+__all__ = [
+    "client_error",
+    "inherited_stream",
+    "overdue",
+    "silent",
+    "status_is_lost",
+]
 
 _RETRY_AFTER = 1.0
 
@@ -65,6 +71,11 @@ def overdue(url: str, result: ExecutionResult | None) -> ExecutorClientError:
     return ExecutorDeadlineError(
         f"{url}: no answer within the deadline of the request", result=result
     )
+
+
+def silent(url: str) -> ExecutorClientError:
+    """Return the exception for an executor that gave no sign of life, before the run began."""
+    return _lost(url, "it does not answer, and others do", None)
 
 
 def inherited_stream(url: str) -> ExecutorClientError:

@@ -26,6 +26,7 @@ class Ending(enum.Enum):
     """The reason for which this side ends a stream."""
 
     ABORTED = enum.auto()  # by the caller or by close(): the run ends as cancelled
+    SILENT = enum.auto()  # the executor has given no sign of life, and others do
     OVERDUE = enum.auto()  # the executor has not answered in time
     INHERITED = enum.auto()  # this process was forked, and the stream is its parent's
     BY_HOST = enum.auto()  # the run has ended in a state of the host
@@ -52,6 +53,7 @@ class Link(ABC):
         self.why = ""  # it was aborted
         self.spent = ""  # why its sandbox takes no further run
         self.peer = Peer()
+        self.channel: Any = None  # kept open, even where new calls use another one
         self.batches = False  # the executor takes them
         self.idle = False  # the last run has ended, as the executor reports
         self.pause_seconds = math.inf  # of waiting, after which there is a PAUSE

@@ -24,6 +24,7 @@ from codemode.core._link.driver import Run, Steps
 from codemode.core._link.grpc_errors import client_error, inherited_stream
 from codemode.core._link.link import Ending, Finished, Link
 from codemode.core._link.request import next_message
+from codemode.core._link.silence import SILENCE_SECONDS, Silence, SyncLeaving, look_elsewhere
 from codemode.core._link.tool_loop import ToolLoop, Work
 from codemode.core.event_stream import PAUSE
 from codemode.core.events import Event
@@ -50,6 +51,7 @@ class SyncLink(Link):
     """
 
     _tools: ToolLoop | None = None
+    _answered = False  # a message has come
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class SyncLink(Link):
         metadata: tuple[tuple[str, str], ...],
         timeout: float | None,
         wait: Callable[[], None],
+        leaving: SyncLeaving | None = None,
     ) -> None:
         super().__init__(url)
         self._inbox: SimpleQueue[Any] = SimpleQueue()  # all that the caller's thread has to do
@@ -89,6 +92,8 @@ class SyncLink(Link):
             raise
         if refusal is not None:
             raise refusal
+        self._leaving = leaving  # None once something has come, or another executor is looked for
+        self._silent_at = time.monotonic() + SILENCE_SECONDS
 
     def send(self, messages: Sequence[pb.ClientMessage]) -> None:
         """Queue messages that belong together. Safe from any thread."""
@@ -99,14 +104,26 @@ class SyncLink(Link):
         if self.ending is Ending.INHERITED:
             raise inherited_stream(self.url)
         while not self._unread:
+            within = self.pause_seconds
+            if self._leaving is not None:
+                within = min(within, max(0.0, self._silent_at - time.monotonic()))
             try:
-                item = take(self._inbox, within=self.pause_seconds)
+                item = take(self._inbox, within=within)
             except Empty:
+                if self._leaving is not None and time.monotonic() >= self._silent_at:
+                    begin_apart(partial(look_elsewhere, self._call, self._leaving, self._inbox))
+                    self._leaving = None
+                    continue
                 return PAUSE
             match item:
                 case pb.ExecutorMessage():
+                    self._leaving, self._answered = None, True
                     self._room.put(True)
                     self._unread.extend(unbatched(item))
+                case Silence():
+                    if not self._answered and self.ending is None:
+                        self.ending = Ending.SILENT
+                        raise grpc.RpcError
                 case Work():
                     item.run()
                 case Finished(call, outcome):

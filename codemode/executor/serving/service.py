@@ -13,7 +13,7 @@ from codemode.executor.streams.admission import Admission
 from codemode.executor.streams.execute_stream import ExecuteStream, ExecutorResources
 from codemode.protos import codemode_pb2 as pb
 from codemode.protos import codemode_pb2_grpc
-from codemode.wire.protobuf import FEATURES, PROTOCOL_VERSION
+from codemode.wire.protobuf import PROTOCOL_VERSION, features_with
 
 __all__ = ["ExecutorService"]
 
@@ -73,5 +73,5 @@ class ExecutorService(codemode_pb2_grpc.ExecutorServiceServicer):
             ],
             max_concurrency=config.concurrency,
             max_queued=config.max_queued,
-            features=FEATURES,
+            features=features_with(resources.isolation),
         )

@@ -16,9 +16,10 @@ from codemode.executor.pool.pools import Pools, UnknownProfileError
 from codemode.executor.pool.profiles import DEFAULT
 from codemode.executor.streams.admission import Admission, BusyError, Slot
 from codemode.executor.streams.client_messages import ClientMessages, RequestRefusedError
-from codemode.executor.streams.event_writer import Client, EventWriter
+from codemode.executor.streams.event_writer import EventWriter
 from codemode.executor.streams.run import ChildLostError, Run, RunTerms
 from codemode.executor.streams.sandbox_opening import check_tools, open_sandbox
+from codemode.executor.streams.sign_of_life import SignOfLife, StreamClient
 from codemode.executor.streams.stale_calls import refuse_stale_call
 from codemode.protos import codemode_pb2 as pb
 from codemode.wire.frames import Frame, pack_texts
@@ -55,7 +56,7 @@ class ExecutorResources:
 class ExecuteStream:
     """One stream on the executor's side: its admission, its sandbox and its runs."""
 
-    def __init__(self, resources: ExecutorResources, client: Client) -> None:
+    def __init__(self, resources: ExecutorResources, client: StreamClient) -> None:
         self._resources = resources
         self._limits = resources.config.limits
         self._client = client
@@ -67,6 +68,7 @@ class ExecuteStream:
         self._deadline = 0.0
         self._client_may_write = False
         self._refusal: RequestRefusedError | LimitRefusedError | None = None
+        self._sign = SignOfLife(client)
 
     async def serve(self) -> Refusal | None:
         """Serve the stream to its end; when it is refused, return how to abort it."""
@@ -79,6 +81,8 @@ class ExecuteStream:
             return grpc.StatusCode.RESOURCE_EXHAUSTED, f"busy: {error}", advice
         except PoolUnavailableError as error:
             return grpc.StatusCode.UNAVAILABLE, str(error), ()
+        finally:
+            await self._sign.stop()
         return None
 
     async def _read_opening(self) -> pb.Open:
@@ -233,6 +237,7 @@ class ExecuteStream:
             self._current = run = Run(request, terms, child=child, events=events)
             fresh = False
             try:
+                await self._sign.stop()
                 survived = await run.serve()
             except ChildLostError:
                 child.close()

@@ -7,7 +7,7 @@ import sys
 from codemode.executor.streams.endings import Ending
 from codemode.executor.streams.guest_reports import GuestCall
 from codemode.protos import codemode_pb2 as pb
-from codemode.wire.protobuf import FEATURES, PROTOCOL_VERSION
+from codemode.wire.protobuf import PROTOCOL_VERSION, features_with
 
 __all__ = ["completed", "ended", "started", "steps_taken", "tool_call", "tool_call_cancelled"]
 
@@ -24,7 +24,7 @@ def started(request: pb.Run, *, isolation: str, version: str) -> pb.ExecutorMess
             isolation=isolation,
             protocol_version=PROTOCOL_VERSION,
             executor_version=version,
-            features=FEATURES,
+            features=features_with(isolation),
             python_version=_PYTHON_VERSION,
         )
     )

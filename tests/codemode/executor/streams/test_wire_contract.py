@@ -304,6 +304,12 @@ async def read_all(stream: RawStream) -> list[pb.ExecutorMessage]:
     return messages
 
 
+def features_with(isolation: str) -> list[str]:
+    """Return what an executor announces; without isolation, none is left in doubt."""
+    features = ["batches", "tool_names", "recording", "signs_of_life"]
+    return features[:-1] if isolation == "none" else features
+
+
 @pytest.mark.parametrize("accepts_batches", [False, True])
 async def test_batches_go_both_ways_to_a_client_that_accepts_them(
     channel: grpc.aio.Channel, accepts_batches: bool
@@ -315,7 +321,7 @@ async def test_batches_go_both_ways_to_a_client_that_accepts_them(
     kinds = [one.WhichOneof("message") for message in messages for one in unbatched(message)]
     assert kinds == ["started", "output", *["tool_call"] * 10, "completed"]
     started = next(iter(unbatched(messages[0]))).started
-    assert list(started.features) == ["batches", "tool_names", "recording"]
+    assert list(started.features) == features_with(started.isolation)
     batched = [message for message in messages if message.WhichOneof("message") == "batch"]
     assert accepts_batches or not batched
 
@@ -436,10 +442,8 @@ async def test_reflection_lists_the_service(channel: grpc.aio.Channel) -> None:
 async def test_stub_of_the_generated_code_serves_too(channel: grpc.aio.Channel) -> None:
     stub: Any = codemode_pb2_grpc.ExecutorServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
     info = await stub.GetInfo(pb.GetInfoRequest())
-    assert (info.protocol_version, list(info.features)) == (
-        1,
-        ["batches", "tool_names", "recording"],
-    )
+    assert info.protocol_version == 1
+    assert list(info.features) == features_with(info.isolation)
 
 
 async def test_connection_past_its_age_ends_without_ending_its_runs(

@@ -38,7 +38,7 @@ class DirectCalls:
         **options: Unpack[CallOptions],
     ) -> None:
         check_options(options, CallOptions)
-        self._codemode = codemode
+        self.codemode = codemode
         self._context = context
         self._execution_timeout = options.get("execution_timeout")
         self._max_chars = options.get("max_chars", MAX_CHARS)
@@ -52,13 +52,13 @@ class DirectCalls:
         models' providers refuse, unless ``dotted``. Raises ConfigurationError for a
         name that is not registered, and for two tools that would have one name.
         """
-        return self._named(self._codemode.permitted_tools(names), dotted=dotted)
+        return self._named(self.codemode.permitted_tools(names), dotted=dotted)
 
     async def tools_async(
         self, names: Iterable[str] | None = None, *, dotted: bool = False
     ) -> list[DirectTool]:
         """Return these tools from a task; otherwise like ``tools``."""
-        return self._named(await self._codemode.permitted_tools_async(names), dotted=dotted)
+        return self._named(await self.codemode.permitted_tools_async(names), dotted=dotted)
 
     async def call(self, name: str, arguments: Any, ctx: Any = None) -> Answer:
         """Call a tool; ``arguments`` may be a mapping or the JSON of one."""
@@ -67,8 +67,8 @@ class DirectCalls:
             if isinstance(arguments, Answer):
                 return arguments
         try:
-            with acting(self._codemode, self._context, ctx):
-                value = await self._codemode.call_tool_async(
+            with acting(self.codemode, self._context, ctx):
+                value = await self.codemode.call_tool_async(
                     name,
                     arguments,
                     available_tools=[name],

@@ -117,7 +117,7 @@ class CodeExecution:
     ) -> None:
         check_options(options, CodeOptions)
         self.name = _checked_name(options.get("name", "execute_code"))
-        self._codemode = codemode
+        self.codemode = codemode
         self._context = context
         self._description = options.get("description")
         self._max_tokens = options.get("max_tokens")
@@ -132,14 +132,14 @@ class CodeExecution:
         """Return the description, for the current context."""
         if self._description is not None:
             return self._description
-        return self._codemode.instructions(self._available_tools, max_tokens=self._max_tokens)
+        return self.codemode.instructions(self._available_tools, max_tokens=self._max_tokens)
 
     async def describe_async(self, ctx: Any = None) -> str:
         """Return the description from a task; with ``ctx``, that of its request."""
         if self._description is not None:
             return self._description
-        with acting(self._codemode, None if ctx is None else self._context, ctx):
-            return await self._codemode.instructions_async(
+        with acting(self.codemode, None if ctx is None else self._context, ctx):
+            return await self.codemode.instructions_async(
                 self._available_tools, max_tokens=self._max_tokens
             )
 
@@ -154,7 +154,7 @@ class CodeExecution:
         if not isinstance(code, str):
             return Answer(text=f"code is a {type(code).__name__}; send a program", failed=True)
         listeners = [one for one in (on_event, self._on_event) if one is not None]
-        with acting(self._codemode, self._context, ctx):
+        with acting(self.codemode, self._context, ctx):
             return await self._answer(code, listeners)
 
     async def execute_arguments(self, arguments: str, ctx: Any = None) -> Answer:
@@ -179,13 +179,13 @@ class CodeExecution:
 
     async def _run(self, code: str, listeners: list[Callable[[Event], Any]]) -> ExecutionResult:
         if not listeners:
-            return await self._codemode.run_async(
+            return await self.codemode.run_async(
                 code,
                 available_tools=self._available_tools,
                 execution_timeout=self._execution_timeout,
                 profile=self._profile,
             )
-        stream = self._codemode.stream(
+        stream = self.codemode.stream(
             code,
             available_tools=self._available_tools,
             execution_timeout=self._execution_timeout,

@@ -27,16 +27,25 @@ __all__ = ["code_tool", "code_tool_async", "plain_tools", "plain_tools_async"]
 
 
 class _CodemodeTool(BaseTool):
-    """A tool whose arguments are checked by Codemode."""
+    """A tool whose arguments are checked by Codemode, and may have any names."""
 
     _codemode: Codemode = PrivateAttr()
     _call: Callable[[dict[str, Any]], Awaitable[Answer]] = PrivateAttr()
 
+    # CrewAI's own have no room for an argument with the name ``self``.
+    def run(self, /, **arguments: Any) -> Any:
+        return super().run(arguments)
+
+    async def arun(self, /, **arguments: Any) -> Any:
+        return await super().arun(arguments)
+
     # CrewAI awaits it, or calls asyncio.run() in a thread of its own. If it were not a coroutine
     # function, CrewAI might call it in a thread without the caller's context.
-    async def _run(self, **arguments: Any) -> str | ToolFailure:
+    async def _run(
+        self, given: dict[str, Any] | None = None, /, **arguments: Any
+    ) -> str | ToolFailure:
         async with _own_sync_thread(self._codemode):
-            answer = await self._call(arguments)
+            answer = await self._call(arguments if given is None else given)
         return ToolFailure(message=answer.text) if answer.failed else answer.text
 
     _arun = _run

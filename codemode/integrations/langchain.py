@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from importlib import import_module
 from typing import Any, Unpack
 
+from asgiref.sync import async_to_sync
 from langchain_core.tools import StructuredTool, ToolException
 from langgraph.runtime import Runtime, get_runtime
 from pydantic import PrivateAttr
 
+from codemode.core._link.inside_loop import call_in_worker_thread, call_outside_loop
 from codemode.core.codemode import Codemode
 from codemode.core.events import Event
 from codemode.integrations._direct_calls import DirectCalls, DirectTool
@@ -33,9 +36,18 @@ __all__ = [
 
 
 class _CodemodeTool(StructuredTool):
-    """A tool whose arguments are checked by Codemode."""
+    """A tool whose arguments are checked by Codemode, and may have any names."""
 
     _execution: CodeExecution | None = PrivateAttr(default=None)
+
+    # LangChain's own take ``config`` and ``run_manager``: arguments of these names would be lost.
+    def _run(self, /, *_: Any, **arguments: Any) -> Any:
+        assert self.func is not None
+        return self.func(**arguments)
+
+    async def _arun(self, /, *_: Any, **arguments: Any) -> Any:
+        assert self.coroutine is not None
+        return await self.coroutine(**arguments)
 
 
 def code_tool(
@@ -99,14 +111,28 @@ def describe_per_request() -> Any:
     # By its name, as mypy with the plugin of django-stubs fails in that package.
     middleware = import_module("langchain.agents.middleware")
 
-    async def describe_codemode(request: Any, handler: Any) -> Any:
-        tools = [await _described(tool, request.runtime) for tool in request.tools]
-        return await handler(request.override(tools=tools))
+    class DescribePerRequest(middleware.AgentMiddleware):  # type: ignore[name-defined,misc]  # not known to mypy
+        """A middleware that describes each ``code_tool`` anew."""
 
-    return middleware.wrap_model_call(describe_codemode)
+        def wrap_model_call(self, request: Any, handler: Any) -> Any:
+            tools = [_described(tool, request.runtime) for tool in request.tools]
+            return handler(request.override(tools=tools))
+
+        async def awrap_model_call(self, request: Any, handler: Any) -> Any:
+            tools = [await _described_async(tool, request.runtime) for tool in request.tools]
+            return await handler(request.override(tools=tools))
+
+    return DescribePerRequest()
 
 
-async def _described(tool: Any, runtime: Runtime[Any]) -> Any:
+def _described(tool: Any, runtime: Runtime[Any]) -> Any:
+    if not isinstance(tool, _CodemodeTool) or tool._execution is None:
+        return tool
+    described = partial(async_to_sync(_described_async), tool, runtime)
+    return call_in_worker_thread(described, tool._execution.codemode.registry)
+
+
+async def _described_async(tool: Any, runtime: Runtime[Any]) -> Any:
     if not isinstance(tool, _CodemodeTool) or tool._execution is None:
         return tool
     description = await tool._execution.describe_async(runtime)
@@ -114,12 +140,13 @@ async def _described(tool: Any, runtime: Runtime[Any]) -> Any:
 
 
 def _code_tool(execution: CodeExecution, description: str) -> StructuredTool:
-    async def execute_code(code: Any = None) -> tuple[Any, Any]:
+    async def execute_code(**arguments: Any) -> tuple[Any, Any]:
         runtime = _runtime()
         listen = None if runtime is None else _writer(runtime)
-        return _content_of(await execution.execute(code, runtime, on_event=listen))
+        answer = await execution.execute(arguments.get("code"), runtime, on_event=listen)
+        return _content_of(answer)
 
-    tool = _tool(execute_code, execution.name, description, CODE_SCHEMA)
+    tool = _tool(execution.codemode, execute_code, execution.name, description, CODE_SCHEMA)
     tool._execution = execution
     return tool
 
@@ -132,16 +159,21 @@ def _plain_tool(direct: DirectTool) -> StructuredTool:
     async def call(**arguments: Any) -> tuple[Any, Any]:
         return _content_of(await direct.call(arguments, _runtime()))
 
-    return _tool(call, direct.name, direct.description, direct.schema)
+    return _tool(direct.calls.codemode, call, direct.name, direct.description, direct.schema)
 
 
 def _tool(
+    codemode: Codemode,
     coroutine: Callable[..., Coroutine[Any, Any, Any]],
     name: str,
     description: str,
     schema: dict[str, Any],
 ) -> _CodemodeTool:
+    def call(**arguments: Any) -> Any:
+        return _call_sync(codemode, partial(async_to_sync(coroutine), **arguments))
+
     tool = _CodemodeTool.from_function(
+        func=call,
         coroutine=coroutine,
         name=name,
         description=description,
@@ -151,6 +183,17 @@ def _tool(
     )
     assert isinstance(tool, _CodemodeTool)
     return tool
+
+
+def _call_sync(codemode: Codemode, call: Callable[[], Any]) -> Any:
+    """Call a tool in the caller's thread, or apart from the threads of a graph.
+
+    A sync call of a graph has moved its tools to threads of LangChain's, where nobody would
+    close what tools open.
+    """
+    if _runtime() is not None:
+        return call_in_worker_thread(call, codemode.registry)
+    return call_outside_loop(call, codemode.registry, "invoke", "ainvoke")
 
 
 def _runtime() -> Runtime[Any] | None:

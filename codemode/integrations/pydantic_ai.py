@@ -90,7 +90,7 @@ async def plain_tools_async(
 
 
 def _plain_tool(direct: DirectTool) -> Tool[Any]:
-    async def call(ctx: RunContext[Any], **arguments: Any) -> str:
+    async def call(ctx: RunContext[Any], /, **arguments: Any) -> str:
         answer = await direct.call(arguments, ctx)
         if answer.failed:
             raise ToolFailed(answer.text)

@@ -12,17 +12,21 @@ from pathlib import Path
 from codemode.core._dispatch.threads import adopt_locals, call_each
 from codemode.core.registry import ComponentRegistry
 
-__all__ = ["call_outside_loop"]
+__all__ = ["call_in_worker_thread", "call_outside_loop"]
 
 _OUR_FILES = str(Path(__file__).parents[1])
 
 
 def call_outside_loop[T](
-    function: Callable[[], T], registry: ComponentRegistry, name: str = "execute"
+    function: Callable[[], T],
+    registry: ComponentRegistry,
+    name: str = "execute",
+    instead: str | None = None,
 ) -> T:
     """Call ``function`` here, or in a worker thread when an event loop runs here.
 
-    ``name`` is that of the method which the project has called.
+    ``name`` is that of the method which the project has called, and ``instead``
+    that of its async form, if it does not end in ``_async``.
     """
     try:
         asyncio.get_running_loop()
@@ -32,11 +36,12 @@ def call_outside_loop[T](
         inside_loop = True
     if not inside_loop:
         return function()
-    _warn_about_loop(name)
-    return _in_worker_thread(function, registry)
+    _warn_about_loop(name, instead or f"{name}_async")
+    return call_in_worker_thread(function, registry)
 
 
-def _in_worker_thread[T](function: Callable[[], T], registry: ComponentRegistry) -> T:
+def call_in_worker_thread[T](function: Callable[[], T], registry: ComponentRegistry) -> T:
+    """Call ``function`` in a thread of its own, which closes what tools have opened there."""
     context = contextvars.copy_context()
 
     def adopted() -> T:
@@ -65,13 +70,13 @@ def _in_worker_thread[T](function: Callable[[], T], registry: ComponentRegistry)
 _warned_about_loop = False
 
 
-def _warn_about_loop(name: str) -> None:
+def _warn_about_loop(name: str, instead: str) -> None:
     global _warned_about_loop
     if not _warned_about_loop:
         _warned_about_loop = True
         warnings.warn(
             f"{name}() was called inside a running event loop, which it blocks, and its tools run "
-            f"in another thread; await {name}_async() instead",
+            f"in another thread; await {instead}() instead",
             RuntimeWarning,
             skip_file_prefixes=(_OUR_FILES,),
         )

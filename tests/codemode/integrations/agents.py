@@ -368,7 +368,7 @@ async def _openai_agents(talk: Talk) -> None:
     result = await agents.Runner.run(agent, "hello", context=talk.user)
     assert result.final_output == DONE
     outputs = [one for one in result.new_items if isinstance(one, agents.ToolCallOutputItem)]
-    for item in sorted(outputs, key=lambda one: one.raw_item["call_id"]):
+    for item in sorted(outputs, key=lambda one: int(one.raw_item["call_id"])):
         seen.read(_of_parts(item.raw_item["output"], "text", "image_url"))
 
 

@@ -11,7 +11,16 @@ from django.contrib.auth.models import User
 
 from codemode import Codemode
 from codemode.core.events import ExecutionCompleted, ProgressReported
+from codemode.tools import tool_from_schema
 from tests.codemode.integrations.agents import Agent, Call, code
+
+# Names of parameters by which one of the frameworks passes something of its own to a tool.
+NAMES_OF_FRAMEWORKS = (
+    *("agent", "args", "arguments", "call", "callbacks", "cls", "config", "context", "ctx"),
+    *("func", "function", "input", "input_stream", "kwargs", "name", "run_context", "run_manager"),
+    *("runtime", "security_context", "self", "state", "store", "tool_call_id", "tool_context"),
+    *("tool_input", "tool_name", "type"),
+)
 
 
 def needs_the_callers_thread(agent: Agent) -> None:
@@ -59,6 +68,17 @@ def test_failures_are_read_and_the_agent_goes_on(agent: Agent, shop: Codemode) -
     assert plain == "fail: the service is down"
     assert wrong.startswith("argument 'order_id' must be a whole number (int), got 'many' (str)")
     assert seen.failed in ([None] * 4, [True] * 4)
+
+
+def test_arguments_may_have_any_name_that_the_framework_uses(agent: Agent, shop: Codemode) -> None:
+    for name in NAMES_OF_FRAMEWORKS:
+        schema = {"type": "object", "properties": {name: {"type": "string"}}, "required": [name]}
+        shop.registry.register_tool(
+            None, tool_from_schema(f"echo_{name}", schema, lambda **given: ",".join(given.values()))
+        )
+    calls = [Call(f"echo_{name}", {name: f"my {name}"}) for name in NAMES_OF_FRAMEWORKS]
+    seen = asyncio.run(agent.run(shop, *calls))
+    assert seen.texts == [f"my {name}" for name in NAMES_OF_FRAMEWORKS]
 
 
 def test_a_tool_is_offered_and_run_by_permission(agent: Agent, shop: Codemode) -> None:

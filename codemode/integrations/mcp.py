@@ -29,6 +29,7 @@ except ImportError as error:
     ) from error
 
 from codemode.integrations._mcp.connections import Connections, MCPServerError
+from codemode.integrations._mcp.http import UNKNOWN_OUTCOME
 from codemode.integrations._mcp.listing import list_tools
 from codemode.integrations._mcp.options import (
     Headers,
@@ -50,6 +51,8 @@ __all__ = [
 ]
 
 logger = logging.getLogger("codemode.integrations")
+
+_UNKNOWN = "the call may have had an effect; it has not been repeated"
 
 
 def register_mcp(
@@ -250,7 +253,9 @@ class MCPTools:
         except MCPError as error:
             raise _failed(name, error, self._options.timeout) from error
         except ValueError as error:  # pydantic's
-            raise ToolError(f"{name}: the MCP server's answer is not a valid one") from error
+            raise ToolError(
+                f"{name}: the MCP server's answer is not a valid one; {_UNKNOWN}"
+            ) from error
         return value_of(name, answer, wrapped=wrapped)
 
     async def _current_headers(self) -> Headers:
@@ -295,4 +300,7 @@ def _failed(name: str, error: MCPError, timeout: float) -> ToolError:
                 f"{name}: the connection to the MCP server was lost during the call ({reason}), "
                 "which may have had an effect; it has not been repeated"
             )
-    return ToolError(f"{name}: {str(error)[:4000]}")
+    text = f"{name}: {str(error)[:4000]}"
+    if error.code in (types.PARSE_ERROR, UNKNOWN_OUTCOME):
+        text += f"; {_UNKNOWN}"
+    return ToolError(text)

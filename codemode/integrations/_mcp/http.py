@@ -12,14 +12,17 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
-from mcp.types import INTERNAL_ERROR
+from mcp.types import CONNECTION_CLOSED, INTERNAL_ERROR
 
 from codemode.integrations._mcp.streams import attempt_of_task
 
-__all__ = ["MAX_ANSWER_BYTES", "BoundedClient"]
+__all__ = ["MAX_ANSWER_BYTES", "UNKNOWN_OUTCOME", "BoundedClient"]
 
 MAX_ANSWER_BYTES = 4 * 1024**2
 """Of one answer: parsed, small values take twenty times as much memory as their JSON."""
+
+UNKNOWN_OUTCOME = -32_050
+"""Code of an error of ours where the server may have done what it was asked for."""
 
 _JSON = "application/json"
 _SESSION = "mcp-session-id"
@@ -38,10 +41,11 @@ class BoundedClient(httpx2.AsyncClient):
             if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
                 _was_not_sent()
                 return _error(request, 503, f"the server cannot be reached ({_words(error)})")
-            return _error(request, 503, f"the connection was lost ({_words(error)})")
+            return _error(request, 503, _words(error), CONNECTION_CLOSED)
         if response.headers.get("content-encoding", "identity").lower() != "identity":
             await response.aclose()
-            return _error(request, 502, "the server compressed its answer, though not asked to")
+            reason = "the server compressed its answer, though not asked to"
+            return _error(request, 502, reason, UNKNOWN_OUTCOME)
         if response.status_code == 404 and _SESSION in request.headers:
             # By the protocol, a server that does not know a session looks at nothing else:
             # https://modelcontextprotocol.io/specification/2025-11-25/basic/transports
@@ -49,9 +53,9 @@ class BoundedClient(httpx2.AsyncClient):
         elif response.status_code >= 400 and not _is(response, _JSON):
             await response.aclose()
             reason = f"HTTP {response.status_code} {response.reason_phrase}".strip()
-            return _error(
-                request, response.status_code, f"the server refused the request ({reason})"
-            )
+            code = INTERNAL_ERROR if response.status_code < 500 else UNKNOWN_OUTCOME
+            reason = f"the server refused the request ({reason})"
+            return _error(request, response.status_code, reason, code)
         if not (response.status_code == 200 and _is(response, "text/event-stream")):
             response.stream = _Bounded(response.stream)
         return response
@@ -90,9 +94,11 @@ def _is(response: httpx2.Response, kind: str) -> bool:
     return str(response.headers.get("content-type", "")).lower().startswith(kind)
 
 
-def _error(request: httpx2.Request, status: int, message: str) -> httpx2.Response:
+def _error(
+    request: httpx2.Request, status: int, message: str, code: int = INTERNAL_ERROR
+) -> httpx2.Response:
     """Return an answer that the SDK passes on to the one request that it is for."""
-    body = {"code": INTERNAL_ERROR, "message": message}
+    body = {"code": code, "message": message}
     return httpx2.Response(
         status,
         headers={"content-type": _JSON},

@@ -1,7 +1,8 @@
 """MCP servers made with the official SDK, for tests: a command, and one on loopback.
 
 ``python mcp_servers.py FOLDER`` speaks over stdin and stdout, and leaves notes of what happens in
-the folder.
+the folder. ``python mcp_servers.py FOLDER PORT`` serves streamable HTTP on loopback, with sessions
+where ``2025`` follows.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import asyncio
 import base64
 import os
 import socket
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +29,7 @@ __all__ = [
     "PNG",
     "Notes",
     "command",
+    "in_a_process",
     "of_2025",
     "on_loopback",
     "result",
@@ -186,6 +190,24 @@ def of_2025(made: Server[Any]) -> Any:
 
 
 @contextmanager
+def in_a_process(folder: Path, port: int, era: str) -> Iterator[str]:
+    """Serve the usual tools over HTTP from a process of its own; yield the URL."""
+    process = subprocess.Popen([sys.executable, __file__, str(folder), str(port), era])
+    try:
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except ConnectionRefusedError:
+                assert process.poll() is None
+                time.sleep(0.02)
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
 def on_loopback(app: Any, *, port: int = 0) -> Iterator[str]:
     """Serve an application in a thread; yield the URL."""
     config = uvicorn.Config(
@@ -217,5 +239,14 @@ async def main() -> None:
         await made.run(read, write, made.create_initialization_options())
 
 
+def serve(folder: Path, port: int, era: str) -> None:
+    made = server(usual_tools(Notes(folder)))
+    app = of_2025(made) if era == "2025" else made.streamable_http_app(stateless_http=True)
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
+
+
 if __name__ == "__main__":
-    asyncio.run(main())
+    if len(sys.argv) > 2:
+        serve(Path(sys.argv[1]), int(sys.argv[2]), "".join(sys.argv[3:]))
+    else:
+        asyncio.run(main())

@@ -39,6 +39,7 @@ from tests.codemode.integrations.mcp_servers import (
     PNG,
     Notes,
     command,
+    in_a_process,
     of_2025,
     on_loopback,
     result,
@@ -275,6 +276,21 @@ def test_a_call_that_kills_the_server_is_not_repeated(codemode: Codemode, notes:
             codemode.call_tool("shop.crash")
         assert notes.all().count("crash") == 1
         assert codemode.call_tool("shop.add", {"a": 1, "b": 2}) == 3
+
+
+@pytest.mark.parametrize("era", ["2025", "2026"])
+def test_a_call_that_ends_a_server_of_a_url_may_have_had_an_effect(
+    codemode: Codemode, notes: Notes, era: str
+) -> None:
+    with (
+        in_a_process(notes.folder, free_port(), era) as url,
+        register_mcp(codemode, "shop", url, timeout=60),
+    ):
+        with pytest.raises(ToolError, match="may have had an effect; it has not been repeated"):
+            codemode.call_tool("shop.crash")
+        with pytest.raises(ToolError, match="was not called"):
+            codemode.call_tool("shop.add", {"a": 1, "b": 2})
+    assert notes.all() == ["crash"]
 
 
 def test_a_command_that_has_ended_is_started_again(codemode: Codemode, notes: Notes) -> None:
@@ -537,6 +553,12 @@ def answer(content: Any) -> bytes:
         (200, {"content-type": "text/event-stream"}, b"data:" + b"x" * 5_000_000, "SSE stream fai"),
         (200, {"content-type": "text/event-stream"}, b": nothing\n\n", "ended without a response"),
         (401, {}, b"who are you", "refused the request (HTTP 401 Unauthorized)"),
+        (
+            504,
+            {},
+            b"late",
+            "Gateway Timeout); the call may have had an effect; it has not been rep",
+        ),
         (307, {"location": "http://127.0.0.2:9/mcp"}, b"", "not followed"),
         (202, {}, b"", "202 Accepted"),
         (200, JSON, answer({"content": "text"}), "the MCP server's answer is not a valid one"),

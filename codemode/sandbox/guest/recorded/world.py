@@ -10,6 +10,7 @@ from typing import Any
 from codemode.sandbox.guest.frame_socket import FrameSocket
 from codemode.sandbox.guest.recorded import (
     clock,
+    interpreters,
     own_sources,
     pools,
     randomness,
@@ -42,6 +43,7 @@ def begin_recorded(
     tasks.install()
     threads.install(record)
     pools.install(record)
+    interpreters.install()
     _install_loop()
     frames.journal = record.complete
     return record, calls

@@ -37,6 +37,10 @@ FORKING = ["testIssue8621", "test_after_fork"]
 """Those that fork, which a sandbox refuses in all tiers but ``unsafe``."""
 
 SHARING = {
+    # It looks, as fast as it can, at a flag that a thread sets.
+    "test.test_asyncio.test_selector_events.BaseSelectorEventLoopTests": [
+        "test_sock_connect_resolve_using_socket_params"
+    ],
     # They import `queue` anew, so that its timeouts look at the clock of the run: how often is
     # chance.
     "test.test_queue.PyQueueTest": ["test_basic"],

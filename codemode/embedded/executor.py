@@ -28,7 +28,8 @@ class EmbeddedExecutor:
     def __init__(self, *, log_file: Path | None = None, min_tier: str | None = None) -> None:
         self._log_file = log_file
         self._min_tier = min_tier
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler may close the client while this very thread holds it.
+        self._lock = threading.RLock()
         self._closed = False
         self._process: SpawnedExecutor | None = None
         self._abandon: weakref.finalize[..., EmbeddedExecutor] | None = None
@@ -52,7 +53,7 @@ class EmbeddedExecutor:
         ExecutorConnectionError, and ClientClosedError after ``close()``.
         """
         with self._lock:
-            if self._closed:
+            if self._is_closed():
                 raise ClientClosedError
             if self._process is not None and not self._process.alive():
                 logger.warning(
@@ -66,6 +67,9 @@ class EmbeddedExecutor:
                 # The executor ends with this process anyway; this is for an object that ends first.
                 self._abandon = weakref.finalize(self, process.abandon)
                 self._abandon.atexit = False
+            if self._is_closed():  # by a signal handler, during the start
+                self._drop()
+                raise ClientClosedError
             return self._process.address
 
     def close(self) -> None:
@@ -77,6 +81,9 @@ class EmbeddedExecutor:
             self._closed = True
             self._drop()
 
+    def _is_closed(self) -> bool:
+        return self._closed
+
     def _drop(self) -> None:
         if self._process is not None:
             self._process.close()
@@ -86,7 +93,7 @@ class EmbeddedExecutor:
 
     def _forget(self) -> None:
         """Drop the parent's executor in a forked child."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         process, self._process = self._process, None
         if self._abandon is not None:
             self._abandon.detach()

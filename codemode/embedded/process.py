@@ -61,7 +61,7 @@ class SpawnedExecutor:
                 "codemode-executor in a Linux container or host and set executor_url"
             )
         _reap_abandoned()
-        self._descriptors = threading.Lock()
+        self._descriptors = threading.RLock()  # as that of the EmbeddedExecutor
         self._pidfd = self._log_fd = -1
         self.pid = 0
         self._folder = _private_folder()
@@ -117,7 +117,7 @@ class SpawnedExecutor:
 
     def forget(self) -> None:
         """Close, in a forked child, the descriptors that belong to the parent."""
-        self._descriptors = threading.Lock()
+        self._descriptors = threading.RLock()
         self._close_descriptors()
 
     def _start(self, min_tier: str | None) -> None:

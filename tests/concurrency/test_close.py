@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
+import sys
 import tempfile
 import threading
 import time
@@ -10,10 +13,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 
+import codemode as codemode_package
 from codemode import ClientClosedError, ClientConfig, Codemode, ExecutorClientError, tool
 from codemode.core._link import connection
 from codemode.core.events import ExecutionCompleted
@@ -144,7 +149,7 @@ def test_of_many_who_close_at_once_one_does_it(
     class Noted:
         """A lock that notes when it is not free."""
 
-        def __init__(self, lock: threading.Lock) -> None:
+        def __init__(self, lock: Any) -> None:
             self._lock = lock
 
         def __enter__(self) -> None:
@@ -364,6 +369,67 @@ def test_close_that_was_interrupted_is_completed_by_the_next(
 
     asyncio.run(main())
     assert wait_until(nothing_left)
+
+
+LOCKED = tuple(
+    str(Path(codemode_package.__file__).parent / file)
+    for file in ("core/_link/connection.py", "core/_grpc/channels.py", "embedded/executor.py")
+)
+
+
+class Interruption:
+    """A signal handler that closes a client, at one line of the modules that take locks."""
+
+    def __init__(self, codemode: Codemode, line: int) -> None:
+        self._codemode = codemode
+        self._left = line
+        self.came = False
+
+    def __enter__(self) -> None:
+        sys.settrace(self._trace)
+
+    def __exit__(self, *exc_info: object) -> None:
+        sys.settrace(None)
+
+    def _trace(self, frame: FrameType, event: str, arg: Any) -> Any:
+        if not frame.f_code.co_filename.startswith(LOCKED):
+            return None
+        if event == "line" and not self.came:
+            self._left -= 1
+            if self._left == 0:
+                self.came = True
+                self._codemode.close()
+        return self._trace
+
+
+@pytest.mark.parametrize("half", ["sync", "async"])
+@pytest.mark.parametrize("embedded", [False, True], ids=["url", "embedded"])
+def test_a_signal_handler_may_close_the_client_at_any_line(
+    executor: ExecutorProcess, half: str, embedded: bool
+) -> None:
+    """Even where its own thread holds a lock of the client."""
+    url = None if embedded else executor.url
+
+    def closed_at(line: int) -> bool:
+        """Return whether a run has come as far as that line."""
+        with Codemode.from_client_config(ClientConfig(executor_url=url)) as codemode:
+            interruption = Interruption(codemode, line)
+            with contextlib.suppress(ExecutorClientError), interruption:
+                if half == "sync":
+                    codemode.run("1")
+                else:
+                    asyncio.run(codemode.run_async("1"))
+            with pytest.raises(ClientClosedError):
+                if not interruption.came:
+                    codemode.close()
+                codemode.run("1")
+            return interruption.came
+
+    # Starting an embedded executor takes long.
+    for line in itertools.count(1, 9 if embedded else 1):
+        if not bounded(partial(closed_at, line)):
+            break
+    assert line > 30
 
 
 def test_close_is_not_broken_off_by_a_loop_that_ends_at_the_same_moment(

@@ -155,7 +155,8 @@ class Channels:
     def __init__(self, target: Target, tls: TLSConfig | None) -> None:
         self._target = target
         self._tls = tls
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler may close the client while this very thread holds it.
+        self._lock = threading.RLock()
         self._sync: ForkSafeStub | None = None
         self._by_loop: dict[asyncio.AbstractEventLoop, grpc.aio.Channel] = {}
         self._replacements: dict[asyncio.AbstractEventLoop | None, _Replacement] = {}
@@ -171,9 +172,13 @@ class Channels:
         """Return the stub for threads. Raises ValueError after close(), as gRPC does."""
         with self._lock:
             self._check_open()
-            if self._sync is None:
-                self._sync = self._open_sync()
-            return self._sync
+            stub = self._sync
+            if stub is None:
+                stub = self._sync = self._open_sync()
+            if self._closed:  # by a signal handler, meanwhile
+                self._sync = None
+                self._check_open()
+            return stub
 
     def async_stub(self) -> Any:
         """Return the stub for the running loop. Raises ValueError after close()."""
@@ -347,7 +352,7 @@ class Channels:
 
     def _forget(self) -> None:
         """Drop everything in a forked child, where the parent's channels must not be touched."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         keep_for_ever(self._sync, self._by_loop, self._replacements)
         self._sync = None
         self._by_loop = {}

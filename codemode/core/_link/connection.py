@@ -63,7 +63,8 @@ class Connection:
         self.peer = Peer(FEATURES if executor_url is None else ())
         self._connect_timeout = connect_timeout
         self._metadata = metadata_of(api_key)
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler may close the client while this very thread holds it.
+        self._lock = threading.RLock()
         self._closed = False
         self._closer = False  # a close() runs, or has run
         self._links: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -276,7 +277,7 @@ class Connection:
 
     def _forget(self) -> None:
         """Start afresh in a forked child: the open streams are the parent's."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         for link in list(self._links):
             link.forget()
             keep_for_ever(link)

@@ -64,7 +64,8 @@ class Line:
     what the wall clock shows above it. ``looks`` counts the looks at the clock
     since the last step. ``upcoming`` has the recorded steps that this line has
     not taken again. A line is ``live`` once it has taken a step that the record
-    does not have; until then its clock stands. ``own`` has what the line counts and
+    does not have; until then its clock stands. ``tasks`` counts those
+    without a name, and ``own`` has what the line counts and
     draws from, where the process would have one for all.
     """
 
@@ -104,11 +105,6 @@ class Line:
         """Return the number of the next task or future that is made on this line."""
         self.numbers += 1
         return self.numbers
-
-    def task_name(self) -> str:
-        """Return the name of the next task that is given none."""
-        self.tasks += 1
-        return f"Task-{self.tasks}"
 
     def message(self) -> str:
         """Return the name of the next callback that this line gives to another one's loop."""

@@ -42,7 +42,9 @@ class RecordedTask(asyncio.Task[Any], RecordedFuture):
         self.recorded_number = path.line.number()
         self.recorded_path = path.task()
         if options.get("name") is None:
-            options["name"] = path.line.task_name()
+            line = path.line
+            line.tasks += 1
+            options["name"] = f"Task-{line.tasks}"
         try:
             _init_task(self, coro, **options)
         finally:

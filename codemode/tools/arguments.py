@@ -20,7 +20,6 @@ from pydantic.errors import (
     PydanticUndefinedAnnotation,
     PydanticUserError,
 )
-from pydantic_core import SchemaValidator
 
 from codemode._suggestions import near_names
 from codemode.errors.base import ToolRegistrationError
@@ -28,6 +27,7 @@ from codemode.tools.bounds import out_of_bounds
 from codemode.tools.complaints import explain
 from codemode.tools.errors import InvalidArguments
 from codemode.tools.guard import guarded_validator, kinds_of
+from codemode.tools.metering import TooManyTriesError, Validator
 from codemode.tools.notes import note_in
 from codemode.tools.signature import members_of, render_hint
 from codemode.values.shortening import shorten
@@ -35,7 +35,7 @@ from codemode.values.shortening import shorten
 __all__ = ["Arguments", "GivenSchema", "Parameter", "build_arguments", "json_schema_of"]
 
 Adapter = TypeAdapter[Any]
-type Check = tuple[Adapter | None, SchemaValidator | None, bool]
+type Check = tuple[Adapter | None, Validator | None, bool]
 """``adapter``, ``validator`` and ``decimals`` of a parameter."""
 
 _MAX_PROBLEMS = 5
@@ -66,7 +66,7 @@ class Parameter:
     default: Any
     doc: str
     adapter: Adapter | None
-    validator: SchemaValidator | None
+    validator: Validator | None
     decimals: bool
 
 
@@ -125,6 +125,8 @@ class Arguments:
                     checked[key] = parameter.validator.validate_python(value)
                 except ValidationError as error:
                     problems += explain(name, value, parameter.hint, error)
+                except TooManyTriesError:
+                    problems.append(_too_many_tries(name, parameter))
         problems += (
             f"argument {name!r} is missing"
             for name, parameter in self.parameters.items()
@@ -202,6 +204,14 @@ def build_arguments(
 def _unexpected(name: str, near: list[str]) -> str:
     suggestion = f" (did you mean {near[0]!r}?)" if near else ""
     return f"there is no argument {shorten(name)}{suggestion}"
+
+
+def _too_many_tries(name: str, parameter: Parameter) -> str:
+    return (
+        f"argument {name!r} fits {shorten(render_hint(parameter.hint))} in more ways than can be "
+        "tried; send a smaller or less nested value, or give each record in it the keys of "
+        "one type only"
+    )
 
 
 def json_schema_of(hint: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
+from codemode.tools.choices import FIRST, RULED_OUT
 from codemode.tools.signature import members_of, render_hint
 from codemode.values.shortening import cut, cut_middle, shorten
 
@@ -143,7 +144,9 @@ def explain(name: str, value: Any, hint: Any, error: ValidationError) -> list[st
     if error.error_count() <= _MAX_READ:
         details = error.errors(include_url=False, include_context=False)
         faults = [
-            _Fault(_steps(one["loc"]), 0, one["type"], one["msg"], one["input"]) for one in details
+            _Fault(_steps(one["loc"]), 0, one["type"], one["msg"], one["input"])
+            for one in details
+            if one["type"] != RULED_OUT and FIRST not in one["loc"]
         ]
         found = _Reader(name, hint).read(name, value, faults)
     if not 0 < len(found) <= _MAX_FAULTS:

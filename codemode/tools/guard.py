@@ -33,6 +33,8 @@ from pydantic_core import (
 )
 
 from codemode.errors.base import ValueDecodingError
+from codemode.tools.metering import MeteredValidator, Validator
+from codemode.tools.unions import Unions
 from codemode.values.equal_hashes import has_large_fraction
 from codemode.values.floods import check_list
 from codemode.values.wire_format import MAX_KEY_FRACTION_BITS
@@ -51,15 +53,22 @@ _SECRET: Final = frozenset({"str", "bytes", "bool", "none", "literal", "enum", "
 """Kinds of schemas whose values are hashed with a secret seed, or are few."""
 
 
-def guarded_validator(adapter: TypeAdapter[Any]) -> SchemaValidator:
+def guarded_validator(adapter: TypeAdapter[Any]) -> Validator:
     """Return a validator with the rules of an adapter and a bound on their cost.
 
     A pydantic model that defines ``__init__`` validates its content itself, so
     the bound ends there.
     """
-    guard = _Guard()
+    unions = Unions(adapter.core_schema, _parts)
+    guard = _Guard(unions)
     guarded = guard.copy(adapter.core_schema)
-    return _validator(guarded) if guard.used else cast("SchemaValidator", adapter.validator)
+    if not guard.used:
+        return cast("SchemaValidator", adapter.validator)
+    if unions.hoisted:
+        guard.definitions += unions.hoisted
+        guarded = core_schema.definitions_schema(guarded, unions.hoisted)
+    validator = _validator(guarded)
+    return MeteredValidator(validator) if guard.is_metered or unions.is_metered else validator
 
 
 def _validator(schema: CoreSchema) -> SchemaValidator:
@@ -120,9 +129,11 @@ def _parts(node: Mapping[str, Any]) -> dict[str, Any]:
 class _Guard:
     """The maker of a copy of one schema, with the guards in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, unions: Unions) -> None:
         self.used = False
-        self._definitions: list[Any] = []
+        self.is_metered = False
+        self.definitions: list[Any] = []
+        self._unions = unions
         self._local = threading.local()
 
     def copy(self, part: Any) -> Any:
@@ -146,7 +157,7 @@ class _Guard:
     def _guarded(self, node: _Node, part: _Node) -> Any:
         kind = node["type"]
         if kind == "definitions":
-            self._definitions += node["definitions"]
+            self.definitions += node["definitions"]
         elif "keys_schema" in node or kind == "dict" or kind in _SETS or kind in _LISTS:
             self.used = True
             return self._container({**node, "fail_fast": True}, part)
@@ -156,6 +167,9 @@ class _Guard:
         elif kind == "function-plain" and _makes_fractions(part):
             self.used = True
             return {**node, "function": {"type": "no-info", "function": _fraction}}
+        elif kind == "union" and self._unions.replaces(part):
+            self.used = True
+            return self._unions.replacement(part, node)
         return node
 
     def _container(self, node: _Node, original: _Node) -> Any:
@@ -168,7 +182,7 @@ class _Guard:
             return core_schema.no_info_after_validator_function(
                 _check_numbers, cast("CoreSchema", node)
             )
-        check = _Members(node.get(members), self._definitions)
+        check = _Members(node.get(members), self.definitions)
         if kind in _SETS:
             return core_schema.no_info_wrap_validator_function(
                 _OfSet(check, self._local), cast("CoreSchema", node)

@@ -125,8 +125,8 @@ class Arguments:
                     checked[key] = parameter.validator.validate_python(value)
                 except ValidationError as error:
                     problems += explain(name, value, parameter.hint, error)
-                except TooManyTriesError:
-                    problems.append(_too_many_tries(name, parameter))
+                except TooManyTriesError as error:
+                    problems.append(_too_many_tries(name, parameter, error))
         problems += (
             f"argument {name!r} is missing"
             for name, parameter in self.parameters.items()
@@ -206,7 +206,12 @@ def _unexpected(name: str, near: list[str]) -> str:
     return f"there is no argument {shorten(name)}{suggestion}"
 
 
-def _too_many_tries(name: str, parameter: Parameter) -> str:
+def _too_many_tries(name: str, parameter: Parameter, error: TooManyTriesError) -> str:
+    if error.of_text:
+        return (
+            f"argument {name!r} has too much text to be matched against its patterns; send "
+            "shorter texts, or fewer in each call"
+        )
     return (
         f"argument {name!r} fits {shorten(render_hint(parameter.hint))} in more ways than can be "
         "tried; send a smaller or less nested value, or give each record in it the keys of "

@@ -34,6 +34,7 @@ from pydantic_core import (
 
 from codemode.errors.base import ValueDecodingError
 from codemode.tools.metering import MeteredValidator, Validator
+from codemode.tools.patterns import MAX_PLACES, PatternCharge, places_of
 from codemode.tools.unions import Unions
 from codemode.values.equal_hashes import has_large_fraction
 from codemode.values.floods import check_list
@@ -167,6 +168,9 @@ class _Guard:
         elif kind == "function-plain" and _makes_fractions(part):
             self.used = True
             return {**node, "function": {"type": "no-info", "function": _fraction}}
+        elif kind == "str" and (places := _places(part)) > MAX_PLACES:
+            self.used = self.is_metered = True
+            return _before(PatternCharge(places), node)
         elif kind == "union" and self._unions.replaces(part):
             self.used = True
             return self._unions.replacement(part, node)
@@ -265,6 +269,14 @@ def _fraction(value: Any) -> Fraction:
         return Fraction(value)
     except (TypeError, ValueError, ArithmeticError) as error:
         raise PydanticCustomError("fraction_parsing", "Input is not a valid fraction") from error
+
+
+def _places(node: _Node) -> int:
+    """Return the places of a text's pattern, where it is of pydantic's own engine."""
+    config = node.get("config") or {}
+    engine = node.get("regex_engine") or config.get("regex_engine")
+    pattern = node.get("pattern")
+    return places_of(pattern) if type(pattern) is str and engine != "python-re" else 0
 
 
 def _forbids_more_keys(node: _Node) -> bool:

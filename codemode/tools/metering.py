@@ -38,8 +38,13 @@ class TooManyTriesError(Exception):
     """A value fits a type in too many ways to be checked.
 
     Neither a ValueError nor an AssertionError, which a union would take for the
-    refusal of one member.
+    refusal of one member. ``of_text`` tells that it was its patterns that cost
+    most.
     """
+
+    def __init__(self, *, of_text: bool) -> None:
+        super().__init__("too many tries")
+        self.of_text = of_text
 
 
 class Validator(Protocol):
@@ -52,17 +57,20 @@ class Validator(Protocol):
 class _Meter:
     """The count of what the validation of one value has tried again."""
 
-    __slots__ = ("_most", "_spent", "_value", "visits")
+    __slots__ = ("_most", "_spent", "_spent_on_text", "_value", "visits")
 
     def __init__(self, value: Any) -> None:
         self._value = value
         self._spent = 0
+        self._spent_on_text = 0
         self._most = 0
         self.visits: dict[tuple[int, int], tuple[int, frozenset[str] | None]] = {}
         """By choice and value: the bits of the members to try, and the keys that one has read."""
 
-    def charge(self, tries: int) -> None:
+    def charge(self, tries: int, *, of_text: bool = False) -> None:
         self._spent += tries
+        if of_text:
+            self._spent_on_text += tries
         if self._spent <= MAX_TRIES:
             return
         if not self._most:
@@ -80,7 +88,7 @@ class _Meter:
     def check(self) -> None:
         """Raise TooManyTriesError, even where a validator has caught it before."""
         if self._most and self._spent > self._most:
-            raise TooManyTriesError
+            raise TooManyTriesError(of_text=2 * self._spent_on_text > self._spent)
 
 
 current: ContextVar[_Meter] = ContextVar("codemode_validation_meter")

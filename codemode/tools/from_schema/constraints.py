@@ -8,6 +8,7 @@ know, such as one that looks ahead, is not checked.
 from __future__ import annotations
 
 import datetime
+import functools
 import math
 import uuid
 from collections.abc import Callable, Sized
@@ -61,7 +62,16 @@ _BOUNDS: Final[dict[str, tuple[str, Callable[[Any, Any], bool]]]] = {
 
 def _is_multiple(value: Any, limit: Any) -> bool:
     # By their decimal texts: 0.3 is a multiple of 0.1, which their floats are not.
-    return (Fraction(str(value)) / Fraction(str(limit))).denominator == 1
+    above, below = _ratio(limit)
+    if type(value) is int:
+        return bool(value * below % above == 0)
+    top, bottom = Decimal(repr(value)).as_integer_ratio()
+    return top * below % (bottom * above) == 0
+
+
+@functools.lru_cache(maxsize=256)
+def _ratio(limit: float) -> tuple[int, int]:
+    return Fraction(str(limit)).as_integer_ratio()
 
 
 def restrict_number(schema: dict[str, Any]) -> list[Any]:

@@ -1,0 +1,72 @@
+"""Patterns of texts: how much text each may be matched against."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Annotated, Any
+
+import pytest
+from pydantic import Field, TypeAdapter
+from pydantic_core import SchemaValidator
+
+from codemode.tools import InvalidArguments, make_tool
+from codemode.tools.from_schema.schema_tool import tool_from_schema
+from codemode.tools.guard import guarded_validator
+from codemode.tools.patterns import MAX_PLACES, places_of
+
+
+@pytest.mark.parametrize(
+    "pattern, places",
+    [
+        ("abc", 3),
+        ("a[ab]{900}[^ab]", 902),
+        ("(?:a[ab]{1000}){10}[^ab]", 10_011),
+        ("a{10}{10}", 100),
+        (r"(?P<word>\w{2,5}|\p{L}+)-", 8),
+        ("[]a[b-c]]{3}x", 4),
+        (r"(?i)^\bab$", 2),
+        ("^[0-9a-f]{8}-[0-9a-f]{4}$", 0),
+        ("^[a-z]{1,64}$", 0),
+        (r"^[ab]*[ab]{900}c$", 901),
+        (r"^([a-z]{1,63}\.)+[a-z]{2,63}$", 191),
+        ("^a|b{20}", 21),
+    ],
+)
+def test_the_places_of_a_pattern_are_counted_with_its_repetitions(
+    pattern: str, places: int
+) -> None:
+    assert places_of(pattern) == places
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a[ab]{20}c", "a[ab]{900}[^ab]", "(?:a[ab]{1000}){10}[^ab]", r"\p{L}{80}[^\p{L}]"]
+)
+def test_text_costs_no_more_than_its_bound_with_any_pattern(pattern: str) -> None:
+    schema = {"type": "object", "properties": {"x": {"type": "string", "pattern": pattern}}}
+    tool = tool_from_schema("remote.tool", schema, lambda **_: None)
+    text = "".join(random.Random(1).choices("ab", k=65_536))
+    costs = []
+    for _ in range(2):
+        began = time.thread_time()
+        with pytest.raises(InvalidArguments):
+            tool.validate({"x": text})
+        costs.append(time.thread_time() - began)
+    assert min(costs) < 0.045
+
+
+def test_the_error_says_that_a_text_is_too_long_for_its_pattern() -> None:
+    def take(x: Annotated[str, Field(pattern="a[ab]{900}c")]) -> None: ...
+
+    tool = make_tool("take", take)
+    text = "a" * 901 + "c"
+    assert tool.validate({"x": text}) == {"x": text}
+    with pytest.raises(InvalidArguments, match="'x' has too much text to be matched against its"):
+        tool.validate({"x": "ab" * 30_000})
+
+
+@pytest.mark.parametrize("pattern", [r"^\d{4}-\d{2}-\d{2}$", "^[a-z]{1,64}$", r"\S+@\S+"])
+def test_a_usual_pattern_has_no_count(pattern: str) -> None:
+    assert places_of(pattern) <= MAX_PLACES
+    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[str, Field(pattern=pattern)])
+    assert isinstance(guarded_validator(adapter), SchemaValidator)

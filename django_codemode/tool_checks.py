@@ -116,6 +116,8 @@ def gaps(tool: Tool) -> Iterator[CheckMessage]:
                 obj=tool.origin,
                 id="django_codemode.W014",
             )
+    if tool.arguments.schema is None:
+        yield from _alike_records(tool)
     if not tool.description:
         yield Warning(
             f"Tool {tool.name!r} has no description: a model has nothing but its name to go by.",
@@ -133,6 +135,22 @@ def gaps(tool: Tool) -> Iterator[CheckMessage]:
             else "Correct it, or add it to the Meta.permissions of a model.",
             obj=tool.origin,
             id="django_codemode.W010",
+        )
+
+
+def _alike_records(tool: Tool) -> Iterator[CheckMessage]:
+    """Warn of records that contain themselves and that no key or tag tells apart."""
+    for name, parameter in tool.arguments.parameters.items():
+        if parameter.alike is None:
+            continue
+        one, other = parameter.alike
+        yield Warning(
+            f"Tool {tool.name!r}: in {name}, {one} and {other} contain themselves and may take "
+            "the same dict, so that a nested value may be refused as too costly to check.",
+            hint="Give each a required field that tells it apart, such as "
+            f"kind: Literal[{one.lower()!r}].",
+            obj=tool.origin,
+            id="django_codemode.W020",
         )
 
 

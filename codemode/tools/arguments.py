@@ -25,9 +25,9 @@ from codemode._suggestions import near_names
 from codemode.errors.base import ToolRegistrationError
 from codemode.tools.bounds import out_of_bounds
 from codemode.tools.complaints import explain
+from codemode.tools.costs.metering import TooManyTriesError, Validator
 from codemode.tools.errors import InvalidArguments
 from codemode.tools.guard import guarded_validator, kinds_of
-from codemode.tools.metering import TooManyTriesError, Validator
 from codemode.tools.notes import note_in
 from codemode.tools.signature import members_of, render_hint
 from codemode.values.shortening import shorten
@@ -68,6 +68,11 @@ class Parameter:
     adapter: Adapter | None
     validator: Validator | None
     decimals: bool
+
+    @property
+    def alike(self) -> tuple[str, str] | None:
+        """Names of two records in the type that make nested values costly to check."""
+        return getattr(self.validator, "alike", None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

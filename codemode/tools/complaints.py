@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
-from codemode.tools.choices import FIRST, RULED_OUT
+from codemode.tools.costs.choices import FIRST, RULED_OUT
 from codemode.tools.signature import members_of, render_hint
 from codemode.values.shortening import cut, cut_middle, shorten
 

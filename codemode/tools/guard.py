@@ -33,9 +33,9 @@ from pydantic_core import (
 )
 
 from codemode.errors.base import ValueDecodingError
-from codemode.tools.metering import MeteredValidator, Validator
-from codemode.tools.patterns import MAX_PLACES, PatternCharge, places_of
-from codemode.tools.unions import Unions
+from codemode.tools.costs.metering import MeteredValidator, Validator
+from codemode.tools.costs.patterns import MAX_PLACES, PatternCharge, places_of
+from codemode.tools.costs.unions import Unions
 from codemode.values.equal_hashes import has_large_fraction
 from codemode.values.floods import check_list
 from codemode.values.wire_format import MAX_KEY_FRACTION_BITS
@@ -69,7 +69,9 @@ def guarded_validator(adapter: TypeAdapter[Any]) -> Validator:
         guard.definitions += unions.hoisted
         guarded = core_schema.definitions_schema(guarded, unions.hoisted)
     validator = _validator(guarded)
-    return MeteredValidator(validator) if guard.is_metered or unions.is_metered else validator
+    if guard.is_metered or unions.is_metered:
+        return MeteredValidator(validator, unions.alike)
+    return validator
 
 
 def _validator(schema: CoreSchema) -> SchemaValidator:

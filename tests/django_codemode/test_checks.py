@@ -7,7 +7,7 @@ import sys
 import textwrap
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import pytest
 from django.conf import settings
@@ -259,6 +259,49 @@ def test_an_instance_of_a_model_in_a_tools_types_is_a_warning(
         shared.registry.unregister_tool("testapp_typed")
     assert ids(found) == expected
     assert all("Merchant" in message.msg for message in found)
+
+
+class And(TypedDict):
+    left: Expr
+
+
+class Not(TypedDict):
+    left: Expr
+    note: str
+
+
+class All(TypedDict):
+    op: Literal["all"]
+    left: Tagged
+
+
+class Some(TypedDict):
+    op: Literal["some"]
+    left: Tagged
+
+
+type Expr = And | Not
+type Tagged = All | Some
+
+
+@pytest.mark.parametrize(
+    ("hint", "expected"), [(Expr, ["W020"]), (list[Expr], ["W020"]), (Tagged, [])]
+)
+def test_records_that_contain_themselves_and_are_alike_are_a_warning(
+    hint: Any, expected: list[str]
+) -> None:
+    def find(where: Any) -> int:
+        """Find."""
+        return 0
+
+    find.__annotations__["where"] = hint
+    shared.registry.register_tool("testapp_find", find)
+    try:
+        found = check_tools()
+    finally:
+        shared.registry.unregister_tool("testapp_find")
+    assert ids(found) == expected
+    assert all("'testapp_find': in where, And and Not contain" in one.msg for one in found)
 
 
 def test_a_module_in_which_nothing_is_decorated_is_a_warning(

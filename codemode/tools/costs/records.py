@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-__all__ = ["Field", "Record", "record_of", "stripped"]
+__all__ = ["Field", "Record", "are_apart", "record_of", "stripped"]
 
 type _Node = Mapping[str, Any]
 type Resolve = Callable[[_Node], _Node]
@@ -99,6 +99,29 @@ def record_of(node: _Node, resolve: Resolve) -> Record | None:
         required = _is_required(one, inner["type"], total=total, resolve=resolve)
         record.fields.append(Field(keys, one["schema"], required, _tags(one["schema"])))
     return record
+
+
+def are_apart(one: Record, other: Record) -> bool:
+    """Return whether tags or required keys tell two records apart, whatever the value."""
+    for first in one.fields:
+        for second in other.fields:
+            if (
+                first.tags is not None
+                and second.tags is not None
+                and first.keys == second.keys
+                and len(first.keys) == 1
+                and first.tags.isdisjoint(second.tags)
+                and (first.required or second.required)
+            ):
+                return True
+    return _refuses_other(one, other) or _refuses_other(other, one)
+
+
+def _refuses_other(one: Record, other: Record) -> bool:
+    if one.extra != "forbid":
+        return False
+    known = {key for field in one.fields for key in field.keys}
+    return any(field.required and known.isdisjoint(field.keys) for field in other.fields)
 
 
 def _keys(name: str, alias: Any, *, by_name: bool) -> frozenset[str] | None:

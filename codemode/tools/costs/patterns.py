@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from codemode.tools.metering import current
+from codemode.tools.costs.metering import current
 
 __all__ = ["PatternCharge", "places_of"]
 

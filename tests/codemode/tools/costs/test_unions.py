@@ -16,9 +16,9 @@ from pydantic import AliasChoices, BaseModel, Field, TypeAdapter, ValidationErro
 from pydantic_core import SchemaValidator
 
 from codemode.tools import InvalidArguments, Tool, make_tool
+from codemode.tools.costs.metering import TooManyTriesError, Validator
 from codemode.tools.from_schema.schema_tool import tool_from_schema
 from codemode.tools.guard import guarded_validator
-from codemode.tools.metering import TooManyTriesError, Validator
 from codemode.values import decode, encode
 from tests.support.recursive_types import nested_value, recursive_type, value_for
 

@@ -100,10 +100,15 @@ def charge(tries: int) -> None:
 
 
 class MeteredValidator:
-    """A validator within the bound, for a type that may need one."""
+    """A validator within the bound, for a type that may need one.
 
-    def __init__(self, validator: SchemaValidator) -> None:
+    ``alike`` are the names of two records in it that contain themselves and may
+    take the same dict, so that a nested value may be beyond the bound.
+    """
+
+    def __init__(self, validator: SchemaValidator, alike: tuple[str, str] | None) -> None:
         self._validator = validator
+        self.alike = alike
 
     def validate_python(self, value: Any, /) -> Any:
         """Return the converted value; raise ValidationError or TooManyTriesError."""

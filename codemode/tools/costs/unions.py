@@ -9,14 +9,15 @@ a count of what is tried again (``metering``). All other unions stay as they are
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from pydantic_core import core_schema
 
-from codemode.tools import choices
-from codemode.tools.choices import Choice, Try
-from codemode.tools.records import Record, record_of, stripped
+from codemode.tools.costs import choices
+from codemode.tools.costs.choices import Choice, Try
+from codemode.tools.costs.records import Record, are_apart, record_of, stripped
 
 __all__ = ["Unions"]
 
@@ -24,6 +25,8 @@ type _Node = dict[str, Any]
 
 MAX_TRIES: Final = 8
 """Members that may try one part of a value without a count."""
+
+_MAX_COMPARED: Final = 20
 
 _MAPPING: Final = frozenset({"mapping"})
 _SEQUENCE: Final = frozenset({"sequence"})
@@ -53,6 +56,8 @@ class Unions:
         self.hoisted: list[Any] = []
         """Members that the replacements refer to."""
         self.is_metered = False
+        self.alike: tuple[str, str] | None = None
+        """Names of two records that contain themselves and may take the same dict."""
         self._count(schema)
 
     def replaces(self, part: _Node) -> bool:
@@ -72,6 +77,7 @@ class Unions:
             for one, kinds in zip(copies, takes, strict=True)
         ]
         found = [record_of(one, self._resolve) for one in members]
+        self.alike = self.alike or self._alike(members, found)
         indexes = range(len(members))
         maps = [one for one in indexes if "mapping" in takes[one]]
         lists = [one for one in indexes if "sequence" in takes[one]]
@@ -113,6 +119,17 @@ class Unions:
             first: list[Any] = [(copies[one], choices.FIRST), (several, choices.MAPPING)]
             by_tag[choices.first_tag(one)] = core_schema.union_schema(first, mode="left_to_right")
         return core_schema.tagged_union_schema(by_tag, choice.choose)
+
+    def _alike(self, members: list[Any], found: list[Record | None]) -> tuple[str, str] | None:
+        endless = [
+            record
+            for member, record in zip(members, found, strict=True)
+            if record is not None and self._references(member) & self._endless
+        ]
+        for one, other in itertools.combinations(endless[:_MAX_COMPARED], 2):
+            if not are_apart(one, other):
+                return one.label, other.label
+        return None
 
     def _by_tag(self, key: str, part: _Node, members: list[Any], copies: list[Any]) -> Any:
         by_tag: dict[Any, Any] = {}

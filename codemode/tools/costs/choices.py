@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from pydantic_core import PydanticCustomError
 
-from codemode.tools.metering import CONTAINERS, SCALARS, charge, current, size_of
-from codemode.tools.records import Record
+from codemode.tools.costs.metering import CONTAINERS, SCALARS, charge, current, size_of
+from codemode.tools.costs.records import Record
 from codemode.values.shortening import cut
 
 __all__ = [

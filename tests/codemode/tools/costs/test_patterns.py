@@ -11,9 +11,9 @@ from pydantic import Field, TypeAdapter
 from pydantic_core import SchemaValidator
 
 from codemode.tools import InvalidArguments, make_tool
+from codemode.tools.costs.patterns import MAX_PLACES, places_of
 from codemode.tools.from_schema.schema_tool import tool_from_schema
 from codemode.tools.guard import guarded_validator
-from codemode.tools.patterns import MAX_PLACES, places_of
 
 
 @pytest.mark.parametrize(

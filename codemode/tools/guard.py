@@ -1,18 +1,20 @@
 """Validators that take time and memory in proportion to a hostile value.
 
-Pydantic builds what a hint asks for. In three cases the cost has no bound in
+Pydantic builds what a hint asks for. In some cases the cost has no bound in
 the size of what the caller sent:
 
 * a set or dict of numbers that collide only once they are converted here
   (``set[int]`` given a list, ``dict[int, str]`` given string keys);
 * the same collisions later, when a tool makes a set or a query of its
   ``list[int]``;
-* an error for each of a million wrong items.
+* an error for each of a million wrong items;
+* tries of the members of unions within unions, and long patterns.
 
-So the schema that pydantic has made of a hint is copied with four changes.
+So the schema that pydantic has made of a hint is copied with some changes.
 Containers fail at their first wrong item. The members of sets and the keys of
 dicts are converted and checked before the set or dict is built. The members of
-lists are checked after they are converted. An ``Iterable`` is a list.
+lists are checked after they are converted. An ``Iterable`` is a list. The tries
+are fewer, and counted (``costs``).
 """
 
 from __future__ import annotations

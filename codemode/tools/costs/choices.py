@@ -8,7 +8,7 @@ result is the one of pydantic.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -45,6 +45,8 @@ ALL: Final = ""
 
 type _Decision = tuple[str, int, frozenset[str] | None]
 
+_UNKNOWN: Final = 1
+"""The bit of all keys that no member knows."""
 _ABSENT: Final = -1
 _OTHER: Final = -2
 _MAX_CACHED: Final = 1_000
@@ -87,7 +89,7 @@ class _Member:
         for one in record.fields if record is not None else ():
             own = 0
             for key in one.keys:
-                own |= bits.setdefault(key, 1 << len(bits))
+                own |= bits.setdefault(key, 2 << len(bits))
             self.plain = self.plain and len(one.keys) == 1 and not own & self.known
             self.known |= own
             if one.required and len(one.keys) == 1:
@@ -100,12 +102,12 @@ class _Member:
                 schema = schema["schema"]
             self.rules[own] = repr(schema)
 
-    def may_fit(self, mask: int, *, unknown: bool) -> bool:
+    def may_fit(self, mask: int) -> bool:
         if self.record is None:
             return True
         if mask & self.need != self.need or not all(mask & one for one in self.groups):
             return False
-        return self.record.extra != "forbid" or not (unknown or mask & ~self.known)
+        return self.record.extra != "forbid" or not mask & ~self.known
 
     def rules_for(self, mask: int) -> frozenset[tuple[int, str]]:
         return frozenset(one for one in self.rules.items() if one[0] & mask)
@@ -134,7 +136,7 @@ class Choice:
         self._is_smart = is_smart
         self._all = sum(1 << one.index for one in self._members)
         self._tags = self._tables()
-        self._cache: dict[tuple[Any, ...], _Decision] = {}
+        self._cache: dict[tuple[int, ...], _Decision] = {}
 
     def _tables(self) -> list[tuple[str, dict[str, int], dict[int, int]]]:
         """Return each key that has tags, the numbers of the tags, and the members that fit."""
@@ -178,27 +180,14 @@ class Choice:
 
     def _of_dict(self, value: dict[Any, Any]) -> str:
         mask = 0
-        unknown = False
+        bit_of = self._bits.get
         for key in value:
-            bit = self._bits.get(key) if type(key) is str else None
-            if bit is None:
-                unknown = True
-            else:
-                mask |= bit
-        found: list[Any] = [mask, unknown]
-        for key, numbers, _ in self._tags:
-            text = value.get(key, self)
-            if type(text) is str:
-                found.append(numbers.get(text, _OTHER))
-            else:
-                kind = type(text)
-                is_other = kind is dict or kind in CONTAINERS or kind in SCALARS
-                found.append(_OTHER if is_other else _ABSENT)
-        known = tuple(found)
+            mask |= bit_of(key, _UNKNOWN) if type(key) is str else _UNKNOWN
+        known = (mask, *self._tags_of(value)) if self._tags else (mask,)
         decided = self._cache.get(known)
         if decided is None:
             charge(len(self._members) // _MEMBERS_OF_CHARGE)
-            decided = self._decide(mask, unknown, found[2:])
+            decided = self._decide(*known)
             if len(self._cache) >= _MAX_CACHED:
                 self._cache.clear()
             self._cache[known] = decided
@@ -209,7 +198,16 @@ class Choice:
                 charge(self._any)
         return tag
 
-    def _decide(self, mask: int, unknown: bool, tags: list[int]) -> _Decision:
+    def _tags_of(self, value: dict[Any, Any]) -> Iterator[int]:
+        for key, numbers, _ in self._tags:
+            text = value.get(key, self)
+            if type(text) is str:
+                yield numbers.get(text, _OTHER)
+            else:
+                kind = type(text)
+                yield _OTHER if kind is dict or kind in CONTAINERS or kind in SCALARS else _ABSENT
+
+    def _decide(self, mask: int, *tags: int) -> _Decision:
         """Return the tag, the bits of the members to try, and the keys that one has read before."""
         if not self._narrows:
             return MAPPING, self._all, None
@@ -220,7 +218,7 @@ class Choice:
         fitting: list[_Member] = []
         seen = set()
         for member in self._members:
-            if not (allowed >> member.index & 1 and member.may_fit(mask, unknown=unknown)):
+            if not (allowed >> member.index & 1 and member.may_fit(mask)):
                 continue
             if member.plain and member.record is not None:
                 kind = (member.record.kind, member.record.extra, member.rules_for(mask))
@@ -237,6 +235,18 @@ class Choice:
         if self._is_smart and all(_exceeds(first, one, mask) for one in fitting):
             return first_tag(first.index), bits, keys_of(first.record)
         return MAPPING, bits, None
+
+    def try_first(self, value: Any, validate: Callable[[Any], Any]) -> Any:
+        """Validate against the member that is tried before the others, and note its success."""
+        checked = validate(value)
+        current.get().visits[id(self), id(value)] = (0, None)
+        return checked
+
+    def rule_out(self, value: Any) -> Any:
+        """Refuse a value that the first member has accepted, before the others."""
+        if not current.get().visits[id(self), id(value)][0]:
+            raise PydanticCustomError(RULED_OUT, "is of another member")
+        return value
 
     def refuse(self, _value: Any) -> Any:
         """Refuse a dict that has the keys or tags of no member."""

@@ -82,7 +82,9 @@ class Unions:
         maps = [one for one in indexes if "mapping" in takes[one]]
         lists = [one for one in indexes if "sequence" in takes[one]]
         others = [one for one in indexes if "scalar" in takes[one]]
-        narrows = not any(part.get(key) for key in ("custom_error_type", "custom_error_message"))
+        narrows = not any(
+            part.get(key) for key in ("custom_error_type", "custom_error_message", "strict")
+        )
         choice = Choice(
             [(one, found[one]) for one in maps],
             sequences=lists,
@@ -114,10 +116,14 @@ class Unions:
         if several is not None:
             by_tag[choices.MAPPING] = several
             by_tag[choices.NOTHING] = core_schema.no_info_plain_validator_function(choice.refuse)
+        rest: Any = core_schema.no_info_before_validator_function(choice.rule_out, several or every)
         for one in maps:
             by_tag[choices.tag_of(one)] = copies[one]
-            first: list[Any] = [(copies[one], choices.FIRST), (several, choices.MAPPING)]
-            by_tag[choices.first_tag(one)] = core_schema.union_schema(first, mode="left_to_right")
+            # A union, as it alone forgets what a member that fails has read.
+            first: Any = core_schema.no_info_wrap_validator_function(choice.try_first, copies[one])
+            by_tag[choices.first_tag(one)] = core_schema.union_schema(
+                [(first, choices.FIRST), (rest, choices.MAPPING)]
+            )
         return core_schema.tagged_union_schema(by_tag, choice.choose)
 
     def _alike(self, members: list[Any], found: list[Record | None]) -> tuple[str, str] | None:
@@ -229,7 +235,7 @@ class Unions:
 
     def _own_tags(self, node: _Node, members: list[Any]) -> str:
         """Return the required key whose tags tell all members of a union apart."""
-        if any(node.get(key) for key in ("custom_error_type", "custom_error_message")):
+        if any(node.get(key) for key in ("custom_error_type", "custom_error_message", "strict")):
             return ""
         found = [record_of(one, self._resolve) for one in members]
         for one in found[0].fields if found[0] is not None else ():

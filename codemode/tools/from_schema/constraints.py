@@ -1,8 +1,8 @@
 """What a JSON Schema asks of a value beyond its type, as annotations for pydantic.
 
 Each check takes time in proportion to the value. Patterns are matched by
-pydantic's own engine, which is linear; a pattern that this engine does not
-know, such as one that looks ahead, is not checked.
+pydantic's own engine, within the bound of ``costs.patterns``; a pattern that
+this engine does not know, such as one that looks ahead, is not checked.
 """
 
 from __future__ import annotations

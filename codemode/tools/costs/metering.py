@@ -11,6 +11,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from time import thread_time_ns
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID
 
@@ -30,6 +31,16 @@ SCALARS: Final = frozenset(
     | {date, datetime, time, timedelta, UUID}
 )
 
+MAX_FOLLOWED: Final = 1_000_000
+"""Characters of a text, times the places of its pattern that each may be followed from.
+
+They take 1 to 16 ms of CPU at worst. All texts of a value together may be as many.
+"""
+MAX_TEXT_NANOSECONDS: Final = 10_000_000
+"""CPU time that further texts may take, whatever the size of the value."""
+MAX_TEXT_NANOSECONDS_OF_PART: Final = 5_000
+"""CPU time more that they may take for each part of the value: ten times what honest parts do."""
+
 _CHARACTERS_OF_PART: Final = 32
 _BITS_OF_PART: Final = 128
 
@@ -39,7 +50,7 @@ class TooManyTriesError(Exception):
 
     Neither a ValueError nor an AssertionError, which a union would take for the
     refusal of one member. ``of_text`` tells that it was its patterns that cost
-    most.
+    too much.
     """
 
     def __init__(self, *, of_text: bool) -> None:
@@ -57,24 +68,36 @@ class Validator(Protocol):
 class _Meter:
     """The count of what the validation of one value has tried again."""
 
-    __slots__ = ("_most", "_spent", "_spent_on_text", "_value", "visits")
+    __slots__ = ("_followed", "_most", "_spent", "_text_refused", "_text_until", "_value", "visits")
 
     def __init__(self, value: Any) -> None:
         self._value = value
         self._spent = 0
-        self._spent_on_text = 0
         self._most = 0
+        self._followed = 0
+        self._text_until = 0
+        self._text_refused = False
         self.visits: dict[tuple[int, int], tuple[int, frozenset[str] | None]] = {}
         """By choice and value: the bits of the members to try, and the keys that one has read."""
 
-    def charge(self, tries: int, *, of_text: bool = False) -> None:
+    def charge(self, tries: int) -> None:
         self._spent += tries
-        if of_text:
-            self._spent_on_text += tries
         if self._spent <= MAX_TRIES:
             return
         if not self._most:
             self._most = MAX_TRIES + MAX_TRIES_OF_PART * size_of(self._value)
+        self.check()
+
+    def charge_text(self, followed: int) -> None:
+        """Count the characters of a text times the places that each may be followed from."""
+        self._followed += followed
+        if self._followed <= MAX_FOLLOWED:
+            return
+        now = thread_time_ns()
+        if not self._text_until:
+            more = MAX_TEXT_NANOSECONDS_OF_PART * size_of(self._value)
+            self._text_until = now + MAX_TEXT_NANOSECONDS + more
+        self._text_refused |= followed > MAX_FOLLOWED or now > self._text_until
         self.check()
 
     def charge_again(self, value: Any) -> None:
@@ -87,8 +110,10 @@ class _Meter:
 
     def check(self) -> None:
         """Raise TooManyTriesError, even where a validator has caught it before."""
+        if self._text_refused:
+            raise TooManyTriesError(of_text=True)
         if self._most and self._spent > self._most:
-            raise TooManyTriesError(of_text=2 * self._spent_on_text > self._spent)
+            raise TooManyTriesError(of_text=False)
 
 
 current: ContextVar[_Meter] = ContextVar("codemode_validation_meter")

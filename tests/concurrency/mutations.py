@@ -138,7 +138,7 @@ def sync_tools_of_tasks_run_on_the_thread_for_sync_code() -> None:
     f"{STYLES}::test_tools_run_where_the_caller_is[execute() in a loop-sync tool]"
 )
 def execute_in_a_loop_has_a_thread() -> None:
-    put(inside_loop, "_in_worker_thread", lambda function, registry: function())
+    put(inside_loop, "call_in_worker_thread", lambda function, registry: function())
 
 
 @MUTATIONS.noticed_by(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -478,6 +480,33 @@ async def test_a_client_that_leaves_ends_the_sandbox_under_wsgi(
         assert gone
         if "endless" in end:
             assert await asyncio.to_thread(wait_until, lambda: endless_tool == ["finally"])
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_request_ends_whose_client_stays_and_reads_nothing(
+    coder_headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last event alone is larger than all buffers; no limit of the run ends the wait."""
+    monkeypatch.setattr("django_codemode.sse.MAX_UNREAD_SECONDS", 0.5)
+    django = get_asgi_application()
+    ended = threading.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await django(scope, receive, send)
+        finally:
+            ended.set()
+
+    body = json.dumps({"code": "'x' * 7_900_000"})
+    headers = {**coder_headers, "Content-Type": "application/json", "Content-Length": len(body)}
+    lines = [f"POST {URL} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    with asgi_serves(app) as address:
+        host, port = address.split(":")
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            await asyncio.to_thread(client.connect, (host, int(port)))
+            client.sendall("\r\n".join([*lines, f"Host: {host}", "", body]).encode())
+            assert await asyncio.to_thread(ended.wait, 60)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from codemode import Codemode, Recording
@@ -62,6 +64,9 @@ gc.disable()
 result = asyncio.run(main())
 """,
 }
+
+if sys.version_info < (3, 13):
+    del SAME["tracebacks of eager tasks"]  # a group of 3.12.1 is cancelled by a task that fails so
 
 
 @pytest.mark.parametrize("code", SAME.values(), ids=SAME)

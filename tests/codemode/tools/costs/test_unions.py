@@ -278,7 +278,7 @@ def test_a_validator_that_catches_everything_does_not_hide_the_bound() -> None:
         taking(hint).validate({"x": value})
 
 
-@pytest.mark.parametrize("hint", [Leaf, Leaf | int, dict[str, str] | None, Leaf | Equal])
+@pytest.mark.parametrize("hint", [Leaf, Leaf | int, dict[str, str] | None, Leaf | Equal], ids=str)
 def test_a_type_of_few_tries_has_no_count(hint: Any) -> None:
     assert isinstance(guarded_validator(TypeAdapter(hint)), SchemaValidator)
 

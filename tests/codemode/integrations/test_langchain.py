@@ -12,6 +12,7 @@ from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.contrib.auth.models import User
 
 from codemode import Codemode
+from codemode.core._link import inside_loop
 from codemode.core.events import ExecutionCompleted
 from tests.support.frameworks import needs_frameworks
 
@@ -80,11 +81,15 @@ def test_a_sync_call_of_a_graph_runs_code_and_plain_tools(shop: Codemode) -> Non
     check(invoke(shop, *CALLS))
 
 
-def test_a_sync_call_of_a_graph_in_a_running_loop_works(shop: Codemode) -> None:
+def test_a_sync_call_of_a_graph_in_a_running_loop_works(
+    shop: Codemode, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def main() -> list[tuple[str, str]]:
         return invoke(shop, *CALLS)
 
-    check(asyncio.run(main()))
+    monkeypatch.setattr(inside_loop, "_warned_about_loop", False)
+    with pytest.warns(RuntimeWarning, match=r"instructions\(\) was called inside a running event"):
+        check(asyncio.run(main()))
 
 
 def test_a_sync_call_of_a_graph_in_a_sync_view_under_asgi_works(shop: Codemode) -> None:
